@@ -1,0 +1,55 @@
+"""The data folder: every file is checked against SHA256SUMS before a byte of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout."""
+SUMS = "SHA256SUMS"
+
+
+def data_folder() -> Path:
+    """The data folder in use: the checkout's `data`, or what the environment variable LEPTONFIT_DATA names."""
+    return Path(os.environ.get("LEPTONFIT_DATA") or ROOT / "data")
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """File names and SHA-256 digests listed in the folder's SHA256SUMS.
+
+    Raises
+    ------
+    ValueError
+        If the list is missing.
+    """
+    if not (folder / SUMS).is_file():
+        raise ValueError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
+    lines = (folder / SUMS).read_text().splitlines()
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
+def read_checked(name: str, *, data: Path | None = None) -> bytes:
+    """Return the bytes of a data file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, unlisted, or its checksum differs from the listed one.
+    """
+    folder = data or data_folder()
+    listed = read_checksums(folder).get(name)
+    if listed is None or not (folder / name).is_file():
+        raise ValueError(f"data file {name}: must be in {folder} and listed in its {SUMS}")
+    content = (folder / name).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != listed:
+        raise ValueError(f"data file {name}: its SHA-256 is {digest[:12]}…, {SUMS} allows only {listed[:12]}…")
+    return content
+
+
+def compute_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 digests of the folder's files, hidden files and the list itself left out, sorted by name."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS and not p.name.startswith("."))
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

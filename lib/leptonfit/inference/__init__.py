@@ -1,0 +1,1 @@
+"""Statistics on arrays: fits, profiles, intervals, identifiability. Knows no physics and no files."""

@@ -1,0 +1,214 @@
+"""Is a parameter determined? The Jacobian's spectrum and null space, and a verdict from the profile by fixed rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2 as chi2_distribution
+
+from leptonfit.inference.intervals import LEVELS, IntervalSet
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.result import Result
+
+VERDICT_CODES = (
+    "unreliable",
+    "empty",
+    "not_identified",
+    "open_below",
+    "open_above",
+    "disjoint",
+    "bound_limited",
+    "identified",
+)
+"""In the order in which they apply."""
+
+_RANK_TOLERANCE = 1e-10
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class SpectrumResult(Result):
+    """Singular values of the Jacobian over the parameters that are free to move.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The n parameters off their bounds.
+    singular_values : ndarray (min(n_res, n),)
+        Of the Jacobian with rows and columns scaled to unit length, descending.
+    rank : int
+        How many of them exceed 1e-10 of the largest.
+    null_space : ndarray (n − rank, n)
+        Directions, in units of the scaled parameters, that leave every residual unchanged; unit length.
+    condition : float
+        Largest over smallest of the first `rank` singular values; nan at rank 0.
+    """
+
+    names: tuple[str, ...]
+    singular_values: np.ndarray
+    rank: int
+    null_space: np.ndarray
+    condition: float
+
+
+def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()) -> SpectrumResult:
+    """Spectrum at x (n_par,), over the parameters neither in `fixed` nor on a bound."""
+    free = problem.free_indices(fixed)
+    free = free[~problem.on_bounds(x)[free]]
+    jacobian = problem.jacobian(x)[:, free]
+    for axis in (1, 0):
+        lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
+        jacobian = jacobian / np.where(lengths > 0, lengths, 1.0)
+    _, values, directions = np.linalg.svd(jacobian)
+    rank = int(np.count_nonzero(values > _RANK_TOLERANCE * values.max(initial=0.0)))
+    return SpectrumResult(
+        names=tuple(problem.names[j] for j in free),
+        singular_values=values,
+        rank=rank,
+        null_space=directions[rank:],
+        condition=float(values[0] / values[rank - 1]) if rank else np.nan,
+    )
+
+
+@dataclass(frozen=True)
+class VerdictResult(Result):
+    """What a profile says of its parameter.
+
+    Attributes
+    ----------
+    code : str
+        One of `VERDICT_CODES`, from the 95 % set.
+    sentence : str
+        The same in words, with its numbers.
+    minimum : float or None
+        Where χ² is lowest; None where that is zero, since then every zero is a minimum.
+    in_tension : bool or None
+        χ² above the 95 % point for its degrees of freedom; None where there are none.
+    degrees_of_freedom : int
+        n_res − rank of the Jacobian over the parameters off their bounds, at the lowest χ² known.
+    constraints_minus_parameters : int
+        The plain count n_res − n_par.
+    reference : float or None
+        The value asked about.
+    contains_reference : bool or None
+        Whether it lies in the 95 % set, by the profile's own value there; None where that is not trusted.
+    nuisances_on_bounds : tuple of str
+        Parameters on a bound at the lowest χ² known.
+    """
+
+    code: str
+    sentence: str
+    minimum: float | None
+    in_tension: bool | None
+    degrees_of_freedom: int
+    constraints_minus_parameters: int
+    reference: float | None
+    contains_reference: bool | None
+    nuisances_on_bounds: tuple[str, ...]
+
+
+def assess_profile(
+    problem: LeastSquaresProblem, profile: ProfileResult, *, reference: float | None = None
+) -> VerdictResult:
+    """Judge a profile by rule.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    profile : ProfileResult
+    reference : float, optional
+        A value to be judged compatible or not; one of the profile's references.
+
+    Raises
+    ------
+    ValueError
+        If the profile was not evaluated at `reference`.
+    """
+    column = problem.index(profile.parameter)
+    code = verdict_code(profile.identified_set["0.95"])
+    dof = problem.n_res - jacobian_spectrum(problem, profile.best_x).rank
+    in_tension = bool(profile.best_chi2 > chi2_distribution.ppf(_CONFIDENCE, dof)) if dof else None
+    minimum = None if profile.best_chi2 < CHI2_FLOOR else float(profile.best_x[column])
+    contains = None
+    if reference is not None:
+        if reference not in profile.references:
+            raise ValueError(f"reference = {reference:g}: the profile has {profile.references.tolist()}")
+        at = int(np.flatnonzero(profile.references == reference)[0])
+        if profile.reference_trusted[at]:
+            contains = bool(profile.reference_chi2[at] - profile.best_chi2 <= LEVELS["0.95"])
+    on_bounds = problem.on_bounds(profile.best_x)
+    return VerdictResult(
+        code=code,
+        sentence=_describe(profile, code, minimum, in_tension, dof, reference, contains),
+        minimum=minimum,
+        in_tension=in_tension,
+        degrees_of_freedom=dof,
+        constraints_minus_parameters=problem.n_res - problem.n_par,
+        reference=reference,
+        contains_reference=contains,
+        nuisances_on_bounds=tuple(
+            name for j, name in enumerate(problem.names) if on_bounds[j] and name != profile.parameter
+        ),
+    )
+
+
+def verdict_code(identified: IntervalSet) -> str:
+    """The first of `VERDICT_CODES` that applies to a set."""
+    conditions = (
+        not identified.decided,
+        not len(identified.intervals),
+        identified.open_below and identified.open_above,
+        identified.open_below,
+        identified.open_above,
+        len(identified.intervals) > 1,
+        "bound" in (identified.reason_below, identified.reason_above),
+        True,
+    )
+    return VERDICT_CODES[conditions.index(True)]
+
+
+def _describe(
+    profile: ProfileResult,
+    code: str,
+    minimum: float | None,
+    in_tension: bool | None,
+    dof: int,
+    reference: float | None,
+    contains: bool | None,
+) -> str:
+    name, low, high = profile.parameter, profile.grid[0], profile.grid[-1]
+    scan = f"[{low:g}, {high:g}]"
+    n_zero, n_grid = int(np.count_nonzero(profile.chi2_min < CHI2_FLOOR)), len(profile.grid)
+    intervals = profile.identified_set["0.95"].intervals
+    ends = " and ".join(f"[{_end(a, low, high)}, {_end(b, low, high)}]" for a, b in intervals)
+    said = {
+        "unreliable": f"Nothing can be said of {name}: {int((~profile.trusted).sum())} of {n_grid} points of the scan "
+        f"{scan} are not trusted, and they decide the set.",
+        "empty": f"No {name} in the scan {scan} is allowed at 95 %: the lowest chi2 known lies outside it, at "
+        f"{name} = {profile.best_x[profile.names.index(name)]:.6g}.",
+        "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
+        "open_below": f"The data bound {name} from above only: the 95 % set is {ends}, open below.",
+        "open_above": f"The data bound {name} from below only: the 95 % set is {ends}, open above.",
+        "disjoint": f"The data allow {name} in separate intervals: the 95 % set is {ends}.",
+        "bound_limited": f"A declared bound of {name} limits it, not the data alone: the 95 % set is {ends}.",
+        "identified": f"The data determine {name}: the 95 % set is {ends}.",
+    }[code]
+    if n_zero:
+        said += f" chi2_min is zero (< 1e-6) at {n_zero} of {n_grid} points."
+    elif minimum is not None:
+        said += f" The lowest chi2 known is {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."
+    if in_tension is not None:
+        freedom = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
+        said += f" The fit is {'in tension' if in_tension else 'compatible'} with the data at 95 % for {freedom}."
+    if contains is not None:
+        said += f" {name} = {reference:.10g} is {'inside' if contains else 'outside'} the 95 % set."
+    elif reference is not None:
+        said += f" Whether {name} = {reference:.10g} is inside cannot be said: its value is not trusted."
+    return said
+
+
+def _end(value: float, low: float, high: float) -> str:
+    return f"{value:.8g}" if np.isfinite(value) else f"scan end {low if value < 0 else high:g}"

@@ -1,0 +1,149 @@
+"""Many seeded starts, and what they say together: how often the best was found, and how many plateaus there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.result import Result
+from leptonfit.inference.solve import solve
+
+CHI2_FLOOR = 1e-6
+"""χ² at or below this is zero: the global minimum by construction, and numerical noise in its digits."""
+RELATIVE_AGREEMENT = 1e-6
+"""Two values of χ² above the floor agree when they differ by at most this fraction."""
+
+
+@dataclass(frozen=True)
+class MultistartResult(Result):
+    """Independent minimisations, sorted by χ² (starts without a finite χ² last).
+
+    Attributes
+    ----------
+    x : ndarray (n_starts, n_par)
+        End points.
+    chi2, kkt : ndarray (n_starts,)
+        χ² and stationarity there.
+    converged : ndarray (n_starts,) of bool
+    n_iter : ndarray (n_starts,) of int
+    reproduced : int
+        How many converged starts reached the best χ².
+    plateau_chi2 : ndarray (n_plateaus,)
+        The distinct χ² values among converged starts, lowest first.
+    plateau_size : ndarray (n_plateaus,) of int
+        How many starts ended on each.
+    """
+
+    x: np.ndarray
+    chi2: np.ndarray
+    kkt: np.ndarray
+    converged: np.ndarray
+    n_iter: np.ndarray
+    reproduced: int
+    plateau_chi2: np.ndarray
+    plateau_size: np.ndarray
+
+    def summary(self) -> str:
+        """One line: how often the best was reached, plateaus, starts that did not converge."""
+        n_starts = len(self.chi2)
+        if not self.converged.any():
+            return f"none of {n_starts} starts converged"
+        best = format_chi2(float(self.plateau_chi2[0]))
+        return (
+            f"best chi2 {best} reached by {self.reproduced} of {n_starts} starts, "
+            f"{len(self.plateau_chi2)} plateau(s), {n_starts - int(self.converged.sum())} not converged"
+        )
+
+
+def draw_starts(
+    problem: LeastSquaresProblem,
+    n_starts: int,
+    rng: np.random.Generator,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> np.ndarray:
+    """Latin-hypercube starts (n_starts, n_par) in the problem's search box.
+
+    Raises
+    ------
+    ValueError
+        If a parameter without finite bounds is given no range.
+    """
+    low, high = problem.search_box(ranges)
+    return low + qmc.LatinHypercube(problem.n_par, rng=rng).random(n_starts) * (high - low)
+
+
+def run_multistart(
+    problem: LeastSquaresProblem,
+    *,
+    n_starts: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    fixed: Mapping[str, float] | None = None,
+) -> MultistartResult:
+    """Minimise from `n_starts` Latin-hypercube starts.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    n_starts : int
+    seed : int
+        Seed of the starts; the same seed gives the same result.
+    ranges : mapping, optional
+        Where starts are drawn for a parameter, if not from its bounds; needed where those are infinite.
+    fixed : mapping, optional
+        Parameters held, with their values.
+
+    Returns
+    -------
+    MultistartResult
+
+    Raises
+    ------
+    ValueError
+        If `n_starts` < 1, or a range or fixed value cannot be used.
+    """
+    if n_starts < 1:
+        raise ValueError(f"n_starts = {n_starts}: must be at least 1")
+    fixed = fixed or {}
+    pinned = {name: (value, value) for name, value in fixed.items()}
+    starts = draw_starts(problem, n_starts, np.random.default_rng(seed), {**(ranges or {}), **pinned})
+    fit = solve(problem, starts, fixed=tuple(fixed))
+    order = np.argsort(fit.chi2, kind="stable")
+    chi2, converged = fit.chi2[order], fit.converged[order]
+    plateau_chi2, plateau_size = find_plateaus(chi2[converged])
+    return MultistartResult(
+        x=fit.x[order],
+        chi2=chi2,
+        kkt=fit.kkt[order],
+        converged=converged,
+        n_iter=fit.n_iter[order],
+        reproduced=int(plateau_size[0]) if len(plateau_size) else 0,
+        plateau_chi2=plateau_chi2,
+        plateau_size=plateau_size,
+    )
+
+
+def agrees(chi2: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Whether χ² reaches `best`: within 1e-6 relative, or both zero to the floor. Shapes broadcast; nan never does."""
+    return chi2 <= np.maximum(best * (1 + RELATIVE_AGREEMENT), CHI2_FLOOR)
+
+
+def find_plateaus(chi2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Group sorted values of χ² into plateaus: their lowest values and sizes, both (n_plateaus,)."""
+    lowest: list[float] = []
+    sizes: list[int] = []
+    while len(chi2):
+        size = int(np.count_nonzero(agrees(chi2, chi2[0])))
+        lowest.append(float(chi2[0]))
+        sizes.append(size)
+        chi2 = chi2[size:]
+    return np.array(lowest), np.array(sizes, dtype=int)
+
+
+def format_chi2(chi2: float) -> str:
+    """χ² at fixed precision; below the floor it is noise and reads `< 1e-6`."""
+    return "< 1e-6" if chi2 < CHI2_FLOOR else f"{chi2:.6g}"

@@ -1,0 +1,142 @@
+"""What is fitted: named, bounded parameters and residuals with an analytic Jacobian, batched over leading axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One fit parameter.
+
+    Parameters
+    ----------
+    name : str
+        Identifier, unique in its problem.
+    start : float
+        A value inside the bounds, in `unit`.
+    lower, upper : float
+        Bounds in `unit`; ±inf where there is none.
+    unit : str
+        Unit, empty for a dimensionless parameter.
+    label : str
+        TeX label for figures; the name where empty.
+
+    Raises
+    ------
+    ValueError
+        If the bounds are turned round or the start lies outside them.
+    """
+
+    name: str
+    start: float
+    lower: float = -math.inf
+    upper: float = math.inf
+    unit: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.lower < self.upper:
+            raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must have lower < upper")
+        if not self.lower <= self.start <= self.upper or not math.isfinite(self.start):
+            raise ValueError(f"{self.name} = {self.start:g}: the start must be finite and in "
+                             f"[{self.lower:g}, {self.upper:g}]")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LeastSquaresProblem:
+    """A sum of squares to be minimised: chi2(x) = Σ residuals(x)², which is −2 ln L up to a constant.
+
+    Parameters
+    ----------
+    parameters : tuple of Parameter
+        The n_par parameters, in the order of the last axis of x.
+    residual_names : tuple of str
+        Names of the n_res residuals.
+    residuals : callable
+        (..., n_par) → (..., n_res), dimensionless (already divided by σ). May be non-finite where the model is undefined.
+    jacobian : callable
+        (..., n_par) → (..., n_res, n_par), the analytic derivatives of `residuals`.
+
+    Raises
+    ------
+    ValueError
+        If two parameters share a name.
+    """
+
+    parameters: tuple[Parameter, ...]
+    residual_names: tuple[str, ...]
+    residuals: Callable[[np.ndarray], np.ndarray]
+    jacobian: Callable[[np.ndarray], np.ndarray]
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"parameter names {self.names} must differ from one another")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        return np.array([parameter.lower for parameter in self.parameters], dtype=float)
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        return np.array([parameter.upper for parameter in self.parameters], dtype=float)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        return np.array([parameter.start for parameter in self.parameters], dtype=float)
+
+    @property
+    def n_par(self) -> int:
+        return len(self.parameters)
+
+    @property
+    def n_res(self) -> int:
+        return len(self.residual_names)
+
+    def index(self, name: str) -> int:
+        """Position of the parameter called `name`.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if name not in self.names:
+            raise ValueError(f"parameter {name!r}: must be one of {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def free_indices(self, fixed: tuple[str, ...]) -> np.ndarray:
+        """Positions of the parameters that are not in `fixed`."""
+        held = {self.index(name) for name in fixed}
+        return np.array([j for j in range(self.n_par) if j not in held], dtype=int)
+
+    def on_bounds(self, x: np.ndarray) -> np.ndarray:
+        """Which parameters sit exactly on a bound: boolean, the shape of x."""
+        return (x <= self.lower) | (x >= self.upper)
+
+    def search_box(self, ranges: Mapping[str, tuple[float, float]] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Finite box from which starts are drawn: the bounds, narrowed or made finite by `ranges`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter without finite bounds is not in `ranges`.
+        """
+        low, high = self.lower.copy(), self.upper.copy()
+        for name, (range_low, range_high) in (ranges or {}).items():
+            j = self.index(name)
+            low[j], high[j] = max(range_low, low[j]), min(range_high, high[j])
+        for j, name in enumerate(self.names):
+            if not np.isfinite(low[j]) or not np.isfinite(high[j]) or low[j] > high[j]:
+                raise ValueError(f"{name}: starts cannot be drawn from [{low[j]:g}, {high[j]:g}]; give a finite range "
+                                 "inside its bounds")  # fmt: skip
+        return low, high

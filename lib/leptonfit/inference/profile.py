@@ -1,0 +1,317 @@
+"""The profile likelihood of one parameter: the lowest χ² over all others, at each of its values.
+
+Every point is fitted from fresh starts and from its neighbours' solutions in both directions; a lower minimum found
+anywhere sends its neighbours back to work. What a point is worth is recorded with it: whether it converged, and from
+how many independent starts its χ² was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from leptonfit.inference.intervals import LEVELS, IntervalSet, find_identified_sets
+from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, agrees, draw_starts
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.result import Result
+from leptonfit.inference.solve import KKT_TOLERANCE, SolveResult, solve
+
+_ROUNDS = 3
+"""Fresh starts are drawn this often, at most, at a point that is not trusted."""
+_WARM = -1
+"""The common origin of solutions handed in."""
+
+
+@dataclass(frozen=True)
+class ProfileResult(Result):
+    """Profile of one parameter.
+
+    Attributes
+    ----------
+    parameter : str
+    names : tuple of str
+        All parameters, the order of the last axis of `x`.
+    grid : ndarray (n_grid,)
+        Values scanned, in the parameter's unit.
+    chi2_min : ndarray (n_grid,)
+        Lowest χ² found with the parameter held there; nan where no start had a finite χ².
+    x : ndarray (n_grid, n_par)
+        Where it was found.
+    kkt : ndarray (n_grid,)
+    reproduced : ndarray (n_grid,) of int
+        Independent starts (different random draws, their descendants through neighbours counted once) that reach it.
+    trusted : ndarray (n_grid,) of bool
+        Converged, and either χ² ≤ 1e-6 or reproduced at least twice.
+    on_bounds : ndarray (n_grid, n_par) of bool
+    best_chi2 : float
+        Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
+    best_x : ndarray (n_par,)
+    identified_set : dict of IntervalSet
+        By level, "0.68" and "0.95".
+    references : ndarray (n_ref,)
+        Further values at which the profile was evaluated, in the scan or not.
+    reference_chi2, reference_trusted : ndarray (n_ref,)
+    reference_x : ndarray (n_ref, n_par)
+    n_solved : int
+        Minimisations run in all.
+    """
+
+    parameter: str
+    names: tuple[str, ...]
+    grid: np.ndarray
+    chi2_min: np.ndarray
+    x: np.ndarray
+    kkt: np.ndarray
+    reproduced: np.ndarray
+    trusted: np.ndarray
+    on_bounds: np.ndarray
+    best_chi2: float
+    best_x: np.ndarray
+    identified_set: dict[str, IntervalSet]
+    references: np.ndarray
+    reference_chi2: np.ndarray
+    reference_trusted: np.ndarray
+    reference_x: np.ndarray
+    n_solved: int
+
+
+class _Nodes:
+    """The best solution known at each value θ of the profiled parameter, and from which starts it was reached."""
+
+    def __init__(self, problem: LeastSquaresProblem, name: str, theta: np.ndarray) -> None:
+        self.problem, self.name, self.column, self.theta = problem, name, problem.index(name), theta
+        self.x = np.full((len(theta), problem.n_par), np.nan)
+        self.chi2 = np.full(len(theta), np.inf)
+        self.kkt = np.full(len(theta), np.inf)
+        self.origin = np.full(len(theta), _WARM)
+        self.found = np.empty((3, 0))  # node, origin and χ² of every converged end point
+        self.best_chi2, self.best_x = np.inf, np.full(problem.n_par, np.nan)
+        self.n_solved = self.n_origins = 0
+
+    def new_origins(self, n: int) -> np.ndarray:
+        self.n_origins += n
+        return np.arange(self.n_origins - n, self.n_origins)
+
+    def minimise(self, starts: np.ndarray, *, held: bool) -> SolveResult:
+        """Minimise from `starts` (m, n_par) with the parameter held or free; keep the lowest χ² ever met."""
+        fit = solve(self.problem, starts, fixed=(self.name,) if held else ())
+        self.n_solved += fit.chi2.size
+        flat = np.where(np.isfinite(fit.chi2), fit.chi2, np.inf).ravel()
+        if flat.size and flat.min() < self.best_chi2 and self.best_chi2 > CHI2_FLOOR:
+            self.best_chi2, self.best_x = float(flat.min()), fit.x.reshape(-1, self.problem.n_par)[flat.argmin()]
+        return fit
+
+    def offer(
+        self, nodes: np.ndarray, starts: np.ndarray, origins: np.ndarray, *, replace_zero: bool = False
+    ) -> np.ndarray:
+        """Minimise at `nodes` (m,) from `starts` (m, n_par); return which nodes (n,) became materially lower.
+
+        A solution at the floor stays, since nothing is lower but noise, unless `replace_zero`.
+        """
+        starts = starts.copy()
+        starts[:, self.column] = self.theta[nodes]
+        fit = self.minimise(starts, held=True)
+        done = fit.converged
+        self.found = np.hstack([self.found, np.stack([nodes[done], origins[done], fit.chi2[done]])])
+        # an end point that did not converge must be lower beyond agreement to be preferred
+        rank = np.where(done, fit.chi2, fit.chi2 * (1 + RELATIVE_AGREEMENT))
+        rank = np.where(rank <= CHI2_FLOOR, 0.0, rank)
+        known = np.where(self.chi2 <= CHI2_FLOOR, 0.0, self.chi2)[nodes]
+        usable = np.flatnonzero((rank < known) | (replace_zero & (rank == 0)))
+        chosen = usable[np.argsort(rank[usable], kind="stable")[::-1]]  # the lowest is written last
+        before, target = self.chi2.copy(), nodes[chosen]
+        self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
+        self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
+        with np.errstate(invalid="ignore"):
+            return (before > CHI2_FLOOR) & (before - self.chi2 > _material(self.chi2))
+
+    def sweep(self, changed: np.ndarray) -> None:
+        """Offer the solutions of `changed` nodes (n,) to both neighbours, and so on until nothing gets lower."""
+        last = len(self.theta) - 1
+        for _ in range(len(self.theta)):  # enough for a minimum at one end to reach the other
+            source = np.flatnonzero(changed & np.isfinite(self.chi2))
+            source, target = np.tile(source, 2), np.concatenate([source - 1, source + 1])
+            useful = (target >= 0) & (target <= last)
+            useful[useful] = self.chi2[target[useful]] > CHI2_FLOOR
+            if not useful.any():
+                return
+            source, target = source[useful], target[useful]
+            changed = self.offer(target, self.x[source], self.origin[source])
+
+    def work(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Fresh starts at every node and continuation in both directions; more starts where a point is not trusted."""
+        is_cold = not len(self.found[0])
+        for _ in range(_ROUNDS if n_starts else 1):
+            todo = np.flatnonzero(~self.trusted())
+            if not len(todo):
+                return
+            if n_starts:
+                starts = draw_starts(self.problem, n_starts * len(todo), rng, ranges)
+                self.offer(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
+            if is_cold:
+                zeros = np.flatnonzero(self.chi2 <= CHI2_FLOOR)
+                anchor = zeros[len(zeros) // 2] if len(zeros) else np.argmin(self.chi2)
+                everywhere = np.arange(len(self.theta))
+                line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
+                if np.isfinite(self.chi2[anchor]):
+                    self.offer(everywhere, line, np.full(len(everywhere), self.origin[anchor]), replace_zero=True)
+                is_cold = False
+            self.sweep(np.ones(len(self.theta), dtype=bool))
+
+    def release(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
+        """Minimise with the parameter free, from fresh starts and the profile's local minima; the converged ends."""
+        chi2 = np.concatenate([[np.inf], self.chi2, [np.inf]])
+        is_minimum = (self.chi2 > CHI2_FLOOR) & np.isfinite(self.chi2) & (self.chi2 <= np.minimum(chi2[:-2], chi2[2:]))
+        starts = self.x[is_minimum]
+        if n_starts:
+            starts = np.concatenate([draw_starts(self.problem, n_starts, rng, ranges), starts])
+        fit = self.minimise(starts, held=False)
+        return fit.x[fit.converged & (fit.chi2 <= self.best_chi2 + max(LEVELS.values()))]
+
+    def unseen(self, x: np.ndarray) -> np.ndarray:
+        """Those of the points x (m, n_par), minima of the free fit, that lie between nodes which miss them."""
+        theta = x[:, self.column]
+        inside = (theta > self.theta[0]) & (theta < self.theta[-1])
+        right = np.searchsorted(self.theta, theta[inside])
+        missed = np.minimum(self.chi2[right - 1], self.chi2[right]) > self.best_chi2 + max(LEVELS.values())
+        _, first_in_cell = np.unique(right[missed], return_index=True)
+        return x[inside][missed][first_in_cell]
+
+    def with_nodes(self, x: np.ndarray) -> _Nodes:
+        """A copy with nodes added at the points x (m, n_par)."""
+        theta = np.union1d(self.theta, x[:, self.column])
+        grown = _Nodes(self.problem, self.name, theta)
+        place = np.searchsorted(theta, self.theta)
+        for field in ("x", "chi2", "kkt", "origin"):
+            getattr(grown, field)[place] = getattr(self, field)
+        grown.found = np.vstack([place[self.found[0].astype(int)], self.found[1:]])
+        grown.best_chi2, grown.best_x = self.best_chi2, self.best_x
+        grown.n_solved, grown.n_origins = self.n_solved, self.n_origins
+        grown.offer(np.searchsorted(theta, x[:, self.column]), x, grown.new_origins(len(x)))
+        return grown
+
+    def reproduced(self) -> np.ndarray:
+        """Number of independent origins (n,) that reached the best χ² of each node."""
+        node, origin, chi2 = self.found
+        reached = agrees(chi2, self.chi2[node.astype(int)])
+        distinct = np.unique(np.stack([node[reached], origin[reached]]), axis=1)[0]
+        return np.bincount(distinct.astype(int), minlength=len(self.theta))
+
+    def trusted(self) -> np.ndarray:
+        return (self.kkt <= KKT_TOLERANCE) & ((self.chi2 <= CHI2_FLOOR) | (self.reproduced() >= 2))
+
+
+def _material(chi2: np.ndarray | float) -> np.ndarray | float:
+    """A decrease of χ² beyond this matters: 1e-6, of χ² where that is below 1, and never rounding error."""
+    return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2
+
+
+def scan_profile(
+    problem: LeastSquaresProblem,
+    name: str,
+    grid: np.ndarray,
+    *,
+    n_starts: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    references: tuple[float, ...] = (),
+    warm: np.ndarray | None = None,
+) -> ProfileResult:
+    """Profile χ² along one parameter.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    name : str
+        The parameter scanned.
+    grid : ndarray (n_grid,)
+        Its values, ascending and inside its bounds; at least two.
+    n_starts : int
+        Fresh starts at each value, and with the parameter free. May be 0 where `warm` is given.
+    seed : int
+        Seed of the starts.
+    ranges : mapping, optional
+        Where starts are drawn for parameters without finite bounds. For the scanned one it is the grid's range.
+    references : tuple of float
+        Further values at which the profile is wanted, in the scan or not.
+    warm : ndarray (n_grid, n_par), optional
+        Solutions to begin with, those of a neighbouring problem, say; they are kept where nothing lower is found.
+
+    Returns
+    -------
+    ProfileResult
+
+    Raises
+    ------
+    ValueError
+        If the grid is not ascending or leaves the bounds, or there is nothing to start from.
+    """
+    grid, asked = np.asarray(grid, dtype=float), np.asarray(references, dtype=float)
+    column = problem.index(name)
+    low, high = float(problem.lower[column]), float(problem.upper[column])
+    if grid.ndim != 1 or len(grid) < 2 or not (np.diff(grid) > 0).all():
+        raise ValueError(f"grid of {name}: must be at least two ascending values")
+    for value in (*grid, *asked):
+        if not low <= value <= high:
+            raise ValueError(f"{name} = {value:g}: must lie in [{low:g}, {high:g}], its bounds")
+    if n_starts < (1 if warm is None else 0):
+        raise ValueError(f"n_starts = {n_starts}: must be at least 1, or 0 where warm solutions are given")
+    ranges = {**(ranges or {}), name: (float(grid[0]), float(grid[-1]))}
+    rng = np.random.default_rng(seed)
+
+    nodes = _Nodes(problem, name, np.union1d(grid, asked))
+    if warm is not None:
+        nodes.offer(np.searchsorted(nodes.theta, grid), np.asarray(warm, dtype=float), np.full(len(grid), _WARM))
+    nodes.work(n_starts, rng, ranges)
+    unseen = nodes.unseen(nodes.release(n_starts, rng, ranges))
+    if len(unseen):
+        nodes = nodes.with_nodes(unseen)
+        nodes.work(n_starts, rng, ranges)
+    sets = _find_sets(nodes, grid, (low, high))
+
+    on_grid, at_reference = np.searchsorted(nodes.theta, grid), np.searchsorted(nodes.theta, asked)
+    finite = np.isfinite(nodes.chi2)
+    chi2, kkt = np.where(finite, nodes.chi2, np.nan), np.where(finite, nodes.kkt, np.nan)
+    trusted = nodes.trusted()
+    return ProfileResult(
+        parameter=name,
+        names=problem.names,
+        grid=grid,
+        chi2_min=chi2[on_grid],
+        x=nodes.x[on_grid],
+        kkt=kkt[on_grid],
+        reproduced=nodes.reproduced()[on_grid],
+        trusted=trusted[on_grid],
+        on_bounds=problem.on_bounds(nodes.x[on_grid]),
+        best_chi2=nodes.best_chi2,
+        best_x=nodes.best_x,
+        identified_set=sets,
+        references=asked,
+        reference_chi2=chi2[at_reference],
+        reference_trusted=trusted[at_reference],
+        reference_x=nodes.x[at_reference],
+        n_solved=nodes.n_solved,
+    )
+
+
+def _find_sets(nodes: _Nodes, grid: np.ndarray, bounds: tuple[float, float]) -> dict[str, IntervalSet]:
+    """The identified sets within the grid's range; found anew when a crossing meets a lower minimum."""
+    in_scan = np.flatnonzero((nodes.theta >= grid[0]) & (nodes.theta <= grid[-1]))
+
+    def evaluate(theta: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        starts = nodes.x[in_scan[np.stack([i, j], axis=1)]]
+        starts[..., nodes.column] = theta[:, None]
+        fit = nodes.minimise(starts, held=True)
+        chi2 = np.where(fit.converged, fit.chi2, np.inf).min(axis=1)
+        return np.where(np.isfinite(chi2), chi2, np.nan)
+
+    while True:
+        best = nodes.best_chi2
+        sets = find_identified_sets(
+            nodes.theta[in_scan], nodes.chi2[in_scan], nodes.trusted()[in_scan],
+            best=best, bounds=bounds, evaluate=evaluate,
+        )  # fmt: skip
+        if best - nodes.best_chi2 <= _material(nodes.best_chi2):
+            return sets

@@ -1,0 +1,74 @@
+"""The common ground of every result: frozen, made of arrays, and able to become JSON and come back."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+
+def encode(value: Any) -> Any:
+    """Return `value` as plain JSON data: arrays become lists, numbers that are not finite become None."""
+    if isinstance(value, Result):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return encode(value.tolist())
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _decode(value: Any, hint: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return None if value is None else _decode(value, arguments[0])
+    if hint is np.ndarray:
+        if any(item is None for item in _leaves(value)):
+            return np.array(value, dtype=float)  # None becomes nan
+        return np.array(value)
+    if origin is dict:
+        return {key: _decode(item, arguments[1]) for key, item in value.items()}
+    if origin is tuple:
+        return tuple(_decode(item, arguments[0]) for item in value)
+    if isinstance(hint, type) and issubclass(hint, Result):
+        return hint.from_dict(value)
+    return math.nan if hint is float and value is None else value
+
+
+def _leaves(value: Any) -> typing.Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+@dataclass(frozen=True)
+class Result:
+    """Base of all results. Fields are arrays, numbers, strings, other results, or dicts and tuples of these."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON data (nan becomes None)."""
+        return {field.name: encode(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild a result from what `to_dict` gave.
+
+        Raises
+        ------
+        KeyError
+            If a field is missing.
+        """
+        hints = typing.get_type_hints(cls)
+        return cls(**{field.name: _decode(data[field.name], hints[field.name]) for field in fields(cls)})

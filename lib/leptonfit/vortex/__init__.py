@@ -1,0 +1,1 @@
+"""Charged leptons as Hill vortices: measurements, closures and the cross-lepton fit."""

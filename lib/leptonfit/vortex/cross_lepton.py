@@ -1,0 +1,145 @@
+"""The cross-lepton fit: three masses and two g-factors, one shared stiffness β and one shared C_μ.
+
+Model (dimensionless, masses in m_e): m = U² I(R, A) − β S(R, A) with I, S from the closure, and the universal moment
+map g = C_μ k R U with k = 1/5. The moment is a proxy: k R U is that of a rigidly rotating sphere, whereas the
+axisymmetric flow itself carries none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.measurements import QUANTITIES, Measurements
+
+LEPTONS = ("e", "mu", "tau")
+MOMENT_FACTOR = 0.2
+
+REPORT_BOUNDS: dict[str, tuple[float, float]] = {
+    "beta": (0.0, np.inf),
+    "c_mu": (100.0, 1500.0),
+    "R": (0.1, 1.0),
+    "U": (0.001, 3.0),
+    "A": (0.1, 1.0),
+}
+"""Bounds of the December 2025 report; β, which it scans, is only kept from being negative."""
+
+_START = {"e": (0.44, 0.024, 0.90), "mu": (0.49, 0.31, 0.91), "tau": (0.50, 1.26, 0.92)}
+_TEX = {"e": "e", "mu": r"\mu", "tau": r"\tau"}
+
+
+def build_problem(
+    measurements: Measurements,
+    *,
+    sigma_m_model: float,
+    sigma_g_model: float,
+    include_sigma_exp: bool = False,
+    closure: str = "stream",
+    r_max: float = 10.0,
+    bounds: Mapping[str, tuple[float, float]] = REPORT_BOUNDS,
+) -> LeastSquaresProblem:
+    """Build the fit of 11 parameters (β, C_μ, and R, U, A of e, μ, τ) to 5 measurements.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    sigma_m_model : float
+        Relative model error of each mass.
+    sigma_g_model : float
+        Absolute model error of each g-factor.
+    include_sigma_exp : bool
+        Add the experimental covariance to the model's.
+    closure : str
+        One of `CLOSURES`.
+    r_max : float
+        Outer radius of the flow integral, at least the largest R allowed.
+    bounds : mapping
+        Bounds by parameter kind (`beta`, `c_mu`, `R`, `U`, `A`) or by name (`R_e`, …), which wins.
+
+    Returns
+    -------
+    LeastSquaresProblem
+        Residuals are L⁻¹(model − measured) with LLᵀ the covariance, in the order of `QUANTITIES`.
+
+    Raises
+    ------
+    ValueError
+        If σ is not positive and finite, the closure or a bound's name is unknown, or r_max is below the largest R.
+    """
+    for name, sigma in (("sigma_m_model", sigma_m_model), ("sigma_g_model", sigma_g_model)):
+        if not 0 < sigma < np.inf:
+            raise ValueError(f"{name} = {sigma:g}: must be positive and finite")
+    if closure not in CLOSURES:
+        raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
+    parameters = _parameters(bounds)
+    largest = max(p.upper for p in parameters if p.name.startswith("R_"))
+    if not largest <= r_max < np.inf:
+        raise ValueError(
+            f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest vortex radius allowed"
+        )
+    energy = CLOSURES[closure](r_max)
+    values = measurements.values
+    covariance = np.diag(np.concatenate([sigma_m_model * values[:3], np.full(2, sigma_g_model)]) ** 2)
+    if include_sigma_exp:
+        covariance = covariance + measurements.covariance
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        beta, c_mu, radius, velocity, amplitude = _split(x)
+        mass = velocity**2 * energy.circulation(radius, amplitude) - beta * energy.stabilisation(radius, amplitude)
+        moment = MOMENT_FACTOR * c_mu * radius[..., :2] * velocity[..., :2]
+        return (np.concatenate([mass, moment], axis=-1) - values) @ whiten
+
+    def jacobian(x: np.ndarray) -> np.ndarray:
+        beta, c_mu, radius, velocity, amplitude = _split(x)
+        circulation = energy.circulation(radius, amplitude)
+        circulation_by_radius, circulation_by_amplitude = energy.circulation_gradient(radius, amplitude)
+        stabilisation_by_radius, stabilisation_by_amplitude = energy.stabilisation_gradient(radius, amplitude)
+        square = velocity * velocity
+        by_geometry = (
+            square * circulation_by_radius - beta * stabilisation_by_radius,
+            2 * velocity * circulation,
+            square * circulation_by_amplitude - beta * stabilisation_by_amplitude,
+        )
+        rows = np.zeros((*x.shape, len(QUANTITIES)))  # parameters before quantities: whitening is one matrix product
+        lepton = np.arange(3)
+        rows[..., 0, :3] = -energy.stabilisation(radius, amplitude)
+        for offset, derivative in enumerate(by_geometry):
+            rows[..., 2 + offset + 3 * lepton, lepton] = derivative
+        charged = lepton[:2]
+        rows[..., 1, 3 + charged] = MOMENT_FACTOR * radius[..., :2] * velocity[..., :2]
+        rows[..., 2 + 3 * charged, 3 + charged] = MOMENT_FACTOR * c_mu * velocity[..., :2]
+        rows[..., 3 + 3 * charged, 3 + charged] = MOMENT_FACTOR * c_mu * radius[..., :2]
+        return (rows.reshape(-1, len(QUANTITIES)) @ whiten).reshape(rows.shape).swapaxes(-1, -2)
+
+    return LeastSquaresProblem(parameters, QUANTITIES, residuals, jacobian)
+
+
+def _split(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    """β and C_μ as (..., 1), R, U and A as (..., 3)."""
+    return x[..., 0:1], x[..., 1:2], x[..., 2::3], x[..., 3::3], x[..., 4::3]
+
+
+def _parameters(bounds: Mapping[str, tuple[float, float]]) -> tuple[Parameter, ...]:
+    shared = [("beta", "beta", 3.0, r"\beta"), ("c_mu", "c_mu", 250.0, r"C_\mu")]
+    geometry = [
+        (f"{kind}_{lepton}", kind, _START[lepton][i], f"{kind}_{_TEX[lepton]}")
+        for lepton in LEPTONS
+        for i, kind in enumerate("RUA")
+    ]
+    table = shared + geometry
+    unknown = set(bounds) - {name for name, *_ in table} - {kind for _, kind, *_ in table}
+    if unknown:
+        raise ValueError(
+            f"bounds of {sorted(unknown)[0]!r}: must be for one of {', '.join(REPORT_BOUNDS)}, R_e, U_e, …"
+        )
+    parameters = []
+    for name, kind, start, label in table:
+        low, high = bounds.get(name, bounds.get(kind, REPORT_BOUNDS[kind]))
+        parameters.append(
+            Parameter(name=name, start=float(np.clip(start, low, high)), lower=low, upper=high, label=f"${label}$")
+        )
+    return tuple(parameters)

@@ -1,0 +1,73 @@
+"""The measured masses and g-factors the vortex model is fitted to."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leptonfit.datafiles import read_checked
+
+QUANTITIES = ("m_e", "m_mu", "m_tau", "g_e", "g_mu")
+"""Order of the measured quantities everywhere: three masses (units of m_e), then two g-factors (magnitudes)."""
+SETS = ("report_2025", "codata_2022")
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """One set of measurements.
+
+    Attributes
+    ----------
+    name, title, note : str
+        Key and description of the set.
+    values : ndarray (5,)
+        In the order of `QUANTITIES`: masses in m_e, g dimensionless.
+    covariance : ndarray (5, 5)
+        Experimental covariance, in products of the same units. The electron's mass is the unit: zero.
+    sources : tuple of str
+        Where each value is from.
+    """
+
+    name: str
+    title: str
+    note: str
+    values: np.ndarray
+    covariance: np.ndarray
+    sources: tuple[str, ...]
+
+
+def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
+    """Read one set from `charged_leptons.toml`.
+
+    Parameters
+    ----------
+    name : str
+        One of `SETS`.
+    data : Path, optional
+        Data folder; the workbook's where not given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such set, or the file is not the one its checksum names.
+    """
+    tables = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())
+    if name not in tables:
+        raise ValueError(f"measurements = {name!r}: must be one of {', '.join(tables)}")
+    table = tables[name]
+    sigma = np.array([table[quantity]["uncertainty"] for quantity in QUANTITIES])
+    correlation = np.eye(len(QUANTITIES))
+    for first, second, coefficient in table["correlations"]:
+        i, j = QUANTITIES.index(first), QUANTITIES.index(second)
+        correlation[i, j] = correlation[j, i] = coefficient
+    return Measurements(
+        name=name,
+        title=table["title"],
+        note=table["note"],
+        values=np.array([table[quantity]["value"] for quantity in QUANTITIES]),
+        covariance=correlation * np.outer(sigma, sigma),
+        sources=tuple(table[quantity]["source"] for quantity in QUANTITIES),
+    )
