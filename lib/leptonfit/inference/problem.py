@@ -59,7 +59,8 @@ class LeastSquaresProblem:
     residual_names : tuple of str
         Names of the n_res residuals.
     residuals : callable
-        (..., n_par) → (..., n_res), dimensionless (already divided by σ). May be non-finite where the model is undefined.
+        (..., n_par) → (..., n_res), dimensionless (already divided by σ). May be non-finite where the model
+        is undefined.
     jacobian : callable
         (..., n_par) → (..., n_res, n_par), the analytic derivatives of `residuals`.
 
@@ -80,26 +81,32 @@ class LeastSquaresProblem:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
+        """Parameter names, in the order of the last axis of x."""
         return tuple(parameter.name for parameter in self.parameters)
 
     @cached_property
     def lower(self) -> np.ndarray:
+        """Lower bounds (n_par,)."""
         return np.array([parameter.lower for parameter in self.parameters], dtype=float)
 
     @cached_property
     def upper(self) -> np.ndarray:
+        """Upper bounds (n_par,)."""
         return np.array([parameter.upper for parameter in self.parameters], dtype=float)
 
     @cached_property
     def start(self) -> np.ndarray:
+        """Starts (n_par,)."""
         return np.array([parameter.start for parameter in self.parameters], dtype=float)
 
     @property
     def n_par(self) -> int:
+        """Number of parameters."""
         return len(self.parameters)
 
     @property
     def n_res(self) -> int:
+        """Number of residuals."""
         return len(self.residual_names)
 
     def index(self, name: str) -> int:

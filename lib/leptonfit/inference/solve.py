@@ -247,7 +247,7 @@ def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray, damping: np.nd
     system[:, :n_res, :n_free], system[:, :n_res, n_free] = jacobian, residuals
     diagonal = np.arange(n_free)
     system[:, n_res + diagonal, diagonal] = np.sqrt(damping)[:, None]
-    triangle = np.linalg.qr(system, mode="r")
+    triangle: np.ndarray = np.linalg.qr(system, mode="r")  # type: ignore[assignment]  # an array in this mode
     return -np.linalg.solve(triangle[:, :n_free, :n_free], triangle[:, :n_free, n_free:])[..., 0]
 
 
