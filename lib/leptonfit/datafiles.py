@@ -11,6 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SUMS = "SHA256SUMS"
 
 
+class InputError(ValueError):
+    """Input that is refused: one line that names the thing, its value and what is allowed."""
+
+
 def data_folder() -> Path:
     """The data folder in use: the checkout's `data`, or what the environment variable LEPTONFIT_DATA names."""
     return Path(os.environ.get("LEPTONFIT_DATA") or ROOT / "data")
@@ -21,13 +25,25 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
     Raises
     ------
-    ValueError
+    InputError
         If the list is missing.
     """
     if not (folder / SUMS).is_file():
-        raise ValueError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
+        raise InputError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
     lines = (folder / SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
+def check_folder(folder: Path) -> None:
+    """Check that the folder's files are exactly those listed, byte for byte.
+
+    Raises
+    ------
+    InputError
+        For the first that is missing, unlisted or changed.
+    """
+    for name in sorted(read_checksums(folder).keys() | compute_checksums(folder).keys()):
+        read_checked(name, data=folder)
 
 
 def read_checked(name: str, *, data: Path | None = None) -> bytes:
@@ -35,17 +51,17 @@ def read_checked(name: str, *, data: Path | None = None) -> bytes:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is missing, unlisted, or its checksum differs from the listed one.
     """
     folder = data or data_folder()
     listed = read_checksums(folder).get(name)
     if listed is None or not (folder / name).is_file():
-        raise ValueError(f"data file {name}: must be in {folder} and listed in its {SUMS}")
+        raise InputError(f"data file {name}: must be in {folder} and listed in its {SUMS}")
     content = (folder / name).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != listed:
-        raise ValueError(f"data file {name}: its SHA-256 is {digest[:12]}…, {SUMS} allows only {listed[:12]}…")
+        raise InputError(f"data file {name}: its SHA-256 is {digest[:12]}…, {SUMS} allows only {listed[:12]}…")
     return content
 
 

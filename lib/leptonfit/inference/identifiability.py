@@ -142,7 +142,7 @@ def assess_profile(
     on_bounds = problem.on_bounds(profile.best_x)
     return VerdictResult(
         code=code,
-        sentence=_describe(profile, code, minimum, in_tension, dof, reference, contains),
+        sentence=_describe(problem, profile, code, minimum, in_tension, dof, reference, contains),
         minimum=minimum,
         in_tension=in_tension,
         degrees_of_freedom=dof,
@@ -171,6 +171,7 @@ def verdict_code(identified: IntervalSet) -> str:
 
 
 def _describe(
+    problem: LeastSquaresProblem,
     profile: ProfileResult,
     code: str,
     minimum: float | None,
@@ -179,7 +180,8 @@ def _describe(
     reference: float | None,
     contains: bool | None,
 ) -> str:
-    name, low, high = profile.parameter, profile.grid[0], profile.grid[-1]
+    column, low, high = problem.index(profile.parameter), profile.grid[0], profile.grid[-1]
+    name = problem.parameters[column].symbol or profile.parameter
     scan = f"[{low:g}, {high:g}]"
     n_zero, n_grid = int(np.count_nonzero(profile.chi2_min < CHI2_FLOOR)), len(profile.grid)
     intervals = profile.identified_set["0.95"].intervals
@@ -187,8 +189,8 @@ def _describe(
     said = {
         "unreliable": f"Nothing can be said of {name}: {int((~profile.trusted).sum())} of {n_grid} points of the scan "
         f"{scan} are not trusted, and they decide the set.",
-        "empty": f"No {name} in the scan {scan} is allowed at 95 %: the lowest chi2 known lies outside it, at "
-        f"{name} = {profile.best_x[profile.names.index(name)]:.6g}.",
+        "empty": f"No {name} in the scan {scan} is allowed at 95 %: a lower χ², {format_chi2(profile.best_chi2)}, is "
+        f"known outside it, at {name} = {profile.best_x[column]:.6g}.",
         "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
         "open_below": f"The data bound {name} from above only: the 95 % set is {ends}, open below.",
         "open_above": f"The data bound {name} from below only: the 95 % set is {ends}, open above.",
@@ -197,9 +199,9 @@ def _describe(
         "identified": f"The data determine {name}: the 95 % set is {ends}.",
     }[code]
     if n_zero:
-        said += f" chi2_min is zero (< 1e-6) at {n_zero} of {n_grid} points."
-    elif minimum is not None:
-        said += f" The lowest chi2 known is {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."
+        said += f" χ²_min is zero (< 1e-6) at {n_zero} of {n_grid} points."
+    elif minimum is not None and code != "empty":
+        said += f" The lowest χ² known is {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."
     if in_tension is not None:
         freedom = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
         said += f" The fit is {'in tension' if in_tension else 'compatible'} with the data at 95 % for {freedom}."

@@ -54,7 +54,7 @@ class MultistartResult(Result):
             return f"none of {n_starts} starts converged"
         best = format_chi2(float(self.plateau_chi2[0]))
         return (
-            f"best chi2 {best} reached by {self.reproduced} of {n_starts} starts, "
+            f"best χ² {best} reached by {self.reproduced} of {n_starts} starts, "
             f"{len(self.plateau_chi2)} plateau(s), {n_starts - int(self.converged.sum())} not converged"
         )
 

@@ -24,6 +24,8 @@ class Parameter:
         Bounds in `unit`; ±inf where there is none.
     unit : str
         Unit, empty for a dimensionless parameter.
+    symbol : str
+        Plain-text symbol for sentences; the name where empty.
     label : str
         TeX label for figures; the name where empty.
 
@@ -38,6 +40,7 @@ class Parameter:
     lower: float = -math.inf
     upper: float = math.inf
     unit: str = ""
+    symbol: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ REPORT_BOUNDS: dict[str, tuple[float, float]] = {
 """Bounds of the December 2025 report; β, which it scans, is only kept from being negative."""
 
 _START = {"e": (0.44, 0.024, 0.90), "mu": (0.49, 0.31, 0.91), "tau": (0.50, 1.26, 0.92)}
+_SYMBOL = {"e": "e", "mu": "μ", "tau": "τ"}
 _TEX = {"e": "e", "mu": r"\mu", "tau": r"\tau"}
 
 
@@ -124,9 +125,9 @@ def _split(x: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _parameters(bounds: Mapping[str, tuple[float, float]]) -> tuple[Parameter, ...]:
-    shared = [("beta", "beta", 3.0, r"\beta"), ("c_mu", "c_mu", 250.0, r"C_\mu")]
+    shared = [("beta", "beta", 3.0, "β", r"\beta"), ("c_mu", "c_mu", 250.0, "C_μ", r"C_\mu")]
     geometry = [
-        (f"{kind}_{lepton}", kind, _START[lepton][i], f"{kind}_{_TEX[lepton]}")
+        (f"{kind}_{lepton}", kind, _START[lepton][i], f"{kind}_{_SYMBOL[lepton]}", f"{kind}_{_TEX[lepton]}")
         for lepton in LEPTONS
         for i, kind in enumerate("RUA")
     ]
@@ -137,9 +138,16 @@ def _parameters(bounds: Mapping[str, tuple[float, float]]) -> tuple[Parameter, .
             f"bounds of {sorted(unknown)[0]!r}: must be for one of {', '.join(REPORT_BOUNDS)}, R_e, U_e, …"
         )
     parameters = []
-    for name, kind, start, label in table:
+    for name, kind, start, symbol, label in table:
         low, high = bounds.get(name, bounds.get(kind, REPORT_BOUNDS[kind]))
         parameters.append(
-            Parameter(name=name, start=float(np.clip(start, low, high)), lower=low, upper=high, label=f"${label}$")
+            Parameter(
+                name=name,
+                start=float(np.clip(start, low, high)),
+                lower=low,
+                upper=high,
+                symbol=symbol,
+                label=f"${label}$",
+            )
         )
     return tuple(parameters)

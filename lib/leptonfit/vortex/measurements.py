@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leptonfit.datafiles import read_checked
+from leptonfit.datafiles import InputError, read_checked
 
 QUANTITIES = ("m_e", "m_mu", "m_tau", "g_e", "g_mu")
 """Order of the measured quantities everywhere: three masses (units of m_e), then two g-factors (magnitudes)."""
@@ -51,12 +51,12 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such set, or the file is not the one its checksum names.
     """
     tables = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())
     if name not in tables:
-        raise ValueError(f"measurements = {name!r}: must be one of {', '.join(tables)}")
+        raise InputError(f"measurements = {name!r}: must be one of {', '.join(tables)}")
     table = tables[name]
     sigma = np.array([table[quantity]["uncertainty"] for quantity in QUANTITIES])
     correlation = np.eye(len(QUANTITIES))

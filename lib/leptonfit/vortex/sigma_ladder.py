@@ -1,0 +1,81 @@
+"""The same profile at looser and looser model errors: χ²_min can only fall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from leptonfit.inference.identifiability import verdict_code
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.result import Result
+
+FACTORS = (1.0, 10.0, 100.0, 1000.0)
+"""Both model errors are multiplied by each of these."""
+
+
+@dataclass(frozen=True)
+class SigmaLadderResult(Result):
+    """Profiles of β on one grid at n_sigma pairs of model errors, tightest first.
+
+    Attributes
+    ----------
+    sigma_m_model, sigma_g_model : ndarray (n_sigma,)
+    beta : ndarray (n_beta,)
+    chi2_min : ndarray (n_sigma, n_beta)
+    trusted : ndarray (n_sigma, n_beta) of bool
+    identified_set : tuple of IntervalSet
+        At 95 %.
+    verdict_code : tuple of str
+    """
+
+    sigma_m_model: np.ndarray
+    sigma_g_model: np.ndarray
+    beta: np.ndarray
+    chi2_min: np.ndarray
+    trusted: np.ndarray
+    identified_set: tuple[IntervalSet, ...]
+    verdict_code: tuple[str, ...]
+
+
+def scan_sigma_ladder(
+    build: Callable[..., LeastSquaresProblem],
+    profile: ProfileResult,
+    *,
+    sigma_m_model: float,
+    sigma_g_model: float,
+    n_starts: int,
+    seed: int,
+) -> SigmaLadderResult:
+    """Loosen σ step by step from a profile already made at the tightest.
+
+    Each step begins from the step before, whose solutions have a χ² there that is no larger, so χ²_min never rises.
+
+    Parameters
+    ----------
+    build : callable
+        (sigma_m_model=, sigma_g_model=) → the problem: `build_problem` with everything else settled.
+    profile : ProfileResult
+        Of the problem at `sigma_m_model` and `sigma_g_model`.
+    n_starts, seed : int
+        As for `scan_profile`.
+    """
+    steps = [profile]
+    for factor in FACTORS[1:]:
+        problem = build(sigma_m_model=factor * sigma_m_model, sigma_g_model=factor * sigma_g_model)
+        steps.append(
+            scan_profile(problem, profile.parameter, profile.grid, n_starts=n_starts, seed=seed, warm=steps[-1].x)
+        )
+    sets = tuple(step.identified_set["0.95"] for step in steps)
+    return SigmaLadderResult(
+        sigma_m_model=sigma_m_model * np.array(FACTORS),
+        sigma_g_model=sigma_g_model * np.array(FACTORS),
+        beta=profile.grid,
+        chi2_min=np.array([step.chi2_min for step in steps]),
+        trusted=np.array([step.trusted for step in steps]),
+        identified_set=sets,
+        verdict_code=tuple(verdict_code(found) for found in sets),
+    )

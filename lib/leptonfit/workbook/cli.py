@@ -1,0 +1,113 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder, compute_checksums
+from leptonfit.workbook import parameters, run, store
+
+
+@click.group(help="Run the workbook's notebooks into reproducible reports.")
+def cli() -> None:
+    """Group of commands."""
+
+
+@cli.command("run")
+@click.argument("names", nargs=-1)
+@click.option("-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a parameter (leptonfit list).")
+@click.option("--tag", default="latest", show_default=True, help="Folder under reports/.")
+@click.option("--jobs", default=1, show_default=True, help="Notebooks executed at a time.")
+@click.option("--budget", metavar="quick|full", help="Effort; never changes a grid.")
+@click.option("--fresh", is_flag=True, help="Run even what is up to date.")
+@click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}.")
+def run_command(
+    names: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tag: str,
+    jobs: int,
+    budget: str | None,
+    fresh: bool,
+    data: Path | None,
+) -> None:
+    """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
+    request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
+    show_progress = sys.stderr.isatty() and jobs == 1
+    if not run.execute(request, click.echo, show_progress=show_progress):
+        raise click.exceptions.Exit(1)
+
+
+@cli.command("list")
+def list_command() -> None:
+    """List the notebooks with their parameters, defaults and what is allowed."""
+    for notebook in parameters.notebook_names():
+        click.echo(notebook)
+        for name, default in parameters.notebook_defaults(notebook).items():
+            spec = parameters.TABLE[name]
+            shown = ", ".join(f"{v} at {b}" for b, v in (spec.by_budget or {}).items()) if default is None else default
+            unit = f" [{spec.unit}]" if spec.unit else ""
+            click.echo(f"  {name} = {shown}{unit}: {spec.meaning}; {spec.allowed}")
+
+
+@cli.command("check")
+@click.option("--data", type=click.Path(path_type=Path), help="Another data folder.")
+@click.option("--write", is_flag=True, help=f"Write the folder's {SUMS} first.")
+def check_command(data: Path | None, write: bool) -> None:
+    """Check that notebook pairs agree and data files are what their checksums say."""
+    from leptonfit.workbook import pairs
+
+    folder = data or ROOT / "data"
+    if not folder.is_dir():
+        raise InputError(f"--data {folder}: must be a folder")
+    if write:
+        lines = [f"{digest}  {name}\n" for name, digest in compute_checksums(folder).items()]
+        store.write_whole(folder / SUMS, "".join(lines))
+    check_folder(folder)
+    differences = pairs.compare_pairs()
+    for line in differences:
+        click.echo(line)
+    if differences:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are what {SUMS} says")
+
+
+@cli.command("notebooks")
+def notebooks_command() -> None:
+    """Execute every notebook's .py at its defaults and write the paired .ipynb, normalised."""
+    from leptonfit.workbook import pairs
+
+    if not pairs.write_pairs(click.echo):
+        raise click.exceptions.Exit(1)
+
+
+@cli.command("figures")
+def figures_command() -> None:
+    """Draw the manuscript figures into figures/, each as PDF and PNG with the JSON it was drawn from."""
+    from leptonfit.workbook import manuscript
+
+    manuscript.draw_all(click.echo)
+
+
+@cli.command("bench")
+def bench_command() -> None:
+    """Time the profile beside iminuit and SciPy on the same problem."""
+    import runpy
+
+    runpy.run_path(str(ROOT / "benchmarks" / "profile.py"), run_name="__main__")
+
+
+def main() -> None:
+    """Entry point: refused input is one line on stderr and exit 2; a failing notebook is exit 1."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except (InputError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"leptonfit: {message}", err=True)
+        code = 2
+    except click.Abort:
+        click.echo("leptonfit: interrupted", err=True)
+        code = 130
+    sys.exit(code)

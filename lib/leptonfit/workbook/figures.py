@@ -1,0 +1,110 @@
+"""Pictures of results. Each function draws on the axes it is given, returns them, and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.reported import RecomputedScan
+from leptonfit.vortex.sigma_ladder import SigmaLadderResult
+
+BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
+"""Colours that stay apart for colour-blind readers (Okabe and Ito); shape or text always says the same."""
+
+
+def use_style() -> None:
+    """Use the workbook's one style for all figures that follow."""
+    plt.style.use(Path(__file__).parent / "leptonfit.mplstyle")
+
+
+def plot_profile(
+    ax: Axes, problem: LeastSquaresProblem, profile: ProfileResult, *, claims: Sequence[RecomputedScan] = ()
+) -> Axes:
+    """χ²_min along the scan, with the 95 % set, the reference value and, where they lie in the scan, claimed minima.
+
+    Values below 1e-6 are noise and drawn at 1e-6.
+    """
+    label = problem.parameters[problem.index(profile.parameter)].label
+    grid, low, high = profile.grid, profile.grid[0], profile.grid[-1]
+    shown, trusted = np.maximum(profile.chi2_min, CHI2_FLOOR), profile.trusted
+    for number, (a, b) in enumerate(profile.identified_set["0.95"].intervals):
+        ax.axvspan(max(a, low), min(b, high), color=GREEN, alpha=0.13, lw=0, label="" if number else "95 % set")
+    ax.plot(grid[trusted], shown[trusted], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
+    if not trusted.all():
+        ax.plot(grid[~trusted], shown[~trusted], "x", color=RED, ms=7, label="computed, not trusted")
+    for reference in profile.references[:1]:
+        if low <= reference <= high:
+            ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"reference {reference:.6g}")
+    inside = [scan for scan in claims if low <= scan.claimed_beta_min <= high]
+    for scan, marker in zip(inside, "sD^v", strict=False):
+        text = f"claimed: {scan.claimed_chi2_min:,.0f} at {scan.claimed_beta_min:g} ($\\sigma_m$ = {scan.sigma_m_model:.0e})"
+        at = (scan.claimed_beta_min, scan.claimed_chi2_min)
+        ax.plot(*at, marker, color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
+    level = profile.best_chi2 + LEVELS["0.95"]
+    ax.axhline(level, color=GREY, ls="--", lw=1)
+    _note(ax, "95 % level", high, level, ha="right")
+    if (profile.chi2_min < CHI2_FLOOR).any():
+        ax.axhline(CHI2_FLOOR, color=GREY, lw=0.8)
+        _note(ax, r"zero: $\chi^2 < 10^{-6}$", low, CHI2_FLOOR, ha="left")
+    ax.set_yscale("log")
+    heights = [level, *shown[np.isfinite(shown)], *(scan.claimed_chi2_min for scan in inside)]
+    ax.set_ylim(min(heights) / 6, max(heights) * 10)
+    ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+    ax.set_xlabel(f"{label} (dimensionless)")
+    ax.set_ylabel(r"$\chi^2_{\min}$ (dimensionless)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    return ax
+
+
+def _note(ax: Axes, text: str, x: float, y: float, *, ha: str) -> None:
+    ax.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha=ha, fontsize=8, color=GREY)
+
+
+def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, profile: ProfileResult) -> Sequence[Axes]:
+    """Each other parameter along the scan, one a panel; triangles where it sits on a bound."""
+    others = [j for j, name in enumerate(profile.names) if name != profile.parameter]
+    scanned = problem.parameters[problem.index(profile.parameter)]
+    for ax, j in zip(axes, others, strict=True):
+        parameter, on_bound = problem.parameters[j], profile.on_bounds[:, j]
+        ax.plot(profile.grid, profile.x[:, j], "-", color=BLUE)
+        ax.plot(profile.grid[on_bound], profile.x[on_bound, j], "^", color=RED, ms=4)
+        ax.set_title(f"{parameter.label} in [{parameter.lower:g}, {parameter.upper:g}]", fontsize=8.5)
+        ax.margins(y=0.15)
+        ax.tick_params(labelsize=8)
+        ax.yaxis.get_major_locator().set_params(nbins=3)
+    for ax in axes[-(len(axes) // 2) :]:
+        ax.set_xlabel(scanned.label)
+    return axes
+
+
+def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
+    """The 95 % set of β for each model error, tightest on top; arrows at open ends."""
+    low, high = ladder.beta[0], ladder.beta[-1]
+    rows = range(len(ladder.sigma_m_model))
+    for row in rows:
+        for a, b in ladder.identified_set[row].intervals:
+            _bar(ax, row, a, b, low, high)
+        largest = format_chi2(float(np.nanmax(ladder.chi2_min[row])))
+        text = f"{ladder.verdict_code[row]}; largest $\\chi^2_{{\\min}}$ {largest}"
+        ax.annotate(text, (low, row), xytext=(0, 8), textcoords="offset points", fontsize=8)
+    ax.set_yticks(rows, [f"{m:.0e}, {g:.0e}" for m, g in zip(ladder.sigma_m_model, ladder.sigma_g_model, strict=True)])
+    ax.set_ylim(len(rows) - 0.5, -0.7)
+    ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ax.set_ylabel(r"model error $\sigma_m$ (relative), $\sigma_g$ (absolute)")
+    ax.set_xlabel(r"vacuum stiffness $\beta$ (dimensionless): 95 % set")
+    return ax
+
+
+def _bar(ax: Axes, row: int, a: float, b: float, low: float, high: float) -> None:
+    left, right = max(a, low), min(b, high)
+    ax.plot([left, right], [row, row], color=GREEN, lw=5, alpha=0.5, solid_capstyle="butt")
+    for end, is_open, marker in ((left, a < left, "<"), (right, b > right, ">")):
+        ax.plot(end, row, marker if is_open else "|", color=GREEN, ms=9, mew=2)

@@ -1,0 +1,117 @@
+"""HTML that opens from a file, without a network: executed notebooks and the page of a report."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from leptonfit.workbook import store
+
+_TEMPLATES = Path(__file__).parent / "templates"
+KEY_FIGURE = "key-figure"
+"""Tag of the notebook cell whose picture goes on the page."""
+
+
+def write_notebook(source: Path, target: Path) -> None:
+    """Write an executed notebook as one self-contained HTML file, mathematics as MathML."""
+    notebook = nbformat.read(source, as_version=4)
+    heading = source.stem
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
+            heading = found[-1] if found else heading
+        else:
+            cell.metadata["alt"] = f"Figure of the section “{heading}”"  # read by nbconvert's template
+    body, resources = _tools()["exporter"].from_notebook_node(notebook)
+    title = _title_and_question(notebook)[0] or source.stem
+    style = resources["inlining"]["css"][0]
+    html = _tools()["templates"].get_template("notebook.html.j2").render(title=title, body=body, pygments=style)
+    store.write_whole(target, html)
+
+
+def write_index(folder: Path, root: Path, failed: set[str]) -> None:
+    """Write `index.html` of a report folder from the results and executed notebooks in it.
+
+    Parameters
+    ----------
+    folder : Path
+        The report folder.
+    root : Path
+        The checkout, whose notebooks give the order.
+    failed : set of str
+        Notebooks whose last execution did not finish.
+    """
+    cards = []
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        title, question = _title_and_question(notebook)
+        has_result = (folder / "results" / f"{path.stem}.json").is_file()
+        if not has_result and path.stem not in failed:
+            continue
+        cards.append(
+            {
+                "name": path.stem,
+                "title": title,
+                "question": render_markdown(question),
+                "figure": _key_figure(notebook),
+                "result": store.load(path.stem, folder) if has_result else None,
+            }
+        )
+    html = _tools()["templates"].get_template("index.html.j2").render(tag=folder.name, cards=cards)
+    store.write_whole(folder / "index.html", html)
+
+
+def render_markdown(text: str) -> str:
+    """Markdown to HTML, with TeX as MathML and any HTML in it shown as text."""
+    tools = _tools()
+    return tools["markdown"](renderer=tools["renderer"](escape=True)).render(text)
+
+
+def _title_and_question(notebook: nbformat.NotebookNode) -> tuple[str, str]:
+    """The first heading, and the paragraph below it."""
+    paragraphs = notebook.cells[0].source.split("\n\n")
+    question = paragraphs[1] if len(paragraphs) > 1 else ""
+    return paragraphs[0].lstrip("# ").strip(), question.strip()
+
+
+def _key_figure(notebook: nbformat.NotebookNode) -> str | None:
+    """The PNG of the cell tagged `key-figure`, as base64; None if it was not reached."""
+    for cell in notebook.cells:
+        if KEY_FIGURE in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    return re.sub(r"\s", "", output["data"]["image/png"])
+    return None
+
+
+@cache
+def _tools() -> dict[str, Any]:
+    """Exporter, Markdown renderer and page templates; imported late, since they take a second to load."""
+    import jinja2
+    from latex2mathml.converter import convert
+    from nbconvert import HTMLExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class MathRenderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return convert(body)
+
+        def block_math(self, body: str) -> str:
+            return convert(body, display="block")
+
+    class Exporter(HTMLExporter):
+        def markdown2html(self, context: Any, source: str) -> str:
+            return MarkdownWithMath(renderer=MathRenderer(escape=False, exclude_anchor_links=True)).render(source)
+
+    Exporter.markdown2html = jinja2.pass_context(Exporter.markdown2html)  # type: ignore[method-assign]
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    templates.globals["style"] = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+    exporter = Exporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    return {"exporter": exporter, "renderer": MathRenderer, "markdown": MarkdownWithMath, "templates": templates}

@@ -1,0 +1,195 @@
+"""The parameters of all notebooks: one table with type, unit, range and meaning, and one way to check a value."""
+
+from __future__ import annotations
+
+import ast
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leptonfit.datafiles import ROOT, InputError
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.cross_lepton import REPORT_BOUNDS
+from leptonfit.vortex.measurements import SETS
+
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What a parameter may be.
+
+    `above` is an exclusive lower limit, `low` and `high` inclusive ones. `by_budget` gives the value that stands for
+    None in the notebook.
+    """
+
+    kind: type
+    meaning: str
+    unit: str = ""
+    above: float = -math.inf
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+    by_budget: Mapping[str, int] | None = None
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind is bool:
+            return "true or false"
+        noun = {int: "an integer", float: "a finite number"}[self.kind]
+        limits = [f"> {self.above:g}"] if self.above > -math.inf else []
+        limits += [f"≥ {self.low:g}"] if self.low > -math.inf else []
+        limits += [f"≤ {self.high:g}"] if self.high < math.inf else []
+        return f"{noun} {' and '.join(limits)}".strip()
+
+    def accepts(self, value: object) -> bool:
+        """Whether a value is of the type and in the range; integers pass for floats."""
+        if self.choices:
+            return value in self.choices
+        if self.kind is bool or isinstance(value, bool):
+            return self.kind is bool and isinstance(value, bool)
+        if not isinstance(value, int if self.kind is int else int | float):
+            return False
+        return math.isfinite(value) and value > self.above and self.low <= value <= self.high
+
+
+BUDGETS = ("quick", "full")
+
+TABLE: dict[str, Spec] = {
+    "sigma_m_model": Spec(kind=float, above=0, unit="relative", meaning="model error of each mass"),
+    "sigma_g_model": Spec(kind=float, above=0, unit="absolute", meaning="model error of each g-factor"),
+    "include_sigma_exp": Spec(kind=bool, meaning="add the experimental errors to the model's"),
+    "beta_min": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], unit="1", meaning="start of the scan in β"),
+    "beta_max": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], unit="1", meaning="end of the scan in β"),
+    "n_beta": Spec(kind=int, low=2, high=10_001, unit="count", meaning="points of the scan in β"),
+    "n_starts": Spec(
+        kind=int, low=1, high=10_000, unit="count", meaning="fresh starts at each point of a scan, and with β free",
+        by_budget={"quick": 16, "full": 64},
+    ),
+    "seed": Spec(kind=int, low=0, high=2**63 - 1, unit="1", meaning="seed of the random starts"),
+    "closure": Spec(kind=str, choices=tuple(CLOSURES), meaning="frame and density profile of the vortex"),
+    "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], unit="1", meaning="outer radius of the flow integral"),
+    "measurements": Spec(kind=str, choices=SETS, meaning="set of measured masses and g-factors"),
+    "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
+}  # fmt: skip
+
+RANGES = (("beta_min", "beta_max"),)
+"""Pairs that must ascend."""
+
+
+def check_value(name: str, value: object) -> None:
+    """Check one value.
+
+    Raises
+    ------
+    InputError
+        One line: the parameter, the value, what is allowed.
+    """
+    if name not in TABLE:
+        raise InputError(f"{name} = {value}: unknown parameter, must be one of {', '.join(TABLE)}")
+    spec = TABLE[name]
+    if not spec.accepts(value) and not (value is None and spec.by_budget):
+        raise InputError(f"{name} = {value}: must be {spec.allowed}")
+
+
+def parse_assignment(text: str) -> tuple[str, Value]:
+    """Read `name=value` from the command line into a checked value of the parameter's type.
+
+    Raises
+    ------
+    InputError
+        If there is no `=`, the name is unknown or the value not allowed.
+    """
+    name, equals, written = text.partition("=")
+    name, written = name.strip(), written.strip()
+    if not equals or not name:
+        raise InputError(f"-p {text}: must be name=value")
+    value: object = written
+    if name in TABLE and TABLE[name].kind is not str:
+        try:
+            value = {"true": True, "false": False}[written.lower()] if TABLE[name].kind is bool else float(written)
+            value = int(written) if TABLE[name].kind is int else value
+        except (KeyError, ValueError):
+            value = written
+    check_value(name, value)
+    return name, value  # type: ignore[return-value]  # checked
+
+
+def check_together(notebook: str, values: Mapping[str, object]) -> None:
+    """Check all parameters of one notebook, each alone and then those that depend on one another.
+
+    Raises
+    ------
+    InputError
+        For the first that is not allowed.
+    """
+    for name, value in values.items():
+        check_value(name, value)
+    for low, high in RANGES:
+        if low in values and not values[low] < values[high]:  # type: ignore[operator]  # numbers by now
+            raise InputError(f"{low} = {values[low]}: must be below {high} = {values[high]} in {notebook}")
+
+
+def notebook_names(root: Path = ROOT) -> list[str]:
+    """Names of the notebooks, in their order."""
+    return sorted(path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.py"))
+
+
+def notebook_defaults(notebook: str, root: Path = ROOT) -> dict[str, Value | None]:
+    """Parameters of a notebook and their defaults, read from its cell tagged `parameters`.
+
+    Raises
+    ------
+    InputError
+        If a line of the cell is not `name = literal`.
+    """
+    source = (root / "notebooks" / f"{notebook}.py").read_text(encoding="utf-8")
+    _, found, after = source.partition('# %% tags=["parameters"]\n')
+    if not found:
+        return {}
+    defaults: dict[str, Value | None] = {}
+    for statement in ast.parse(after.split("\n# %%")[0]).body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            raise InputError(f"{notebook}: line {statement.lineno} of the parameters cell must be name = literal")
+        defaults[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return defaults
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked parameters of one execution, as attributes, and when it began."""
+
+    notebook: str
+    values: Mapping[str, Value]
+    started: float
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(f"{self.notebook} has no parameter {name}") from None
+
+
+def resolve(values: Mapping[str, Value | None]) -> dict[str, Value]:
+    """Replace None by what the budget says."""
+    budget = values.get("budget", BUDGETS[0])
+    return {name: TABLE[name].by_budget[budget] if value is None else value for name, value in values.items()}  # type: ignore[index]
+
+
+def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT) -> Settings:
+    """Check the parameters found in a notebook's namespace; call it first, with `globals()`.
+
+    Raises
+    ------
+    InputError
+        If one is not allowed.
+    """
+    values = {name: namespace[name] for name in notebook_defaults(notebook, root)}
+    check_together(notebook, values)
+    return Settings(notebook, resolve(values), time.monotonic())

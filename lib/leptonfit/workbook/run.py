@@ -1,0 +1,308 @@
+"""Execute notebooks into a report folder: checked first, whole or not at all, and never twice for the same input."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from leptonfit.datafiles import ROOT, InputError, check_folder, compute_checksums
+from leptonfit.workbook import page, store
+from leptonfit.workbook.parameters import (
+    Value,
+    check_together,
+    check_value,
+    notebook_defaults,
+    notebook_names,
+    parse_assignment,
+    resolve,
+)
+
+CELL_TIMEOUT = 1800
+"""Seconds after which a cell is given up."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that has passed every check.
+
+    Attributes
+    ----------
+    notebooks : tuple of str
+        Those asked for.
+    overrides : mapping
+        Explicit parameters, for every notebook that has them.
+    tag : str
+        Name of the report folder.
+    data : Path
+        Data folder.
+    jobs : int
+        Notebooks executed at a time.
+    fresh : bool
+        Run even what is up to date.
+    root : Path
+        The checkout.
+    """
+
+    notebooks: tuple[str, ...]
+    overrides: Mapping[str, Value]
+    tag: str
+    data: Path
+    jobs: int
+    fresh: bool
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """The report folder."""
+        return self.root / "reports" / self.tag
+
+    def parameters(self, notebook: str) -> dict[str, Value]:
+        """All parameters of a notebook as it will run."""
+        defaults = notebook_defaults(notebook, self.root)
+        return resolve({**defaults, **{name: v for name, v in self.overrides.items() if name in defaults}})
+
+
+def check_request(
+    names: Sequence[str] = (),
+    assignments: Sequence[str] = (),
+    *,
+    tag: str = "latest",
+    jobs: int = 1,
+    budget: str | None = None,
+    fresh: bool = False,
+    data: Path | None = None,
+    root: Path = ROOT,
+) -> Request:
+    """Check everything a user can get wrong, before anything is written.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Notebooks; all where empty.
+    assignments : sequence of str
+        `name=value`, as on the command line.
+
+    Raises
+    ------
+    InputError
+        For the first thing that is not allowed.
+    """
+    known = notebook_names(root)
+    for name in names:
+        if name not in known:
+            raise InputError(f"notebook {name}: must be one of {', '.join(known)}")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", tag) or set(tag) == {"."}:
+        raise InputError(f"--tag {tag}: must be letters, digits, '.', '_' or '-', and not only dots")
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: must be at least 1")
+    notebooks = tuple(name for name in known if name in names or not names)
+    overrides: dict[str, Value] = {}
+    for assignment in assignments:
+        name, value = parse_assignment(assignment)
+        if name in overrides:
+            raise InputError(f"-p {assignment}: {name} is given twice")
+        overrides[name] = value
+    if budget is not None:
+        check_value("budget", budget)
+        overrides.setdefault("budget", budget)
+    for name, value in overrides.items():
+        if name != "budget" and not any(name in notebook_defaults(notebook, root) for notebook in notebooks):
+            raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
+    folder = (data or root / "data").resolve()
+    check_folder(folder)
+    request = Request(notebooks, overrides, tag, folder, jobs, fresh, root)
+    for notebook in (*notebooks, *_missing_upstream(request)):
+        check_together(notebook, request.parameters(notebook))
+    return request
+
+
+def upstream(notebook: str, root: Path = ROOT) -> set[str]:
+    """Notebooks whose results this one loads."""
+    source = (root / "notebooks" / f"{notebook}.py").read_text(encoding="utf-8")
+    return set(re.findall(r'store\.load\("(\w+)"', source))
+
+
+def _missing_upstream(request: Request) -> list[str]:
+    missing: list[str] = []
+    todo = list(request.notebooks)
+    while todo:
+        for name in sorted(upstream(todo.pop(), request.root) - {*request.notebooks, *missing}):
+            if not (request.folder / "results" / f"{name}.json").is_file():
+                missing.append(name)
+                todo.append(name)
+    return missing
+
+
+def execute(request: Request, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False) -> bool:
+    """Run the notebooks of a request, upstream first, and write the report's page.
+
+    Parameters
+    ----------
+    request : Request
+    say : callable
+        Is told, a line at a time, what has happened.
+    show_progress : bool
+        A progress bar for each notebook's cells.
+
+    Returns
+    -------
+    bool
+        Whether every notebook finished.
+
+    Raises
+    ------
+    InputError
+        If another run holds the tag.
+    """
+    names = [*_missing_upstream(request), *request.notebooks]
+    graph = {name: upstream(name, request.root) & set(names) for name in names}
+    (request.folder / "results").mkdir(parents=True, exist_ok=True)
+    failed: set[str] = set()
+    with _only_run(request), _environment(request), ThreadPoolExecutor(request.jobs) as pool:
+        sorter = TopologicalSorter(graph)
+        sorter.prepare()
+        running: dict[Future[str | None], str] = {}
+        while sorter.is_active():
+            for name in sorted(sorter.get_ready()):
+                if graph[name] & failed:
+                    say(f"{name}: not run, it needs {', '.join(sorted(graph[name] & failed))}")
+                    failed.add(name)
+                    sorter.done(name)
+                else:
+                    running[pool.submit(_bring_up_to_date, request, name, say, show_progress)] = name
+            finished, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+            for future in finished:
+                name = running.pop(future)
+                error = future.result()
+                if error:
+                    say(error)
+                    failed.add(name)
+                sorter.done(name)
+        page.write_index(request.folder, request.root, failed)
+    say(f"report: {_relative(request.folder / 'index.html', request.root)}")
+    return not failed
+
+
+def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], show_progress: bool) -> str | None:
+    """Run one notebook unless its outputs are those of the same input; the error in one line, or None."""
+    folder, parameters = request.folder, request.parameters(name)
+    outputs = [folder / "results" / f"{name}.json", folder / f"{name}.ipynb", folder / f"{name}.html"]
+    fingerprint = _fingerprint(request, name, parameters)
+    record = folder / "results" / f".{name}.inputs"
+    if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, outputs):
+        say(f"{name}: up to date")
+        return None
+    outputs[0].unlink(missing_ok=True)  # a result never outlives the run that replaces it
+    began = time.monotonic()
+    say(f"{name}: running")
+    error = execute_notebook(name, parameters, outputs[1], root=request.root, show_progress=show_progress)
+    page.write_notebook(outputs[1], outputs[2])
+    if error:
+        return f"{name}: {error}; the partial notebook is {_relative(outputs[1], request.root)}"
+    if not outputs[0].is_file():
+        return f"{name}: finished without saving results to {_relative(outputs[0], request.root)}"
+    store.write_whole(record, _record(fingerprint, outputs))
+    say(f"{name}: finished in {time.monotonic() - began:.1f} s: {store.load(name, folder)['verdict']}")
+    return None
+
+
+def execute_notebook(
+    name: str,
+    parameters: Mapping[str, Value],
+    output: Path,
+    *,
+    root: Path = ROOT,
+    show_progress: bool = False,
+) -> str | None:
+    """Execute a notebook's .py, its source, into `output`; what went wrong in one line, or None.
+
+    The executed notebook is written as far as it got.
+    """
+    import jupytext
+    import nbclient.exceptions
+    import papermill
+
+    source = jupytext.read(root / "notebooks" / f"{name}.py")
+    for attempt in (1, 2):
+        try:
+            papermill.execute_notebook(
+                source, str(output), parameters=dict(parameters), kernel_name="python3", language="python",
+                cwd=str(root / "notebooks"), progress_bar=show_progress, record_timing=False,
+                execution_timeout=CELL_TIMEOUT, shutdown_kernel="immediate",
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else each start warns of TCP on this very machine
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            return f"cell {error.exec_count} failed: {error.ename}: {str(error.evalue).splitlines()[0]}"
+        except nbclient.exceptions.CellTimeoutError:
+            return f"a cell took longer than {CELL_TIMEOUT} s"
+        except (RuntimeError, nbclient.exceptions.DeadKernelError) as error:
+            # parallel kernels now and then collide on a port, before any cell has run
+            if attempt == 2 or "before replying" not in str(error):
+                return f"the kernel died: {error}"
+        else:
+            return None
+    return None
+
+
+def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -> str:
+    """Digest of all that can change a notebook's outputs."""
+    package = Path(__file__).resolve().parents[1]
+    parts = {
+        "parameters": dict(parameters),
+        "source": (request.root / "notebooks" / f"{name}.py").read_text(encoding="utf-8"),
+        "library": {k: v for k, v in compute_checksums(package).items() if "__pycache__" not in k},
+        "data": [str(request.data), compute_checksums(request.data)],
+        "versions": store.versions(),
+        "upstream": {
+            other: {k: store.load(other, request.folder)[k] for k in ("parameters", "results", "verdict")}
+            for other in sorted(upstream(name, request.root))
+        },
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _record(fingerprint: str, outputs: Sequence[Path]) -> str:
+    """What a finished notebook leaves behind: digests of its input and of its outputs."""
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in outputs]
+    return "\n".join([fingerprint, *digests]) + "\n"
+
+
+@contextlib.contextmanager
+def _only_run(request: Request) -> Iterator[None]:
+    """Hold the tag; the lock goes with the process, however it ends."""
+    with open(request.folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"--tag {request.tag}: another run is using it, wait or choose another tag") from None
+        yield
+
+
+@contextlib.contextmanager
+def _environment(request: Request) -> Iterator[None]:
+    """Tell the kernels where data and results are."""
+    told = {"LEPTONFIT_DATA": str(request.data), store.REPORT_VARIABLE: str(request.folder)}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

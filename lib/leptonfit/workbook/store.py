@@ -1,0 +1,133 @@
+"""Results on disk: one JSON a notebook, whole or not at all, with where it came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leptonfit.datafiles import ROOT, compute_checksums, data_folder
+from leptonfit.inference.result import encode
+from leptonfit.workbook.parameters import Settings
+
+SCHEMA_VERSION = 1
+REPORT_VARIABLE = "LEPTONFIT_REPORT"
+"""Environment variable naming the report folder; outside a run, results go to `reports/interactive`."""
+
+
+def report_folder() -> Path:
+    """The report folder in use."""
+    return Path(os.environ.get(REPORT_VARIABLE) or ROOT / "reports" / "interactive")
+
+
+def save(
+    settings: Settings,
+    *,
+    results: Mapping[str, Any],
+    verdict: str,
+    verdict_code: str,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+) -> Path:
+    """Write a notebook's results to `results/NN_topic.json`, its tables to `results/NN_topic.<name>.csv`.
+
+    Parameters
+    ----------
+    settings : Settings
+    results : mapping
+        Arrays, numbers, strings, results, and dicts and lists of these.
+    verdict, verdict_code : str
+        The computed sentence and its code.
+    tables : mapping of DataFrame, optional
+
+    Returns
+    -------
+    Path
+        Of the JSON.
+    """
+    folder = report_folder() / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (tables or {}).items():
+        write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "parameters": dict(settings.values),
+        "results": encode(results),
+        "verdict": verdict,
+        "verdict_code": verdict_code,
+        "provenance": provenance(settings),
+    }
+    path = folder / f"{settings.notebook}.json"
+    write_whole(path, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    return path
+
+
+def load(notebook: str, folder: Path | None = None) -> dict[str, Any]:
+    """Read what `save` wrote for a notebook, from the report folder in use or another.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the notebook has no results there.
+    """
+    path = (folder or report_folder()) / "results" / f"{notebook}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{notebook} has no results in {path.parent}: run it first (leptonfit run {notebook})")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def provenance(settings: Settings) -> dict[str, Any]:
+    """Where a result comes from: commit, versions, data, seed, time, machine."""
+    folder = data_folder()
+    commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    return {
+        "git_commit": commit,
+        "git_dirty": None if dirty is None else bool(dirty),
+        "versions": versions(),
+        "data_folder": None if folder == ROOT / "data" else str(folder),
+        "data_checksums": compute_checksums(folder),
+        "seed": settings.values.get("seed"),
+        "seconds": round(time.monotonic() - settings.started, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, leptonfit and the packages it is built on."""
+    required = importlib.metadata.requires("leptonfit") or []
+    names = [re.split(r"[<>=!~;\[ ]", line)[0] for line in required if "extra ==" not in line]
+    packages = {name: importlib.metadata.version(name) for name in ["leptonfit", *names]}
+    return {"python": platform.python_version(), **packages}
+
+
+def _git(*arguments: str) -> str | None:
+    """Output of git in the checkout; None where there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,92 @@
+"""Tables of results, as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from leptonfit.inference.multistart import format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.measurements import QUANTITIES, Measurements
+from leptonfit.vortex.reported import RecomputedScan
+
+
+def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
+    """Model errors beside experimental ones, in each quantity's unit, and where the model's are the finer."""
+    sigma_exp = np.sqrt(np.diag(measurements.covariance))
+    sigma_model = np.concatenate([sigma_m_model * measurements.values[:3], np.full(2, sigma_g_model)])
+    return pd.DataFrame(
+        {
+            "quantity": QUANTITIES,
+            "value": [f"{value:.15g}" for value in measurements.values],
+            "experimental error": [f"{sigma:.2e}" for sigma in sigma_exp],
+            "model error": [f"{sigma:.2e}" for sigma in sigma_model],
+            "model finer than measurement": np.where(sigma_model < sigma_exp, "yes", "no"),
+        }
+    )
+
+
+def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
+    """The report's scans, claimed beside computed."""
+    return pd.DataFrame(
+        [
+            {
+                "scan": scan.title,
+                "σ_m": f"{scan.sigma_m_model:.0e}",
+                "claimed minimum at β": f"{scan.claimed_beta_min:.3f}",
+                "claimed χ²_min": f"{scan.claimed_chi2_min:.0f}",
+                "computed χ²_min there": format_chi2(scan.chi2_at_claimed),
+                "computed zero at": f"{scan.n_zero} of {scan.n_grid} points",
+                "claimed offset": f"{scan.claimed_offset:.3f}",
+                "recomputed offset": f"{scan.offset:.4f}",
+            }
+            for scan in scans
+        ]
+    )
+
+
+def tabulate_parameters(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
+    """A point x (n_par,) with the bounds, and which parameters sit on one."""
+    return pd.DataFrame(
+        {
+            "parameter": [parameter.symbol or parameter.name for parameter in problem.parameters],
+            "value": [f"{value:.8g}" for value in x],
+            "lower bound": [f"{value:g}" for value in problem.lower],
+            "upper bound": [f"{value:g}" for value in problem.upper],
+            "on a bound": np.where(problem.on_bounds(x), "yes", "no"),
+        }
+    )
+
+
+def tabulate_pulls(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
+    """The residuals at x (n_par,), in units of their errors."""
+    return pd.DataFrame({"quantity": problem.residual_names, "pull": [f"{pull:+.2e}" for pull in problem.residuals(x)]})
+
+
+def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
+    """Largest χ²_min and 95 % set of several profiles."""
+    rows = []
+    for name, profile in profiles.items():
+        found = profile.identified_set["0.95"]
+        ends = [
+            f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
+            for low, high in found.intervals
+        ]
+        rows.append(
+            {
+                "profile": name,
+                "largest χ²_min": format_chi2(float(np.nanmax(profile.chi2_min))),
+                "95 % set": "; ".join(ends) or "none in the scan",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd.DataFrame:
+    """The whole profile, a row a point: the numbers themselves, for a CSV."""
+    return pd.DataFrame(profile.x, columns=list(problem.names)).assign(
+        chi2_min=profile.chi2_min, trusted=profile.trusted, reproduced=profile.reproduced
+    )
