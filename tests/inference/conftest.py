@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 
 

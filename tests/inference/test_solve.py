@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from leptonfit.inference.solve import KKT_TOLERANCE, kkt_residual, solve
 from numpy import exp, inf, log, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear
-
-from leptonfit.inference.solve import KKT_TOLERANCE, kkt_residual, solve
 
 TIMES = np.linspace(0.0, 4.0, 9)
 ROUNDING = 1e-7
@@ -186,12 +185,12 @@ def test_refuses_a_start_outside_the_bounds(build, value):
 
 
 def test_refuses_an_unknown_method(build):
-    with pytest.raises(ValueError, match="'newton'.*lm, scipy, iminuit"):
+    with pytest.raises(ValueError, match=r"'newton'.*lm, scipy, iminuit"):
         solve(decay(build), np.ones(3), method="newton")
 
 
 def test_refuses_an_unknown_fixed_parameter(build):
-    with pytest.raises(ValueError, match="'q'.*a, k, c"):
+    with pytest.raises(ValueError, match=r"'q'.*a, k, c"):
         solve(decay(build), np.ones(3), fixed=("q",))
 
 
@@ -248,7 +247,7 @@ def test_fixed_parameters_are_held_exactly(build, method):
     starts = random_starts(problem, 5)
     fit = solve(problem, starts, fixed=("k",), method=method)
     assert_array_equal(fit.x[:, 1], starts[:, 1])
-    # with k held and c on its bound the rest is linear
+    # with k held the rest is linear
     basis = exp(-starts[:, [1]] * TIMES)
     data = 2 * exp(-0.8 * TIMES) - 0.3 + NOISE
     bounded = [lsq_linear(np.stack([b, np.ones(9)], axis=1), data, bounds=((0, 0), (10, 1))) for b in basis]

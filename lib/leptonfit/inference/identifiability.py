@@ -189,8 +189,8 @@ def _describe(
     said = {
         "unreliable": f"Nothing can be said of {name}: {int((~profile.trusted).sum())} of {n_grid} points of the scan "
         f"{scan} are not trusted, and they decide the set.",
-        "empty": f"No {name} in the scan {scan} is allowed at 95 %: a lower χ², {format_chi2(profile.best_chi2)}, is "
-        f"known outside it, at {name} = {profile.best_x[column]:.6g}.",
+        "empty": f"No {name} in the scan {scan} is allowed at 95 %: χ² is lower outside it, "
+        f"{'zero' if minimum is None else format_chi2(profile.best_chi2)} at {name} = {profile.best_x[column]:.6g}.",
         "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
         "open_below": f"The data bound {name} from above only: the 95 % set is {ends}, open below.",
         "open_above": f"The data bound {name} from below only: the 95 % set is {ends}, open above.",

@@ -20,6 +20,7 @@ from leptonfit.inference.solve import KKT_TOLERANCE, SolveResult, solve
 
 _ROUNDS = 3
 """Fresh starts are drawn this often, at most, at a point that is not trusted."""
+_ROUNDING = 1e-12
 _WARM = -1
 """The common origin of solutions handed in."""
 
@@ -103,12 +104,19 @@ class _Nodes:
             self.best_chi2, self.best_x = float(flat.min()), fit.x.reshape(-1, self.problem.n_par)[flat.argmin()]
         return fit
 
+    def depth(self, x: np.ndarray) -> np.ndarray:
+        """Distance (m,) of x (m, n_par) to its nearest finite bound, as a fraction of the width between bounds."""
+        low, high = self.problem.lower, self.problem.upper
+        with np.errstate(invalid="ignore"):
+            gaps = np.minimum(x - low, high - x) / (high - low)
+        return np.min(gaps, axis=-1, initial=np.inf, where=np.isfinite(high - low))
+
     def offer(
-        self, nodes: np.ndarray, starts: np.ndarray, origins: np.ndarray, *, replace_zero: bool = False
+        self, nodes: np.ndarray, starts: np.ndarray, origins: np.ndarray, *, win_ties: bool = False
     ) -> np.ndarray:
         """Minimise at `nodes` (m,) from `starts` (m, n_par); return which nodes (n,) became materially lower.
 
-        A solution at the floor stays, since nothing is lower but noise, unless `replace_zero`.
+        Between two that differ by rounding alone (or are both zero to the floor) the first stays, unless `win_ties`.
         """
         starts = starts.copy()
         starts[:, self.column] = self.theta[nodes]
@@ -119,8 +127,9 @@ class _Nodes:
         rank = np.where(done, fit.chi2, fit.chi2 * (1 + RELATIVE_AGREEMENT))
         rank = np.where(rank <= CHI2_FLOOR, 0.0, rank)
         known = np.where(self.chi2 <= CHI2_FLOOR, 0.0, self.chi2)[nodes]
-        usable = np.flatnonzero((rank < known) | (replace_zero & (rank == 0)))
-        chosen = usable[np.argsort(rank[usable], kind="stable")[::-1]]  # the lowest is written last
+        usable = np.flatnonzero((rank <= known * (1 + _ROUNDING)) if win_ties else (rank < known * (1 - _ROUNDING)))
+        order = np.lexsort((-self.depth(fit.x[usable]), rank[usable]))  # among zeros, the one farthest from its bounds
+        chosen = usable[order[::-1]]  # the first is written last
         before, target = self.chi2.copy(), nodes[chosen]
         self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
         self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
@@ -152,11 +161,11 @@ class _Nodes:
                 self.offer(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
             if is_cold:
                 zeros = np.flatnonzero(self.chi2 <= CHI2_FLOOR)
-                anchor = zeros[len(zeros) // 2] if len(zeros) else np.argmin(self.chi2)
+                anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
                 everywhere = np.arange(len(self.theta))
                 line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
                 if np.isfinite(self.chi2[anchor]):
-                    self.offer(everywhere, line, np.full(len(everywhere), self.origin[anchor]), replace_zero=True)
+                    self.offer(everywhere, line, np.full(len(everywhere), self.origin[anchor]), win_ties=True)
                 is_cold = False
             self.sweep(np.ones(len(self.theta), dtype=bool))
 
@@ -270,6 +279,10 @@ def scan_profile(
         nodes = nodes.with_nodes(unseen)
         nodes.work(n_starts, rng, ranges)
     sets = _find_sets(nodes, grid, (low, high))
+    zeros = np.flatnonzero(nodes.chi2 <= CHI2_FLOOR)
+    if len(zeros):  # no zero is better than another: let a point of the profile stand for all
+        middle = zeros[len(zeros) // 2]
+        nodes.best_chi2, nodes.best_x = float(nodes.chi2[middle]), nodes.x[middle]
 
     on_grid, at_reference = np.searchsorted(nodes.theta, grid), np.searchsorted(nodes.theta, asked)
     finite = np.isfinite(nodes.chi2)

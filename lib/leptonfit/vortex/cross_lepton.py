@@ -78,9 +78,7 @@ def build_problem(
     parameters = _parameters(bounds)
     largest = max(p.upper for p in parameters if p.name.startswith("R_"))
     if not largest <= r_max < np.inf:
-        raise ValueError(
-            f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest vortex radius allowed"
-        )
+        raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
     energy = CLOSURES[closure](r_max)
     values = measurements.values
     covariance = np.diag(np.concatenate([sigma_m_model * values[:3], np.full(2, sigma_g_model)]) ** 2)

@@ -88,7 +88,8 @@ def figures_command() -> None:
     """Draw the manuscript figures into figures/, each as PDF and PNG with the JSON it was drawn from."""
     from leptonfit.workbook import manuscript
 
-    manuscript.draw_all(click.echo)
+    if not manuscript.draw_all(click.echo):
+        raise click.exceptions.Exit(1)
 
 
 @cli.command("bench")

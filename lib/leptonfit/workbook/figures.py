@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
@@ -20,9 +21,12 @@ BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
 """Colours that stay apart for colour-blind readers (Okabe and Ito); shape or text always says the same."""
 
 
+STYLE = Path(__file__).parent / "leptonfit.mplstyle"
+
+
 def use_style() -> None:
     """Use the workbook's one style for all figures that follow."""
-    plt.style.use(Path(__file__).parent / "leptonfit.mplstyle")
+    plt.style.use(STYLE)
 
 
 def plot_profile(
@@ -45,8 +49,8 @@ def plot_profile(
             ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"reference {reference:.6g}")
     inside = [scan for scan in claims if low <= scan.claimed_beta_min <= high]
     for scan, marker in zip(inside, "sD^v", strict=False):
-        text = f"claimed: {scan.claimed_chi2_min:,.0f} at {scan.claimed_beta_min:g} ($\\sigma_m$ = {scan.sigma_m_model:.0e})"
         at = (scan.claimed_beta_min, scan.claimed_chi2_min)
+        text = f"claimed: {at[1]:,.0f} at {at[0]:g} ($\\sigma_m$ = {scan.sigma_m_model:.0e})"
         ax.plot(*at, marker, color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
     level = profile.best_chi2 + LEVELS["0.95"]
     ax.axhline(level, color=GREY, ls="--", lw=1)
@@ -74,12 +78,15 @@ def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, prof
     scanned = problem.parameters[problem.index(profile.parameter)]
     for ax, j in zip(axes, others, strict=True):
         parameter, on_bound = problem.parameters[j], profile.on_bounds[:, j]
-        ax.plot(profile.grid, profile.x[:, j], "-", color=BLUE)
-        ax.plot(profile.grid[on_bound], profile.x[on_bound, j], "^", color=RED, ms=4)
+        values = profile.x[:, j]
+        ax.plot(profile.grid, values, "-", color=BLUE)
+        ax.plot(profile.grid[on_bound], values[on_bound], "^", color=RED, ms=4)
         ax.set_title(f"{parameter.label} in [{parameter.lower:g}, {parameter.upper:g}]", fontsize=8.5)
-        ax.margins(y=0.15)
+        middle, half = (np.nanmax(values) + np.nanmin(values)) / 2, (np.nanmax(values) - np.nanmin(values)) / 2
+        half = max(1.15 * half, 0.01 * abs(middle))  # a constant is shown as one
+        ax.set_ylim(middle - half, middle + half)
         ax.tick_params(labelsize=8)
-        ax.yaxis.get_major_locator().set_params(nbins=3)
+        ax.yaxis.set_major_locator(MaxNLocator(3))
     for ax in axes[-(len(axes) // 2) :]:
         ax.set_xlabel(scanned.label)
     return axes

@@ -112,12 +112,12 @@ def check_request(
         if name in overrides:
             raise InputError(f"-p {assignment}: {name} is given twice")
         overrides[name] = value
+    for name, value in overrides.items():
+        if not any(name in notebook_defaults(notebook, root) for notebook in notebooks):
+            raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
     if budget is not None:
         check_value("budget", budget)
         overrides.setdefault("budget", budget)
-    for name, value in overrides.items():
-        if name != "budget" and not any(name in notebook_defaults(notebook, root) for notebook in notebooks):
-            raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
     folder = (data or root / "data").resolve()
     check_folder(folder)
     request = Request(notebooks, overrides, tag, folder, jobs, fresh, root)

@@ -1,0 +1,65 @@
+"""Figures for a manuscript: PDF and PNG of the same bytes on every run, each with the JSON it was drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from leptonfit.datafiles import ROOT
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import RecomputedScan
+from leptonfit.workbook import figures, run, store
+
+TAG = "figures"
+"""Report folder whose results the figures are drawn from."""
+
+
+def _draw_profile(figure: Figure, document: Mapping[str, Any]) -> None:
+    given, results = document["parameters"], document["results"]
+    problem = build_problem(
+        load_measurements(given["measurements"]),
+        **{k: given[k] for k in ("sigma_m_model", "sigma_g_model", "include_sigma_exp", "closure", "r_max")},
+    )
+    claims = [RecomputedScan.from_dict(scan) for scan in results["report_scans"]]
+    figures.plot_profile(figure.subplots(), problem, ProfileResult.from_dict(results["profile"]), claims=claims)
+
+
+FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {
+    "profile_scan": ("02_profile_scan", _draw_profile),
+}
+"""Figure name: the notebook whose results it shows, and how it is drawn."""
+
+
+def draw_all(say: Callable[[str], None], root: Path = ROOT) -> bool:
+    """Bring the results up to date at the notebooks' defaults, then draw every figure into `figures/`.
+
+    Returns
+    -------
+    bool
+        Whether every notebook finished.
+    """
+    notebooks = sorted({notebook for notebook, _ in FIGURES.values()})
+    request = run.check_request(notebooks, tag=TAG, root=root)
+    if not run.execute(request, say):
+        return False
+    for name, (notebook, draw) in FIGURES.items():
+        document = store.load(notebook, request.folder)
+        del document["provenance"]  # what differs from run to run stays with the report
+        with plt.style.context([str(figures.STYLE)]):
+            figure = plt.figure()
+            draw(figure, document)
+            path = root / "figures" / name
+            figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
+            figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+            plt.close(figure)
+        content = json.dumps({"notebook": notebook, **document}, ensure_ascii=False, indent=1) + "\n"
+        store.write_whole(path.with_suffix(".json"), content)
+        say(f"figures/{name}: .pdf, .png, .json")
+    return True

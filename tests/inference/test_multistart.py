@@ -1,0 +1,126 @@
+"""Seeded starts, plateaus, and how often the best was reproduced."""
+
+import numpy as np
+import pytest
+from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
+from numpy import inf
+from numpy.testing import assert_allclose, assert_array_equal
+
+
+def tilted(build):
+    """Minima on the bounds n = ±1 with χ² = 9 and 10: χ² is concave in n."""
+    return build(lambda t, n: (3 * (2 - n * n), (n - 1) / 2, t - n), t=(-5, 5), n=(-1, 1))
+
+
+def partly_defined(build):
+    """√x = 2, undefined for x < 0; y is free of it."""
+    return build(lambda x, y: (np.sqrt(x) - 2, y - 1, y + 1), x=(-10, 30), y=(-3, 3))
+
+
+def test_starts_fill_the_box_one_a_stratum(build):
+    starts = draw_starts(tilted(build), 50, np.random.default_rng(3))
+    assert starts.shape == (50, 2)
+    for column, (low, high) in zip(starts.T, ((-5, 5), (-1, 1)), strict=True):
+        strata = np.floor((column - low) / (high - low) * 50)
+        assert_array_equal(np.sort(strata), np.arange(50))
+
+
+def test_ranges_narrow_the_box_and_never_widen_it(build):
+    starts = draw_starts(tilted(build), 200, np.random.default_rng(3), {"t": (4, 9), "n": (0.25, 0.25)})
+    assert (starts[:, 0] >= 4).all()
+    assert (starts[:, 0] <= 5).all()
+    assert_array_equal(starts[:, 1], 0.25)
+
+
+@pytest.mark.parametrize("ranges", [None, {"x": (0, inf)}, {"x": (np.nan, 1)}, {"x": (3, 2)}, {"x": (-9, -8)}])
+def test_refuses_ranges_that_cannot_be_drawn_from(build, ranges):
+    problem = build(lambda x: x - 1, x=(-5, inf))
+    with pytest.raises(ValueError, match="x: starts cannot be drawn"):
+        run_multistart(problem, n_starts=4, seed=1, ranges=ranges)
+
+
+def test_two_plateaus(build):
+    result = run_multistart(tilted(build), n_starts=40, seed=1)
+    assert result.converged.all()
+    assert_allclose(result.plateau_chi2, [9, 10], rtol=1e-9)
+    assert result.plateau_size.sum() == 40
+    assert result.reproduced == result.plateau_size[0]
+    assert_array_equal(result.x[:, 1], np.repeat([1, -1], result.plateau_size))
+    assert (np.diff(result.chi2) >= 0).all()
+    assert min(result.plateau_size) > 10, "n is as good as even, and starts are stratified"
+    summary = result.summary()
+    assert f"9 reached by {result.reproduced} of 40 starts" in summary
+    assert "2 plateau(s), 0 not converged" in summary
+
+
+def test_starts_without_a_finite_chi2_come_last(build):
+    result = run_multistart(partly_defined(build), n_starts=40, seed=1)
+    n_undefined = np.count_nonzero(np.isnan(result.chi2))
+    assert n_undefined == 10, "a quarter of x, and starts are stratified"
+    assert np.isnan(result.chi2[-n_undefined:]).all()
+    assert_array_equal(result.converged, ~np.isnan(result.chi2))
+    assert_allclose(result.plateau_chi2, [2.0], rtol=1e-9)
+    assert result.reproduced == 30
+    assert "10 not converged" in result.summary()
+
+
+def test_no_start_converges(build):
+    problem = build(lambda x: np.log(x), x=(-5, -1))
+    result = run_multistart(problem, n_starts=3, seed=1)
+    assert result.reproduced == 0
+    assert len(result.plateau_chi2) == len(result.plateau_size) == 0
+    assert result.summary() == "none of 3 starts converged"
+
+
+def test_fixed_values_are_held(build):
+    result = run_multistart(tilted(build), n_starts=10, seed=1, fixed={"n": 0.5})
+    assert_array_equal(result.x[:, 1], 0.5)
+    assert_allclose(result.chi2, (3 * 1.75) ** 2 + 0.25**2, rtol=1e-12)
+    with pytest.raises(ValueError, match="n: starts cannot be drawn"):
+        run_multistart(tilted(build), n_starts=10, seed=1, fixed={"n": 1.5})
+    with pytest.raises(ValueError, match="'q'"):
+        run_multistart(tilted(build), n_starts=10, seed=1, fixed={"q": 1.5})
+
+
+def test_seed_decides_the_bytes(build):
+    first, again, other = (run_multistart(tilted(build), n_starts=20, seed=seed) for seed in (7, 7, 8))
+    assert first.x.tobytes() == again.x.tobytes()
+    assert first.to_dict() == again.to_dict()
+    assert first.x.tobytes() != other.x.tobytes()
+
+
+@pytest.mark.parametrize("n_starts", [0, -3])
+def test_refuses_no_starts(build, n_starts):
+    with pytest.raises(ValueError, match=f"n_starts = {n_starts}"):
+        run_multistart(tilted(build), n_starts=n_starts, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("chi2", "best", "expected"),
+    [
+        (4.000003, 4.0, True),  # within 1e-6 of 4
+        (4.000005, 4.0, False),
+        (9e-7, 1e-20, True),  # both zero to the floor
+        (2e-6, 1e-20, False),
+        (2e-6, 9e-7, False),
+        (3.9, 4.0, True),  # better than the best known
+        (np.nan, 4.0, False),
+    ],
+)
+def test_agreement(chi2, best, expected):
+    assert agrees(np.array([chi2]), np.array([best])).tolist() == [expected]
+
+
+def test_plateaus_are_measured_from_their_own_lowest():
+    """Steps of 0.8e-6 chain on for ever; a plateau does not."""
+    chi2 = 5 * (1 + 0.8e-6 * np.arange(4))
+    lowest, sizes = find_plateaus(np.concatenate([[1e-12, 5e-7], chi2, [6.0]]))
+    assert_allclose(lowest, [1e-12, chi2[0], chi2[2], 6.0], rtol=1e-12)
+    assert_array_equal(sizes, [2, 2, 2, 1])
+    assert [len(part) for part in find_plateaus(np.array([]))] == [0, 0]
+
+
+def test_noise_is_not_printed():
+    assert [format_chi2(value) for value in (3e-19, 9.9e-7, 1.25e-6, 3.84145882)] == [
+        "< 1e-6", "< 1e-6", "1.25e-06", "3.84146",
+    ]  # fmt: skip

@@ -1,0 +1,235 @@
+"""The cross-lepton fit against the exact solution of its equations."""
+
+import numpy as np
+import pytest
+from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.solve import solve
+from leptonfit.vortex.closures import StreamClosure
+from leptonfit.vortex.cross_lepton import MOMENT_FACTOR, REPORT_BOUNDS, build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
+from scipy import optimize
+
+REPORT = load_measurements("report_2025")
+REFERENCE = 3.043233053
+TIGHT = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+EDGE = 1.11487085978  # of the exact set, report's bounds and r_max = 10
+
+
+def scan(low, high, n, *, sigma=TIGHT, n_starts=8, measured=REPORT, **closure):
+    problem = build_problem(measured, **sigma, **closure)
+    grid = np.linspace(low, high, n)
+    return problem, scan_profile(problem, "beta", grid, n_starts=n_starts, seed=5, references=(REFERENCE, 3.14, 3.18))
+
+
+# --- an oracle of its own: extremes of q = R U on the exact-mass surface, by SciPy, from the flow integrals alone
+
+
+def moment_range(mass, beta, r_max, bounds):
+    """Smallest and largest R U with U² I(R, A) − β S(R, A) = mass inside the bounds; nan where there is none."""
+    closure = StreamClosure(r_max)
+    radii, amplitudes = np.linspace(*bounds["R"], 201), np.linspace(*bounds["A"], 201)
+    radius, amplitude = np.meshgrid(radii, amplitudes)
+    velocity = np.sqrt(
+        (mass + beta * closure.stabilisation(radius, amplitude)) / closure.circulation(radius, amplitude)
+    )
+    allowed = (velocity >= bounds["U"][0]) & (velocity <= bounds["U"][1])
+    q = np.where(allowed, radius * velocity, np.nan)
+    return (np.nanmin(q), np.nanmax(q)) if allowed.any() else (np.nan, np.nan)
+
+
+def coefficient_gap(beta, r_max=10.0, bounds=REPORT_BOUNDS):
+    """Overlap of the C_μ intervals of e and μ (and the bounds); negative where no exact solution exists."""
+    low, high = bounds["c_mu"]
+    for mass, moment in zip(REPORT.values[:2], REPORT.values[3:], strict=True):
+        q_min, q_max = moment_range(mass, beta, r_max, bounds)
+        low, high = max(low, moment / (MOMENT_FACTOR * q_max)), min(high, moment / (MOMENT_FACTOR * q_min))
+    return high - low
+
+
+def test_jacobian_by_complex_step():
+    problem = build_problem(REPORT, **TIGHT, include_sigma_exp=True)
+    rng = np.random.default_rng(3)
+    low, high = problem.search_box({"beta": (0.5, 5.0)})
+    x, step = rng.uniform(low, high, (7, 11)), 1e-30
+    columns = [problem.residuals(x + 1j * step * unit).imag / step for unit in np.eye(11)]
+    expected = np.stack(columns, axis=-1)
+    np.testing.assert_allclose(problem.jacobian(x), expected, rtol=1e-12, atol=1e-9 * np.abs(expected).max())
+
+
+def test_residuals_are_pulls_and_chi2_is_that_of_the_full_covariance():
+    measured = load_measurements("codata_2022")
+    problem = build_problem(measured, sigma_m_model=1e-7, sigma_g_model=1e-9, include_sigma_exp=True)
+    x = problem.start
+    closure = StreamClosure(10.0)
+    _, c_mu, *geometry = x
+    radius, velocity, amplitude = np.reshape(geometry, (3, 3)).T
+    mass = velocity**2 * closure.circulation(radius, amplitude) - x[0] * closure.stabilisation(radius, amplitude)
+    difference = np.concatenate([mass, 0.2 * c_mu * (radius * velocity)[:2]]) - measured.values
+    covariance = measured.covariance + np.diag(np.append(1e-7 * measured.values[:3], [1e-9, 1e-9]) ** 2)
+    expected = difference @ np.linalg.solve(covariance, difference)
+    assert np.sum(problem.residuals(x) ** 2) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("beta", [2.85, 2.97, 3.14, 3.25])
+def test_random_starts_reach_zero_and_the_rest_are_reported(beta):
+    problem = build_problem(REPORT, **TIGHT)
+    rng = np.random.default_rng(int(1000 * beta))
+    low, high = problem.search_box({"beta": (beta, beta)})
+    fit = solve(problem, rng.uniform(low, high, (1000, 11)), fixed=("beta",))
+    exact = fit.chi2 <= 1e-6
+    assert exact.mean() >= 0.95
+    assert not fit.converged[~exact].any()
+    assert fit.converged[exact].all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "sigma"),
+    [(2.85, 3.25, 41, TIGHT), (2.95, 3.25, 31, {"sigma_m_model": 1e-5, "sigma_g_model": 1e-7})],
+)
+def test_the_reports_scans_fit_exactly_everywhere(low, high, n, sigma):
+    problem, profile = scan(low, high, n, sigma=sigma)
+    verdict = assess_profile(problem, profile, reference=REFERENCE)
+    assert (profile.chi2_min <= 1e-6).all()
+    assert profile.trusted.all()
+    assert (profile.reference_chi2 <= 1e-6).all()
+    assert (verdict.code, verdict.contains_reference, verdict.minimum) == ("not_identified", True, None)
+    assert (verdict.in_tension, verdict.degrees_of_freedom, verdict.constraints_minus_parameters) == (None, 0, -6)
+
+
+def test_c_mu_of_an_exact_solution_lies_in_the_feasible_interval():
+    problem, profile = scan(2.85, 3.25, 5)
+    assert 237.26 <= profile.x[0, problem.index("c_mu")] <= 318.63
+
+
+def test_the_edge_of_the_set_and_its_shift_with_sigma():
+    """Below the edge R_e = A_e = 1 and R_μ = A_μ = 0.1; χ² grows as the square of the distance."""
+    problem, profile = scan(0.8, 1.4, 41)
+    verdict = assess_profile(problem, profile)
+    assert verdict.code == "open_above"
+    root = optimize.brentq(coefficient_gap, 0.8, 1.4, xtol=1e-12)
+    assert root == pytest.approx(EDGE, abs=1e-10)
+    ends = [profile.identified_set[level].intervals[0, 0] for level in LEVELS]
+    # analytic shift: project the data on the one combination that cannot be fitted, s = ln C_e − ln C_μ
+    closure = StreamClosure(10.0)
+    shape = {0: (1.0, 1.0), 1: (0.1, 0.1)}
+
+    def log_q(mass, beta, lepton):
+        radius, amplitude = shape[lepton]
+        return np.log(radius) + 0.5 * np.log(
+            (mass + beta * closure.stabilisation(radius, amplitude)) / closure.circulation(radius, amplitude)
+        )
+
+    def mismatch(beta, values):
+        return sum(
+            sign * (np.log(values[3 + lepton]) - log_q(values[lepton], beta, lepton))
+            for lepton, sign in ((0, 1), (1, -1))
+        )
+
+    values, h = REPORT.values[[0, 1, 2, 3, 4]], 1e-6
+    sigma = np.array([1e-6 * values[0], 1e-6 * values[1], 0, 2e-8, 2e-8])
+    by_data = np.array([(mismatch(root, values + h * e) - mismatch(root, values - h * e)) / (2 * h) for e in np.eye(5)])
+    by_beta = (mismatch(root + h, values) - mismatch(root - h, values)) / (2 * h)
+    one_sigma = np.sqrt(np.sum((by_data * sigma) ** 2)) / abs(by_beta)
+    for end, level in zip(ends, LEVELS.values(), strict=True):
+        assert root - end == pytest.approx(np.sqrt(level) * one_sigma, rel=0.01)
+    below = profile.grid < root
+    assert (profile.chi2_min[below] > 1).all()
+    assert (profile.chi2_min[~below] <= 1e-6).all()
+    assert profile.trusted.all()
+
+
+@pytest.mark.parametrize(
+    ("r_max", "bounds"),
+    [
+        (6.7, REPORT_BOUNDS),
+        (25.0, REPORT_BOUNDS),
+        (10.0, {**REPORT_BOUNDS, "A": (0.1, 0.6)}),
+        (10.0, {**REPORT_BOUNDS, "R": (0.2, 0.9)}),
+        (10.0, {**REPORT_BOUNDS, "c_mu": (100.0, 250.0)}),
+        (10.0, {**REPORT_BOUNDS, "U": (0.001, 1.5)}),
+    ],
+    ids=["r_max 6.7", "r_max 25", "A below 0.6", "narrow R", "C_mu binds", "U below 1.5"],
+)
+def test_other_closures_and_bounds_have_the_edges_their_equations_have(r_max, bounds):
+    """The set of exact solutions by SciPy alone, wherever its edge lies; the profile must end there."""
+    betas = np.geomspace(0.05, 40, 400)
+    gaps = np.array([coefficient_gap(beta, r_max, bounds) for beta in betas])
+    rises = np.flatnonzero((gaps[:-1] < 0) & (gaps[1:] >= 0))
+    assert len(rises) == 1  # each of these sets has one lower edge
+    edge = optimize.brentq(coefficient_gap, betas[rises[0]], betas[rises[0] + 1], args=(r_max, bounds), xtol=1e-10)
+    problem, profile = scan(0.8 * edge, 1.3 * edge, 21, r_max=r_max, bounds=bounds)
+    assert assess_profile(problem, profile).code == "open_above"
+    for level in LEVELS:
+        assert profile.identified_set[level].intervals[0, 0] == pytest.approx(edge, abs=1e-4)
+
+
+@pytest.mark.parametrize("r_max", [5.0, 5.5])
+def test_a_tau_out_of_reach_leaves_no_beta(r_max):
+    """U ≤ 3 keeps m_τ below 9 I: no β fits, the scan excludes itself against a lower χ² elsewhere, in tension."""
+    assert 9 * StreamClosure(r_max).circulation(1.0, 0.1) < REPORT.values[2]
+    problem, profile = scan(2.85, 3.25, 9, r_max=r_max)
+    verdict = assess_profile(problem, profile, reference=REFERENCE)
+    assert verdict.code == "empty"
+    assert len(profile.identified_set["0.95"].intervals) == 0
+    assert (verdict.in_tension, verdict.contains_reference) == (True, False)
+    assert "U_tau" in verdict.nuisances_on_bounds
+    # floor: τ at U = 3 with the least depletion, all else exact; β is that of the lowest χ²
+    closure = StreamClosure(r_max)
+    mass = 9 * closure.circulation(0.1, 0.1) - profile.best_x[0] * closure.stabilisation(0.1, 0.1)
+    corners = [
+        9 * closure.circulation(r, a) - profile.best_x[0] * closure.stabilisation(r, a)
+        for r in (0.1, 1.0) for a in (0.1, 1.0)
+    ]  # fmt: skip
+    floor = ((max([mass, *corners]) - REPORT.values[2]) / (1e-6 * REPORT.values[2])) ** 2
+    assert profile.best_chi2 == pytest.approx(floor, rel=1e-4)
+
+
+def test_a_scan_below_the_edge_is_empty_although_it_has_a_minimum():
+    problem, profile = scan(0.8, 1.0, 5)
+    verdict = assess_profile(problem, profile)
+    assert (verdict.code, verdict.minimum) == ("empty", None)
+    assert (profile.chi2_min > 1).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.8, 1.4), (2.85, 3.25)])
+def test_chi2_never_rises_along_the_sigma_ladder(low, high):
+    _, profile = scan(low, high, 21)
+
+    def build(**sigma):
+        return build_problem(REPORT, **sigma)
+
+    ladder = scan_sigma_ladder(build, profile, **TIGHT, n_starts=8, seed=5)
+    assert (np.diff(ladder.chi2_min, axis=0) <= 1e-9 * ladder.chi2_min[:-1]).all()
+    assert ladder.trusted.all()
+    # every rung from scratch, by itself, agrees: the ladder is not monotonic by construction alone
+    for row, sigma_m in enumerate(ladder.sigma_m_model):
+        alone = scan(low, high, 21, sigma={"sigma_m_model": sigma_m, "sigma_g_model": ladder.sigma_g_model[row]})[1]
+        np.testing.assert_allclose(np.maximum(alone.chi2_min, 1e-6), np.maximum(ladder.chi2_min[row], 1e-6), rtol=1e-6)
+
+
+def test_experimental_errors_loosen_the_tau_most():
+    """σ_m = 1e-6 on τ is finer than its measurement, 6.6e-5: with σ_exp the τ pull shrinks by that factor."""
+    without = build_problem(REPORT, **TIGHT)
+    included = build_problem(REPORT, **TIGHT, include_sigma_exp=True)
+    ratio = without.residuals(without.start) / included.residuals(included.start)
+    assert ratio[2] == pytest.approx(np.hypot(1e-6, 0.23 / 3477.228) / 1e-6, rel=1e-9)
+    assert np.abs(ratio[[0, 1, 3, 4]] - 1).max() < 3e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma_m_model": 0.0}, r"sigma_m_model = 0: must be positive and finite"),
+        ({"sigma_g_model": np.nan}, r"sigma_g_model = nan: must be positive and finite"),
+        ({"closure": "torus"}, r"closure = 'torus': must be one of stream"),
+        ({"r_max": 0.5}, r"r_max = 0\.5: must be finite and at least 1, the largest R allowed"),
+        ({"bounds": {"W": (0, 1)}}, r"bounds of 'W': must be for one of beta, c_mu, R, U, A, R_e"),
+        ({"bounds": {"A_e": (1.0, 0.1)}}, r"A_e: bounds \[1, 0\.1\] must have lower < upper"),
+    ],
+)
+def test_refusals(change, message):
+    with pytest.raises(ValueError, match=message):
+        build_problem(REPORT, **{**TIGHT, **change})
