@@ -44,10 +44,12 @@ def basins(build):
     return build(lambda t, n: (3 * (2 - n * n), t + 0.5 - 1.5 * n), t=(-8, 8), n=(-1, 1))
 
 
-def needle(build, width, span):
-    """The profile is 1 + θ²/4 in a well of n at the middle of its span, and 4 higher on the plateau around it."""
-    well = span / 2
-    return build(lambda t, n: (t / 2, 2 * np.tanh((n - well) / width), 1 + 0 * t), t=(-6, 6), n=(0, span))
+def needle(build, width, span, *, drift=0.0, depth=4.0):
+    """The profile is 1 + θ²/4 in a well of n at span/2 + drift·θ, and higher by `depth` on the plateau around it."""
+    return build(
+        lambda t, n: (t / 2, sqrt(depth) * np.tanh((n - span / 2 - drift * t) / width), 1 + 0 * t),
+        t=(-6, 6), n=(0, span),
+    )  # fmt: skip
 
 
 def undefined_core(build, sigma):
@@ -272,12 +274,23 @@ def test_the_other_basin_is_lower_on_part_of_the_scan(build, seed):
     assert_set(profile, "0.95", [-2 - far, 1 + far])
 
 
-def test_a_rare_basin_spreads_along_the_scan(build):
-    """Few of the fresh starts fall into the well, not one a node: the neighbours' solutions carry it everywhere."""
-    profile = scan(needle(build, 1.0, 100.0), "t", -6, 6)
+def test_a_rare_basin_is_found_everywhere(build):
+    """The well drifts along the scan, so that no one solution serves for all."""
+    profile = scan(needle(build, 1.0, 100.0, drift=3.0), "t", -6, 6)
     assert_allclose(profile.chi2_min, 1 + profile.grid**2 / 4, rtol=1e-9)
     assert profile.trusted.all()
     assert_set(profile, "0.95", [-2 * ROOT["0.95"], 2 * ROOT["0.95"]])
+
+
+@pytest.mark.parametrize("depth", [4.0, 1e-4])
+@pytest.mark.parametrize("node", [0, 7, 20])
+def test_a_lower_minimum_spreads_from_one_node_to_all(build, node, depth):
+    """No start falls into a well of 10⁻⁷ of the span; of the solutions handed in, one is there."""
+    grid = np.linspace(-6, 6, 21)
+    warm = np.stack([grid, np.full(21, 0.9)], axis=1)
+    warm[node, 1] = 0.5
+    profile = scan_profile(needle(build, 1e-7, 1.0, depth=depth), "t", grid, n_starts=2, seed=1, warm=warm)
+    assert_allclose(profile.chi2_min, 1 + grid**2 / 4, rtol=1e-9)
 
 
 def test_a_minimum_below_the_whole_scan_is_the_reference_level(build):

@@ -29,29 +29,30 @@ def well_defined(build):
 
 RESULTS = {
     "solve": lambda build: solve(partly_defined(build), np.array([[1.0, 1.0], [-1.0, 1.0]])),
-    "solve one start": lambda build: solve(partly_defined(build), np.array([-1.0, 1.0])),
-    "solve grid of starts": lambda build: solve(well_defined(build), np.ones((2, 3, 2))),
+    "solve_one_start": lambda build: solve(partly_defined(build), np.array([-1.0, 1.0])),
+    "solve_grid_of_starts": lambda build: solve(well_defined(build), np.ones((2, 3, 2))),
     "multistart": lambda build: run_multistart(partly_defined(build), n_starts=8, seed=1),
-    "multistart none converged": lambda build: run_multistart(
+    "multistart_none_converged": lambda build: run_multistart(
         partly_defined(build), n_starts=3, seed=1, fixed={"t": -1.0}
     ),
     "profile": lambda build: scan_profile(
         partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5, 1.0)
     ),
-    "profile without references": lambda build: scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1),
+    "profile_without_references": lambda build: scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1),
     "verdict": lambda build: assess_profile(
         well_defined(build), scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1)
     ),
-    "verdict of a reference": lambda build: assess_profile(
+    "verdict_of_a_reference": lambda build: assess_profile(
         partly_defined(build),
         scan_profile(partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5,)),
         reference=-0.5,
     ),
     "spectrum": lambda build: jacobian_spectrum(partly_defined(build), np.array([1.0, 1.0])),
-    "spectrum rank 1": lambda build: jacobian_spectrum(
+    "spectrum_rank_1": lambda build: jacobian_spectrum(
         build(lambda a, b: a * b - 1, a=(-9, 9), b=(-9, 9)), np.array([2.0, 0.5])
     ),
-    "spectrum without parameters": lambda build: jacobian_spectrum(
+    "spectrum_rank_0": lambda build: jacobian_spectrum(build(lambda a: 0 * a - 1, a=(-9, 9)), np.array([2.0])),
+    "spectrum_without_parameters": lambda build: jacobian_spectrum(
         build(lambda a: a - 1, a=(-9, 9)), np.array([9.0])
     ),
 }  # fmt: skip

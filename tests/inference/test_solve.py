@@ -116,6 +116,14 @@ def test_one_sided_and_asymmetric_bounds(build, x_limits, y_limits, expected):
     assert_allclose(fit.x, np.tile(expected, (10, 1)), rtol=ROUNDING)
 
 
+def test_bounds_are_reached_exactly_from_afar(build):
+    """Here + (bound − here) is not the bound, in floating point."""
+    problem = build(lambda x, y: (x + y - 2000, x - y), x=(-1000.3, 0.1), y=(-1e4, 1e4))
+    fit = solve(problem, np.random.default_rng(4).uniform((-1000, -1e4), (0, 1e4), size=(300, 2)), max_iter=1)
+    assert (fit.x[:, 0] == 0.1).sum() > 200
+    assert_array_equal(np.isclose(fit.x[:, 0], 0.1, rtol=1e-9), fit.x[:, 0] == 0.1)
+
+
 # Stationarity
 
 

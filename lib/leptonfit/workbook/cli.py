@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -95,9 +97,10 @@ def figures_command() -> None:
 @cli.command("bench")
 def bench_command() -> None:
     """Time the profile beside iminuit and SciPy on the same problem."""
-    import runpy
-
-    runpy.run_path(str(ROOT / "benchmarks" / "profile.py"), run_name="__main__")
+    one_core = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    script = ROOT / "benchmarks" / "profile.py"
+    done = subprocess.run([sys.executable, str(script)], env={**os.environ, **one_core}, check=False)
+    raise click.exceptions.Exit(done.returncode)
 
 
 def main() -> None:

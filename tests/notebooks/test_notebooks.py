@@ -1,0 +1,151 @@
+"""Every notebook, found by itself: its pair, its outputs, its execution; and what 02 must say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.workbook import pairs, parameters, run, store
+
+NOTEBOOKS = parameters.notebook_names()
+REFERENCE = 3.043233053
+
+
+def read(root, notebook):
+    return nbformat.read(root / "notebooks" / f"{notebook}.ipynb", as_version=4)
+
+
+def test_pairs_agree():
+    assert pairs.compare_pairs() == []
+
+
+def test_a_difference_between_a_pair_is_found(checkout):
+    path = checkout / "notebooks" / f"{NOTEBOOKS[0]}.py"
+    path.write_text(path.read_text() + "\n# %%\nprint('only here')\n")
+    assert pairs.compare_pairs(checkout) == [
+        f"{NOTEBOOKS[0]}: {len(read(checkout, NOTEBOOKS[0]).cells) + 1} cells in .py, "
+        f"{len(read(checkout, NOTEBOOKS[0]).cells)} in .ipynb (make notebooks)"
+    ]
+    path.write_text(path.read_text().replace("sigma", "Sigma", 1))
+    assert "differs between .py and .ipynb" in pairs.compare_pairs(checkout)[0]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_committed_notebooks_are_executed_normalised_and_have_the_house_form(notebook, root):
+    document = read(root, notebook)
+    code = [cell for cell in document.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "executed once, in order"
+    assert set(document.metadata) == {"jupytext", "kernelspec", "language_info"}
+    assert document.cells[0].source.startswith("# ")
+    assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
+    assert [cell.metadata.get("tags") for cell in code].count(["key-figure"]) == 1
+    assert not [o for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    checked = [cell for cell in code if "NBVAL_CHECK_OUTPUT" in cell.source]
+    assert checked
+    assert all(cell.outputs for cell in checked), "a check without an output passes whatever happens"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_nbval(notebook, root, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-o", "addopts=",
+         str(root / "notebooks" / f"{notebook}.ipynb")],
+        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "results" / f"{notebook}.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def scans(root, tmp_path_factory):
+    """02 at the report's two σ, by the runner, in a copy of the checkout."""
+    import shutil
+
+    copy = tmp_path_factory.mktemp("checkout")
+    for folder in ("notebooks", "data"):
+        shutil.copytree(root / folder, copy / folder)
+    loose = ["sigma_m_model=1e-5", "sigma_g_model=1e-7", "beta_min=2.95", "n_beta=31"]
+    for tag, assignments in (
+        ("tight", []),
+        ("again", []),
+        ("loose", loose),
+        ("edge", ["beta_min=0.8", "beta_max=1.4"]),
+    ):
+        request = run.check_request(["02_profile_scan"], assignments, tag=tag, root=copy)
+        assert run.execute(request)
+    return {tag: store.load("02_profile_scan", copy / "reports" / tag) for tag in ("tight", "again", "loose", "edge")}
+
+
+@pytest.mark.parametrize(("tag", "n"), [("tight", 41), ("loose", 31)])
+def test_02_at_the_reports_two_sigmas(scans, tag, n):
+    document = scans[tag]
+    results = document["results"]
+    assert len(results["beta"]) == len(results["chi2_min"]) == len(results["trusted"]) == n
+    assert max(results["chi2_min"]) <= 1e-6
+    assert all(results["trusted"])
+    assert document["verdict_code"] == "not_identified"
+    assert (results["beta_min"], results["in_tension"], results["contains_reference"]) == (None, None, True)
+    for level in ("0.68", "0.95"):
+        assert results["identified_set"][level]["intervals"] == [[None, None]]
+        assert results["identified_set"][level]["reason_above"] == "scan_end"
+    assert str(REFERENCE) in document["verdict"]
+    assert len(results["nuisance"]) == 10
+    assert all(len(path) == n for path in results["nuisance"].values())
+    assert [scan["n_zero"] for scan in results["report_scans"]] == [41, 31]
+    assert [round(scan["offset"], 4) for scan in results["report_scans"]] == [0.0968, 0.1368]
+
+
+def test_02_c_mu_at_the_start_of_the_tight_scan(scans):
+    assert 237.26 <= scans["tight"]["results"]["c_mu"][0] <= 318.63
+
+
+def test_02_below_the_edge(scans):
+    results = scans["edge"]["results"]
+    assert scans["edge"]["verdict_code"] == "open_above"
+    low, high = results["identified_set"]["0.95"]["intervals"][0]
+    assert low == pytest.approx(1.11487, abs=1e-4)
+    assert high is None
+    beta, chi2 = np.array(results["beta"]), np.array(results["chi2_min"])
+    assert (chi2[beta < 1.1148] > 1).all()
+    assert (chi2[beta > 1.1149] <= 1e-6).all()
+    ladder = np.array(results["sigma_ladder"]["chi2_min"])
+    assert (np.diff(ladder, axis=0) <= 1e-9 * ladder[:-1]).all()
+    assert results["on_bounds"]["R_e"][0]
+
+
+def test_02_twice_gives_the_same_numbers_to_the_last_digit(scans):
+    first, second = ({k: v for k, v in scans[tag].items() if k != "provenance"} for tag in ("tight", "again"))
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_02_the_profile_comes_back_as_a_result(scans):
+    profile = ProfileResult.from_dict(scans["edge"]["results"]["profile"])
+    assert profile.identified_set["0.95"].intervals[0, 1] == np.inf
+    assert profile.trusted.dtype == bool
+    assert profile.to_dict() == scans["edge"]["results"]["profile"]
+
+
+def test_plain_papermill_with_a_new_sigma(root, tmp_path):
+    done = subprocess.run(
+        [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
+         "-p", "sigma_m_model", "1e-5"],
+        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert store.load("02_profile_scan", tmp_path)["parameters"]["sigma_m_model"] == 1e-5
+
+
+def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
+    done = subprocess.run(
+        [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
+         "-p", "sigma_m_model", "-1"],
+        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "sigma_m_model = -1: must be a finite number > 0" in done.stderr
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,136 @@
+import json
+import math
+
+import pytest
+from leptonfit.datafiles import InputError
+from leptonfit.workbook import cli, parameters
+
+NOTEBOOKS = parameters.notebook_names()
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_default_is_in_the_table_and_allowed(notebook):
+    parameters.check_together(notebook, parameters.notebook_defaults(notebook))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_papermill_sees_every_parameter_we_see(notebook, root):
+    papermill = pytest.importorskip("papermill")
+    seen = papermill.inspect_notebook(str(root / "notebooks" / f"{notebook}.ipynb"))
+    assert list(seen) == list(parameters.notebook_defaults(notebook))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("sigma_m_model=1e-5", 1e-5),
+        ("sigma_m_model=1", 1.0),
+        ("n_beta=21", 21),
+        ("include_sigma_exp=true", True),
+        ("include_sigma_exp=False", False),
+        ("closure=stream", "stream"),
+        (" beta_min = 2 ", 2.0),
+    ],
+)
+def test_assignments_become_values_of_the_right_type(text, value):
+    name, parsed = parameters.parse_assignment(text)
+    assert (parsed, type(parsed)) == (value, type(value))
+    parameters.check_value(name, parsed)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e-6, 0.0, "1e-6", True, None])
+def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value):
+    with pytest.raises(InputError, match=r"sigma_m_model = .*: must be a finite number > 0"):
+        parameters.check_value("sigma_m_model", value)
+
+
+def test_a_notebook_namespace_is_checked_and_budget_fills_only_what_is_not_explicit():
+    defaults = parameters.notebook_defaults("02_profile_scan")
+    assert parameters.read_settings("02_profile_scan", {**defaults, "budget": "full"}).n_starts == 64
+    assert parameters.read_settings("02_profile_scan", {**defaults, "budget": "full", "n_starts": 5}).n_starts == 5
+    full, quick = (parameters.read_settings("02_profile_scan", {**defaults, "budget": b}) for b in ("full", "quick"))
+    assert {k: v for k, v in full.values.items() if k not in ("budget", "n_starts")} == {
+        k: v for k, v in quick.values.items() if k not in ("budget", "n_starts")
+    }
+    with pytest.raises(InputError, match=r"beta_min = 4: must be below beta_max = 3\.25 in 02_profile_scan"):
+        parameters.read_settings("02_profile_scan", {**defaults, "beta_min": 4})
+
+
+REFUSED = [
+    (["-p", "sigma_m_model=nan"], "sigma_m_model = nan: must be a finite number > 0"),
+    (["-p", "sigma_m_model=inf"], "sigma_m_model = inf: must be a finite number > 0"),
+    (["-p", "sigma_m_model=0"], "sigma_m_model = 0.0: must be a finite number > 0"),
+    (["-p", "sigma_g_model=-1e-8"], "sigma_g_model = -1e-08: must be a finite number > 0"),
+    (["-p", "sigma_m_model=tiny"], "sigma_m_model = tiny: must be a finite number > 0"),
+    (["-p", "seed=-1"], "seed = -1: must be an integer ≥ 0"),
+    (["-p", "n_beta=2.5"], "n_beta = 2.5: must be an integer"),
+    (["-p", "n_starts=0"], "n_starts = 0: must be an integer ≥ 1"),
+    (["-p", "n_starts=-3"], "n_starts = -3: must be an integer ≥ 1"),
+    (["-p", "r_max=0"], "r_max = 0.0: must be a finite number ≥ 1"),
+    (["-p", "r_max=-10"], "r_max = -10.0: must be a finite number ≥ 1"),
+    (["-p", "beta_min=3.5"], "beta_min = 3.5: must be below beta_max = 3.25"),
+    (["-p", "beta_min=3", "-p", "beta_max=3"], "beta_min = 3.0: must be below beta_max = 3.0"),
+    (["-p", "closure=torus"], "closure = torus: must be one of stream"),
+    (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
+    (["-p", "include_sigma_exp=maybe"], "include_sigma_exp = maybe: must be true or false"),
+    (["-p", "sigma_model=1e-5"], "sigma_model = 1e-5: unknown parameter, must be one of sigma_m_model"),
+    (["-p", "sigma_m_model"], "-p sigma_m_model: must be name=value"),
+    (["-p", "=3"], "-p =3: must be name=value"),
+    (["-p", "seed=1", "-p", "seed=2"], "-p seed=2: seed is given twice"),
+    (["--budget", "huge"], "budget = huge: must be one of quick, full"),
+    (["-p", "budget=huge"], "budget = huge: must be one of quick, full"),
+    (["--jobs", "0"], "--jobs 0: must be at least 1"),
+    (["--jobs", "two"], "Invalid value for '--jobs': 'two' is not a valid integer"),
+    (["--tag", "a/b"], "--tag a/b: must be letters, digits, '.', '_' or '-'"),
+    (["--tag", ".."], "--tag ..: must be letters"),
+    (["--tag", ""], "--tag : must be letters"),
+    (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
+    (["--colour", "red"], "No such option '--colour'"),
+    (["02_profile"], "notebook 02_profile: must be one of 02_profile_scan"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED, ids=lambda a: " ".join(a) if isinstance(a, list) else "")
+def test_refused_input_is_one_line_exit_2_and_nothing_written(arguments, message, root, capsys, monkeypatch):
+    if "--tag" not in arguments:
+        arguments = [*arguments, "--tag", "refused-input"]
+    monkeypatch.setattr("sys.argv", ["leptonfit", "run", *arguments])
+    reports = root / "reports"
+    before = sorted(reports.rglob("*")) if reports.exists() else None
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("leptonfit: ")
+    assert message in err
+    assert (sorted(reports.rglob("*")) if reports.exists() else None) == before
+
+
+def test_list_shows_every_parameter_with_unit_default_and_range(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["leptonfit", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    shown = capsys.readouterr().out
+    assert "sigma_m_model = 1e-06 [relative]: model error of each mass; a finite number > 0" in shown
+    assert "n_starts = 16 at quick, 64 at full" in shown
+    for notebook in NOTEBOOKS:
+        assert notebook in shown
+        assert all(f"  {name} = " in shown for name in parameters.notebook_defaults(notebook))
+
+
+def test_check_refuses_a_changed_data_file_and_write_accepts_it(checkout, capsys, monkeypatch):
+    changed = checkout / "data" / "reported_2025.toml"
+    changed.write_text(changed.read_text() + "# a note\n")
+    monkeypatch.setattr("sys.argv", ["leptonfit", "check", "--data", str(checkout / "data")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "data file reported_2025.toml: its SHA-256 is" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["leptonfit", "check", "--write", "--data", str(checkout / "data")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert not stopped.value.code
+    assert json.dumps((checkout / "data" / "SHA256SUMS").read_text()).count("toml") == 2

@@ -1,0 +1,185 @@
+"""The runner on three small notebooks: what it runs, what it keeps, what it refuses."""
+
+import json
+import multiprocessing
+import shutil
+
+import pytest
+from leptonfit.datafiles import InputError, compute_checksums
+from leptonfit.workbook import run, store
+
+NOTEBOOK = """# %% [markdown]
+# # Notebook {name}
+#
+# What is $\\beta$ worth?
+
+# %% tags=["parameters"]
+seed = 1  # seed
+
+# %%
+from leptonfit.workbook import parameters, store
+
+settings = parameters.read_settings("{name}", globals(), __import__("pathlib").Path("..").resolve())
+{line}
+
+# %% tags=["key-figure"]
+import matplotlib.pyplot as plt
+
+fig, ax = plt.subplots(figsize=(1, 1))
+ax.plot([0, 1])
+plt.show()
+
+# %%
+said = "value is <b>" + str(value) + "</b>"
+_ = store.save(settings, results={{"value": value}}, verdict=said, verdict_code="identified")
+"""
+
+
+@pytest.fixture
+def small(tmp_path, root):
+    """A checkout of three notebooks: 20 stands alone, 21 needs 22."""
+    (tmp_path / "notebooks").mkdir()
+    shutil.copytree(root / "data", tmp_path / "data")
+    write(tmp_path, "20_alone", "value = 10 * settings.seed")
+    write(tmp_path, "21_needs", 'value = store.load("22_makes")["results"]["value"] + 1')
+    write(tmp_path, "22_makes", "value = 7")
+    return tmp_path
+
+
+def write(root, name, line):
+    (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(name=name, line=line))
+
+
+def go(root, *names, **options):
+    said = []
+    finished = run.execute(run.check_request(names, root=root, **options), said.append)
+    return finished, said
+
+
+def value(root, name, tag="latest"):
+    return store.load(name, root / "reports" / tag)["results"]["value"]
+
+
+def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
+    finished, said = go(small, "21_needs")
+    assert finished
+    assert value(small, "21_needs") == 8
+    assert [line.split(":")[0] for line in said if "finished" in line] == ["22_makes", "21_needs"]
+    _, said = go(small, "21_needs", "22_makes")
+    assert [line for line in said if "running" in line] == []
+
+    write(small, "22_makes", "value = 70")  # a changed source: it runs again, and so does what reads it
+    go(small, "21_needs", "22_makes")
+    assert value(small, "21_needs") == 71
+
+    _, said = go(small, "21_needs", "22_makes", fresh=True)
+    assert len([line for line in said if "running" in line]) == 2
+    (small / "reports/latest/results/22_makes.json").write_text("{}")  # a damaged result is not a finished one
+    _, said = go(small, "22_makes")
+    assert "22_makes: running" in said
+
+
+def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
+    go(small, "20_alone")
+    assert value(small, "20_alone") == 10
+    _, said = go(small, "20_alone", assignments=["seed=4"])
+    assert "20_alone: running" in said
+    assert value(small, "20_alone") == 40
+    assert store.load("20_alone", small / "reports/latest")["parameters"] == {"seed": 4}
+
+
+def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(small):
+    go(small)
+    write(small, "22_makes", 'raise RuntimeError("no vortex\\nsecond line")')
+    write(small, "20_alone", "value = 11")
+    finished, said = go(small, jobs=2)
+    assert not finished
+    assert (
+        "22_makes: cell 3 failed: RuntimeError: no vortex; the partial notebook is reports/latest/22_makes.ipynb"
+        in said
+    )
+    assert "21_needs: not run, it needs 22_makes" in said
+    assert value(small, "20_alone") == 11  # what does not depend on it still runs
+    report = small / "reports" / "latest"
+    assert "no vortex" in (report / "22_makes.ipynb").read_text()
+    assert not (report / "results" / "22_makes.json").exists()
+    assert "failed" in (report / "index.html").read_text()
+    write(small, "22_makes", "value = 7")
+    assert go(small)[0]
+    assert "failed" not in (report / "index.html").read_text()
+
+
+def test_another_data_folder_is_used_and_marked(small, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(small / "data", other, dirs_exist_ok=True)
+    claims = other / "reported_2025.toml"
+    claims.write_text(claims.read_text().replace("chi2_min = 8686.0", "chi2_min = 8687.0"))
+    with pytest.raises(InputError, match=r"data file reported_2025\.toml: its SHA-256 is"):
+        run.check_request((), data=other, root=small)
+    (other / "SHA256SUMS").write_text("".join(f"{d}  {n}\n" for n, d in compute_checksums(other).items()))
+    (other / "extra.csv").write_text("a\n")
+    with pytest.raises(InputError, match=r"data file extra\.csv: must be in .* and listed"):
+        run.check_request((), data=other, root=small)
+    (other / "extra.csv").unlink()
+    line = 'value = __import__("leptonfit.vortex.reported").vortex.reported.load_claims()["tight"]["chi2_min"]'
+    write(small, "20_alone", line)
+    go(small, "20_alone")
+    assert value(small, "20_alone") == 8686
+    go(small, "20_alone", data=other)
+    assert value(small, "20_alone") == 8687
+    assert store.load("20_alone", small / "reports/latest")["provenance"]["data_folder"] == str(other)
+    assert str(other) in (small / "reports/latest/index.html").read_text()
+
+
+def _hold(folder, held, release):
+    import fcntl
+
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        held.set()
+        release.wait(30)
+
+
+def test_one_run_a_tag_at_a_time(small):
+    folder = small / "reports" / "busy"
+    folder.mkdir(parents=True)
+    context = multiprocessing.get_context("fork")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(folder, held, release))
+    other.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(InputError, match=r"--tag busy: another run is using it"):
+            go(small, "20_alone", tag="busy")
+    finally:
+        release.set()
+        other.join()
+    assert go(small, "20_alone", tag="busy")[0]
+
+
+def test_the_page_is_self_contained_and_shows_text_as_text(small):
+    go(small, "20_alone")
+    report = small / "reports" / "latest"
+    index, notebook = ((report / name).read_text() for name in ("index.html", "20_alone.html"))
+    for html in (index, notebook):
+        assert "<math" in html
+        assert "$\\beta$" not in html
+        for outside in ("http://", "https://", "<script", "@import", "url("):
+            assert outside not in html.replace("http://www.w3.org/1998/Math/MathML", "")
+    assert "value is &lt;b&gt;10&lt;/b&gt;" in index
+    assert 'href="20_alone.html"' in index
+    assert "data:image/png;base64," in index
+    assert 'alt="' in notebook
+    assert "No description has been provided" not in notebook
+    for entry in ("numpy", "SHA-256", "seed"):
+        assert entry in index
+
+
+def test_results_hold_no_trace_of_a_process_environment(small, monkeypatch):
+    """What the runner tells its kernels is gone afterwards."""
+    import os
+
+    go(small, "20_alone")
+    assert store.REPORT_VARIABLE not in os.environ
+    assert "LEPTONFIT_DATA" not in os.environ
+    assert json.loads((small / "reports/latest/results/20_alone.json").read_text())["schema_version"] == 1

@@ -1,0 +1,49 @@
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.workbook import store
+from leptonfit.workbook.parameters import Settings
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.setenv(store.REPORT_VARIABLE, str(tmp_path))
+    return Settings("02_profile_scan", {"seed": 3, "sigma_m_model": 1e-6}, time.monotonic())
+
+
+def test_what_is_saved_comes_back_with_its_provenance(settings):
+    open_set = IntervalSet(np.array([[1.5, np.inf]]), False, True, "crossing", "scan_end", True)
+    table = pd.DataFrame({"beta": [1.0, 2.0]})
+    path = store.save(
+        settings, results={"x": np.array([1.0, np.nan]), "set": open_set},
+        verdict="β is open", verdict_code="open_above", tables={"t": table},
+    )  # fmt: skip
+    document = store.load("02_profile_scan")
+    assert document["schema_version"] == 1
+    assert document["parameters"] == {"seed": 3, "sigma_m_model": 1e-6}
+    assert document["results"]["x"] == [1.0, None]
+    assert document["results"]["set"]["intervals"] == [[1.5, None]]
+    assert (document["verdict"], document["verdict_code"]) == ("β is open", "open_above")
+    assert {"git_commit", "git_dirty", "versions", "data_checksums", "seed", "seconds", "machine"} <= set(
+        document["provenance"]
+    )
+    assert document["provenance"]["versions"]["numpy"] == np.__version__
+    assert document["provenance"]["data_folder"] is None
+    pd.testing.assert_frame_equal(pd.read_csv(path.parent / "02_profile_scan.t.csv"), table)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(settings, tmp_path):
+    path = store.save(settings, results={"x": 1}, verdict="old", verdict_code="identified")
+    with pytest.raises(TypeError):
+        store.save(settings, results={"x": object()}, verdict="new", verdict_code="identified")
+    assert json.loads(path.read_text())["verdict"] == "old"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_loading_what_was_never_run_says_how_to_run_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"leptonfit run 02_profile_scan"):
+        store.load("02_profile_scan", tmp_path)
