@@ -9,7 +9,6 @@ import sys
 import time
 
 import numpy as np
-
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
@@ -39,14 +38,14 @@ def main():
     print(f"cross-lepton fit, {len(GRID)} values of beta, 10 nuisances, 5 residuals; one core, NumPy {np.__version__}")
     print(f"{'':46}{'time':>10}  {'starts':>6}   chi2 reached: min, median, max      chi2 <= 1e-6")
     report("leptonfit, warm, neighbour's solution", 41, lambda: held(walk, "lm"))
-    report("SciPy least_squares (trf), warm", 41, lambda: held(walk, "scipy", max_iter=20000), repeats=1)
+    report("SciPy least_squares (trf), warm", 41, lambda: held(walk, "scipy"), repeats=1)
     report("iminuit MIGRAD, warm", 41, lambda: held(walk, "iminuit", max_iter=20000), repeats=1)
     report(f"leptonfit, {N_STARTS} random starts a point", fresh[..., 0].size, lambda: held(fresh, "lm"))
     few = fresh[:, :2]
     report(
         "SciPy least_squares (trf), 2 random starts",
         few[..., 0].size,
-        lambda: held(few, "scipy", max_iter=20000),
+        lambda: held(few, "scipy"),
         repeats=1,
     )
     report("iminuit MIGRAD, 2 random starts", few[..., 0].size, lambda: held(few, "iminuit", max_iter=20000), repeats=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
@@ -47,6 +48,8 @@ class SpectrumResult(Result):
         Largest over smallest of the first `rank` singular values; nan at rank 0.
     """
 
+    _rows_of: ClassVar[dict[str, str]] = {"null_space": "names"}
+
     names: tuple[str, ...]
     singular_values: np.ndarray
     rank: int
@@ -88,7 +91,7 @@ class VerdictResult(Result):
     in_tension : bool or None
         χ² above the 95 % point for its degrees of freedom; None where there are none.
     degrees_of_freedom : int
-        n_res − rank of the Jacobian over the parameters off their bounds, at the lowest χ² known.
+        n_res − rank of the Jacobian over the parameters off their bounds, at the lowest χ² known; 0 if none is known.
     constraints_minus_parameters : int
         The plain count n_res − n_par.
     reference : float or None
@@ -129,9 +132,10 @@ def assess_profile(
     """
     column = problem.index(profile.parameter)
     code = verdict_code(profile.identified_set["0.95"])
-    dof = problem.n_res - jacobian_spectrum(problem, profile.best_x).rank
+    is_known = np.isfinite(profile.best_chi2)
+    dof = problem.n_res - jacobian_spectrum(problem, profile.best_x).rank if is_known else 0
     in_tension = bool(profile.best_chi2 > chi2_distribution.ppf(_CONFIDENCE, dof)) if dof else None
-    minimum = None if profile.best_chi2 < CHI2_FLOOR else float(profile.best_x[column])
+    minimum = float(profile.best_x[column]) if is_known and profile.best_chi2 >= CHI2_FLOOR else None
     contains = None
     if reference is not None:
         if reference not in profile.references:

@@ -33,7 +33,8 @@ class IntervalSet(Result):
         Why the lowest interval starts and the highest ends where they do: "crossing" of the level, "bound" of the
         parameter, or "scan_end". None for an empty set.
     decided : bool
-        False where an untrusted point lies in or beside an interval: that interval is left out.
+        False where an untrusted point lies in or beside an interval, which is then left out, or where there is no
+        interval and a point is untrusted.
     """
 
     intervals: np.ndarray
@@ -94,7 +95,7 @@ def find_identified_sets(
     -------
     dict of IntervalSet by level
     """
-    runs = [run for level in LEVELS for run in _find_runs(level, chi2 - best <= LEVELS[level], trusted)]
+    runs = [run for level in LEVELS for run in _find_runs(level, chi2 <= best + LEVELS[level], trusted)]
     n = len(theta)
     edges = [(run, run.first, run.first - 1) for run in runs if run.is_clean and run.first > 0]
     edges += [(run, run.last, run.last + 1) for run in runs if run.is_clean and run.last < n - 1]
@@ -102,7 +103,7 @@ def find_identified_sets(
     sets = {}
     for level in LEVELS:
         mine = [run for run in runs if run.level == level]
-        found, decided = [], all(run.is_clean for run in mine)
+        found, decided = [], bool(mine) or bool(trusted.all())
         for run in mine:
             low = crossing.get((run, run.first, run.first - 1), -math.inf)
             high = crossing.get((run, run.last, run.last + 1), math.inf)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.solve import solve
 
 CHI2_FLOOR = 1e-6
@@ -41,11 +41,11 @@ class MultistartResult(Result):
     x: np.ndarray
     chi2: np.ndarray
     kkt: np.ndarray
-    converged: np.ndarray
-    n_iter: np.ndarray
+    converged: Booleans
+    n_iter: Integers
     reproduced: int
     plateau_chi2: np.ndarray
-    plateau_size: np.ndarray
+    plateau_size: Integers
 
     def summary(self) -> str:
         """One line: how often the best was reached, plateaus, starts that did not converge."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from leptonfit.inference.intervals import LEVELS, IntervalSet, find_identified_sets
 from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, agrees, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.solve import KKT_TOLERANCE, SolveResult, solve
 
 _ROUNDS = 3
@@ -59,21 +60,23 @@ class ProfileResult(Result):
         Minimisations run in all.
     """
 
+    _rows_of: ClassVar[dict[str, str]] = {"reference_x": "names"}
+
     parameter: str
     names: tuple[str, ...]
     grid: np.ndarray
     chi2_min: np.ndarray
     x: np.ndarray
     kkt: np.ndarray
-    reproduced: np.ndarray
-    trusted: np.ndarray
-    on_bounds: np.ndarray
+    reproduced: Integers
+    trusted: Booleans
+    on_bounds: Booleans
     best_chi2: float
     best_x: np.ndarray
     identified_set: dict[str, IntervalSet]
     references: np.ndarray
     reference_chi2: np.ndarray
-    reference_trusted: np.ndarray
+    reference_trusted: Booleans
     reference_x: np.ndarray
     n_solved: int
 
@@ -180,13 +183,25 @@ class _Nodes:
         return fit.x[fit.converged & (fit.chi2 <= self.best_chi2 + max(LEVELS.values()))]
 
     def unseen(self, x: np.ndarray) -> np.ndarray:
-        """Those of the points x (m, n_par), minima of the free fit, that lie between nodes which miss them."""
+        """Points at which to look closer, for minima x (m, n_par) of the free fit that lie below the nodes beside them.
+
+        Each such minimum, and a point halfway to either neighbour: a set must not reach through a barrier between two.
+        """
+        x = x[np.argsort(x[:, self.column])]
         theta = x[:, self.column]
-        inside = (theta > self.theta[0]) & (theta < self.theta[-1])
-        right = np.searchsorted(self.theta, theta[inside])
-        missed = np.minimum(self.chi2[right - 1], self.chi2[right]) > self.best_chi2 + max(LEVELS.values())
-        _, first_in_cell = np.unique(right[missed], return_index=True)
-        return x[inside][missed][first_in_cell]
+        x = x[(theta > self.theta[0]) & (theta < self.theta[-1])]
+        theta, chi2 = x[:, self.column], np.sum(self.problem.residuals(x) ** 2, axis=-1)
+        cell = np.searchsorted(self.theta, theta)
+        beside = np.minimum(self.chi2[cell - 1], self.chi2[cell])
+        new = beside - chi2 > _material(beside)
+        new[1:] &= np.diff(theta) > 1e-6 * (self.theta[cell] - self.theta[cell - 1])[1:]
+        x, theta = x[new], theta[new]
+        neighbours = np.union1d(self.theta, theta)
+        at = np.searchsorted(neighbours, theta)
+        below, above = x.copy(), x.copy()
+        below[:, self.column] = (neighbours[at - 1] + theta) / 2
+        above[:, self.column] = (neighbours[at + 1] + theta) / 2
+        return np.concatenate([below, x, above])
 
     def with_nodes(self, x: np.ndarray) -> _Nodes:
         """A copy with nodes added at the points x (m, n_par)."""
@@ -272,11 +287,12 @@ def scan_profile(
 
     nodes = _Nodes(problem, name, np.union1d(grid, asked))
     if warm is not None:
-        nodes.offer(np.searchsorted(nodes.theta, grid), np.asarray(warm, dtype=float), np.full(len(grid), _WARM))
+        known = np.isfinite(warm).all(axis=-1)
+        nodes.offer(np.searchsorted(nodes.theta, grid[known]), warm[known], np.full(known.sum(), _WARM))
     nodes.work(n_starts, rng, ranges)
-    unseen = nodes.unseen(nodes.release(n_starts, rng, ranges))
-    if len(unseen):
-        nodes = nodes.with_nodes(unseen)
+    between = nodes.unseen(nodes.release(n_starts, rng, ranges))
+    if len(between):
+        nodes = nodes.with_nodes(between)
         nodes.work(n_starts, rng, ranges)
     sets = _find_sets(nodes, grid, (low, high))
     zeros = np.flatnonzero(nodes.chi2 <= CHI2_FLOOR)
@@ -326,5 +342,5 @@ def _find_sets(nodes: _Nodes, grid: np.ndarray, bounds: tuple[float, float]) -> 
             nodes.theta[in_scan], nodes.chi2[in_scan], nodes.trusted()[in_scan],
             best=best, bounds=bounds, evaluate=evaluate,
         )  # fmt: skip
-        if best - nodes.best_chi2 <= _material(nodes.best_chi2):
+        if not best - nodes.best_chi2 > _material(nodes.best_chi2):
             return sets

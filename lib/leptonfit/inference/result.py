@@ -6,9 +6,13 @@ import math
 import types
 import typing
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+
+Booleans = Annotated[np.ndarray, bool]
+Integers = Annotated[np.ndarray, int]
+"""Field types of arrays that are not of floats."""
 
 
 def encode(value: Any) -> Any:
@@ -33,9 +37,9 @@ def _decode(value: Any, hint: Any) -> Any:
     if origin is types.UnionType:
         return None if value is None else _decode(value, arguments[0])
     if hint is np.ndarray:
-        if any(item is None for item in _leaves(value)):
-            return np.array(value, dtype=float)  # None becomes nan
-        return np.array(value)
+        return np.array(value, dtype=float)  # None becomes nan
+    if origin is Annotated:
+        return np.array(value, dtype=arguments[1])
     if origin is dict:
         return {key: _decode(item, arguments[1]) for key, item in value.items()}
     if origin is tuple:
@@ -45,17 +49,12 @@ def _decode(value: Any, hint: Any) -> Any:
     return math.nan if hint is float and value is None else value
 
 
-def _leaves(value: Any) -> typing.Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
-
-
 @dataclass(frozen=True)
 class Result:
     """Base of all results. Fields are arrays, numbers, strings, other results, or dicts and tuples of these."""
+
+    _rows_of: ClassVar[dict[str, str]] = {}
+    """Arrays whose rows have one entry for each item of another field: known even where there is no row."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON data (nan becomes None)."""
@@ -70,5 +69,8 @@ class Result:
         KeyError
             If a field is missing.
         """
-        hints = typing.get_type_hints(cls)
-        return cls(**{field.name: _decode(data[field.name], hints[field.name]) for field in fields(cls)})
+        hints = typing.get_type_hints(cls, include_extras=True)
+        values = {field.name: _decode(data[field.name], hints[field.name]) for field in fields(cls)}
+        for name, columns in cls._rows_of.items():
+            values[name] = values[name].reshape(len(values[name]), len(values[columns]))
+        return cls(**values)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Integers, Result
 
 KKT_TOLERANCE = 1e-6
 """A point is converged when its KKT residual is at most this."""
@@ -52,8 +52,8 @@ class SolveResult(Result):
     x: np.ndarray
     chi2: np.ndarray
     kkt: np.ndarray
-    converged: np.ndarray
-    n_iter: np.ndarray
+    converged: Booleans
+    n_iter: Integers
 
 
 def kkt_residual(
@@ -140,7 +140,9 @@ def solve(
     free = problem.free_indices(fixed)
     batch = x0.shape[:-1]
     with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
-        x, n_iter = methods[method](problem, x0.reshape(-1, problem.n_par).copy(), free, max_iter)
+        x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
+        if len(free):
+            x, n_iter = methods[method](problem, x, free, max_iter)
         residuals = problem.residuals(x)
         chi2 = np.vecdot(residuals, residuals)
         jacobian = problem.jacobian(x)[..., free]
@@ -170,7 +172,7 @@ def _solve_lm(
     x, residuals, chi2, jacobian = x[start], residuals[start], chi2[start], jacobian[start]
     gradient, norms = np.vecmat(residuals, jacobian), _column_norms(jacobian)
     damping, growth = np.full(len(start), _INITIAL_DAMPING), np.full(len(start), 2.0)
-    for _ in range(max_iter if len(free) else 0):
+    for _ in range(max_iter):
         if not len(start):
             break
         here = x[:, free]

@@ -11,7 +11,7 @@ from leptonfit.inference.identifiability import verdict_code
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult, scan_profile
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Result
 
 FACTORS = (1.0, 10.0, 100.0, 1000.0)
 """Both model errors are multiplied by each of these."""
@@ -36,7 +36,7 @@ class SigmaLadderResult(Result):
     sigma_g_model: np.ndarray
     beta: np.ndarray
     chi2_min: np.ndarray
-    trusted: np.ndarray
+    trusted: Booleans
     identified_set: tuple[IntervalSet, ...]
     verdict_code: tuple[str, ...]
 
