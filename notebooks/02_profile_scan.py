@@ -143,6 +143,14 @@ plt.show()
 # NBVAL_CHECK_OUTPUT
 print(verdict.sentence)
 
+# %%
+# NBVAL_CHECK_OUTPUT
+print(tables.tabulate_sets(profile).to_string(index=False))
+
+# %%
+print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
+print("offset from the reference:", "none" if verdict.offset is None else f"{verdict.offset:.6f}")
+
 # %% [markdown]
 # ## Claimed and computed
 #
@@ -209,6 +217,7 @@ results = {
     "on_bounds": {name: touched for name, touched in on_bounds.items() if touched.any()},
     "identified_set": profile.identified_set,
     "beta_min": verdict.minimum,
+    "offset": verdict.offset,
     "in_tension": verdict.in_tension,
     "contains_reference": verdict.contains_reference,
     "sigma_ladder": ladder,

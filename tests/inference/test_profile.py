@@ -159,6 +159,16 @@ def test_two_equal_minima_in_one_cell_of_the_grid(build, grid):
     assert_set(profile, "0.95", [[-outer, -inner], [inner, outer]])
 
 
+def test_extremum_of_the_model_between_nodes(build):
+    """t² + 1 measured as 0 ± 0.1: the lowest χ² is 100 at t = 0, where the residual is stationary and not small."""
+    problem = build(lambda t, n: ((t * t + 1 + n) / 0.06, n / 0.08), t=(-10, 10), n=(-30, 30))
+    profile = scan(problem, "t", -3, 3, 10)
+    assert_allclose(profile.best_chi2, 100.0, rtol=1e-9)
+    for level, delta in LEVELS.items():
+        end = sqrt(sqrt(1 + 0.01 * delta) - 1)
+        assert_set(profile, level, [-end, end])
+
+
 def test_product(build):
     """Only a·b is measured: nothing is known of b in a scan whose every value some a can match."""
     problem = build(lambda a, b: (a * b - 1) / 0.1, a=(0.1, 10), b=(0.1, 10))
@@ -324,6 +334,17 @@ def test_undefined_region_that_borders_on_the_set(build):
     profile = scan(problem, "t", -2, 2)
     assert not profile.identified_set["0.95"].decided
     assert not len(profile.identified_set["0.95"].intervals)
+    assert assess_profile(problem, profile).code == "unreliable"
+
+
+def test_a_minimum_between_two_undefined_nodes_is_not_forgotten(build):
+    """Minima at −1, 0 and 1; the model is undefined for |θ| < 1/2 but for a window of |θ| < 1/50 that no node is in."""
+    problem = build(
+        lambda t, n: ((t * (t * t - 1) + 0 * sqrt((t * t - 0.25) * (t * t - 4e-4)) + n) / 0.06, n / 0.08, 1 + 0 * t),
+        t=(-10, 10), n=(-30, 30),
+    )  # fmt: skip
+    profile = scan(problem, "t", -2.05, 2.05, 42, n_starts=200)
+    assert np.isnan(profile.chi2_min[np.abs(profile.grid) < 0.5]).all()
     assert assess_profile(problem, profile).code == "unreliable"
 
 

@@ -97,6 +97,14 @@ def test_narrow_valley_that_leads_into_a_bound(build):
     assert fit.n_iter <= 12
 
 
+def test_a_column_of_the_jacobian_that_vanishes_at_the_minimum(build):
+    """t² + 1 + n misses zero, so t = 0 and its column with it; n = −0.64 is not to be frozen by the damping of t."""
+    problem = build(lambda t, n: ((t * t + 1 + n) / 0.06, n / 0.08), t=(-10, 10), n=(-30, 30))
+    fit = solve(problem, np.array([[0.3, 0.0], [2.0, 1.0], [-1.0, 3.0], [0.01, -20.0]]))
+    assert_allclose(fit.chi2, 100.0, rtol=1e-9)
+    assert_allclose(fit.x, np.tile([0.0, -0.64], (4, 1)), rtol=1e-6, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("x_limits", "y_limits", "expected"),
     [
@@ -166,6 +174,15 @@ def test_a_point_that_is_not_stationary_is_not_converged(build):
     assert_array_equal(fit.x, x)
     assert not solve(problem, x, max_iter=2).converged
     assert not solve(problem, x, max_iter=2, method="scipy").converged
+
+
+@pytest.mark.parametrize("x", [4.9, 4.95, 4.97, 5.05])
+def test_the_foot_of_a_step_is_not_a_minimum(build, x):
+    """The slope is small, for the step is far, and yet all of χ² lies ahead of it."""
+    problem = build(lambda x: np.tanh((x - 5) / 0.01), x=(0, 10))
+    fit = solve(problem, np.array([x]), max_iter=0)
+    assert fit.chi2 > 0.98
+    assert not fit.converged
 
 
 def test_a_stationary_start_stays(build):

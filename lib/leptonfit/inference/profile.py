@@ -17,7 +17,8 @@ from leptonfit.inference.intervals import LEVELS, IntervalSet, find_identified_s
 from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, agrees, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.solve import KKT_TOLERANCE, SolveResult, solve
+from leptonfit.inference.solve import SolveResult, solve
+from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 _ROUNDS = 3
 """Fresh starts are drawn this often, at most, at a point that is not trusted."""
@@ -45,7 +46,8 @@ class ProfileResult(Result):
     reproduced : ndarray (n_grid,) of int
         Independent starts (different random draws, their descendants through neighbours counted once) that reach it.
     trusted : ndarray (n_grid,) of bool
-        Converged, and either χ² ≤ 1e-6 or reproduced at least twice.
+        χ² ≤ 1e-6, where nothing is lower and rounding alone decides the KKT, or converged and reproduced at least
+        twice.
     on_bounds : ndarray (n_grid, n_par) of bool
     best_chi2 : float
         Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
@@ -193,7 +195,8 @@ class _Nodes:
         theta, chi2 = x[:, self.column], np.sum(self.problem.residuals(x) ** 2, axis=-1)
         cell = np.searchsorted(self.theta, theta)
         beside = np.minimum(self.chi2[cell - 1], self.chi2[cell])
-        new = beside - chi2 > _material(beside)
+        margin = np.where(np.isfinite(beside), _material(np.where(np.isfinite(beside), beside, 0.0)), 0.0)
+        new = chi2 < beside - margin
         new[1:] &= np.diff(theta) > 1e-6 * (self.theta[cell] - self.theta[cell - 1])[1:]
         x, theta = x[new], theta[new]
         neighbours = np.union1d(self.theta, theta)
@@ -224,7 +227,7 @@ class _Nodes:
         return np.bincount(distinct.astype(int), minlength=len(self.theta))
 
     def trusted(self) -> np.ndarray:
-        return (self.kkt <= KKT_TOLERANCE) & ((self.chi2 <= CHI2_FLOOR) | (self.reproduced() >= 2))
+        return (self.chi2 <= CHI2_FLOOR) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
 
 
 def _material(chi2: np.ndarray | float) -> np.ndarray | float:
@@ -257,7 +260,7 @@ def scan_profile(
     seed : int
         Seed of the starts.
     ranges : mapping, optional
-        Where starts are drawn for parameters without finite bounds. For the scanned one it is the grid's range.
+        Where starts are drawn for parameters without finite bounds; for the scanned one the grid's range, if not given.
     references : tuple of float
         Further values at which the profile is wanted, in the scan or not.
     warm : ndarray (n_grid, n_par), optional
@@ -282,7 +285,9 @@ def scan_profile(
             raise ValueError(f"{name} = {value:g}: must lie in [{low:g}, {high:g}], its bounds")
     if n_starts < (1 if warm is None else 0):
         raise ValueError(f"n_starts = {n_starts}: must be at least 1, or 0 where warm solutions are given")
-    ranges = {**(ranges or {}), name: (float(grid[0]), float(grid[-1]))}
+    ranges = dict(ranges or {})
+    if not np.isfinite([low, high]).all():
+        ranges.setdefault(name, (float(grid[0]), float(grid[-1])))
     rng = np.random.default_rng(seed)
 
     nodes = _Nodes(problem, name, np.union1d(grid, asked))

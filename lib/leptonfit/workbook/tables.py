@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
@@ -66,23 +67,42 @@ def tabulate_pulls(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"quantity": problem.residual_names, "pull": [f"{pull:+.2e}" for pull in problem.residuals(x)]})
 
 
+def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
+    """The identified sets at each level, and why they end where they do."""
+    return pd.DataFrame(
+        [
+            {
+                "level": level,
+                "set": _describe_set(found),
+                "reason below": found.reason_below or "",
+                "reason above": found.reason_above or "",
+                "decided": "yes" if found.decided else "no",
+            }
+            for level, found in profile.identified_set.items()
+        ]
+    )
+
+
+def _describe_set(found: IntervalSet) -> str:
+    ends = [
+        f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
+        for low, high in found.intervals
+    ]
+    return "; ".join(ends) or "none in the scan"
+
+
 def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
     """Largest χ²_min and 95 % set of several profiles."""
-    rows = []
-    for name, profile in profiles.items():
-        found = profile.identified_set["0.95"]
-        ends = [
-            f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
-            for low, high in found.intervals
-        ]
-        rows.append(
+    return pd.DataFrame(
+        [
             {
                 "profile": name,
                 "largest χ²_min": format_chi2(float(np.nanmax(profile.chi2_min))),
-                "95 % set": "; ".join(ends) or "none in the scan",
+                "95 % set": _describe_set(profile.identified_set["0.95"]),
             }
-        )
-    return pd.DataFrame(rows)
+            for name, profile in profiles.items()
+        ]
+    )
 
 
 def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd.DataFrame:
