@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve

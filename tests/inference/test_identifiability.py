@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from leptonfit.inference.identifiability import VERDICT_CODES, assess_profile, jacobian_spectrum, verdict_code
-from leptonfit.inference.intervals import IntervalSet
-from leptonfit.inference.profile import scan_profile
 from numpy import inf, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2 as chi2_distribution
+
+from leptonfit.inference.identifiability import VERDICT_CODES, assess_profile, jacobian_spectrum, verdict_code
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.profile import scan_profile
 
 
 def scan(problem, name="t", low=-3.0, high=3.0, **options):

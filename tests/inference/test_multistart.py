@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
 from numpy import inf
 from numpy.testing import assert_allclose, assert_array_equal
+
+from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
 
 
 def tilted(build):

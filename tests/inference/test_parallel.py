@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 
 TASKS = """

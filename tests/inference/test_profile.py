@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 from iminuit import Minuit
-from leptonfit.inference.identifiability import assess_profile
-from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.profile import scan_profile
 from numpy import exp, inf, log, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
+
+from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.profile import scan_profile
 
 ROOT = {level: sqrt(delta) for level, delta in LEVELS.items()}
 """Half-width of an interval in units of σ where the profile is a parabola: 0.994 and 1.960."""

@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from numpy import inf, nan
+from numpy.testing import assert_array_equal
+
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.result import Result, encode
 from leptonfit.inference.solve import solve
-from numpy import inf, nan
-from numpy.testing import assert_array_equal
 
 GRID = np.linspace(-2, 2, 9)
 

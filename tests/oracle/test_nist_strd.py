@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy import arctan, cos, exp, pi, sin
+
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.solve import solve
-from numpy import arctan, cos, exp, pi, sin
 
 FILES = {path.stem: path for path in sorted((Path(__file__).parent / "nist_strd").glob("*.dat"))}
 DIGITS = 6

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from leptonfit.vortex.closures import StreamClosure
 from scipy import integrate
+
+from leptonfit.vortex.closures import StreamClosure
 
 POINTS = [(0.44, 0.90, 10.0), (0.13, 0.92, 10.0), (1.0, 1.0, 2.5), (0.7, 0.1, 40.0)]
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import optimize
+
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.profile import scan_profile
@@ -10,7 +12,6 @@ from leptonfit.vortex.closures import StreamClosure
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR, REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
-from scipy import optimize
 
 REPORT = load_measurements("report_2025")
 REFERENCE = 3.043233053

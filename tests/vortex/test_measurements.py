@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy import constants
+
 from leptonfit.datafiles import InputError
 from leptonfit.vortex.measurements import QUANTITIES, SETS, load_measurements
-from scipy import constants
 
 CODATA_NAMES = {
     "m_mu": "muon-electron mass ratio",

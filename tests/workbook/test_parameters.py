@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+
 from leptonfit.datafiles import InputError
 from leptonfit.workbook import cli, parameters
 

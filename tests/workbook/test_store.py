@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.workbook import store
 from leptonfit.workbook.parameters import Settings

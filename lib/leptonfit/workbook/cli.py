@@ -38,8 +38,7 @@ def run_command(
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
     show_progress = sys.stderr.isatty() and jobs == 1
-    if not run.execute(request, click.echo, show_progress=show_progress):
-        raise click.exceptions.Exit(1)
+    _fail_on(run.execute(request, click.echo, show_progress=show_progress))
 
 
 @cli.command("list")
@@ -68,11 +67,7 @@ def check_command(data: Path | None, write: bool) -> None:
         lines = [f"{digest}  {name}\n" for name, digest in compute_checksums(folder).items()]
         store.write_whole(folder / SUMS, "".join(lines))
     check_folder(folder)
-    differences = pairs.compare_pairs()
-    for line in differences:
-        click.echo(line)
-    if differences:
-        raise click.exceptions.Exit(1)
+    _fail_on(pairs.compare_pairs())
     click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are what {SUMS} says")
 
 
@@ -81,8 +76,7 @@ def notebooks_command() -> None:
     """Execute every notebook's .py at its defaults and write the paired .ipynb, normalised."""
     from leptonfit.workbook import pairs
 
-    if not pairs.write_pairs(click.echo):
-        raise click.exceptions.Exit(1)
+    _fail_on(pairs.write_pairs(click.echo))
 
 
 @cli.command("figures")
@@ -90,8 +84,7 @@ def figures_command() -> None:
     """Draw the manuscript figures into figures/, each as PDF and PNG with the JSON it was drawn from."""
     from leptonfit.workbook import manuscript
 
-    if not manuscript.draw_all(click.echo):
-        raise click.exceptions.Exit(1)
+    _fail_on(manuscript.draw_all(click.echo))
 
 
 @cli.command("bench")
@@ -101,6 +94,14 @@ def bench_command() -> None:
     script = ROOT / "benchmarks" / "profile.py"
     done = subprocess.run([sys.executable, str(script)], env={**os.environ, **one_core}, check=False)
     raise click.exceptions.Exit(done.returncode)
+
+
+def _fail_on(errors: list[str]) -> None:
+    """Say what went wrong and exit with 1, if anything did."""
+    for line in errors:
+        click.echo(f"leptonfit: {line}", err=True)
+    if errors:
+        raise click.exceptions.Exit(1)
 
 
 def main() -> None:
@@ -113,5 +114,5 @@ def main() -> None:
         code = 2
     except click.Abort:
         click.echo("leptonfit: interrupted", err=True)
-        code = 130
+        os._exit(130)  # at once: kernels end with their parent, and every file is whole
     sys.exit(code)

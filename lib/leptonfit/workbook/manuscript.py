@@ -37,18 +37,19 @@ FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {
 """Figure name: the notebook whose results it shows, and how it is drawn."""
 
 
-def draw_all(say: Callable[[str], None], root: Path = ROOT) -> bool:
+def draw_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:
     """Bring the results up to date at the notebooks' defaults, then draw every figure into `figures/`.
 
     Returns
     -------
-    bool
-        Whether every notebook finished.
+    list of str
+        What went wrong, a line a notebook; then nothing is drawn.
     """
     notebooks = sorted({notebook for notebook, _ in FIGURES.values()})
     request = run.check_request(notebooks, tag=TAG, root=root)
-    if not run.execute(request, say):
-        return False
+    errors = run.execute(request, say)
+    if errors:
+        return errors
     for name, (notebook, draw) in FIGURES.items():
         document = store.load(notebook, request.folder)
         del document["provenance"]  # what differs from run to run stays with the report
@@ -62,4 +63,4 @@ def draw_all(say: Callable[[str], None], root: Path = ROOT) -> bool:
         content = json.dumps({"notebook": notebook, **document}, ensure_ascii=False, indent=1) + "\n"
         store.write_whole(path.with_suffix(".json"), content)
         say(f"figures/{name}: .pdf, .png, .json")
-    return True
+    return []

@@ -33,25 +33,13 @@ def write_notebook(source: Path, target: Path) -> None:
     store.write_whole(target, html)
 
 
-def write_index(folder: Path, root: Path, failed: set[str]) -> None:
-    """Write `index.html` of a report folder from the results and executed notebooks in it.
-
-    Parameters
-    ----------
-    folder : Path
-        The report folder.
-    root : Path
-        The checkout, whose notebooks give the order.
-    failed : set of str
-        Notebooks whose last execution did not finish.
-    """
+def write_index(folder: Path) -> None:
+    """Write `index.html` of a report folder from the executed notebooks in it and the results they have."""
     cards = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         title, question = _title_and_question(notebook)
         has_result = (folder / "results" / f"{path.stem}.json").is_file()
-        if not has_result and path.stem not in failed:
-            continue
         cards.append(
             {
                 "name": path.stem,

@@ -11,8 +11,8 @@ import nbformat
 
 from leptonfit.datafiles import ROOT
 from leptonfit.workbook import store
+from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import notebook_names
-from leptonfit.workbook.run import execute_notebook
 
 _METADATA = {
     "jupytext": {"cell_metadata_filter": "tags,-all", "formats": "ipynb,py:percent"},
@@ -45,22 +45,21 @@ def compare_pairs(root: Path = ROOT) -> list[str]:
     return differences
 
 
-def write_pairs(say: Callable[[str], None], root: Path = ROOT) -> bool:
-    """Execute every notebook at its defaults and write its .ipynb; whether all finished."""
-    complete = True
+def write_pairs(say: Callable[[str], None], root: Path = ROOT) -> list[str]:
+    """Execute every notebook at its defaults and write its .ipynb; what went wrong, a line a notebook."""
+    errors = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ[store.REPORT_VARIABLE] = folder  # results of this run are not kept
         for name in notebook_names(root):
             output = Path(folder) / f"{name}.ipynb"
             error = execute_notebook(name, {}, output, root=root)
             if error:
-                say(f"{name}: {error}")
-                complete = False
+                errors.append(f"{name}: {error}")
                 continue
             normalised = normalise(nbformat.read(output, as_version=4))
             store.write_whole(root / "notebooks" / f"{name}.ipynb", nbformat.writes(normalised) + "\n")
             say(f"{name}: written")
-    return complete
+    return errors
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from leptonfit.datafiles import ROOT, InputError, check_folder, compute_checksums
 from leptonfit.workbook import page, store
+from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Value,
     check_together,
@@ -27,8 +29,8 @@ from leptonfit.workbook.parameters import (
     resolve,
 )
 
-CELL_TIMEOUT = 1800
-"""Seconds after which a cell is given up."""
+_PAGE = threading.Lock()
+"""Held while the page is written, or what it is written from."""
 
 
 @dataclass(frozen=True)
@@ -143,21 +145,23 @@ def _missing_upstream(request: Request) -> list[str]:
     return missing
 
 
-def execute(request: Request, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False) -> bool:
+def execute(
+    request: Request, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False
+) -> list[str]:
     """Run the notebooks of a request, upstream first, and write the report's page.
 
     Parameters
     ----------
     request : Request
     say : callable
-        Is told, a line at a time, what has happened.
+        Is told, a line at a time, what has been done.
     show_progress : bool
         A progress bar for each notebook's cells.
 
     Returns
     -------
-    bool
-        Whether every notebook finished.
+    list of str
+        What went wrong, a line a notebook; empty where every one finished.
 
     Raises
     ------
@@ -167,30 +171,43 @@ def execute(request: Request, say: Callable[[str], None] = lambda line: None, *,
     names = [*_missing_upstream(request), *request.notebooks]
     graph = {name: upstream(name, request.root) & set(names) for name in names}
     (request.folder / "results").mkdir(parents=True, exist_ok=True)
-    failed: set[str] = set()
-    with _only_run(request), _environment(request), ThreadPoolExecutor(request.jobs) as pool:
-        sorter = TopologicalSorter(graph)
-        sorter.prepare()
-        running: dict[Future[str | None], str] = {}
-        while sorter.is_active():
-            for name in sorted(sorter.get_ready()):
-                if graph[name] & failed:
-                    say(f"{name}: not run, it needs {', '.join(sorted(graph[name] & failed))}")
-                    failed.add(name)
-                    sorter.done(name)
-                else:
-                    running[pool.submit(_bring_up_to_date, request, name, say, show_progress)] = name
-            finished, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
-            for future in finished:
-                name = running.pop(future)
-                error = future.result()
-                if error:
-                    say(error)
-                    failed.add(name)
-                sorter.done(name)
-        page.write_index(request.folder, request.root, failed)
+    errors: dict[str, str] = {}
+    with _only_run(request), _environment(request):
+        pool = ThreadPoolExecutor(request.jobs)
+        try:
+            _run_graph(request, graph, pool, errors, say, show_progress)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
+        page.write_index(request.folder)
     say(f"report: {_relative(request.folder / 'index.html', request.root)}")
-    return not failed
+    return list(errors.values())
+
+
+def _run_graph(
+    request: Request,
+    graph: Mapping[str, set[str]],
+    pool: ThreadPoolExecutor,
+    errors: dict[str, str],
+    say: Callable[[str], None],
+    show_progress: bool,
+) -> None:
+    """Run each notebook once what it needs is done; `errors` collects what went wrong."""
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    running: dict[Future[str | None], str] = {}
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready()):
+            if needed := sorted(graph[name] & errors.keys()):
+                errors[name] = f"{name}: not run, it needs {', '.join(needed)}"
+                sorter.done(name)
+            else:
+                running[pool.submit(_bring_up_to_date, request, name, say, show_progress)] = name
+        finished, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+        for future in finished:
+            name = running.pop(future)
+            if error := future.result():
+                errors[name] = error
+            sorter.done(name)
 
 
 def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], show_progress: bool) -> str | None:
@@ -202,55 +219,22 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
     if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, outputs):
         say(f"{name}: up to date")
         return None
-    outputs[0].unlink(missing_ok=True)  # a result never outlives the run that replaces it
+    outputs[0].unlink(missing_ok=True)  # from here on the old result is gone, and the page says so
+    with _PAGE:
+        page.write_index(folder)
     began = time.monotonic()
     say(f"{name}: running")
-    error = execute_notebook(name, parameters, outputs[1], root=request.root, show_progress=show_progress)
-    page.write_notebook(outputs[1], outputs[2])
+    partial = folder / f".{name}.ipynb"
+    error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
+    with _PAGE:
+        os.replace(partial, outputs[1])
+        page.write_notebook(outputs[1], outputs[2])
     if error:
         return f"{name}: {error}; the partial notebook is {_relative(outputs[1], request.root)}"
     if not outputs[0].is_file():
         return f"{name}: finished without saving results to {_relative(outputs[0], request.root)}"
     store.write_whole(record, _record(fingerprint, outputs))
     say(f"{name}: finished in {time.monotonic() - began:.1f} s: {store.load(name, folder)['verdict']}")
-    return None
-
-
-def execute_notebook(
-    name: str,
-    parameters: Mapping[str, Value],
-    output: Path,
-    *,
-    root: Path = ROOT,
-    show_progress: bool = False,
-) -> str | None:
-    """Execute a notebook's .py, its source, into `output`; what went wrong in one line, or None.
-
-    The executed notebook is written as far as it got.
-    """
-    import jupytext
-    import nbclient.exceptions
-    import papermill
-
-    source = jupytext.read(root / "notebooks" / f"{name}.py")
-    for attempt in (1, 2):
-        try:
-            papermill.execute_notebook(
-                source, str(output), parameters=dict(parameters), kernel_name="python3", language="python",
-                cwd=str(root / "notebooks"), progress_bar=show_progress, record_timing=False,
-                execution_timeout=CELL_TIMEOUT, shutdown_kernel="immediate",
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else each start warns of TCP on this very machine
-            )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            return f"cell {error.exec_count} failed: {error.ename}: {str(error.evalue).splitlines()[0]}"
-        except nbclient.exceptions.CellTimeoutError:
-            return f"a cell took longer than {CELL_TIMEOUT} s"
-        except (RuntimeError, nbclient.exceptions.DeadKernelError) as error:
-            # parallel kernels now and then collide on a port, before any cell has run
-            if attempt == 2 or "before replying" not in str(error):
-                return f"the kernel died: {error}"
-        else:
-            return None
     return None
 
 
