@@ -26,8 +26,8 @@
 # $$m_\ell = U_\ell^2\, I(R_\ell, A_\ell) - \beta\, S(R_\ell, A_\ell), \qquad
 # g_\ell = C_\mu\, k\, R_\ell U_\ell, \quad k = \tfrac{1}{5},$$
 #
-# $$\chi^2 = \sum_{e,\mu,\tau} \left(\frac{m_\ell - m_\ell^{\rm meas}}{m_\ell^{\rm meas}\,\sigma_m}\right)^2
-# + \sum_{e,\mu} \left(\frac{g_\ell - g_\ell^{\rm meas}}{\sigma_g}\right)^2 .$$
+# $$\chi^2 = \sum_{\ell=e,\mu,\tau} \frac{(m_\ell - m_\ell^{\rm meas})^2}{(\sigma_m\, m_\ell^{\rm meas})^2}
+# + \sum_{\ell=e,\mu} \frac{(g_\ell - g_\ell^{\rm meas})^2}{\sigma_g^2} .$$
 #
 # $\beta$ and $C_\mu$ are shared; with $R, U, A$ of three leptons there are 11 parameters against 5 measurements. The
 # moment $k R U$ is a proxy, that of a rigidly rotating sphere: the axisymmetric flow itself carries none.
