@@ -45,7 +45,9 @@ def test_no_tracked_file_holds_an_absolute_path_or_a_registry_address():
         if b"\0" in content or path == Path(__file__):
             continue
         text = content.decode()
-        found += [f"{path.name}: {m}" for m in re.findall(r"(?:/home|/root|/Users|/work)/\w+|(?<!emit-)index-url", text)]
+        found += [
+            f"{path.name}: {m}" for m in re.findall(r"(?:/home|/root|/Users|/work)/\w+|(?<!emit-)index-url", text)
+        ]
     assert found == []
 
 

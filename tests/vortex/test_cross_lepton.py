@@ -8,7 +8,7 @@ from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.closures import StreamClosure
+from leptonfit.vortex.closures import HillClosure
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR, REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
@@ -25,17 +25,20 @@ def scan(low, high, n, *, sigma=TIGHT, n_starts=8, measured=REPORT, **closure):
     return problem, scan_profile(problem, "beta", grid, n_starts=n_starts, seed=5, references=(REFERENCE, 3.14, 3.18))
 
 
+def stabilisation(radius, amplitude):
+    """E_stab/β of the parabolic shape."""
+    return 32 * np.pi / 105 * amplitude**2 * radius**3
+
+
 # --- an oracle of its own: extremes of q = R U on the exact-mass surface, by SciPy, from the flow integrals alone
 
 
 def moment_range(mass, beta, r_max, bounds):
     """Smallest and largest R U with U² I(R, A) − β S(R, A) = mass inside the bounds; nan where there is none."""
-    closure = StreamClosure(r_max)
+    closure = HillClosure(r_max=r_max)
     radii, amplitudes = np.linspace(*bounds["R"], 201), np.linspace(*bounds["A"], 201)
     radius, amplitude = np.meshgrid(radii, amplitudes)
-    velocity = np.sqrt(
-        (mass + beta * closure.stabilisation(radius, amplitude)) / closure.circulation(radius, amplitude)
-    )
+    velocity = np.sqrt((mass + beta * stabilisation(radius, amplitude)) / closure.flow(radius, amplitude))
     allowed = (velocity >= bounds["U"][0]) & (velocity <= bounds["U"][1])
     q = np.where(allowed, radius * velocity, np.nan)
     return (np.nanmin(q), np.nanmax(q)) if allowed.any() else (np.nan, np.nan)
@@ -64,10 +67,10 @@ def test_residuals_are_pulls_and_chi2_is_that_of_the_full_covariance():
     measured = load_measurements("codata_2022")
     problem = build_problem(measured, sigma_m_model=1e-7, sigma_g_model=1e-9, include_sigma_exp=True)
     x = problem.start
-    closure = StreamClosure(10.0)
+    closure = HillClosure()
     _, c_mu, *geometry = x
     radius, velocity, amplitude = np.reshape(geometry, (3, 3)).T
-    mass = velocity**2 * closure.circulation(radius, amplitude) - x[0] * closure.stabilisation(radius, amplitude)
+    mass = velocity**2 * closure.flow(radius, amplitude) - x[0] * stabilisation(radius, amplitude)
     difference = np.concatenate([mass, 0.2 * c_mu * (radius * velocity)[:2]]) - measured.values
     covariance = measured.covariance + np.diag(np.append(1e-7 * measured.values[:3], [1e-9, 1e-9]) ** 2)
     expected = difference @ np.linalg.solve(covariance, difference)
@@ -114,13 +117,13 @@ def test_the_edge_of_the_set_and_its_shift_with_sigma():
     assert root == pytest.approx(EDGE, abs=1e-10)
     ends = [profile.identified_set[level].intervals[0, 0] for level in LEVELS]
     # analytic shift: project the data on the one combination that cannot be fitted, s = ln C_e − ln C_μ
-    closure = StreamClosure(10.0)
+    closure = HillClosure()
     shape = {0: (1.0, 1.0), 1: (0.1, 0.1)}
 
     def log_q(mass, beta, lepton):
         radius, amplitude = shape[lepton]
         return np.log(radius) + 0.5 * np.log(
-            (mass + beta * closure.stabilisation(radius, amplitude)) / closure.circulation(radius, amplitude)
+            (mass + beta * stabilisation(radius, amplitude)) / closure.flow(radius, amplitude)
         )
 
     def mismatch(beta, values):
@@ -170,7 +173,7 @@ def test_other_closures_and_bounds_have_the_edges_their_equations_have(r_max, bo
 @pytest.mark.parametrize("r_max", [5.0, 5.5])
 def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     """U ≤ 3 keeps m_τ below 9 I: no β fits, the scan excludes itself against a lower χ² elsewhere, in tension."""
-    assert 9 * StreamClosure(r_max).circulation(1.0, 0.1) < REPORT.values[2]
+    assert 9 * HillClosure(r_max=r_max).flow(1.0, 0.1) < REPORT.values[2]
     problem, profile = scan(2.85, 3.25, 9, r_max=r_max)
     verdict = assess_profile(problem, profile, reference=REFERENCE)
     assert verdict.code == "empty"
@@ -178,10 +181,10 @@ def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     assert (verdict.in_tension, verdict.contains_reference) == (True, False)
     assert "U_tau" in verdict.nuisances_on_bounds
     # floor: τ at U = 3 with the least depletion, all else exact; β is that of the lowest χ²
-    closure = StreamClosure(r_max)
-    mass = 9 * closure.circulation(0.1, 0.1) - profile.best_x[0] * closure.stabilisation(0.1, 0.1)
+    closure = HillClosure(r_max=r_max)
+    mass = 9 * closure.flow(0.1, 0.1) - profile.best_x[0] * stabilisation(0.1, 0.1)
     corners = [
-        9 * closure.circulation(r, a) - profile.best_x[0] * closure.stabilisation(r, a)
+        9 * closure.flow(r, a) - profile.best_x[0] * stabilisation(r, a)
         for r in (0.1, 1.0) for a in (0.1, 1.0)
     ]  # fmt: skip
     floor = ((max([mass, *corners]) - REPORT.values[2]) / (1e-6 * REPORT.values[2])) ** 2
@@ -225,7 +228,8 @@ def test_experimental_errors_loosen_the_tau_most():
     [
         ({"sigma_m_model": 0.0}, r"sigma_m_model = 0: must be positive and finite"),
         ({"sigma_g_model": np.nan}, r"sigma_g_model = nan: must be positive and finite"),
-        ({"closure": "torus"}, r"closure = 'torus': must be one of stream"),
+        ({"closure": "torus"}, r"closure = 'torus': must be one of stream, stream_quartic"),
+        ({"moment_map": "own"}, r"moment_map = 'own': must be one of universal, mass_scaled"),
         ({"r_max": 0.5}, r"r_max = 0\.5: must be finite and at least 1, the largest R allowed"),
         ({"bounds": {"W": (0, 1)}}, r"bounds of 'W': must be for one of beta, c_mu, R, U, A, R_e"),
         ({"bounds": {"A_e": (1.0, 0.1)}}, r"A_e: bounds \[1, 0\.1\] must have lower < upper"),

@@ -1,53 +1,140 @@
 """Energy of a Hill vortex in each closure, with analytic derivatives.
 
-The vortex has radius R, circulation velocity U and, with x = r/R, density 1 − A(1 − x²) inside, 1 outside. Everything
-is dimensionless; energies are in units of the electron mass.
+The vortex has radius R and circulation velocity U; with x = r/R its density is 1 − A f(x) inside and 1 outside. The
+energy is E = U² I(R, A) − β S(R, A) + λ G(R, A): flow, stabilisation ∫(δρ)² dV and gradient term ∫|∇ρ|² dV. Everything
+is dimensionless; energies are in units of the electron mass. Flow: Lamb, Hydrodynamics (6th ed.), §165.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 
+from leptonfit.vortex.reported_functional import ReportedClosure
+
+Slopes = tuple[np.ndarray, np.ndarray]
+
+
+class Closure(Protocol):
+    """What a fit needs of a closure: three integrals and their slopes (by R, by A); arrays of any one shape."""
+
+    def flow(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+        """I = E_circ/U²."""
+        ...
+
+    def flow_slopes(self, radius: np.ndarray, amplitude: np.ndarray) -> Slopes:
+        """∂I/∂R, ∂I/∂A."""
+        ...
+
+    def static(self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """−β S + λ G: what does not flow."""
+        ...
+
+    def static_slopes(
+        self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Its derivatives by R, A and β."""
+        ...
+
+
+SHAPES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
+    "parabolic": (lambda x: 1 - x**2, lambda x: -2 * x),
+    "quartic": (lambda x: (1 - x**2) ** 2, lambda x: -4 * x * (1 - x**2)),
+    "gaussian": (lambda x: np.exp(-(x**2)), lambda x: -2 * x * np.exp(-(x**2))),
+    "linear": (lambda x: 1 - x, lambda x: -np.ones_like(x)),
+}
+"""Density deficits f(x) and their derivatives, 0 ≤ x ≤ 1. The Gaussian is cut at x = 1, where it jumps."""
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)  # exact for the polynomials, 1e-16 for the Gaussian
+_X, _W = (_NODES + 1) / 2, _WEIGHTS / 2
+
 
 @dataclass(frozen=True)
-class StreamClosure:
-    """Rest frame of the vortex, uniform stream outside, integrated to `r_max`; parabolic density deficit.
-
-    The stream function is Lamb's (Hydrodynamics, 6th ed., §165): ψ_in = −(3U/4) r²(1 − x²) sin²θ,
-    ψ_out = (U/2) r²(1 − x⁻³) sin²θ.
+class HillClosure:
+    """The analytic closures.
 
     Parameters
     ----------
+    frame : {"stream", "lab"}
+        Rest frame of the vortex, with a uniform stream outside, integrated to `r_max`:
+        I = π[(2/3) r_max³ + R³(2/21 − cA) − R⁶/(3 r_max³)]; or fluid at rest at infinity, r_max → ∞:
+        I = πR³(10/7 − cA).
+    shape : str
+        Density deficit, one of `SHAPES`; it gives c = Σ of f against the flow, ∫f² and ∫f'².
     r_max : float
-        Outer radius of the integration, at least the vortex radius.
+        Outer radius of the `stream` integral, at least the vortex radius; without effect in `lab`.
+    gradient : float
+        λ ≥ 0 of the gradient term.
+
+    Raises
+    ------
+    ValueError
+        If a gradient term is asked for a shape that jumps.
     """
 
+    frame: str = "stream"
+    shape: str = "parabolic"
     r_max: float = 10.0
+    gradient: float = 0.0
 
-    def circulation(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-        """E_circ/U² = π[(2/3) r_max³ + R³(2/21 − 6A/35) − R⁶/(3 r_max³)], any shape."""
-        cube = radius**3
-        return math.pi * (
-            2 / 3 * self.r_max**3 + cube * (2 / 21 - 6 / 35 * amplitude) - cube * cube / (3 * self.r_max**3)
-        )
+    def __post_init__(self) -> None:
+        if self.gradient and self.shape == "gaussian":
+            raise ValueError(f"gradient = {self.gradient:g}: must be 0 for the gaussian shape, which jumps at R")
 
-    def circulation_gradient(self, radius: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of `circulation` by R and by A."""
+    @cached_property
+    def _constants(self) -> tuple[float, float, float, float]:
+        """I = π[a + R³(b − cA) + d R⁶]."""
+        radial, polar = (1.5 * (1 - _X**2), 1.5 * (1 - 2 * _X**2))  # v_r/cos θ and v_θ/sin θ inside, up to sign
+        if self.frame == "lab":
+            radial, polar = radial + 1, polar + 1
+        c = float(np.sum(_W * _X**2 * SHAPES[self.shape][0](_X) * (2 / 3 * radial**2 + 4 / 3 * polar**2)))
+        if self.frame == "lab":
+            return 0.0, 10 / 7, c, 0.0
+        return 2 / 3 * self.r_max**3, 2 / 21, c, -1 / (3 * self.r_max**3)
+
+    @cached_property
+    def _static_constants(self) -> tuple[float, float]:
+        """S = s A²R³ and λG = g A²R."""
+        deficit, slope = SHAPES[self.shape]
+        s = 4 * math.pi * float(np.sum(_W * _X**2 * deficit(_X) ** 2))
+        return s, self.gradient * 4 * math.pi * float(np.sum(_W * _X**2 * slope(_X) ** 2))
+
+    def flow(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+        """I = E_circ/U², any shape."""
+        a, b, c, d = self._constants
+        cube = radius * radius * radius
+        return math.pi * (a + cube * (b - c * amplitude + d * cube))
+
+    def flow_slopes(self, radius: np.ndarray, amplitude: np.ndarray) -> Slopes:
+        """∂I/∂R, ∂I/∂A."""
+        _, b, c, d = self._constants
         square = radius * radius
-        by_radius = math.pi * square * (3 * (2 / 21 - 6 / 35 * amplitude) - 2 * radius * square / self.r_max**3)
-        return by_radius, -6 / 35 * math.pi * radius * square
+        by_radius = 3 * math.pi * square * (b - c * amplitude + 2 * d * radius * square)
+        return by_radius, -math.pi * c * radius * square
 
-    def stabilisation(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-        """E_stab/β = ∫(δρ)² dV = (32π/105) A²R³, any shape."""
-        return 32 * math.pi / 105 * amplitude * amplitude * radius**3
+    def static(self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """−β S + λ G, any shape."""
+        s, g = self._static_constants
+        return amplitude * amplitude * radius * (g - s * beta * radius * radius)
 
-    def stabilisation_gradient(self, radius: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of `stabilisation` by R and by A."""
-        common = 32 * math.pi / 105 * amplitude * radius * radius
-        return 3 * common * amplitude, 2 * common * radius
+    def static_slopes(
+        self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Derivatives of `static` by R, A and β."""
+        s, g = self._static_constants
+        square, stiff = amplitude * amplitude, s * radius * radius
+        by_radius = square * (g - 3 * beta * stiff)
+        return by_radius, 2 * amplitude * radius * (g - beta * stiff), -square * radius * stiff
 
 
-CLOSURES = {"stream": StreamClosure}
+CLOSURES: dict[str, Callable[..., Closure]] = {
+    f"{frame}{'' if shape == 'parabolic' else '_' + shape}": partial(HillClosure, frame=frame, shape=shape)
+    for frame in ("stream", "lab")
+    for shape in SHAPES
+} | {"reported": ReportedClosure}
+"""Closures by name, made from r_max=; `stream` is what the report meant, `reported` what it evaluated."""

@@ -1,7 +1,8 @@
 """The cross-lepton fit: three masses and two g-factors, one shared stiffness β and one shared C_μ.
 
-Model (dimensionless, masses in m_e): m = U² I(R, A) − β S(R, A) with I, S from the closure, and the universal moment
-map g = C_μ k R U with k = 1/5. The moment is a proxy: k R U is that of a rigidly rotating sphere, whereas the
+Model (dimensionless, masses in m_e): m = U² I(R, A) − β S(R, A) + λ G(R, A) with I, S and G from the closure, and a
+moment map: universal, g = C_μ k R U with k = 1/5, or mass-scaled, g = C_μ k m R U with m the measured mass (the moment
+in units of the lepton's own magneton). The moment is a proxy: k R U is that of a rigidly rotating sphere, whereas the
 axisymmetric flow itself carries none.
 """
 
@@ -18,14 +19,15 @@ from leptonfit.vortex.measurements import QUANTITIES, Measurements
 LEPTONS = ("e", "mu", "tau")
 MOMENT_FACTOR = 0.2
 
-REPORT_BOUNDS: dict[str, tuple[float, float]] = {
-    "beta": (0.0, np.inf),
-    "c_mu": (100.0, 1500.0),
-    "R": (0.1, 1.0),
-    "U": (0.001, 3.0),
-    "A": (0.1, 1.0),
+Bounds = Mapping[str, tuple[float, float]]
+
+BOUNDS: dict[str, Bounds] = {
+    "report": {"beta": (0.0, np.inf), "c_mu": (100.0, 1500.0), "R": (0.1, 1.0), "U": (0.001, 3.0), "A": (0.1, 1.0)},
+    "wide": {"beta": (0.0, np.inf), "c_mu": (1e-3, 1e5), "R": (1e-3, 10.0), "U": (1e-4, 1e3), "A": (0.01, 1.0)},
 }
-"""Bounds of the December 2025 report; β, which it scans, is only kept from being negative."""
+"""Bounds by parameter kind: the December 2025 report's, and wide ones. β is only kept from being negative."""
+REPORT_BOUNDS = BOUNDS["report"]
+MOMENT_MAPS = ("universal", "mass_scaled")
 
 _START = {"e": (0.44, 0.024, 0.90), "mu": (0.49, 0.31, 0.91), "tau": (0.50, 1.26, 0.92)}
 _SYMBOL = {"e": "e", "mu": "μ", "tau": "τ"}
@@ -40,7 +42,9 @@ def build_problem(
     include_sigma_exp: bool = False,
     closure: str = "stream",
     r_max: float = 10.0,
-    bounds: Mapping[str, tuple[float, float]] = REPORT_BOUNDS,
+    gradient: float = 0.0,
+    moment_map: str = "universal",
+    bounds: Bounds = REPORT_BOUNDS,
 ) -> LeastSquaresProblem:
     """Build the fit of 11 parameters (β, C_μ, and R, U, A of e, μ, τ) to 5 measurements.
 
@@ -56,7 +60,11 @@ def build_problem(
     closure : str
         One of `CLOSURES`.
     r_max : float
-        Outer radius of the flow integral, at least the largest R allowed.
+        Outer radius of the flow integral, at least the largest R allowed; without effect in the `lab` closures.
+    gradient : float
+        λ of the gradient term, which only the analytic closures have.
+    moment_map : str
+        One of `MOMENT_MAPS`.
     bounds : mapping
         Bounds by parameter kind (`beta`, `c_mu`, `R`, `U`, `A`) or by name (`R_e`, …), which wins.
 
@@ -68,19 +76,23 @@ def build_problem(
     Raises
     ------
     ValueError
-        If σ is not positive and finite, the closure or a bound's name is unknown, or r_max is below the largest R.
+        If σ is not positive and finite, the closure, the moment map or a bound's name is unknown, r_max is below the
+        largest R, or the closure cannot have that r_max or gradient.
     """
     for name, sigma in (("sigma_m_model", sigma_m_model), ("sigma_g_model", sigma_g_model)):
         if not 0 < sigma < np.inf:
             raise ValueError(f"{name} = {sigma:g}: must be positive and finite")
     if closure not in CLOSURES:
         raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
+    if moment_map not in MOMENT_MAPS:
+        raise ValueError(f"moment_map = {moment_map!r}: must be one of {', '.join(MOMENT_MAPS)}")
     parameters = _parameters(bounds)
     largest = max(p.upper for p in parameters if p.name.startswith("R_"))
-    if not largest <= r_max < np.inf:
+    if not (largest <= r_max < np.inf or closure.startswith("lab")):
         raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
-    energy = CLOSURES[closure](r_max)
+    energy = CLOSURES[closure](r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
+    factor = MOMENT_FACTOR * (values[:2] if moment_map == "mass_scaled" else np.ones(2))
     covariance = np.diag(np.concatenate([sigma_m_model * values[:3], np.full(2, sigma_g_model)]) ** 2)
     if include_sigma_exp:
         covariance = covariance + measurements.covariance
@@ -88,30 +100,29 @@ def build_problem(
 
     def residuals(x: np.ndarray) -> np.ndarray:
         beta, c_mu, radius, velocity, amplitude = _split(x)
-        mass = velocity**2 * energy.circulation(radius, amplitude) - beta * energy.stabilisation(radius, amplitude)
-        moment = MOMENT_FACTOR * c_mu * radius[..., :2] * velocity[..., :2]
+        mass = velocity**2 * energy.flow(radius, amplitude) + energy.static(radius, amplitude, beta)
+        moment = factor * c_mu * radius[..., :2] * velocity[..., :2]
         return (np.concatenate([mass, moment], axis=-1) - values) @ whiten
 
     def jacobian(x: np.ndarray) -> np.ndarray:
         beta, c_mu, radius, velocity, amplitude = _split(x)
-        circulation = energy.circulation(radius, amplitude)
-        circulation_by_radius, circulation_by_amplitude = energy.circulation_gradient(radius, amplitude)
-        stabilisation_by_radius, stabilisation_by_amplitude = energy.stabilisation_gradient(radius, amplitude)
+        flow_by_radius, flow_by_amplitude = energy.flow_slopes(radius, amplitude)
+        static_by_radius, static_by_amplitude, static_by_beta = energy.static_slopes(radius, amplitude, beta)
         square = velocity * velocity
         by_geometry = (
-            square * circulation_by_radius - beta * stabilisation_by_radius,
-            2 * velocity * circulation,
-            square * circulation_by_amplitude - beta * stabilisation_by_amplitude,
+            square * flow_by_radius + static_by_radius,
+            2 * velocity * energy.flow(radius, amplitude),
+            square * flow_by_amplitude + static_by_amplitude,
         )
         rows = np.zeros((*x.shape, len(QUANTITIES)))  # parameters before quantities: whitening is one matrix product
         lepton = np.arange(3)
-        rows[..., 0, :3] = -energy.stabilisation(radius, amplitude)
+        rows[..., 0, :3] = static_by_beta
         for offset, derivative in enumerate(by_geometry):
             rows[..., 2 + offset + 3 * lepton, lepton] = derivative
-        charged = lepton[:2]
-        rows[..., 1, 3 + charged] = MOMENT_FACTOR * radius[..., :2] * velocity[..., :2]
-        rows[..., 2 + 3 * charged, 3 + charged] = MOMENT_FACTOR * c_mu * velocity[..., :2]
-        rows[..., 3 + 3 * charged, 3 + charged] = MOMENT_FACTOR * c_mu * radius[..., :2]
+        charged, radius, velocity = lepton[:2], factor * radius[..., :2], velocity[..., :2]
+        rows[..., 1, 3 + charged] = radius * velocity
+        rows[..., 2 + 3 * charged, 3 + charged] = factor * c_mu * velocity
+        rows[..., 3 + 3 * charged, 3 + charged] = c_mu * radius
         return (rows.reshape(-1, len(QUANTITIES)) @ whiten).reshape(rows.shape).swapaxes(-1, -2)
 
     return LeastSquaresProblem(parameters, QUANTITIES, residuals, jacobian)

@@ -134,6 +134,11 @@ def check_together(notebook: str, values: Mapping[str, object]) -> None:
     for low, high in RANGES:
         if low in values and not values[low] < values[high]:  # type: ignore[operator]  # numbers by now
             raise InputError(f"{low} = {values[low]}: must be below {high} = {values[high]} in {notebook}")
+    if "closure" in values and "r_max" in values:
+        try:
+            CLOSURES[str(values["closure"])](r_max=values["r_max"])
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
 
 def notebook_names(root: Path = ROOT) -> list[str]:
