@@ -5,6 +5,7 @@ import pytest
 from numpy import inf
 from numpy.testing import assert_allclose, assert_array_equal
 
+from leptonfit.inference.identifiability import assess_multistart
 from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
 
 
@@ -125,3 +126,24 @@ def test_noise_is_not_printed():
     assert [format_chi2(value) for value in (3e-19, 9.9e-7, 1.25e-6, 3.84145882)] == [
         "< 1e-6", "< 1e-6", "1.25e-06", "3.84146",
     ]  # fmt: skip
+
+
+# Point or band
+
+
+def test_a_band_and_a_point_are_told_apart(build):
+    """a·b = 1 is a curve, so `a` is a band; with b measured as well it is a point."""
+    curve = build(lambda a, b: (a * b - 1) / 0.1, a=(0.1, 10), b=(0.1, 10))
+    point = build(lambda a, b: ((a * b - 1) / 0.1, (b - 0.5) / 0.1), a=(0.1, 10), b=(0.1, 10))
+    band, spot = (assess_multistart(p, run_multistart(p, n_starts=12, seed=2), "a") for p in (curve, point))
+    assert band.code == "not_identified"
+    assert band.high[0] - band.low[0] > 1
+    assert (band.low * band.high[::-1] < 1.01).all()
+    assert spot.code == "identified"
+    assert spot.low[0] == pytest.approx(2.0, rel=1e-5)
+    assert "12 of 12 starts reach the best χ², < 1e-6" in spot.sentence
+
+
+def test_a_best_reached_once_is_unreliable(build):
+    problem = build(lambda t, n: ((t + n) / 1.0, n - 1, 1 + 0 * t), t=(-9, 9), n=(-9, 9))
+    assert assess_multistart(problem, run_multistart(problem, n_starts=1, seed=2), "t").code == "unreliable"

@@ -150,3 +150,16 @@ def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
     assert done.returncode != 0
     assert "sigma_m_model = -1: must be a finite number > 0" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_01_at_a_new_sigma(checkout):
+    request = run.check_request(["01_multi_start"], ["sigma_m_model=1e-5", "n_starts=5"], root=checkout)
+    assert run.execute(request) == []
+    document = store.load("01_multi_start", checkout / "reports" / "latest")
+    results = document["results"]
+    assert len(results["chi2"]) == len(results["beta"]) == len(results["status"]) == 5
+    assert results["chi2"] == sorted(results["chi2"])
+    assert results["reproduced"] == 5
+    assert document["verdict_code"] == "not_identified"
+    assert set(results["status"]) == {"converged"}
+    assert results["multistart"]["starts"] != results["multistart"]["x"]

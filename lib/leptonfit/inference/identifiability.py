@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.intervals import LEVELS, IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result
@@ -222,3 +222,55 @@ def _describe(
 
 def _end(value: float, low: float, high: float) -> str:
     return f"{value:.8g}" if np.isfinite(value) else f"scan end {low if value < 0 else high:g}"
+
+
+_POINT = 1e-3
+
+
+@dataclass(frozen=True)
+class BandResult(Result):
+    """Where a parameter lies among the minimisations that reach the best χ².
+
+    Attributes
+    ----------
+    code : str
+        "unreliable" if fewer than two starts reach a best χ² that is not zero; "not_identified" if those that do
+        differ by more than 1e-3 of the box in the parameter; else "identified".
+    sentence : str
+    low, high : ndarray (n_par,)
+        Range of every parameter over them.
+    """
+
+    code: str
+    sentence: str
+    low: np.ndarray
+    high: np.ndarray
+
+
+def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
+    """Judge by rule whether the best fit of a multi-start is a point or a band in the parameter `name`.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+        With finite bounds on the parameter.
+    result : MultistartResult
+        Of that problem, all parameters free.
+    name : str
+    """
+    column, best = problem.index(name), result.x[result.is_best]
+    low, high = np.min(best, axis=0, initial=np.inf), np.max(best, axis=0, initial=-np.inf)
+    parameter, n_starts = problem.parameters[column], len(result.chi2)
+    symbol = parameter.symbol or name
+    if not len(best) or (len(best) < 2 and result.chi2[0] > CHI2_FLOOR):
+        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ²."
+        return BandResult("unreliable", said, low, high)
+    is_band = high[column] - low[column] > _POINT * (parameter.upper - parameter.lower)
+    reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
+    if is_band:
+        said = (
+            f"{reached}, at {symbol} from {low[column]:.4g} to {high[column]:.4g}: the best fit is a band, not a point."
+        )
+    else:
+        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point."
+    return BandResult("not_identified" if is_band else "identified", said, low, high)

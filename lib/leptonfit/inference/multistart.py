@@ -26,6 +26,8 @@ class MultistartResult(Result):
 
     Attributes
     ----------
+    starts : ndarray (n_starts, n_par)
+        Where each began.
     x : ndarray (n_starts, n_par)
         End points.
     chi2, kkt : ndarray (n_starts,)
@@ -40,6 +42,7 @@ class MultistartResult(Result):
         How many starts ended on each.
     """
 
+    starts: np.ndarray
     x: np.ndarray
     chi2: np.ndarray
     kkt: np.ndarray
@@ -48,6 +51,11 @@ class MultistartResult(Result):
     reproduced: int
     plateau_chi2: np.ndarray
     plateau_size: Integers
+
+    @property
+    def is_best(self) -> np.ndarray:
+        """Which starts (n_starts,) converged to the best χ²: boolean."""
+        return self.converged & agrees(self.chi2, self.plateau_chi2.min(initial=np.inf))
 
     def summary(self) -> str:
         """One line: how often the best was reached, plateaus, starts that did not converge."""
@@ -118,6 +126,7 @@ def run_multistart(
     chi2, converged = fit.chi2[order], fit.converged[order]
     plateau_chi2, plateau_size = find_plateaus(chi2[converged])
     return MultistartResult(
+        starts=starts[order],
         x=fit.x[order],
         chi2=chi2,
         kkt=fit.kkt[order],

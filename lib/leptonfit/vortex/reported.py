@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from leptonfit.datafiles import read_checked
 from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import scan_profile
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Result
+from leptonfit.inference.solve import solve
 from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import Measurements
 
@@ -26,6 +29,63 @@ def load_claims(*, data: Path | None = None) -> dict[str, Any]:
         If the file is not the one its checksum names.
     """
     return tomllib.loads(read_checked("reported_2025.toml", data=data).decode())
+
+
+@dataclass(frozen=True)
+class ReportedOptimiserResult(Result):
+    """What the report's optimiser makes of given starts.
+
+    Attributes
+    ----------
+    x : ndarray (n_starts, n_par)
+        Where it stopped.
+    chi2, kkt : ndarray (n_starts,)
+        χ² there, and the stationarity residual by the analytic Jacobian.
+    converged : ndarray (n_starts,) of bool
+        KKT ≤ 1e-6.
+    claims_success : ndarray (n_starts,) of bool
+        The optimiser's own word.
+    message : tuple of str
+        And its reason.
+    """
+
+    x: np.ndarray
+    chi2: np.ndarray
+    kkt: np.ndarray
+    converged: Booleans
+    claims_success: Booleans
+    message: tuple[str, ...]
+
+
+def run_reported_optimiser(
+    problem: LeastSquaresProblem, starts: np.ndarray, claims: dict[str, Any]
+) -> ReportedOptimiserResult:
+    """Minimise χ² as the report did: L-BFGS-B on finite differences, with the report's tolerances.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    starts : ndarray (n_starts, n_par)
+    claims : dict
+        From `load_claims`.
+    """
+    options = dict(claims["multi_start"]["optimiser"])
+    bounds = list(zip(problem.lower, problem.upper, strict=True))
+    fits = [
+        minimize(
+            lambda x: float(np.sum(problem.residuals(x) ** 2)), start, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        for start in starts
+    ]
+    judged = solve(problem, np.array([fit.x for fit in fits]), max_iter=0)
+    return ReportedOptimiserResult(
+        x=judged.x,
+        chi2=judged.chi2,
+        kkt=judged.kkt,
+        converged=judged.converged,
+        claims_success=np.array([bool(fit.success) for fit in fits]),
+        message=tuple(str(fit.message) for fit in fits),
+    )
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
-from leptonfit.vortex.reported import RecomputedScan
+from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
@@ -107,6 +107,46 @@ def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
     ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ax.set_ylabel(r"model error $\sigma_m$ (relative), $\sigma_g$ (absolute)")
     ax.set_xlabel(r"vacuum stiffness $\beta$ (dimensionless): 95 % set")
+    return ax
+
+
+def plot_waterfall(
+    ax: Axes, result: MultistartResult, reported: ReportedOptimiserResult, *, claimed_chi2: float
+) -> Axes:
+    """Sorted χ² of every start by our solver and by the report's, with the best the report claims; zero at 1e-6."""
+    rank = np.arange(1, len(result.chi2) + 1)
+    ours = np.maximum(result.chi2, CHI2_FLOOR)
+    ax.plot(rank[result.converged], ours[result.converged], "o-", color=BLUE, label="this solver, stationary")
+    if not result.converged.all():
+        ax.plot(rank[~result.converged], ours[~result.converged], "x", color=BLUE, label="this solver, not stationary")
+    order = np.argsort(reported.chi2)
+    theirs, stalled = np.maximum(reported.chi2[order], CHI2_FLOOR), ~reported.converged[order]
+    ax.plot(rank, theirs, "-", color=RED, lw=1)
+    ax.plot(rank[stalled], theirs[stalled], "s", color=RED, mfc="none", label="report's optimiser, not stationary")
+    if not stalled.all():
+        ax.plot(rank[~stalled], theirs[~stalled], "s", color=RED, label="report's optimiser, stationary")
+    ax.axhline(claimed_chi2, color=GREY, ls="--", lw=1)
+    _note(ax, f"claimed best {claimed_chi2:g}", rank[-1], claimed_chi2, ha="right")
+    ax.set_yscale("log")
+    ax.set_xlabel("start, sorted by χ²")
+    ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    return ax
+
+
+def plot_best_band(ax: Axes, problem: LeastSquaresProblem, result: MultistartResult) -> Axes:
+    """Every parameter over the starts that reach the best χ², as a fraction of its bounds."""
+    best = result.x[result.is_best]
+    fraction = (best - problem.lower) / (problem.upper - problem.lower)
+    for row, parameter in enumerate(problem.parameters):
+        ax.plot(fraction[:, row], np.full(len(best), row), "|", color=BLUE, ms=10, alpha=0.7)
+        ends = f"[{parameter.lower:g}, {parameter.upper:g}]"
+        ax.annotate(ends, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GREY)
+    ax.set_yticks(range(problem.n_par), [parameter.label for parameter in problem.parameters])
+    ax.set_ylim(problem.n_par - 0.5, -0.5)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel("value as a fraction of its bounds (given at the right)")
     return ax
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.inference.intervals import IntervalSet
-from leptonfit.inference.multistart import format_chi2
+from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
-from leptonfit.vortex.reported import RecomputedScan
+from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
@@ -65,6 +65,41 @@ def tabulate_parameters(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataF
 def tabulate_pulls(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
     """The residuals at x (n_par,), in units of their errors."""
     return pd.DataFrame({"quantity": problem.residual_names, "pull": [f"{pull:+.2e}" for pull in problem.residuals(x)]})
+
+
+def tabulate_optimisers(result: MultistartResult, reported: ReportedOptimiserResult) -> pd.DataFrame:
+    """What each solver says of its end points, and what they are."""
+    n_starts = len(result.chi2)
+    rows = (
+        ("this solver", result.chi2, None, result.converged),
+        ("report's optimiser", reported.chi2, reported.claims_success, reported.converged),
+    )
+    return pd.DataFrame(
+        [
+            {
+                "solver": solver,
+                "lowest χ²": format_chi2(float(np.nanmin(chi2))),
+                "median χ²": format_chi2(float(np.nanmedian(chi2))),
+                "says converged": "does not count" if says is None else f"{np.count_nonzero(says)} of {n_starts}",
+                "is stationary": f"{np.count_nonzero(stationary)} of {n_starts}",
+            }
+            for solver, chi2, says, stationary in rows
+        ]
+    )
+
+
+def tabulate_starts(
+    problem: LeastSquaresProblem, result: MultistartResult, reported: ReportedOptimiserResult
+) -> pd.DataFrame:
+    """Every start: where it ended by either solver, a row a start, for a CSV."""
+    return pd.DataFrame(result.x, columns=list(problem.names)).assign(
+        chi2=result.chi2,
+        converged=result.converged,
+        reported_beta=reported.x[:, problem.index("beta")],
+        reported_chi2=reported.chi2,
+        reported_converged=reported.converged,
+        reported_says=reported.message,
+    )
 
 
 def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:

@@ -1,0 +1,142 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Is the best fit a point or a band, and who says "converged"?
+#
+# All eleven parameters free, $\beta$ included, from many random starts: if the data determine $\beta$, every start that
+# reaches the lowest $\chi^2$ ends at the same $\beta$.
+#
+# **Needs** the measurements and the report's claims (`data/`). **Makes** the waterfall of end points, the range of
+# every parameter over the best of them, and the same starts by the report's optimiser (`results/01_multi_start.json`).
+#
+# The report saw $\beta$ scatter from start to start and called the landscape rough. Its optimiser, L-BFGS-B on finite
+# differences, stops when $\chi^2$ no longer falls by a relative `ftol`; whether the point is stationary it does not
+# ask. Here every end point, whoever found it, is judged by one residual,
+# $\max_j |P g_j| / (\|J_j\| \max(1, \|r\|)) \le 10^{-6}$.
+
+# %% tags=["parameters"]
+n_starts = None  # starts, all parameters random in the report's box; None is 16 at quick, 64 at full
+seed = 20251223  # seed of the starts
+sigma_m_model = 1e-6  # relative, model error of each mass
+sigma_g_model = 2e-8  # absolute, model error of each g-factor
+closure = "stream"  # frame and density profile of the vortex
+r_max = 10.0  # dimensionless, outer radius of the flow integral
+measurements = "report_2025"  # set of measured values
+budget = "quick"  # effort; explicit values win
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from leptonfit.inference.identifiability import assess_multistart
+from leptonfit.inference.multistart import run_multistart
+from leptonfit.vortex.cross_lepton import REPORT_BOUNDS, build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims, run_reported_optimiser
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("01_multi_start", globals())
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+#
+# The report's model, errors and bounds, its box for $\beta$ among them.
+
+# %%
+measured = load_measurements(settings.measurements)
+claims = load_claims()
+box = {**REPORT_BOUNDS, "beta": tuple(claims["multi_start"]["beta_box"])}
+
+# %%
+problem = build_problem(
+    measured,
+    sigma_m_model=settings.sigma_m_model,
+    sigma_g_model=settings.sigma_g_model,
+    closure=settings.closure,
+    r_max=settings.r_max,
+    bounds=box,
+)
+
+# %% [markdown]
+# ## The starts
+
+# %%
+result = run_multistart(problem, n_starts=settings.n_starts, seed=settings.seed)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(result.summary())
+
+# %% [markdown]
+# The same starts, on the same functional, by the report's optimiser with its options.
+
+# %%
+reported = run_reported_optimiser(problem, result.starts, claims)
+
+# %% [markdown]
+# ## Checks
+#
+# Nothing the report's optimiser finds may lie below our best.
+
+# %%
+assert not np.nanmin(reported.chi2) < result.chi2[0] * (1 - 1e-6) - 1e-6, "L-BFGS-B found a lower minimum"
+
+# %% [markdown]
+# ## Waterfall
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots()
+figures.plot_waterfall(ax, result, reported, claimed_chi2=claims["multi_start"]["chi2_best"])
+plt.show()
+
+# %%
+tables.tabulate_optimisers(result, reported).style.hide()
+
+# %% [markdown]
+# ## The best fits
+#
+# Each tick is one start that reached the best $\chi^2$.
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 3.6))
+figures.plot_best_band(ax, problem, result)
+plt.show()
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+band = assess_multistart(problem, result, "beta")
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(band.code)
+print(band.sentence)
+
+# %%
+results = {
+    "chi2": result.chi2,
+    "beta": result.x[:, problem.index("beta")],
+    "status": ["converged" if stationary else "not converged" for stationary in result.converged],
+    "reproduced": result.reproduced,
+    "plateaus": {"chi2": result.plateau_chi2, "size": result.plateau_size},
+    "best_band": {name: [band.low[j], band.high[j]] for j, name in enumerate(problem.names)},
+    "reported_optimiser": reported,
+    "multistart": result,
+}
+
+# %%
+csv = {"starts": tables.tabulate_starts(problem, result, reported)}
+_ = store.save(settings, results=results, verdict=band.sentence, verdict_code=band.code, tables=csv)
