@@ -163,3 +163,14 @@ def test_01_at_a_new_sigma(checkout):
     assert document["verdict_code"] == "not_identified"
     assert set(results["status"]) == {"converged"}
     assert results["multistart"]["starts"] != results["multistart"]["x"]
+
+
+def test_03_at_a_range_of_its_own(checkout):
+    assignments = ["sigma_m_model=1e-5", "beta_min=0.9", "beta_max=1.5", "n_beta=9", "n_starts=6"]
+    request = run.check_request(["03_c_mu_calibration"], assignments, root=checkout)
+    assert run.execute(request) == []
+    results = store.load("03_c_mu_calibration", checkout / "reports" / "latest")["results"]
+    assert len(results["c_mu_interval"]) == 9
+    feasible = [low is not None for low, high in results["c_mu_interval"]]
+    assert feasible == results["is_feasible"] == [beta > 1.11487 for beta in results["beta"]]
+    assert [chi2 < 1e-6 for chi2 in results["chi2_min"]] == feasible

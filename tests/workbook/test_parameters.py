@@ -88,7 +88,7 @@ REFUSED = [
     (["--tag", ""], "--tag : must be letters"),
     (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
     (["--colour", "red"], "No such option '--colour'"),
-    (["02_profile"], "notebook 02_profile: must be one of 01_multi_start, 02_profile_scan"),
+    (["02_profile"], "notebook 02_profile: must be one of 01_multi_start, 02_profile_scan, 03_c_mu_calibration"),
 ]
 
 

@@ -128,6 +128,11 @@ def build_problem(
     return LeastSquaresProblem(parameters, QUANTITIES, residuals, jacobian)
 
 
+def bounds_by_name(bounds: Bounds = REPORT_BOUNDS) -> dict[str, tuple[float, float]]:
+    """Bounds of every parameter by its own name, from bounds by kind or name."""
+    return {parameter.name: (parameter.lower, parameter.upper) for parameter in _parameters(bounds)}
+
+
 def _split(x: np.ndarray) -> tuple[np.ndarray, ...]:
     """β and C_μ as (..., 1), R, U and A as (..., 3)."""
     return x[..., 0:1], x[..., 1:2], x[..., 2::3], x[..., 3::3], x[..., 4::3]

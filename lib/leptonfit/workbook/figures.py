@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from leptonfit.inference.contour import MapResult
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
-BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b7280"
+BLUE, RED, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#6b7280"
+TWO_PARAMETER_LEVEL = 5.991
 """Colours that stay apart for colour-blind readers (Okabe and Ito); shape or text always says the same."""
 
 
@@ -147,6 +151,67 @@ def plot_best_band(ax: Axes, problem: LeastSquaresProblem, result: MultistartRes
     ax.set_ylim(problem.n_par - 0.5, -0.5)
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("value as a fraction of its bounds (given at the right)")
+    return ax
+
+
+def plot_c_mu_interval(ax: Axes, result: CMuResult, claims: Mapping[str, Any], *, fitted: np.ndarray) -> Axes:
+    """Feasible C_μ against β: the electron alone, the muon alone, both; fitted values, and where the claims lie."""
+    claim = claims["c_mu"]
+    ax.fill_between(result.beta, *result.electron.T, color=BLUE, alpha=0.12, lw=0, label="electron alone")
+    ax.fill_between(result.beta, *result.muon.T, color=ORANGE, alpha=0.16, lw=0, label="muon alone")
+    ax.fill_between(
+        result.beta, *result.joint.T, color=GREEN, alpha=0.45, lw=0, hatch="//", label="both, and the τ's mass"
+    )
+    ax.plot(result.beta, fitted, ".", color=BLUE, ms=4, label="fitted by the profile")
+    ax.axhline(claim["electron_alone"], color=RED, ls="--", lw=1.2)
+    _note(
+        ax,
+        f"claimed, electron alone: {claim['electron_alone']:g}",
+        result.beta[-1],
+        claim["electron_alone"],
+        ha="right",
+    )
+    for value in claim["joint"]:
+        ax.axhline(value, color=RED, ls=":", lw=1.2)
+    _note(ax, "claimed, joint: {:g} to {:g}".format(*claim["joint"]), result.beta[-1], claim["joint"][1], ha="right")
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.set_ylabel(r"$C_\mu$ (dimensionless)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=4, borderaxespad=0)
+    return ax
+
+
+def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any]) -> Axes:
+    """C_μ that fits the electron's mass and g exactly, against R, for several A; and the report's point."""
+    for row, amplitude in enumerate(manifold.amplitude):
+        shade = 0.25 + 0.75 * row / max(1, len(manifold.amplitude) - 1)
+        ax.plot(manifold.radius, manifold.c_mu[row], color=BLUE, alpha=shade, label=f"$A_e$ = {amplitude:.3g}")
+    claim = claims["c_mu"]
+    radius, velocity = claim["electron_point"]
+    text = f"claimed {claim['electron_alone']:g}, at R = {radius:g}, U = {velocity:g}"
+    ax.plot(radius, claim["electron_alone"], "s", color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$R_e$ (dimensionless)")
+    ax.set_ylabel(r"$C_\mu$ (dimensionless)")
+    ax.legend()
+    return ax
+
+
+def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interval: CMuResult | None = None) -> Axes:
+    """χ²_min over two parameters, logarithmic, with the 95 % contour for two; exact solutions as χ² < 1e-6."""
+    shown = np.log10(np.maximum(scan.chi2_min.T, CHI2_FLOOR))
+    levels = np.linspace(-6, max(1.0, float(np.nanmax(shown))), 25)
+    filled = ax.contourf(scan.first_grid, scan.second_grid, shown, levels=levels, cmap="cividis")
+    ax.figure.colorbar(
+        filled, ax=ax, label=r"$\log_{10}\,\chi^2_{\min}$ (−6: zero)", ticks=MaxNLocator(7, integer=True)
+    )
+    ax.contour(scan.first_grid, scan.second_grid, shown, levels=[np.log10(TWO_PARAMETER_LEVEL)], colors="white")
+    if interval is not None:
+        ax.plot(interval.beta, interval.joint[:, 0], "--", color=RED, label="feasible interval, without a fit")
+        ax.plot(interval.beta, interval.joint[:, 1], "--", color=RED)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    ax.set_xlabel(f"{problem.parameters[problem.index(scan.first)].label} (dimensionless)")
+    ax.set_ylabel(f"{problem.parameters[problem.index(scan.second)].label} (dimensionless)")
     return ax
 
 

@@ -11,6 +11,7 @@ from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 
@@ -138,6 +139,14 @@ def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
             for name, profile in profiles.items()
         ]
     )
+
+
+def tabulate_c_mu(result: CMuResult, fitted: np.ndarray) -> pd.DataFrame:
+    """Feasible intervals of C_μ and the fitted value, a row a β, for a CSV."""
+    columns = {"beta": result.beta}
+    for name in ("electron", "muon", "joint"):
+        columns |= {f"{name}_low": getattr(result, name)[:, 0], f"{name}_high": getattr(result, name)[:, 1]}
+    return pd.DataFrame({**columns, "fitted": fitted})
 
 
 def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd.DataFrame:

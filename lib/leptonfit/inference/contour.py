@@ -1,0 +1,93 @@
+"""χ² minimised over all but two parameters, on a grid of these two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.result import Booleans, Result
+from leptonfit.inference.solve import solve
+
+_SWEEPS = 3
+
+
+@dataclass(frozen=True)
+class MapResult(Result):
+    """A profile in two parameters.
+
+    Attributes
+    ----------
+    first, second : str
+        The two parameters.
+    first_grid : ndarray (n_first,)
+    second_grid : ndarray (n_second,)
+    chi2_min : ndarray (n_first, n_second)
+        Lowest χ² found there; nan where no start had a finite one.
+    converged : ndarray (n_first, n_second) of bool
+    """
+
+    first: str
+    second: str
+    first_grid: np.ndarray
+    second_grid: np.ndarray
+    chi2_min: np.ndarray
+    converged: Booleans
+
+
+def scan_map(
+    problem: LeastSquaresProblem,
+    first: tuple[str, np.ndarray],
+    second: tuple[str, np.ndarray],
+    *,
+    n_starts: int,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> MapResult:
+    """Minimise χ² at every pair of values, from fresh starts and then from the neighbours' solutions.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    first, second : (str, ndarray)
+        Names and values of the two parameters.
+    n_starts, seed : int
+        Fresh starts at each pair, and their seed.
+    ranges : mapping, optional
+        Where starts are drawn for parameters without finite bounds, other than the two.
+    """
+    names, grids = (first[0], second[0]), (np.asarray(first[1], dtype=float), np.asarray(second[1], dtype=float))
+    held = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1)
+    columns = [problem.index(name) for name in names]
+    pinned = {name: (float(grid[0]), float(grid[0])) for name, grid in zip(names, grids, strict=True)}
+    n_nodes = held[..., 0].size
+    starts = draw_starts(problem, n_starts * n_nodes, np.random.default_rng(seed), {**(ranges or {}), **pinned})
+    x = np.full((*held.shape[:2], problem.n_par), np.nan)
+    chi2, converged = np.full(held.shape[:2], np.inf), np.zeros(held.shape[:2], dtype=bool)
+    offered = starts.reshape(*held.shape[:2], n_starts, problem.n_par)
+    for _ in range(1 + _SWEEPS):
+        offered[..., columns] = held[:, :, None, :]
+        fit = solve(problem, offered, fixed=names)
+        found = np.where(np.isfinite(fit.chi2), fit.chi2, np.inf)
+        best = found.argmin(axis=-1)[..., None]
+        lowest = np.take_along_axis(found, best, axis=-1)[..., 0]
+        better = lowest < chi2
+        if not better.any():
+            break
+        chi2 = np.where(better, lowest, chi2)
+        converged = np.where(better, np.take_along_axis(fit.converged, best, axis=-1)[..., 0], converged)
+        x[better] = np.take_along_axis(fit.x, best[..., None], axis=2)[:, :, 0][better]
+        x[~np.isfinite(x).all(axis=-1)] = offered[~np.isfinite(x).all(axis=-1)][:, 0]
+        padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        offered = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]], axis=2)
+    return MapResult(
+        first=names[0],
+        second=names[1],
+        first_grid=grids[0],
+        second_grid=grids[1],
+        chi2_min=np.where(np.isfinite(chi2), chi2, np.nan),
+        converged=converged,
+    )

@@ -1,0 +1,157 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What can C_μ be, and is there a factor of three to explain?
+#
+# $C_\mu$ turns a vortex's moment into a g-factor, $g = C_\mu k R U$. The report calibrates it on the electron alone,
+# finds another value in its joint fit, and sees a discrepancy. A calibration means something only if the electron alone
+# fixes $C_\mu$.
+#
+# **Needs** the measurements, the report's claims (`data/`) and the profile of `02_profile_scan` at this $\sigma$, made
+# here again. **Makes** the feasible interval of $C_\mu$ at every $\beta$, the electron's own solutions, and a map of
+# $\chi^2_{\min}(\beta, C_\mu)$ (`results/03_c_mu_calibration.json`).
+#
+# At given $\beta$, the velocity $U = \sqrt{(m + \beta S)/I}$ meets a mass exactly for *every* $R$ and $A$. So $q = R U$
+# runs over a range, and $C_\mu = g/(k q)$ over another: no fit is needed to know which values are possible.
+
+# %% tags=["parameters"]
+sigma_m_model = 1e-6  # relative, model error of each mass
+sigma_g_model = 2e-8  # absolute, model error of each g-factor
+beta_min = 2.85  # dimensionless, start of the scan
+beta_max = 3.25  # dimensionless, end of the scan
+n_beta = 41  # points of the scan
+n_starts = None  # fresh starts at each point; None is 16 at quick, 64 at full
+seed = 20251223  # seed of the starts
+closure = "stream"  # frame and density profile of the vortex
+r_max = 10.0  # dimensionless, outer radius of the flow integral
+measurements = "report_2025"  # set of measured values
+budget = "quick"  # effort; never changes the grid
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from leptonfit.inference.contour import scan_map
+from leptonfit.inference.profile import scan_profile
+from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
+from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("03_c_mu_calibration", globals())
+effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+measured = load_measurements(settings.measurements)
+claims = load_claims()
+model = {"closure": settings.closure, "r_max": settings.r_max}
+grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
+
+# %%
+problem = build_problem(measured, sigma_m_model=settings.sigma_m_model, sigma_g_model=settings.sigma_g_model, **model)
+
+# %% [markdown]
+# ## The feasible interval, without a fit
+
+# %%
+feasible = feasible_c_mu(measured, grid, **model)
+
+# %% [markdown]
+# And with one: the profile's own values.
+
+# %%
+profile = scan_profile(problem, "beta", grid, **effort)
+fitted = profile.x[:, problem.index("c_mu")]
+
+# %% [markdown]
+# ## Checks
+#
+# An exact fit exists where the interval says so and nowhere else (up to the width a finite σ gives its edge), and every
+# fitted value of an exact fit lies in it.
+
+# %%
+exact = profile.chi2_min < 1e-6
+assert (exact <= feasible.is_feasible).all(), "the profile fits exactly where no C_μ is feasible"
+assert (fitted >= feasible.joint[:, 0] * (1 - 1e-6))[exact].all(), "a fitted C_μ lies below the feasible interval"
+assert (fitted <= feasible.joint[:, 1] * (1 + 1e-6))[exact].all(), "a fitted C_μ lies above the feasible interval"
+
+# %% [markdown]
+# ## C_μ against β
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots()
+figures.plot_c_mu_interval(ax, feasible, claims, fitted=fitted)
+plt.show()
+
+# %% [markdown]
+# ## The electron alone
+#
+# Each curve fits the electron's mass and g-factor exactly. The report's calibration is one point on this surface.
+
+# %%
+at = int(np.argmin(np.abs(grid - claims["golden_loop"]["beta"])))
+manifold = electron_manifold(measured, float(grid[at]), **model)
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 3.6))
+figures.plot_manifold(ax, manifold, claims)
+plt.show()
+
+# %% [markdown]
+# ## χ²_min over β and C_μ
+
+# %%
+middle = np.nanmean(feasible.joint[feasible.is_feasible]) if feasible.is_feasible.any() else 250.0
+c_mu_grid = np.linspace(max(100.0, 0.7 * middle), min(1500.0, 1.3 * middle), 31)
+
+# %%
+chi2_map = scan_map(problem, ("beta", grid), ("c_mu", c_mu_grid), n_starts=4, seed=settings.seed)
+
+# %%
+fig, ax = plt.subplots()
+figures.plot_map(ax, problem, chi2_map, interval=feasible)
+plt.show()
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+code, sentence = describe_c_mu(feasible, at, claims)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(code)
+print(sentence)
+
+# %%
+results = {
+    "beta": grid,
+    "c_mu_interval": feasible.joint,
+    "is_feasible": feasible.is_feasible,
+    "electron": feasible.electron,
+    "muon": feasible.muon,
+    "fitted": fitted,
+    "chi2_min": profile.chi2_min,
+    "map": chi2_map,
+    "feasible": feasible,
+}
+
+# %%
+csv = {"c_mu": tables.tabulate_c_mu(feasible, fitted)}
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -1,0 +1,94 @@
+"""C_μ without a fit, against the closed forms and against the fit."""
+
+import numpy as np
+import pytest
+
+from leptonfit.inference.contour import scan_map
+from leptonfit.inference.profile import scan_profile
+from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
+from leptonfit.vortex.closures import HillClosure
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+
+REPORT = load_measurements("report_2025")
+SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+
+
+def corner_c_mu(lepton, beta, radius, amplitude, r_max):
+    """C_μ at one corner of the box: in the stream closure q grows with R and with A, so corners are the ends."""
+    static = 32 * np.pi / 105 * amplitude**2 * radius**3
+    flow = HillClosure(r_max=r_max).flow(np.array(radius), np.array(amplitude))
+    return REPORT.values[3 + lepton] / (0.2 * radius * np.sqrt((REPORT.values[lepton] + beta * static) / flow))
+
+
+@pytest.mark.parametrize(("beta", "r_max"), [(2.85, 10.0), (1.7, 10.0), (2.2, 13.3), (6.1, 7.7)])
+def test_stream_intervals_end_at_the_corners(beta, r_max):
+    result = feasible_c_mu(REPORT, np.array([beta]), r_max=r_max)
+    ends = {
+        (lepton, end): corner_c_mu(lepton, beta, x, x, r_max) for lepton in (0, 1) for end, x in ((0, 1.0), (1, 0.1))
+    }
+    assert result.electron[0] == pytest.approx([ends[0, 0], ends[0, 1]], rel=1e-12)
+    assert result.muon[0] == pytest.approx([ends[1, 0], ends[1, 1]], rel=1e-12)
+    assert result.joint[0] == pytest.approx([max(ends[0, 0], ends[1, 0], 100), min(ends[0, 1], ends[1, 1])], rel=1e-12)
+
+
+def test_the_numbers_of_the_report():
+    assert feasible_c_mu(REPORT, np.array([2.85])).joint[0] == pytest.approx([237.26, 318.63], abs=0.01)
+    reported = feasible_c_mu(REPORT, np.array([2.85]), closure="reported").joint[0]
+    assert reported == pytest.approx([237.40, 318.40], abs=0.01)
+    assert feasible_c_mu(REPORT, np.array([3.0432])).electron[0] == pytest.approx([231.6, 4581.7], abs=0.1)
+    manifold = electron_manifold(REPORT, 3.0432)
+    near = np.abs(manifold.radius - 0.44).argmin()
+    assert manifold.c_mu[:, near].min() < 948 * 1.05
+    assert manifold.c_mu[:, near].max() > 948 * 0.95
+
+
+@pytest.mark.parametrize("closure", ["stream", "stream_quartic", "reported"])
+def test_the_edge_of_the_interval_is_the_edge_of_the_profile(closure):
+    betas = np.linspace(0.9, 3.0, 22)
+    problem = build_problem(REPORT, **SIGMA, closure=closure)
+    profile = scan_profile(problem, "beta", betas, n_starts=6, seed=1)
+    feasible = feasible_c_mu(REPORT, betas, closure=closure)
+    assert ((profile.chi2_min < 1e-6) == feasible.is_feasible).all()
+    edge = profile.identified_set["0.95"].intervals[0, 0]
+    beside = feasible_c_mu(REPORT, np.array([edge - 1e-5, edge + 1e-5]), closure=closure)
+    assert beside.is_feasible.tolist() == [False, True]
+
+
+def test_the_map_is_zero_inside_the_interval_and_only_there():
+    betas, values = np.linspace(1.0, 3.2, 9), np.linspace(180, 380, 21)
+    problem = build_problem(REPORT, **SIGMA, r_max=9.0)
+    result = scan_map(problem, ("beta", betas), ("c_mu", values), n_starts=4, seed=1)
+    joint = feasible_c_mu(REPORT, betas, r_max=9.0).joint
+    inside = (values >= joint[:, :1]) & (values <= joint[:, 1:])
+    assert ((result.chi2_min < 1e-6) == inside).all()
+    assert result.converged.all()
+
+
+def test_lab_with_the_reports_bounds_has_no_interval_and_with_wide_ones_it_has():
+    assert not feasible_c_mu(REPORT, np.array([3.0]), closure="lab").is_feasible.any()
+    assert feasible_c_mu(REPORT, np.array([3.0]), closure="lab", bounds=BOUNDS["wide"]).is_feasible.all()
+
+
+def test_lab_with_the_reports_bounds_is_rejected_and_what_binds_is_named():
+    problem = build_problem(REPORT, **SIGMA, closure="lab")
+    profile = scan_profile(problem, "beta", np.array([2.9, 3.2]), n_starts=16, seed=1, references=(3.043233053,))
+    assert profile.reference_chi2[0] == pytest.approx(2.938e12, rel=1e-3)
+    assert profile.reference_trusted[0]
+    bound = {
+        name for name, touched in zip(profile.names, problem.on_bounds(profile.reference_x[0]), strict=True) if touched
+    }
+    assert {"c_mu", "U_tau"} <= bound
+
+
+def test_the_sentence_follows_the_numbers():
+    claims = load_claims()
+    result = feasible_c_mu(REPORT, np.array([0.9, 3.0]))
+    code, said = describe_c_mu(result, 1, claims)
+    assert code == "bound_limited"
+    assert "948 is one point of the electron's range" in said
+    assert "at 1 of 2 points" in said
+    claims["c_mu"]["electron_alone"] = 9480.0
+    assert "9480 is outside the electron's range" in describe_c_mu(result, 1, claims)[1]
+    assert "no C_μ fits all leptons there" in describe_c_mu(result, 0, claims)[1]
