@@ -89,6 +89,17 @@ def test_random_starts_reach_zero_and_the_rest_are_reported(beta):
     assert fit.converged[exact].all()
 
 
+@pytest.mark.parametrize(("sigma_m", "sigma_g"), [(1e-3, 2e-8), (1e-2, 2e-8), (1e-8, 1e-2)])
+def test_a_narrow_curved_valley_is_followed_to_its_end(sigma_m, sigma_g):
+    """One kind of measurement 10⁵ times as precise as the other: below the edge, most starts reach the minimum."""
+    problem = build_problem(REPORT, sigma_m_model=sigma_m, sigma_g_model=sigma_g)
+    rng = np.random.default_rng(8)
+    low, high = problem.search_box({"beta": (1.0, 1.0)})
+    fit = solve(problem, rng.uniform(low, high, (200, 11)), fixed=("beta",))
+    assert fit.converged.mean() > 0.95
+    assert (fit.chi2 < np.nanmin(fit.chi2) * (1 + 1e-6)).mean() > 0.95
+
+
 @pytest.mark.parametrize(
     ("low", "high", "n", "sigma"),
     [(2.85, 3.25, 41, TIGHT), (2.95, 3.25, 31, {"sigma_m_model": 1e-5, "sigma_g_model": 1e-7})],

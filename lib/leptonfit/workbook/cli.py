@@ -41,6 +41,32 @@ def run_command(
     _fail_on(run.execute(request, click.echo, show_progress=show_progress))
 
 
+@cli.command("sweep")
+@click.argument("names", nargs=-1)
+@click.option("-p", "assignments", metavar="NAME=A,B,C", multiple=True, help="One parameter with several values.")
+@click.option("--tag", default="latest", show_default=True, help="Folder under reports/.")
+@click.option("--jobs", default=1, show_default=True, help="Values run at a time.")
+@click.option("--budget", metavar="quick|full", help="Effort; never changes a grid.")
+@click.option("--fresh", is_flag=True, help="Run even what is up to date.")
+@click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}.")
+def sweep_command(
+    names: tuple[str, ...],
+    assignments: tuple[str, ...],
+    tag: str,
+    jobs: int,
+    budget: str | None,
+    fresh: bool,
+    data: Path | None,
+) -> None:
+    """Run NAMES at each value of one parameter, into reports/TAG/sweep/VALUE, and compare them."""
+    from leptonfit.workbook import sweep
+
+    parameter, requests = sweep.check_sweep(
+        names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
+    )
+    _fail_on(sweep.execute_sweep(parameter, requests, jobs=jobs, say=click.echo))
+
+
 @cli.command("list")
 def list_command() -> None:
     """List the notebooks with their parameters, defaults and what is allowed."""

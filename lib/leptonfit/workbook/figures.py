@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -213,6 +214,32 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
     ax.set_xlabel(f"{problem.parameters[problem.index(scan.first)].label} (dimensionless)")
     ax.set_ylabel(f"{problem.parameters[problem.index(scan.second)].label} (dimensionless)")
     return ax
+
+
+def plot_comparison(axes: Sequence[Axes], table: pd.DataFrame, parameter: str) -> Sequence[Axes]:
+    """A sweep: 95 % set of β (arrows where open) and feasible interval of C_μ, a row a value."""
+    rows = range(len(table))
+    for ax, name, label in zip(axes, ("beta", "c_mu"), (r"$\beta$, 95 % set", r"$C_\mu$, feasible"), strict=True):
+        ax.set_xlabel(f"{label} (dimensionless)")
+        if f"{name}_low" not in table:
+            ax.annotate(
+                "not computed by these notebooks", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=8
+            )
+            continue
+        for row, line in table.iterrows():
+            low, high = line[f"{name}_low"], line[f"{name}_high"]
+            if np.isnan(low):
+                ax.annotate(
+                    "none", (0.5, row), xycoords=("axes fraction", "data"), ha="center", va="center", fontsize=8
+                )
+            elif name == "beta":
+                _bar(ax, row, low, high, line["scan_low"], line["scan_high"])
+            else:
+                _bar(ax, row, low, high, low, high)
+    axes[0].set_yticks(rows, table[parameter])
+    axes[0].set_ylim(len(table) - 0.5, -0.5)
+    axes[0].set_ylabel(parameter)
+    return axes
 
 
 def _bar(ax: Axes, row: int, a: float, b: float, low: float, high: float) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 
 from leptonfit.workbook import store
 
@@ -50,6 +52,22 @@ def write_index(folder: Path) -> None:
             }
         )
     html = _tools()["templates"].get_template("index.html.j2").render(tag=folder.name, cards=cards)
+    store.write_whole(folder / "index.html", html)
+
+
+def write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
+    """Write `index.html` of a sweep from its table and `comparison.png`."""
+    shown = table.map(lambda cell: f"{cell:.8g}" if isinstance(cell, float) else cell)
+    html = (
+        _tools()["templates"]
+        .get_template("comparison.html.j2")
+        .render(
+            parameter=parameter,
+            figure=base64.b64encode((folder / "comparison.png").read_bytes()).decode(),
+            columns=list(shown.columns),
+            rows=list(zip(table[parameter], shown.values.tolist(), strict=True)),
+        )
+    )
     store.write_whole(folder / "index.html", html)
 
 

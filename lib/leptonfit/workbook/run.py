@@ -53,6 +53,8 @@ class Request:
         Run even what is up to date.
     root : Path
         The checkout.
+    place : str
+        Folder below the tag's.
     """
 
     notebooks: tuple[str, ...]
@@ -62,11 +64,12 @@ class Request:
     jobs: int
     fresh: bool
     root: Path
+    place: str = ""
 
     @property
     def folder(self) -> Path:
         """The report folder."""
-        return self.root / "reports" / self.tag
+        return self.root / "reports" / self.tag / self.place
 
     def parameters(self, notebook: str) -> dict[str, Value]:
         """All parameters of a notebook as it will run."""

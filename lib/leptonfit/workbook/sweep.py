@@ -1,0 +1,120 @@
+"""The same notebooks at several values of one parameter, and one table and figure that compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from leptonfit.datafiles import ROOT, InputError
+from leptonfit.inference.parallel import map_ordered
+from leptonfit.workbook import figures, page, run, store
+
+FOLDER = "sweep"
+
+
+def check_sweep(
+    names: Sequence[str], assignments: Sequence[str], *, jobs: int = 1, root: Path = ROOT, **options: Any
+) -> tuple[str, dict[str, run.Request]]:
+    """Check a sweep before anything is written: one parameter has several values, and each value could be run.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Notebooks, at least one.
+    assignments : sequence of str
+        `name=value`, one of them `name=value,value,…`.
+    jobs : int
+        Values run at a time.
+    **options
+        As for `run.check_request`.
+
+    Returns
+    -------
+    str, dict
+        The swept parameter, and a request for each of its values as they were written.
+
+    Raises
+    ------
+    InputError
+        For the first thing that is not allowed.
+    """
+    several = [text for text in assignments if "," in text]
+    if not names:
+        raise InputError("sweep: must be given at least one notebook")
+    if len(several) != 1:
+        raise InputError(f"sweep: must be given one parameter with several values, -p name=1,2,3, not {len(several)}")
+    name, _, written = several[0].partition("=")
+    values = [value.strip() for value in written.split(",")]
+    if len(set(values)) < len(values):
+        raise InputError(f"-p {several[0]}: a value is given twice")
+    others = [text for text in assignments if text is not several[0]]
+    requests = {}
+    for value in values:
+        request = run.check_request(names, [*others, f"{name}={value}"], jobs=jobs, root=root, **options)
+        requests[value] = replace(request, place=f"{FOLDER}/{value}", jobs=1)
+    return name.strip(), requests
+
+
+def execute_sweep(
+    parameter: str, requests: dict[str, run.Request], *, jobs: int = 1, say: Callable[[str], None] = lambda line: None
+) -> list[str]:
+    """Run every value, `jobs` at a time, then write the comparison; what went wrong, a line a notebook."""
+    outcomes = map_ordered(_execute_one, list(requests.values()), jobs=jobs)
+    errors = []
+    for value, (said, wrong) in zip(requests, outcomes, strict=True):
+        for line in said:
+            say(f"{parameter} = {value}: {line}")
+        errors += [f"{parameter} = {value}: {line}" for line in wrong]
+    first = next(iter(requests.values()))
+    folder = first.root / "reports" / first.tag / FOLDER
+    table = compare(parameter, requests)
+    store.write_whole(folder / "comparison.csv", table.to_csv(index=False))
+    with plt.style.context([str(figures.STYLE)]):
+        figure = plt.figure(figsize=(6.8, 1.4 + 0.5 * len(table)))
+        figures.plot_comparison(figure.subplots(1, 2, sharey=True), table, parameter)
+        figure.savefig(folder / "comparison.png", metadata={"Software": None})
+        plt.close(figure)
+    page.write_comparison(folder, parameter, table)
+    say(f"comparison: {(folder / 'index.html').relative_to(first.root).as_posix()}")
+    return errors
+
+
+def _execute_one(request: run.Request) -> tuple[list[str], list[str]]:
+    said: list[str] = []
+    return said, run.execute(request, said.append)
+
+
+def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
+    """One row a value: verdicts, 95 % set of β and interval of C_μ, as far as the notebooks give them.
+
+    Ends of the set are nan where it is empty and infinite where it is open; the interval is the widest over the scan.
+    """
+    rows = []
+    for value, request in requests.items():
+        row: dict[str, Any] = {parameter: value}
+        for notebook in request.notebooks:
+            if not (request.folder / "results" / f"{notebook}.json").is_file():
+                row[notebook] = "did not finish"
+                continue
+            document = store.load(notebook, request.folder)
+            row[notebook] = document["verdict_code"]
+            results = document["results"]
+            if "identified_set" in results:
+                ends = results["identified_set"]["0.95"]["intervals"]
+                low, high = (ends[0][0], ends[-1][1]) if ends else (np.nan, np.nan)
+                row |= {"beta_low": -np.inf if low is None else low, "beta_high": np.inf if high is None else high}
+                row |= {"scan_low": results["beta"][0], "scan_high": results["beta"][-1]}
+                row["largest_chi2_min"] = max(results["chi2_min"])
+            if "c_mu_interval" in results:
+                interval = np.array(results["c_mu_interval"], dtype=float)
+                known = interval[np.isfinite(interval[:, 0])]
+                low, high = (known[:, 0].min(), known[:, 1].max()) if len(known) else (np.nan, np.nan)
+                row |= {"c_mu_low": low, "c_mu_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
