@@ -102,7 +102,7 @@ figures.plot_waterfall(ax, result, reported, claimed_chi2=claims["multi_start"][
 plt.show()
 
 # %%
-tables.tabulate_optimisers(result, reported).style.hide()
+tables.show(tables.tabulate_optimisers(result, reported))
 
 # %% [markdown]
 # ## The best fits

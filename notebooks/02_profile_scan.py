@@ -83,7 +83,7 @@ problem = build(**sigma, include_sigma_exp=settings.include_sigma_exp)
 # measurement, the fit demands more than anybody knows; `include_sigma_exp` adds the two.
 
 # %%
-tables.tabulate_errors(measured, **sigma).style.hide()
+tables.show(tables.tabulate_errors(measured, **sigma))
 
 # %% [markdown]
 # ## The profile
@@ -100,10 +100,10 @@ profile = scan_profile(problem, "beta", grid, references=asked, **effort)
 verdict = assess_profile(problem, profile, reference=reference)
 
 # %% [markdown]
-# The report's two scans, with its own σ and grids, computed with the `stream` closure.
+# The report's two scans, with its own measurements, σ and grids, computed with the `stream` closure.
 
 # %%
-scans = [recompute_scan(claims, name, measured, **effort) for name in ("tight", "loose")]
+scans = [recompute_scan(claims, name, load_measurements("report_2025"), **effort) for name in ("tight", "loose")]
 
 # %% [markdown]
 # The σ ladder: both model errors loosened together. No χ² can rise when its σ is loosened.
@@ -116,10 +116,9 @@ ladder = scan_sigma_ladder(ladder_build, profile, **sigma, **effort)
 # The same scan with the experimental errors left out, and added to the model's.
 
 # %%
-with_sigma_exp = {
-    name: scan_profile(build(**sigma, include_sigma_exp=include), "beta", grid, warm=profile.x, **effort)
-    for name, include in (("σ_exp left out", False), ("σ_exp included", True))
-}
+other = build(**sigma, include_sigma_exp=not settings.include_sigma_exp)
+names = ("σ_exp included", "σ_exp left out") if settings.include_sigma_exp else ("σ_exp left out", "σ_exp included")
+with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid, warm=profile.x, **effort)}
 
 # %% [markdown]
 # ## Checks
@@ -148,7 +147,7 @@ print(verdict.sentence)
 print(tables.tabulate_sets(profile).to_string(index=False))
 
 # %%
-print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
+print("computed minimum:", "none, χ² is zero at many β" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
 print("offset from the reference:", "none" if verdict.offset is None else f"{verdict.offset:.6f}")
 
 # %% [markdown]
@@ -177,10 +176,10 @@ plt.show()
 
 # %%
 at_reference = profile.reference_x[0]
-tables.tabulate_parameters(problem, at_reference).style.hide()
+tables.show(tables.tabulate_parameters(problem, at_reference))
 
 # %%
-tables.tabulate_pulls(problem, at_reference).style.hide()
+tables.show(tables.tabulate_pulls(problem, at_reference))
 
 # %% [markdown]
 # How many directions the data leave free there: the rank of the Jacobian over the parameters off their bounds.
@@ -199,7 +198,7 @@ figures.plot_sigma_ladder(ax, ladder)
 plt.show()
 
 # %%
-tables.tabulate_profiles(with_sigma_exp).style.hide()
+tables.show(tables.tabulate_profiles(with_sigma_exp))
 
 # %% [markdown]
 # ## Verdict
@@ -222,6 +221,7 @@ results = {
     "contains_reference": verdict.contains_reference,
     "sigma_ladder": ladder,
     "with_sigma_exp": {name: scan.identified_set for name, scan in with_sigma_exp.items()},
+    "references": dict(zip(profile.references.tolist(), profile.reference_chi2, strict=True)),
     "report_scans": scans,
     "assessment": verdict,
     "profile": profile,

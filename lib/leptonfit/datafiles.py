@@ -30,8 +30,12 @@ def read_checksums(folder: Path) -> dict[str, str]:
     """
     if not (folder / SUMS).is_file():
         raise InputError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
-    lines = (folder / SUMS).read_text().splitlines()
-    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    entries = [line.split(maxsplit=1) for line in lines]
+    for number, entry in enumerate(entries, start=1):
+        if len(entry) != 2 or len(entry[0]) != 64:
+            raise InputError(f"{folder / SUMS}: line {number} must be a SHA-256 digest and a file name")
+    return {name: digest for digest, name in entries}
 
 
 def check_folder(folder: Path) -> None:

@@ -195,3 +195,9 @@ def test_an_untrusted_reference_is_not_judged(build):
     verdict = assess_profile(problem, profile, reference=1.0)
     assert verdict.contains_reference is None
     assert "cannot be said" in verdict.sentence
+
+
+def test_nearly_dependent_rows_still_count(build):
+    """Rows that differ by 1e-6 of their length are two measurements, not one."""
+    problem = build(lambda a, b: (a + b, a + (1 + 1e-6) * b), a=(-9, 9), b=(-9, 9))
+    assert jacobian_spectrum(problem, np.array([1.0, 1.0])).rank == 2

@@ -147,3 +147,10 @@ def test_a_band_and_a_point_are_told_apart(build):
 def test_a_best_reached_once_is_unreliable(build):
     problem = build(lambda t, n: ((t + n) / 1.0, n - 1, 1 + 0 * t), t=(-9, 9), n=(-9, 9))
     assert assess_multistart(problem, run_multistart(problem, n_starts=1, seed=2), "t").code == "unreliable"
+
+
+def test_agreement_at_a_huge_chi2_is_measured_against_a_level_of_one():
+    assert agrees(np.array(1e12 + 0.05), np.array(1e12))
+    assert not agrees(np.array(1e12 + 1.0), np.array(1e12))
+    assert agrees(np.array(100 + 5e-5), np.array(100.0))
+    assert not agrees(np.array(100 + 2e-4), np.array(100.0))

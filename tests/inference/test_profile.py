@@ -500,3 +500,27 @@ def test_refuses_an_unknown_parameter(build):
 def test_refuses_a_nuisance_without_a_range_to_draw_from(build):
     with pytest.raises(ValueError, match=r"a: .*\[0, inf\]"):
         scan(exponential(build, 0.1, 0.2, 0.05), "k", 0, 20)
+
+
+def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
+    """If the lowest χ² known is where a fit gave up, neither set nor tension may be measured from it."""
+    from leptonfit.inference import continuation
+
+    problem = line(build, at=0.3, sigma=0.5)
+    real = continuation.solve
+
+    def gives_up(problem, starts, *, fixed=()):
+        fit = real(problem, starts, fixed=fixed)
+        if fixed:
+            return fit
+        lower = {"chi2": fit.chi2 * 0 + 1e-3, "converged": fit.converged & False, "kkt": fit.kkt * 0 + 1.0}
+        return type(fit)(**{**fit.__dict__, **lower})
+
+    monkeypatch.setattr(continuation, "solve", gives_up)
+    lifted = build(lambda t, n: ((t - 0.3) / 0.5, n, 2 + 0 * t), t=(-9, 9), n=(-9, 9))
+    profile = scan_profile(lifted, "t", np.linspace(-2, 2, 9), n_starts=4, seed=1)
+    verdict = assess_profile(lifted, profile)
+    assert not profile.best_converged
+    assert (verdict.code, verdict.minimum, verdict.in_tension) == ("unreliable", None, None)
+    assert "not at a minimum" in verdict.sentence
+    assert problem.n_par == 2

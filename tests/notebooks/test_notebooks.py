@@ -12,6 +12,7 @@ import pytest
 
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.workbook import pairs, parameters, run, store
+from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
 REFERENCE = 3.043233053
@@ -148,7 +149,7 @@ def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
         env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "sigma_m_model = -1: must be a finite number > 0" in done.stderr
+    assert "sigma_m_model = -1: must be a number from 1e-12 to 1000" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
@@ -174,3 +175,14 @@ def test_03_at_a_range_of_its_own(checkout):
     feasible = [low is not None for low, high in results["c_mu_interval"]]
     assert feasible == results["is_feasible"] == [beta > 1.11487 for beta in results["beta"]]
     assert [chi2 < 1e-6 for chi2 in results["chi2_min"]] == feasible
+
+
+def test_two_executions_normalise_to_the_same_bytes(tmp_path):
+    written = []
+    for path in (tmp_path / "first.ipynb", tmp_path / "second.ipynb"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(store.REPORT_VARIABLE, str(tmp_path))
+            assert execute_notebook("02_profile_scan", {}, path) is None
+        written.append(nbformat.writes(pairs.normalise(nbformat.read(path, as_version=4))))
+    assert written[0] == written[1]
+    assert " at 0x" not in written[0]

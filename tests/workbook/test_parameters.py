@@ -41,7 +41,7 @@ def test_assignments_become_values_of_the_right_type(text, value):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1e-6, 0.0, "1e-6", True, None])
 def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value):
-    with pytest.raises(InputError, match=r"sigma_m_model = .*: must be a finite number > 0"):
+    with pytest.raises(InputError, match=r"sigma_m_model = .*: must be a number from 1e-12 to 1000"):
         parameters.check_value("sigma_m_model", value)
 
 
@@ -58,17 +58,17 @@ def test_a_notebook_namespace_is_checked_and_budget_fills_only_what_is_not_expli
 
 
 REFUSED = [
-    (["-p", "sigma_m_model=nan"], "sigma_m_model = nan: must be a finite number > 0"),
-    (["-p", "sigma_m_model=inf"], "sigma_m_model = inf: must be a finite number > 0"),
-    (["-p", "sigma_m_model=0"], "sigma_m_model = 0.0: must be a finite number > 0"),
-    (["-p", "sigma_g_model=-1e-8"], "sigma_g_model = -1e-08: must be a finite number > 0"),
-    (["-p", "sigma_m_model=tiny"], "sigma_m_model = tiny: must be a finite number > 0"),
-    (["-p", "seed=-1"], "seed = -1: must be an integer ≥ 0"),
+    (["-p", "sigma_m_model=nan"], "sigma_m_model = nan: must be a number from 1e-12 to 1000"),
+    (["-p", "sigma_m_model=inf"], "sigma_m_model = inf: must be a number from 1e-12 to 1000"),
+    (["-p", "sigma_m_model=0"], "sigma_m_model = 0.0: must be a number from 1e-12 to 1000"),
+    (["-p", "sigma_g_model=-1e-8"], "sigma_g_model = -1e-08: must be a number from 1e-14 to 1000"),
+    (["-p", "sigma_m_model=tiny"], "sigma_m_model = tiny: must be a number from 1e-12 to 1000"),
+    (["-p", "seed=-1"], "seed = -1: must be an integer from 0 to"),
     (["-p", "n_beta=2.5"], "n_beta = 2.5: must be an integer"),
-    (["-p", "n_starts=0"], "n_starts = 0: must be an integer ≥ 1"),
-    (["-p", "n_starts=-3"], "n_starts = -3: must be an integer ≥ 1"),
-    (["-p", "r_max=0"], "r_max = 0.0: must be a finite number ≥ 1"),
-    (["-p", "r_max=-10"], "r_max = -10.0: must be a finite number ≥ 1"),
+    (["-p", "n_starts=0"], "n_starts = 0: must be an integer from 1 to 10000"),
+    (["-p", "n_starts=-3"], "n_starts = -3: must be an integer from 1 to 10000"),
+    (["-p", "r_max=0"], "r_max = 0.0: must be a number from 1 to 1000"),
+    (["-p", "r_max=-10"], "r_max = -10.0: must be a number from 1 to 1000"),
     (["-p", "beta_min=3.5"], "beta_min = 3.5: must be below beta_max = 3.25"),
     (["-p", "beta_min=3", "-p", "beta_max=3"], "beta_min = 3.0: must be below beta_max = 3.0"),
     (["-p", "closure=torus"], "closure = torus: must be one of stream"),
@@ -83,9 +83,15 @@ REFUSED = [
     (["-p", "budget=huge"], "budget = huge: must be one of quick, full"),
     (["--jobs", "0"], "--jobs 0: must be at least 1"),
     (["--jobs", "two"], "Invalid value for '--jobs': 'two' is not a valid integer"),
-    (["--tag", "a/b"], "--tag a/b: must be letters, digits, '.', '_' or '-'"),
-    (["--tag", ".."], "--tag ..: must be letters"),
-    (["--tag", ""], "--tag : must be letters"),
+    (["-p", "n_beta=4_1"], "n_beta = 4_1: must be an integer from 2 to 10001"),
+    (["-p", "sigma_m_model=1e-5\nx"], "sigma_m_model = 1e-5 x: must be a number"),
+    (["-p", "sigma_m_model=1e-200"], "sigma_m_model = 1e-200: must be a number from 1e-12 to 1000"),
+    (["-p", "beta_min=3", "-p", "beta_max=3.0000000000000004"], "n_beta = 41: must be few enough"),
+    (["--tag", "x" * 300], "must be 1 to 100 letters"),
+    (["--tag", "a\n"], "--tag a : must be 1 to 100 letters"),
+    (["--tag", "a/b"], "--tag a/b: must be 1 to 100 letters, digits, '.', '_' or '-'"),
+    (["--tag", ".."], "--tag ..: must be 1 to 100 letters"),
+    (["--tag", ""], "--tag : must be 1 to 100 letters"),
     (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
     (["--colour", "red"], "No such option '--colour'"),
     (["02_profile"], "notebook 02_profile: must be one of 01_multi_start, 02_profile_scan, 03_c_mu_calibration"),
@@ -116,11 +122,20 @@ def test_list_shows_every_parameter_with_unit_default_and_range(capsys, monkeypa
         cli.main()
     assert not stopped.value.code
     shown = capsys.readouterr().out
-    assert "sigma_m_model = 1e-06 [relative]: model error of each mass; a finite number > 0" in shown
+    assert "sigma_m_model = 1e-06 [relative]: model error of each mass; a number from 1e-12 to 1000" in shown
     assert "n_starts = 16 at quick, 64 at full" in shown
     for notebook in NOTEBOOKS:
         assert notebook in shown
         assert all(f"  {name} = " in shown for name in parameters.notebook_defaults(notebook))
+
+
+def test_a_broken_list_of_checksums_is_refused(checkout, capsys, monkeypatch):
+    (checkout / "data" / "SHA256SUMS").write_bytes(b"garbage\xff\n")
+    monkeypatch.setattr("sys.argv", ["leptonfit", "check", "--data", str(checkout / "data")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "line 1 must be a SHA-256 digest and a file name" in capsys.readouterr().err
 
 
 def test_check_refuses_a_changed_data_file_and_write_accepts_it(checkout, capsys, monkeypatch):

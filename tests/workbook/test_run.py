@@ -184,3 +184,29 @@ def test_results_hold_no_trace_of_a_process_environment(small, monkeypatch):
     assert store.REPORT_VARIABLE not in os.environ
     assert "LEPTONFIT_DATA" not in os.environ
     assert json.loads((small / "reports/latest/results/20_alone.json").read_text())["schema_version"] == 1
+
+
+def test_a_changed_library_runs_again(small, monkeypatch):
+    go(small, "20_alone")
+    real = run.compute_checksums
+    monkeypatch.setattr(run, "compute_checksums", lambda folder: {**real(folder), "inference/new.py": "0" * 64})
+    _, said = go(small, "20_alone")
+    assert "20_alone: running" in said
+
+
+def test_a_run_that_was_killed_leaves_nothing_of_the_old_one(small, monkeypatch):
+    """The page is rewritten before the notebook starts; a kill at that moment leaves it, and no stale result."""
+    go(small, "20_alone")
+    report = small / "reports" / "latest"
+    (report / "results" / "20_alone.table.csv").write_text("old")
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "execute_notebook", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(small, "20_alone", fresh=True)
+    assert [path.name for path in (report / "results").iterdir()] == []
+    page = (report / "index.html").read_text()
+    assert "20_alone did not finish" in page
+    assert "value is" not in page

@@ -35,8 +35,8 @@ def test_a_sweep_runs_each_value_and_compares_them(checkout):
         (["02_profile_scan"], ["sigma_m_model=1e-6"], "one parameter with several values, .*, not 0"),
         (["02_profile_scan"], ["sigma_m_model=1e-6,1e-5", "n_beta=3,4"], "not 2"),
         (["02_profile_scan"], ["sigma_m_model=1e-6,1e-6"], "a value is given twice"),
-        (["02_profile_scan"], ["sigma_m_model=1e-6,-1"], "sigma_m_model = -1.0: must be a finite number > 0"),
-        (["02_profile_scan"], ["sigma_m_model=1e-6,"], "sigma_m_model = : must be a finite number > 0"),
+        (["02_profile_scan"], ["sigma_m_model=1e-6,-1"], "sigma_m_model = -1.0: must be a number from 1e-12 to 1000"),
+        (["02_profile_scan"], ["sigma_m_model=1e-6,"], "sigma_m_model = : must be a number from 1e-12 to 1000"),
     ],
 )
 def test_refused_sweeps_write_nothing(names, assignments, message, checkout):

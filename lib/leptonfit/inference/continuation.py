@@ -29,7 +29,7 @@ class Nodes:
         self.kkt = np.full(len(theta), np.inf)
         self.origin = np.full(len(theta), WARM)
         self.found = np.empty((3, 0))  # node, origin and χ² of every converged end point
-        self.best_chi2, self.best_x = np.inf, np.full(problem.n_par, np.nan)
+        self.best_chi2, self.best_x, self.best_converged = np.inf, np.full(problem.n_par, np.nan), False
         self.n_solved = self.n_origins = 0
 
     def new_origins(self, n: int) -> np.ndarray:
@@ -41,9 +41,14 @@ class Nodes:
         """Minimise from `starts` (m, n_par) with the parameter held or free; keep the lowest χ² ever met."""
         fit = solve(self.problem, starts, fixed=(self.name,) if held else ())
         self.n_solved += fit.chi2.size
-        flat = np.where(np.isfinite(fit.chi2), fit.chi2, np.inf).ravel()
-        if flat.size and flat.min() < self.best_chi2 and self.best_chi2 > CHI2_FLOOR:
-            self.best_chi2, self.best_x = float(flat.min()), fit.x.reshape(-1, self.problem.n_par)[flat.argmin()]
+        for done in (fit.converged, ~fit.converged & np.isfinite(fit.chi2)):
+            if not done.any() or self.best_chi2 <= CHI2_FLOOR:
+                continue
+            chi2, x = fit.chi2[done], fit.x[done]
+            lowest, is_converged = float(chi2.min()), bool(fit.converged[done][0])
+            # what did not converge must be materially lower; it is then known to be no minimum
+            if lowest < self.best_chi2 - (0.0 if is_converged else material(lowest)):
+                self.best_chi2, self.best_x, self.best_converged = lowest, x[chi2.argmin()], is_converged
         return fit
 
     def depth(self, x: np.ndarray) -> np.ndarray:
@@ -112,14 +117,14 @@ class Nodes:
             self.sweep(np.ones(len(self.theta), dtype=bool))
 
     def release(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
-        """Minimise with the parameter free, from fresh starts and the profile's local minima; the converged ends."""
+        """Minimise with the parameter free, from fresh starts and the profile's local minima; the low end points."""
         chi2 = np.concatenate([[np.inf], self.chi2, [np.inf]])
         is_minimum = (self.chi2 > CHI2_FLOOR) & np.isfinite(self.chi2) & (self.chi2 <= np.minimum(chi2[:-2], chi2[2:]))
         starts = self.x[is_minimum]
         if n_starts:
             starts = np.concatenate([draw_starts(self.problem, n_starts, rng, ranges), starts])
         fit = self.minimise(starts, held=False)
-        return fit.x[fit.converged & (fit.chi2 <= self.best_chi2 + max(LEVELS.values()))]
+        return fit.x[fit.chi2 <= self.best_chi2 + max(LEVELS.values())]
 
     def unseen(self, x: np.ndarray) -> np.ndarray:
         """Points at which to look closer, for minima x (m, n_par) of the free fit that lie below the nodes beside them.
@@ -151,7 +156,7 @@ class Nodes:
         for field in ("x", "chi2", "kkt", "origin"):
             getattr(grown, field)[place] = getattr(self, field)
         grown.found = np.vstack([place[self.found[0].astype(int)], self.found[1:]])
-        grown.best_chi2, grown.best_x = self.best_chi2, self.best_x
+        grown.best_chi2, grown.best_x, grown.best_converged = self.best_chi2, self.best_x, self.best_converged
         grown.n_solved, grown.n_origins = self.n_solved, self.n_origins
         grown.offer(np.searchsorted(theta, x[:, self.column]), x, np.tile(grown.new_origins(len(x) // 3), 3))
         return grown

@@ -135,7 +135,9 @@ def assess_profile(
     """
     column = problem.index(profile.parameter)
     code = verdict_code(profile.identified_set["0.95"])
-    is_known = np.isfinite(profile.best_chi2)
+    is_known, best = profile.best_converged, profile.best_x[column]
+    if not is_known or (code == "empty" and profile.grid[0] <= best <= profile.grid[-1]):
+        code = "unreliable"  # the set is measured from a point that is no minimum, or missed one inside the scan
     dof = problem.n_res - jacobian_spectrum(problem, profile.best_x).rank if is_known else 0
     in_tension = bool(profile.best_chi2 > chi2_distribution.ppf(_CONFIDENCE, dof)) if dof else None
     minimum = float(profile.best_x[column]) if is_known and profile.best_chi2 >= CHI2_FLOOR else None
@@ -144,7 +146,7 @@ def assess_profile(
         if reference not in profile.references:
             raise ValueError(f"reference = {reference:g}: the profile has {profile.references.tolist()}")
         at = int(np.flatnonzero(profile.references == reference)[0])
-        if profile.reference_trusted[at]:
+        if profile.reference_trusted[at] and is_known:
             contains = bool(profile.reference_chi2[at] - profile.best_chi2 <= LEVELS["0.95"])
     on_bounds = problem.on_bounds(profile.best_x)
     return VerdictResult(
@@ -195,10 +197,10 @@ def _describe(
     intervals = profile.identified_set["0.95"].intervals
     ends = " and ".join(f"[{_end(a, low, high)}, {_end(b, low, high)}]" for a, b in intervals)
     said = {
-        "unreliable": f"Nothing can be said of {name}: {int((~profile.trusted).sum())} of {n_grid} points of the scan "
-        f"{scan} are not trusted, and they decide the set.",
-        "empty": f"No {name} in the scan {scan} is allowed at 95 %: χ² is lower outside it, "
-        f"{'zero' if minimum is None else format_chi2(profile.best_chi2)} at {name} = {profile.best_x[column]:.6g}.",
+        "unreliable": f"Nothing can be said of {name} in the scan {scan}: {int((~profile.trusted).sum())} of {n_grid} "
+        f"points are not trusted, and the lowest χ² known is {'' if profile.best_converged else 'not '}at a minimum.",
+        "empty": f"No {name} in the scan {scan} is allowed at 95 %: outside it χ² is "
+        + ("zero." if minimum is None else f"lower, {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."),
         "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
         "open_below": f"The data bound {name} from above only: the 95 % set is {ends}, open below.",
         "open_above": f"The data bound {name} from below only: the 95 % set is {ends}, open above.",
@@ -214,7 +216,8 @@ def _describe(
         freedom = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
         said += f" The fit is {'in tension' if in_tension else 'compatible'} with the data at 95 % for {freedom}."
     if contains is not None:
-        said += f" {name} = {reference:.10g} is {'inside' if contains else 'outside'} the 95 % set."
+        place = "" if low <= reference <= high else ", beyond the scan,"
+        said += f" {name} = {reference:.10g}{place} is {'allowed' if contains else 'excluded'} at 95 %."
     elif reference is not None:
         said += f" Whether {name} = {reference:.10g} is inside cannot be said: its value is not trusted."
     return said

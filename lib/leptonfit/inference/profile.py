@@ -45,6 +45,8 @@ class ProfileResult(Result):
     best_chi2 : float
         Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
     best_x : ndarray (n_par,)
+    best_converged : bool
+        Whether it is a minimum: stationary, or zero. If not, nothing is decided.
     identified_set : dict of IntervalSet
         By level, "0.68" and "0.95".
     references : ndarray (n_ref,)
@@ -68,6 +70,7 @@ class ProfileResult(Result):
     on_bounds: Booleans
     best_chi2: float
     best_x: np.ndarray
+    best_converged: bool
     identified_set: dict[str, IntervalSet]
     references: np.ndarray
     reference_chi2: np.ndarray
@@ -144,7 +147,7 @@ def scan_profile(
     zeros = np.flatnonzero(nodes.chi2 <= CHI2_FLOOR)
     if len(zeros):  # no zero is better than another: let a point of the profile stand for all
         middle = zeros[len(zeros) // 2]
-        nodes.best_chi2, nodes.best_x = float(nodes.chi2[middle]), nodes.x[middle]
+        nodes.best_chi2, nodes.best_x, nodes.best_converged = float(nodes.chi2[middle]), nodes.x[middle], True
 
     on_grid, at_reference = np.searchsorted(nodes.theta, grid), np.searchsorted(nodes.theta, asked)
     finite = np.isfinite(nodes.chi2)
@@ -162,6 +165,7 @@ def scan_profile(
         on_bounds=problem.on_bounds(nodes.x[on_grid]),
         best_chi2=nodes.best_chi2,
         best_x=nodes.best_x,
+        best_converged=nodes.best_converged,
         identified_set=sets,
         references=asked,
         reference_chi2=chi2[at_reference],

@@ -135,8 +135,10 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except (InputError, click.ClickException) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"leptonfit: {message}", err=True)
+        message = str(error)
+        if isinstance(error, click.ClickException):
+            message = f"{error.format_message()} (leptonfit --help, leptonfit COMMAND --help)"
+        click.echo(f"leptonfit: {' '.join(message.split())}", err=True)
         code = 2
     except click.Abort:
         click.echo("leptonfit: interrupted", err=True)

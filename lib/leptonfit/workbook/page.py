@@ -37,8 +37,14 @@ def write_notebook(source: Path, target: Path) -> None:
 
 def write_index(folder: Path) -> None:
     """Write `index.html` of a report folder from the executed notebooks in it and the results they have."""
-    cards = []
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+    cards: list[dict[str, Any]] = []
+    names = {path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)}
+    for path in sorted(folder / f"{name}.ipynb" for name in names):
+        if not path.is_file():  # begun, and not ended
+            cards.append(
+                {"name": path.stem, "title": path.stem, "question": "", "figure": None, "result": None, "html": ""}
+            )
+            continue
         notebook = nbformat.read(path, as_version=4)
         title, question = _title_and_question(notebook)
         has_result = (folder / "results" / f"{path.stem}.json").is_file()
@@ -48,6 +54,7 @@ def write_index(folder: Path) -> None:
                 "title": title,
                 "question": render_markdown(question),
                 "figure": _key_figure(notebook),
+                "html": f"{path.stem}.html",
                 "result": store.load(path.stem, folder) if has_result else None,
             }
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,13 @@ Value = float | int | bool | str
 class Spec:
     """What a parameter may be.
 
-    `above` is an exclusive lower limit, `low` and `high` inclusive ones. `by_budget` gives the value that stands for
+    `low` and `high` are inclusive limits. `by_budget` gives the value that stands for
     None in the notebook.
     """
 
     kind: type
     meaning: str
     unit: str = ""
-    above: float = -math.inf
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
@@ -42,11 +41,9 @@ class Spec:
             return "one of " + ", ".join(self.choices)
         if self.kind is bool:
             return "true or false"
-        noun = {int: "an integer", float: "a finite number"}[self.kind]
-        limits = [f"> {self.above:g}"] if self.above > -math.inf else []
-        limits += [f"≥ {self.low:g}"] if self.low > -math.inf else []
-        limits += [f"≤ {self.high:g}"] if self.high < math.inf else []
-        return f"{noun} {' and '.join(limits)}".strip()
+        noun = {int: "an integer", float: "a number"}[self.kind]
+        low, high = (f"{end}" if self.kind is int else f"{end:g}" for end in (self.low, self.high))
+        return f"{noun} from {low} to {high}"
 
     def accepts(self, value: object) -> bool:
         """Whether a value is of the type and in the range; integers pass for floats."""
@@ -56,17 +53,17 @@ class Spec:
             return self.kind is bool and isinstance(value, bool)
         if not isinstance(value, int if self.kind is int else int | float):
             return False
-        return math.isfinite(value) and value > self.above and self.low <= value <= self.high
+        return self.low <= value <= self.high  # nan never is
 
 
 BUDGETS = ("quick", "full")
 
 TABLE: dict[str, Spec] = {
-    "sigma_m_model": Spec(kind=float, above=0, unit="relative", meaning="model error of each mass"),
-    "sigma_g_model": Spec(kind=float, above=0, unit="absolute", meaning="model error of each g-factor"),
+    "sigma_m_model": Spec(kind=float, low=1e-12, high=1e3, unit="relative", meaning="model error of each mass"),
+    "sigma_g_model": Spec(kind=float, low=1e-14, high=1e3, unit="absolute", meaning="model error of each g-factor"),
     "include_sigma_exp": Spec(kind=bool, meaning="add the experimental errors to the model's"),
-    "beta_min": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], unit="1", meaning="start of the scan in β"),
-    "beta_max": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], unit="1", meaning="end of the scan in β"),
+    "beta_min": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], high=1e9, unit="1", meaning="start of the scan in β"),
+    "beta_max": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], high=1e9, unit="1", meaning="end of the scan in β"),
     "n_beta": Spec(kind=int, low=2, high=10_001, unit="count", meaning="points of the scan in β"),
     "n_starts": Spec(
         kind=int, low=1, high=10_000, unit="count", meaning="fresh starts at each point of a scan, and with β free",
@@ -74,7 +71,7 @@ TABLE: dict[str, Spec] = {
     ),
     "seed": Spec(kind=int, low=0, high=2**63 - 1, unit="1", meaning="seed of the random starts"),
     "closure": Spec(kind=str, choices=tuple(CLOSURES), meaning="frame and density profile of the vortex"),
-    "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], unit="1", meaning="outer radius of the flow integral"),
+    "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], high=1e3, unit="1", meaning="outer radius of the flow"),
     "measurements": Spec(kind=str, choices=SETS, meaning="set of measured masses and g-factors"),
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
 }  # fmt: skip
@@ -112,13 +109,17 @@ def parse_assignment(text: str) -> tuple[str, Value]:
         raise InputError(f"-p {text}: must be name=value")
     value: object = written
     if name in TABLE and TABLE[name].kind is not str:
+        readers: dict[type, Callable[[str], Value]] = {bool: _truth, int: int, float: float}
         try:
-            value = {"true": True, "false": False}[written.lower()] if TABLE[name].kind is bool else float(written)
-            value = int(written) if TABLE[name].kind is int else value
+            value = readers[TABLE[name].kind](written.replace("_", "?"))  # Python would read 4_1 as 41
         except (KeyError, ValueError):
             value = written
     check_value(name, value)
     return name, value  # type: ignore[return-value]  # checked
+
+
+def _truth(written: str) -> bool:
+    return {"true": True, "false": False}[written.lower()]
 
 
 def check_together(notebook: str, values: Mapping[str, object]) -> None:
@@ -134,6 +135,10 @@ def check_together(notebook: str, values: Mapping[str, object]) -> None:
     for low, high in RANGES:
         if low in values and not values[low] < values[high]:  # type: ignore[operator]  # numbers by now
             raise InputError(f"{low} = {values[low]}: must be below {high} = {values[high]} in {notebook}")
+    if "n_beta" in values:
+        start, end, n_beta = (float(str(values[name])) for name in ("beta_min", "beta_max", "n_beta"))
+        if (end - start) / (n_beta - 1) < 1e-9 * end:
+            raise InputError(f"n_beta = {n_beta:g}: must be few enough for points from {start:g} to {end:g} to differ")
     if "closure" in values and "r_max" in values:
         try:
             CLOSURES[str(values["closure"])](r_max=values["r_max"])

@@ -106,8 +106,8 @@ def check_request(
     for name in names:
         if name not in known:
             raise InputError(f"notebook {name}: must be one of {', '.join(known)}")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", tag) or set(tag) == {"."}:
-        raise InputError(f"--tag {tag}: must be letters, digits, '.', '_' or '-', and not only dots")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", tag) or set(tag) == {"."}:
+        raise InputError(f"--tag {tag}: must be 1 to 100 letters, digits, '.', '_' or '-', and not only dots")
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: must be at least 1")
     notebooks = tuple(name for name in known if name in names or not names)
@@ -222,12 +222,13 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
     if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, outputs):
         say(f"{name}: up to date")
         return None
-    outputs[0].unlink(missing_ok=True)  # from here on the old result is gone, and the page says so
-    with _PAGE:
-        page.write_index(folder)
-    began = time.monotonic()
+    began, partial = time.monotonic(), folder / f".{name}.ipynb"
     say(f"{name}: running")
-    partial = folder / f".{name}.ipynb"
+    with _PAGE:  # from here on nothing of the old run is left, and the page says so
+        for old in (*outputs, record, *(folder / "results").glob(f"{name}.*.csv")):
+            old.unlink(missing_ok=True)
+        partial.touch()
+        page.write_index(folder)
     error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
     with _PAGE:
         os.replace(partial, outputs[1])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
@@ -14,6 +15,11 @@ from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
+
+
+def show(table: pd.DataFrame) -> HTML:
+    """Show a table in a notebook: plain HTML, the same on every execution."""
+    return HTML(table.to_html(index=False, border=0))
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
