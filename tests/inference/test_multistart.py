@@ -154,3 +154,10 @@ def test_agreement_at_a_huge_chi2_is_measured_against_a_level_of_one():
     assert not agrees(np.array(1e12 + 1.0), np.array(1e12))
     assert agrees(np.array(100 + 5e-5), np.array(100.0))
     assert not agrees(np.array(100 + 2e-4), np.array(100.0))
+
+
+def test_a_point_on_a_bound_is_said_to_be_on_it(build):
+    problem = build(lambda t, n: (t - 5, n, 2 + 0 * t), t=(-1, 1), n=(-9, 9))
+    band = assess_multistart(problem, run_multistart(problem, n_starts=4, seed=2), "t")
+    assert band.code == "bound_limited"
+    assert band.sentence.endswith("all at t = 1: the best fit is a point, on the bound of t.")

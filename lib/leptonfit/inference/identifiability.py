@@ -238,7 +238,8 @@ class BandResult(Result):
     ----------
     code : str
         "unreliable" if fewer than two starts reach a best χ² that is not zero; "not_identified" if those that do
-        differ by more than 1e-3 of the box in the parameter; else "identified".
+        differ by more than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else
+        "identified".
     sentence : str
     low, high : ndarray (n_par,)
         Range of every parameter over them.
@@ -275,5 +276,7 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
             f"{reached}, at {symbol} from {low[column]:.4g} to {high[column]:.4g}: the best fit is a band, not a point."
         )
     else:
-        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point."
-    return BandResult("not_identified" if is_band else "identified", said, low, high)
+        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point"
+        said += f", on the bound of {symbol}." if problem.on_bounds(best)[0, column] else "."
+    point = "bound_limited" if problem.on_bounds(best)[0, column] else "identified"
+    return BandResult("not_identified" if is_band else point, said, low, high)
