@@ -207,6 +207,7 @@ tables.show(tables.tabulate_profiles(with_sigma_exp))
 nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
+pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
 results = {
     "beta": profile.grid,
     "chi2_min": profile.chi2_min,
@@ -221,6 +222,7 @@ results = {
     "contains_reference": verdict.contains_reference,
     "sigma_ladder": ladder,
     "with_sigma_exp": {name: scan.identified_set for name, scan in with_sigma_exp.items()},
+    "reference": {"beta": reference, "pulls": pulls},
     "references": dict(zip(profile.references.tolist(), profile.reference_chi2, strict=True)),
     "report_scans": scans,
     "assessment": verdict,

@@ -52,15 +52,25 @@ def test_committed_notebooks_are_executed_normalised_and_have_the_house_form(not
     assert all(cell.outputs for cell in checked), "a check without an output passes whatever happens"
 
 
+@pytest.fixture(scope="module")
+def shared_report(tmp_path_factory):
+    """Results of the notebooks executed so far, for those that read them."""
+    return tmp_path_factory.mktemp("report")
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_nbval(notebook, root, tmp_path):
+def test_nbval(notebook, root, shared_report, monkeypatch):
+    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
+    for needed in run.upstream(notebook):
+        if not (shared_report / "results" / f"{needed}.json").is_file():
+            assert execute_notebook(needed, {}, shared_report / f"{needed}.ipynb") is None
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-o", "addopts=",
          str(root / "notebooks" / f"{notebook}.ipynb")],
-        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
+        cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "results" / f"{notebook}.json").is_file()
+    assert (shared_report / "results" / f"{notebook}.json").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +196,21 @@ def test_two_executions_normalise_to_the_same_bytes(tmp_path):
         written.append(nbformat.writes(pairs.normalise(nbformat.read(path, as_version=4))))
     assert written[0] == written[1]
     assert " at 0x" not in written[0]
+
+
+def test_06_runs_what_it_needs_and_judges_by_rule(checkout):
+    assignments = ["closure=lab", "n_starts=4", "n_beta=3", "sigma_m_model=1e-5"]
+    names = ["01_multi_start", "02_profile_scan", "03_c_mu_calibration", "06_verdict"]
+    assert run.execute(run.check_request(names, assignments, jobs=2, root=checkout)) == []
+    report = checkout / "reports" / "latest"
+    rejected = store.load("06_verdict", report)
+    assert rejected["verdict_code"] == "empty"
+    assert [claim["name"] for claim in rejected["results"]["claims"] if claim["stands"]] == ["null"]
+    errors = run.execute(run.check_request(["06_verdict"], ["closure=stream"], root=checkout))
+    assert len(errors) == 1
+    assert "was run with" in errors[0]
+    errors = run.execute(run.check_request(["06_verdict"], tag="new", root=checkout))
+    assert errors == []
+    fine = store.load("06_verdict", checkout / "reports" / "new")
+    assert [claim["name"] for claim in fine["results"]["claims"] if claim["stands"]] == ["compatible"]
+    assert "There is no minimum" in fine["results"]["answers"]["offset"]

@@ -94,7 +94,10 @@ REFUSED = [
     (["--tag", ""], "--tag : must be 1 to 100 letters"),
     (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
     (["--colour", "red"], "No such option '--colour'"),
-    (["02_profile"], "notebook 02_profile: must be one of 01_multi_start, 02_profile_scan, 03_c_mu_calibration"),
+    (
+        ["02_profile"],
+        f"notebook 02_profile: must be one of {', '.join(NOTEBOOKS)}",
+    ),
 ]
 
 

@@ -45,6 +45,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(settings, tmp_path)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_results_made_with_other_parameters_are_refused(settings):
+    store.save(settings, results={}, verdict="", verdict_code="identified")
+    assert store.load("02_profile_scan", like=settings)
+    other = Settings("06_verdict", {"sigma_m_model": 1e-5}, time.monotonic())
+    with pytest.raises(ValueError, match="02_profile_scan was run with sigma_m_model = 1e-06, not 1e-05"):
+        store.load("02_profile_scan", like=other)
+
+
 def test_loading_what_was_never_run_says_how_to_run_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"leptonfit run 02_profile_scan"):
         store.load("02_profile_scan", tmp_path)

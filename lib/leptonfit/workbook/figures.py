@@ -18,6 +18,7 @@ from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
+from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
@@ -213,6 +214,33 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     ax.set_xlabel(f"{problem.parameters[problem.index(scan.first)].label} (dimensionless)")
     ax.set_ylabel(f"{problem.parameters[problem.index(scan.second)].label} (dimensionless)")
+    return ax
+
+
+def plot_claims(
+    ax: Axes, document: Mapping[str, Any], claims: Mapping[str, Any], judged: Sequence[ClaimResult]
+) -> Axes:
+    """The computed 95 % set of β above the intervals the report claims, each with its verdict."""
+    results = document["results"]
+    low, high = results["beta"][0], results["beta"][-1]
+    for a, b in results["identified_set"]["0.95"]["intervals"]:
+        _bar(ax, 0, -np.inf if a is None else a, np.inf if b is None else b, low, high)
+    ax.annotate("computed, 95 % set", (low, 0), xytext=(0, 9), textcoords="offset points", fontsize=8)
+    words = {True: "stands", False: "does not stand", None: "cannot be said"}
+    row = 1
+    for claim, verdict in zip(claims["claims"], judged, strict=True):
+        if "interval" in claim:
+            ax.plot(claim["interval"], [row, row], "s-", color=RED, mfc="none")
+            text = f"claimed, {claim['statement']}: {words[verdict.stands]}"
+            ax.annotate(text, (claim["interval"][0], row), xytext=(0, 9), textcoords="offset points", fontsize=8)
+            row += 1
+    ax.axvline(
+        claims["golden_loop"]["beta"], color=GREY, ls=":", label=f"reference {claims['golden_loop']['beta']:.6g}"
+    )
+    ax.set_yticks([])
+    ax.set_ylim(row - 0.5, -0.7)
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     return ax
 
 

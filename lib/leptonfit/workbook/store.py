@@ -71,18 +71,31 @@ def save(
     return path
 
 
-def load(notebook: str, folder: Path | None = None) -> dict[str, Any]:
+def load(notebook: str, folder: Path | None = None, *, like: Settings | None = None) -> dict[str, Any]:
     """Read what `save` wrote for a notebook, from the report folder in use or another.
+
+    Parameters
+    ----------
+    notebook : str
+    folder : Path, optional
+    like : Settings, optional
+        Settings the results must agree with, in every parameter both have.
 
     Raises
     ------
     FileNotFoundError
         If the notebook has no results there.
+    ValueError
+        If they were made with other parameters than `like`.
     """
     path = (folder or report_folder()) / "results" / f"{notebook}.json"
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has no results in {path.parent}: run it first (leptonfit run {notebook})")
-    return json.loads(path.read_text(encoding="utf-8"))
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in document["parameters"].items():
+        if like is not None and like.values.get(name, value) != value:
+            raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}: run it again so")
+    return document
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

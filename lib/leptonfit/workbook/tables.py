@@ -13,6 +13,7 @@ from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
+from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 
@@ -143,6 +144,17 @@ def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
                 "95 % set": _describe_set(profile.identified_set["0.95"]),
             }
             for name, profile in profiles.items()
+        ]
+    )
+
+
+def tabulate_claims(judged: Sequence[ClaimResult]) -> pd.DataFrame:
+    """The report's claims, the rule for each, the numbers, and whether it stands."""
+    words = {True: "stands", False: "does not stand", None: "cannot be said"}
+    return pd.DataFrame(
+        [
+            {"claim": c.statement, "stands if": c.rule, "computed": c.computed, "verdict": words[c.stands]}
+            for c in judged
         ]
     )
 

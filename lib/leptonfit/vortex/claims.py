@@ -1,0 +1,114 @@
+"""Which of the report's claims stands, by rule, from a profile's results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.result import Result
+
+
+@dataclass(frozen=True)
+class ClaimResult(Result):
+    """One claim, judged.
+
+    Attributes
+    ----------
+    name, statement : str
+        As in the data file.
+    rule : str
+        When it stands.
+    computed : str
+        The numbers the rule is applied to.
+    stands : bool or None
+        None where the profile is unreliable, or there is nothing to test against.
+    """
+
+    name: str
+    statement: str
+    rule: str
+    computed: str
+    stands: bool | None
+
+
+def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[ClaimResult, ...]:
+    """Judge the report's claims.
+
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    document : mapping
+        Stored results of `02_profile_scan`.
+    """
+    results, code = document["results"], document["verdict_code"]
+    identified = IntervalSet.from_dict(results["identified_set"]["0.95"])
+    contains, in_tension = results["contains_reference"], results["in_tension"]
+    is_bounded = bool(len(identified.intervals)) and not identified.open_below and not identified.open_above
+    extent = " and ".join(f"[{_end(low)}, {_end(high)}]" for low, high in identified.intervals) or "empty in the scan"
+    judged = []
+    for claim in claims["claims"]:
+        if "interval" in claim:
+            low, high = claim["interval"]
+            rule = f"the 95 % set is bounded and lies within [{low:g}, {high:g}]"
+            stands = is_bounded and bool(low <= identified.intervals.min() and identified.intervals.max() <= high)
+            computed = f"95 % set {extent}"
+        elif claim["name"] == "compatible":
+            rule, stands = "the 95 % set contains the reference", contains
+            computed = {True: "it does", False: "it does not", None: "cannot be said"}[contains]
+        elif claim["name"] == "evidence":
+            rule = "the 95 % set is bounded, contains the reference, and the fit is not in tension"
+            stands = is_bounded and contains is True and in_tension is not True
+            computed = f"95 % set {extent}; in tension: {_word(in_tension)}"
+        else:
+            rule, stands = "the fit is in tension, or excludes the reference", in_tension is True or contains is False
+            computed = f"in tension: {_word(in_tension)}; contains the reference: {_word(contains)}"
+        judged.append(
+            ClaimResult(claim["name"], claim["statement"], rule, computed, None if code == "unreliable" else stands)
+        )
+    return tuple(judged)
+
+
+def _end(value: float) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else "open"
+
+
+def _word(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not testable"}[value]
+
+
+def answer_questions(claims: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, str]:
+    """Answer the report's three critical questions with computed numbers: offset, precision, next step.
+
+    Parameters
+    ----------
+    claims, document : mapping
+        As for `judge_claims`.
+    """
+    results, code = document["results"], document["verdict_code"]
+    reference = claims["golden_loop"]["beta"]
+    if results["beta_min"] is None:
+        offset = f"There is no minimum to be offset from {reference:g}: χ² is zero at many β."
+    else:
+        offset = f"The minimum lies at β = {results['beta_min']:.6g}, {results['offset']:.4g} from {reference:g}."
+    stated = ", ".join(f"{scan['claimed_offset']:g}" for scan in results["report_scans"])
+    recomputed = ", ".join(f"{scan['offset']:.4f}" for scan in results["report_scans"])
+    offset += f" The report's own minima lie {recomputed} from it, not the {stated} it states."
+    pulls = [results["reference"]["pulls"][name] for name in ("m_e", "m_mu", "m_tau")]
+    residual = max(abs(pull) for pull in pulls) * document["parameters"]["sigma_m_model"]
+    shown = "below 1e-9" if residual < 1e-9 else f"{residual:.2g}"
+    worst = ", ".join(f"{claims[name]['mass_residual']:g}" for name in ("tight", "loose"))
+    precision = f"At the reference the largest relative mass residual is {shown}; the report's optimiser left {worst}."
+    step = {
+        "not_identified": "Neither a value nor evidence can be claimed (option A): the data leave β open. "
+        "A further observable or a closure with fewer free radii is needed (options B, C).",
+        "open_above": "The data give a lower limit on β, no value (option A falls); options B and C could close it.",
+        "open_below": "The data give an upper limit on β, no value (option A falls); options B and C could close it.",
+        "identified": "The data determine β under this closure; whether they fit it is a separate question.",
+        "empty": "No β of the scan is allowed: the closure is rejected there (option D), or the scan is misplaced.",
+        "unreliable": "Nothing follows until the profile's points can be trusted.",
+    }.get(code, "The set is limited by declared bounds or in pieces: a choice, not the data, would settle β.")
+    return {"offset": offset, "precision": precision, "next step": step}

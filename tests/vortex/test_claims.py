@@ -1,0 +1,68 @@
+"""The rules, on made-up profiles: a claim stands or falls with the numbers."""
+
+import copy
+
+import pytest
+
+from leptonfit.vortex.claims import answer_questions, judge_claims
+from leptonfit.vortex.reported import load_claims
+
+CLAIMS = load_claims()
+OPEN = {
+    "verdict_code": "not_identified",
+    "parameters": {"sigma_m_model": 1e-6},
+    "results": {
+        "identified_set": {
+            "0.95": {
+                "intervals": [[None, None]], "open_below": True, "open_above": True, "reason_below": "scan_end",
+                "reason_above": "scan_end", "decided": True,
+            }
+        },
+        "contains_reference": True,
+        "in_tension": None,
+        "beta_min": None,
+        "offset": None,
+        "report_scans": [{"claimed_offset": 0.082, "offset": 0.0968}],
+        "reference": {"pulls": {"m_e": 1e-9, "m_mu": 0.0, "m_tau": 2.0}},
+    },
+}  # fmt: skip
+
+
+def document(code, interval, **results):
+    made = copy.deepcopy(OPEN)
+    made["verdict_code"] = code
+    ends = {"intervals": [interval], "open_below": interval[0] is None, "open_above": interval[1] is None}
+    made["results"]["identified_set"]["0.95"] |= ends
+    made["results"] |= results
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "standing"),
+    [
+        (OPEN, ["compatible"]),
+        (document("open_above", [1.1, None]), ["compatible"]),
+        (document("identified", [3.02, 3.06]),
+         ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "evidence"]),
+        (document("identified", [2.95, 3.06]), ["compatible", "compatible, 3.06 ± 0.12", "evidence"]),
+        (document("identified", [3.02, 3.06], in_tension=True),
+         ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"]),
+        (document("identified", [1.0, 1.1], contains_reference=False), ["null"]),
+    ],
+)  # fmt: skip
+def test_what_stands(made, standing):
+    assert [claim.name for claim in judge_claims(CLAIMS, made) if claim.stands] == standing
+
+
+def test_nothing_stands_on_an_unreliable_profile():
+    made = document("unreliable", [3.02, 3.06])
+    assert {claim.stands for claim in judge_claims(CLAIMS, made)} == {None}
+
+
+def test_answers_carry_the_numbers():
+    answers = answer_questions(CLAIMS, OPEN)
+    assert "0.0968 from it, not the 0.082 it states" in answers["offset"]
+    assert "residual is 2e-06" in answers["precision"]
+    assert "option A" in answers["next step"]
+    found = answer_questions(CLAIMS, document("identified", [3.1, 3.2], beta_min=3.14, offset=0.0968))
+    assert "The minimum lies at β = 3.14" in found["offset"]
