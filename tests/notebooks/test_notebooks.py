@@ -33,7 +33,7 @@ def test_a_difference_between_a_pair_is_found(checkout):
         f"{NOTEBOOKS[0]}: {len(read(checkout, NOTEBOOKS[0]).cells) + 1} cells in .py, "
         f"{len(read(checkout, NOTEBOOKS[0]).cells)} in .ipynb (make notebooks)"
     ]
-    path.write_text(path.read_text().replace("sigma", "Sigma", 1))
+    path.write_text(path.read_text().replace("settings", "Settings", 1))
     assert "differs between .py and .ipynb" in pairs.compare_pairs(checkout)[0]
 
 

@@ -19,6 +19,7 @@ from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
 from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.flow import FlowResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
@@ -33,6 +34,30 @@ STYLE = Path(__file__).parent / "leptonfit.mplstyle"
 def use_style() -> None:
     """Use the workbook's one style for all figures that follow."""
     plt.style.use(STYLE)
+
+
+def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
+    """The vortex: streamlines over its density, and the flow energy within a radius."""
+    left, right = axes
+    extent = (flow.x[0], flow.x[-1], flow.z[0], flow.z[-1])
+    image = left.imshow(flow.density, extent=extent, origin="lower", cmap="Blues_r", vmin=0, vmax=1.15)
+    left.figure.colorbar(image, ax=left, label=r"density over $\rho_{\rm vac}$", shrink=0.8)
+    inside, outside = np.linspace(-0.18, -0.02, 5), np.linspace(0.02, 2.0, 12)
+    left.contour(flow.x, flow.z, flow.psi, levels=inside, colors=RED, linewidths=1, linestyles="solid")
+    left.contour(flow.x, flow.z, flow.psi, levels=outside, colors=GREY, linewidths=0.8)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    left.plot(np.cos(angle), np.sin(angle), color="black", lw=1.2)
+    left.set_xlabel("$x$ in vortex radii")
+    left.set_ylabel("$z$ (axis) in vortex radii")
+    left.set_aspect("equal")
+    right.plot(flow.radius, flow.energy, color=BLUE, label="flow energy within $r$")
+    right.plot(flow.radius, 2 * np.pi / 3 * flow.radius**3, "--", color=GREY, label=r"empty box, $(2\pi/3)\,r^3$")
+    right.plot(flow.radius[0], flow.energy[0], "o", color=RED, label="inside the vortex")
+    right.set_yscale("log")
+    right.set_xlabel("$r$ in vortex radii")
+    right.set_ylabel(r"energy over $U^2 R^3 \rho_{\rm vac}$")
+    right.legend()
+    return axes
 
 
 def plot_profile(

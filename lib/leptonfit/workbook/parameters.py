@@ -1,9 +1,10 @@
-"""The parameters of all notebooks: one table with type, unit, range and meaning, and one way to check a value."""
+"""The notebooks and their parameters: one table with type, unit, range and meaning, one way to check a value."""
 
 from __future__ import annotations
 
 import ast
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -169,6 +170,12 @@ def notebook_defaults(notebook: str, root: Path = ROOT) -> dict[str, Value | Non
             raise InputError(f"{notebook}: line {statement.lineno} of the parameters cell must be name = literal")
         defaults[statement.targets[0].id] = ast.literal_eval(statement.value)
     return defaults
+
+
+def upstream(notebook: str, root: Path = ROOT) -> set[str]:
+    """Notebooks whose results this one loads."""
+    source = (root / "notebooks" / f"{notebook}.py").read_text(encoding="utf-8")
+    return set(re.findall(r'store\.load\("(\w+)"', source))
 
 
 @dataclass(frozen=True)

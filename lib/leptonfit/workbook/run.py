@@ -27,6 +27,7 @@ from leptonfit.workbook.parameters import (
     notebook_names,
     parse_assignment,
     resolve,
+    upstream,
 )
 
 _PAGE = threading.Lock()
@@ -129,12 +130,6 @@ def check_request(
     for notebook in (*notebooks, *_missing_upstream(request)):
         check_together(notebook, request.parameters(notebook))
     return request
-
-
-def upstream(notebook: str, root: Path = ROOT) -> set[str]:
-    """Notebooks whose results this one loads."""
-    source = (root / "notebooks" / f"{notebook}.py").read_text(encoding="utf-8")
-    return set(re.findall(r'store\.load\("(\w+)"', source))
 
 
 def _missing_upstream(request: Request) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from leptonfit.datafiles import ROOT
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -16,11 +17,22 @@ from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
+from leptonfit.workbook.parameters import notebook_names, upstream
 
 
 def show(table: pd.DataFrame) -> HTML:
     """Show a table in a notebook: plain HTML, the same on every execution."""
     return HTML(table.to_html(index=False, border=0))
+
+
+def tabulate_notebooks() -> pd.DataFrame:
+    """The workbook's notebooks in their order: question, and what each reads."""
+    rows = []
+    for name in notebook_names():
+        source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
+        title = next(line for line in source.splitlines() if line.startswith("# # ")).removeprefix("# # ")
+        rows.append({"notebook": name, "question": title, "reads": ", ".join(sorted(upstream(name))) or "the data"})
+    return pd.DataFrame(rows)
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
