@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,14 +19,26 @@ def cli() -> None:
     """Group of commands."""
 
 
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `run` and `sweep` have in common."""
+    shared = (
+        click.argument("names", nargs=-1),
+        click.option(
+            "-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a parameter (leptonfit list)."
+        ),
+        click.option("--tag", default="latest", show_default=True, help="Folder under reports/."),
+        click.option("--jobs", default=1, show_default=True, help="Notebooks, or values of a sweep, run at a time."),
+        click.option("--budget", metavar="quick|full", help="Effort; never changes a grid."),
+        click.option("--fresh", is_flag=True, help="Run even what is up to date."),
+        click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}."),
+    )
+    for option in reversed(shared):
+        command = option(command)
+    return command
+
+
 @cli.command("run")
-@click.argument("names", nargs=-1)
-@click.option("-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a parameter (leptonfit list).")
-@click.option("--tag", default="latest", show_default=True, help="Folder under reports/.")
-@click.option("--jobs", default=1, show_default=True, help="Notebooks executed at a time.")
-@click.option("--budget", metavar="quick|full", help="Effort; never changes a grid.")
-@click.option("--fresh", is_flag=True, help="Run even what is up to date.")
-@click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}.")
+@_run_options
 def run_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -42,13 +55,7 @@ def run_command(
 
 
 @cli.command("sweep")
-@click.argument("names", nargs=-1)
-@click.option("-p", "assignments", metavar="NAME=A,B,C", multiple=True, help="One parameter with several values.")
-@click.option("--tag", default="latest", show_default=True, help="Folder under reports/.")
-@click.option("--jobs", default=1, show_default=True, help="Values run at a time.")
-@click.option("--budget", metavar="quick|full", help="Effort; never changes a grid.")
-@click.option("--fresh", is_flag=True, help="Run even what is up to date.")
-@click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}.")
+@_run_options
 def sweep_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -58,7 +65,7 @@ def sweep_command(
     fresh: bool,
     data: Path | None,
 ) -> None:
-    """Run NAMES at each value of one parameter, into reports/TAG/sweep/VALUE, and compare them."""
+    """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
     from leptonfit.workbook import sweep
 
     parameter, requests = sweep.check_sweep(
