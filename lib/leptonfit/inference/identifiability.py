@@ -148,10 +148,11 @@ def assess_profile(
         at = int(np.flatnonzero(profile.references == reference)[0])
         if profile.reference_trusted[at] and is_known:
             contains = bool(profile.reference_chi2[at] - profile.best_chi2 <= LEVELS["0.95"])
-    on_bounds = problem.on_bounds(profile.best_x)
+    touched = problem.on_bounds(profile.best_x)
+    on_bounds = tuple(name for j, name in enumerate(problem.names) if touched[j] and name != profile.parameter)
     return VerdictResult(
         code=code,
-        sentence=_describe(problem, profile, code, minimum, in_tension, dof, reference, contains),
+        sentence=_describe(problem, profile, code, minimum, in_tension, dof, on_bounds, reference, contains),
         minimum=minimum,
         offset=None if minimum is None or reference is None else abs(minimum - reference),
         in_tension=in_tension,
@@ -159,9 +160,7 @@ def assess_profile(
         constraints_minus_parameters=problem.n_res - problem.n_par,
         reference=reference,
         contains_reference=contains,
-        nuisances_on_bounds=tuple(
-            name for j, name in enumerate(problem.names) if on_bounds[j] and name != profile.parameter
-        ),
+        nuisances_on_bounds=on_bounds,
     )
 
 
@@ -187,6 +186,7 @@ def _describe(
     minimum: float | None,
     in_tension: bool | None,
     dof: int,
+    on_bounds: tuple[str, ...],
     reference: float | None,
     contains: bool | None,
 ) -> str:
@@ -215,6 +215,9 @@ def _describe(
     if in_tension is not None:
         freedom = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
         said += f" The fit is {'in tension' if in_tension else 'compatible'} with the data at 95 % for {freedom}."
+        if in_tension and on_bounds:
+            symbols = [problem.parameters[problem.index(other)].symbol or other for other in on_bounds]
+            said += f" On their bounds there: {', '.join(symbols)}."
     if contains is not None:
         place = "" if low <= reference <= high else ", beyond the scan,"
         said += f" {name} = {reference:.10g}{place} is {'allowed' if contains else 'excluded'} at 95 %."

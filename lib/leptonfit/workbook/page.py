@@ -16,6 +16,8 @@ from leptonfit.workbook import store
 _TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "key-figure"
 """Tag of the notebook cell whose picture goes on the page."""
+CLAIMED = ("claimed_computed", "claims")
+"""Tables that go on the page: what is claimed, beside what is computed."""
 
 
 def write_notebook(source: Path, target: Path) -> None:
@@ -55,6 +57,11 @@ def write_index(folder: Path) -> None:
                 "question": render_markdown(question),
                 "figure": _key_figure(notebook),
                 "html": f"{path.stem}.html",
+                "tables": [
+                    pd.read_csv(found, dtype=str, keep_default_na=False).to_html(index=False, border=0)
+                    for name in CLAIMED
+                    if (found := folder / "results" / f"{path.stem}.{name}.csv").is_file()
+                ],
                 "result": store.load(path.stem, folder) if has_result else None,
             }
         )
