@@ -26,7 +26,7 @@
 # $\max_j |P g_j| / (\|J_j\| \max(1, \|r\|)) \le 10^{-6}$.
 
 # %% tags=["parameters"]
-n_starts = None  # starts, all parameters random in the report's box; None is 16 at quick, 64 at full
+n_starts = None  # starts, all parameters random in the report's box; None: what the budget says
 seed = 20251223  # seed of the starts
 sigma_m_model = 1e-6  # relative, model error of each mass
 sigma_g_model = 2e-8  # absolute, model error of each g-factor

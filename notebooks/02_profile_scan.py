@@ -39,7 +39,7 @@ include_sigma_exp = False  # add the experimental errors to the model's
 beta_min = 2.85  # dimensionless, start of the scan
 beta_max = 3.25  # dimensionless, end of the scan
 n_beta = 41  # points of the scan
-n_starts = None  # fresh starts at each point, and with beta free; None is 16 at quick, 64 at full
+n_starts = None  # fresh starts at each point, and with beta free; None: what the budget says
 seed = 20251223  # seed of the starts
 closure = "stream"  # frame and density profile of the vortex
 r_max = 10.0  # dimensionless, outer radius of the flow integral
@@ -89,7 +89,7 @@ tables.show(tables.tabulate_errors(measured, **sigma))
 # ## The profile
 #
 # Every point is fitted from fresh starts and from its neighbours' solutions in both directions. A point is trusted when
-# it is stationary (KKT ≤ 1e-6) and either fits exactly or was reached from at least two independent starts.
+# it fits exactly, or is stationary (KKT ≤ 1e-6) and was reached from at least two independent starts.
 
 # %%
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)

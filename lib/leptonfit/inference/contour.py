@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
+
+LEVEL_95 = float(chi2_distribution.ppf(0.95, 2))
+"""Δχ² for two parameters together."""
 
 _SWEEPS = 3
 

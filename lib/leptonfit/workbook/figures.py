@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from leptonfit.inference.contour import MapResult
+from leptonfit.inference.contour import LEVEL_95, MapResult
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -24,7 +24,6 @@ from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
 BLUE, RED, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#6b7280"
-TWO_PARAMETER_LEVEL = 5.991
 """Colours that stay apart for colour-blind readers (Okabe and Ito); shape or text always says the same."""
 
 
@@ -232,7 +231,7 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
     ax.figure.colorbar(
         filled, ax=ax, label=r"$\log_{10}\,\chi^2_{\min}$ (−6: zero)", ticks=MaxNLocator(7, integer=True)
     )
-    ax.contour(scan.first_grid, scan.second_grid, shown, levels=[np.log10(TWO_PARAMETER_LEVEL)], colors="white")
+    ax.contour(scan.first_grid, scan.second_grid, shown, levels=[np.log10(LEVEL_95)], colors="white")
     if interval is not None:
         ax.plot(interval.beta, interval.joint[:, 0], "--", color=RED, label="feasible interval, without a fit")
         ax.plot(interval.beta, interval.joint[:, 1], "--", color=RED)

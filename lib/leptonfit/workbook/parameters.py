@@ -196,6 +196,7 @@ class Settings:
 def resolve(values: Mapping[str, Value | None]) -> dict[str, Value]:
     """Replace None by what the budget says."""
     budget = values.get("budget", BUDGETS[0])
+    # None is only allowed where there is a table by budget
     return {name: TABLE[name].by_budget[budget] if value is None else value for name, value in values.items()}  # type: ignore[index]
 
 
