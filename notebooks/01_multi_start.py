@@ -26,11 +26,12 @@
 # $\max_j |P g_j| / (\|J_j\| \max(1, \|r\|)) \le 10^{-6}$.
 
 # %% tags=["parameters"]
-n_starts = None  # starts, all parameters random in the report's box; None: what the budget says
+n_starts = None  # starts, all parameters random within their bounds, β in the report's box; None: what the budget says
 seed = 20251223  # seed of the starts
 sigma_m_model = 1e-6  # relative, model error of each mass
 sigma_g_model = 2e-8  # absolute, model error of each g-factor
 closure = "stream"  # frame and density profile of the vortex
+bounds = "report"  # bounds of R, U, A and C_μ
 r_max = 10.0  # dimensionless, outer radius of the flow integral
 measurements = "report_2025"  # set of measured values
 budget = "quick"  # effort; explicit values win
@@ -41,7 +42,7 @@ import numpy as np
 
 from leptonfit.inference.identifiability import assess_multistart
 from leptonfit.inference.multistart import run_multistart
-from leptonfit.vortex.cross_lepton import REPORT_BOUNDS, build_problem
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims, run_reported_optimiser
 from leptonfit.workbook import figures, parameters, store, tables
@@ -52,12 +53,12 @@ figures.use_style()
 # %% [markdown]
 # ## What goes in
 #
-# The report's model, errors and bounds, its box for $\beta$ among them.
+# The model, its errors and bounds, and the report's box for $\beta$.
 
 # %%
 measured = load_measurements(settings.measurements)
 claims = load_claims()
-box = {**REPORT_BOUNDS, "beta": tuple(claims["multi_start"]["beta_box"])}
+box = {**BOUNDS[settings.bounds], "beta": tuple(claims["multi_start"]["beta_box"])}
 
 # %%
 problem = build_problem(

@@ -42,6 +42,7 @@ n_beta = 41  # points of the scan
 n_starts = None  # fresh starts at each point, and with beta free; None: what the budget says
 seed = 20251223  # seed of the starts
 closure = "stream"  # frame and density profile of the vortex
+bounds = "report"  # bounds of R, U, A and C_μ
 r_max = 10.0  # dimensionless, outer radius of the flow integral
 measurements = "report_2025"  # set of measured values
 budget = "quick"  # effort; never changes the grid
@@ -55,7 +56,7 @@ import numpy as np
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims, recompute_scan
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
@@ -75,7 +76,8 @@ claims = load_claims()
 reference = claims["golden_loop"]["beta"]
 
 # %%
-build = partial(build_problem, measured, closure=settings.closure, r_max=settings.r_max)
+model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
+build = partial(build_problem, measured, **model)
 problem = build(**sigma, include_sigma_exp=settings.include_sigma_exp)
 
 # %% [markdown]

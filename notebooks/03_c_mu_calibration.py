@@ -34,6 +34,7 @@ n_beta = 41  # points of the scan
 n_starts = None  # fresh starts at each point; None: what the budget says
 seed = 20251223  # seed of the starts
 closure = "stream"  # frame and density profile of the vortex
+bounds = "report"  # bounds of R, U, A and C_μ
 r_max = 10.0  # dimensionless, outer radius of the flow integral
 measurements = "report_2025"  # set of measured values
 budget = "quick"  # effort; never changes the grid
@@ -45,7 +46,7 @@ import numpy as np
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
-from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook import figures, parameters, store, tables
@@ -60,7 +61,7 @@ figures.use_style()
 # %%
 measured = load_measurements(settings.measurements)
 claims = load_claims()
-model = {"closure": settings.closure, "r_max": settings.r_max}
+model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
 
 # %%
@@ -118,7 +119,7 @@ plt.show()
 
 # %%
 middle = np.nanmean(feasible.joint[feasible.is_feasible]) if feasible.is_feasible.any() else 250.0
-c_mu_grid = np.linspace(max(100.0, 0.7 * middle), min(1500.0, 1.3 * middle), 31)
+c_mu_grid = np.linspace(*np.clip([0.7 * middle, 1.3 * middle], *model["bounds"]["c_mu"]), 31)
 
 # %%
 chi2_map = scan_map(problem, ("beta", grid), ("c_mu", c_mu_grid), n_starts=4, seed=settings.seed)

@@ -15,25 +15,27 @@
 # # Which of the report's claims stands?
 #
 # The report asks which claim is warranted: compatible, a value with an error, evidence, or an honest null. Each is
-# given a rule, and the rule is applied to the numbers of the other notebooks.
+# given a rule, and the rule is applied to the numbers of the other notebooks: for the closure named below, and for
+# every other that this report has a profile of, all else the same (`leptonfit sweep 02_profile_scan -p closure=…`).
 #
-# **Needs** the results of `01_multi_start`, `02_profile_scan` and `03_c_mu_calibration` at the same $\sigma$, closure
-# and measurements, and the report's claims (`data/`). **Makes** a verdict on each claim and answers to the report's
-# three critical questions (`results/06_verdict.json`).
+# **Needs** the results of `01_multi_start`, `02_profile_scan` and `03_c_mu_calibration` at the same $\sigma$, closure,
+# bounds and measurements, and the report's claims (`data/`). **Makes** a verdict on each claim, closure by closure, and
+# answers to the report's three critical questions (`results/06_verdict.json`).
 
 # %% tags=["parameters"]
 sigma_m_model = 1e-6  # relative, model error of each mass, as in the notebooks read
 sigma_g_model = 2e-8  # absolute, model error of each g-factor, as in the notebooks read
 closure = "stream"  # frame and density profile, as in the notebooks read
+bounds = "report"  # bounds of R, U, A and C_μ, as in the notebooks read
 r_max = 10.0  # dimensionless, outer radius of the flow integral, as in the notebooks read
 measurements = "report_2025"  # set of measured values, as in the notebooks read
 
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.vortex.claims import answer_questions, judge_claims
+from leptonfit.vortex.claims import answer_questions, describe_claims, judge_claims
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, run, store, tables
 
 settings = parameters.read_settings("06_verdict", globals())
 figures.use_style()
@@ -42,9 +44,13 @@ figures.use_style()
 # ## What the other notebooks found
 
 # %%
+run.bring_upstream(settings)  # nothing to do within a report
+
+# %%
 multi_start = store.load("01_multi_start", like=settings)
 profile = store.load("02_profile_scan", like=settings)
 calibration = store.load("03_c_mu_calibration", like=settings)
+profiles = store.find_variants("02_profile_scan", "closure")
 claims = load_claims()
 
 # %%
@@ -66,19 +72,26 @@ assert not same_grid or is_zero == calibration["results"]["is_feasible"], "02 an
 # ## The claims
 
 # %%
-judged = judge_claims(claims, profile)
+judged = {closure: judge_claims(claims, document) for closure, document in profiles.items()}
+own = judged[settings.closure]
 
 # %% tags=["key-figure"]
-fig, ax = plt.subplots(figsize=(6.8, 2.6))
-figures.plot_claims(ax, profile, claims, judged)
+fig, ax = plt.subplots(figsize=(6.8, 2.3 + 0.4 * len(profiles)))
+figures.plot_claims(ax, profiles, claims, own)
 plt.show()
 
 # %%
-tables.show(tables.tabulate_claims(judged))
+tables.show(tables.tabulate_claims(own))
+
+# %% [markdown]
+# The same claims under every closure run so far.
+
+# %%
+tables.show(tables.tabulate_closures(profiles, judged))
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_claims(judged)[["claim", "verdict"]].to_string(index=False, header=False))
+print(tables.tabulate_claims(own)[["claim", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
 # ## The report's three critical questions
@@ -93,10 +106,9 @@ for question, answer in answers.items():
 # ## Verdict
 
 # %%
-standing = ", ".join(claim.name for claim in judged if claim.stands) or "none"
-sentence = f"Claims that stand under the closure {settings.closure}: {standing}. {profile['verdict']}"
+sentence = f"{describe_claims(judged)} {profile['verdict']}"
 
 # %%
-results = {"claims": judged, "answers": answers, "closure": settings.closure}
-csv = {"claims": tables.tabulate_claims(judged)}
+results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged}
+csv = {"claims": tables.tabulate_claims(own), "closures": tables.tabulate_closures(profiles, judged)}
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=profile["verdict_code"], tables=csv)

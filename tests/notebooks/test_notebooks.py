@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from leptonfit.inference.profile import ProfileResult
-from leptonfit.workbook import pairs, parameters, run, store
+from leptonfit.workbook import pairs, parameters, run, store, sweep
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
@@ -76,8 +77,6 @@ def test_nbval(notebook, root, shared_report, monkeypatch):
 @pytest.fixture(scope="module")
 def scans(root, tmp_path_factory):
     """02 at the report's two σ, by the runner, in a copy of the checkout."""
-    import shutil
-
     copy = tmp_path_factory.mktemp("checkout")
     for folder in ("notebooks", "data"):
         shutil.copytree(root / folder, copy / folder)
@@ -142,14 +141,20 @@ def test_02_the_profile_comes_back_as_a_result(scans):
     assert profile.to_dict() == scans["edge"]["results"]["profile"]
 
 
-def test_plain_papermill_with_a_new_sigma(root, tmp_path):
+@pytest.mark.parametrize("notebook", ["01_multi_start", "02_profile_scan", "03_c_mu_calibration", "06_verdict"])
+def test_plain_papermill_with_a_new_sigma(notebook, root, checkout):
+    shutil.copytree(root / "lib", checkout / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {k: v for k, v in os.environ.items() if k not in (store.REPORT_VARIABLE, "LEPTONFIT_DATA")}
     done = subprocess.run(
-        [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
+        [Path(sys.executable).parent / "papermill", f"notebooks/{notebook}.ipynb", "out.ipynb",
          "-p", "sigma_m_model", "1e-5"],
-        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
+        env={**environment, "PYTHONPATH": str(checkout / "lib")}, cwd=checkout,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert store.load("02_profile_scan", tmp_path)["parameters"]["sigma_m_model"] == 1e-5
+    for name in {notebook, *parameters.upstream(notebook)}:  # what it reads is made on the way
+        document = store.load(name, checkout / "reports" / store.INTERACTIVE)
+        assert document["parameters"]["sigma_m_model"] == 1e-5
 
 
 def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
@@ -214,3 +219,30 @@ def test_06_runs_what_it_needs_and_judges_by_rule(checkout):
     fine = store.load("06_verdict", checkout / "reports" / "new")
     assert [claim["name"] for claim in fine["results"]["claims"] if claim["stands"]] == ["compatible"]
     assert "There is no minimum" in fine["results"]["answers"]["offset"]
+
+
+def test_06_judges_every_closure_run_so_far(checkout):
+    few = ["n_starts=4", "n_beta=3"]
+    parameter, requests = sweep.check_sweep(
+        ["02_profile_scan"], [*few, "closure=lab_linear,stream_quartic"], root=checkout
+    )
+    assert sweep.execute_sweep(parameter, requests) == []
+    assert run.execute(run.check_request(["02_profile_scan", "06_verdict"], few, root=checkout)) == []
+    found = store.load("06_verdict", checkout / "reports" / "latest")["results"]["closures"]
+    standing = {closure: [claim["name"] for claim in claims if claim["stands"]] for closure, claims in found.items()}
+    assert standing == {"stream": ["compatible"], "lab_linear": ["null"], "stream_quartic": ["compatible"]}
+
+
+def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
+    assignments = ["closure=lab", "n_beta=3", "n_starts=4"]
+    found = {}
+    for bounds in ("report", "wide"):
+        request = run.check_request(["02_profile_scan"], [*assignments, f"bounds={bounds}"], tag=bounds, root=checkout)
+        assert run.execute(request) == []
+        found[bounds] = store.load("02_profile_scan", checkout / "reports" / bounds)
+    rejected = found["report"]["results"]
+    assert min(rejected["chi2_min"]) == pytest.approx(2.92e12, rel=0.01)
+    assert min(rejected["profile"]["reproduced"]) >= 2
+    assert {"c_mu", "U_tau"} <= set(rejected["on_bounds"])
+    assert found["wide"]["verdict_code"] == "not_identified"
+    assert max(found["wide"]["results"]["chi2_min"]) < 1e-6

@@ -73,6 +73,8 @@ REFUSED = [
     (["-p", "beta_min=3", "-p", "beta_max=3"], "beta_min = 3.0: must be below beta_max = 3.0"),
     (["-p", "closure=torus"], "closure = torus: must be one of stream"),
     (["-p", "closure=reported", "-p", "r_max=20"], "r_max = 20: must be 10 for the reported closure"),
+    (["-p", "bounds=wide", "-p", "r_max=5"], "r_max = 5.0: must be at least 10, the largest R of these bounds"),
+    (["-p", "bounds=open"], "bounds = open: must be one of report, wide"),
     (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
     (["-p", "include_sigma_exp=maybe"], "include_sigma_exp = maybe: must be true or false"),
     (["-p", "sigma_model=1e-5"], "sigma_model = 1e-5: unknown parameter, must be one of sigma_m_model"),

@@ -53,6 +53,25 @@ def test_results_made_with_other_parameters_are_refused(settings):
         store.load("02_profile_scan", like=other)
 
 
+def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tmp_path, monkeypatch):
+    def saved(place, **values):
+        monkeypatch.setenv(store.REPORT_VARIABLE, str(tmp_path / place))
+        settings = Settings("02_profile_scan", {"closure": "stream", "n_beta": 3, **values}, time.monotonic())
+        return store.save(settings, results={}, verdict=place, verdict_code="identified")
+
+    saved("")
+    saved("sweep/lab", closure="lab")
+    saved("sweep/finer", closure="reported", n_beta=9)
+    old = saved("sweep/old", closure="lab_linear")
+    document = json.loads(old.read_text())
+    document["provenance"]["library_checksum"] = "another"
+    old.write_text(json.dumps(document))
+    found = store.find_variants("02_profile_scan", "closure", tmp_path)
+    assert {closure: document["verdict"] for closure, document in found.items()} == {"stream": "", "lab": "sweep/lab"}
+    with pytest.raises(ValueError, match="another state of library or data"):
+        store.load("02_profile_scan", tmp_path / "sweep" / "old", like=Settings("06_verdict", {}, 0.0))
+
+
 def test_loading_what_was_never_run_says_how_to_run_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"leptonfit run 02_profile_scan"):
         store.load("02_profile_scan", tmp_path)

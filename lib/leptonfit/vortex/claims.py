@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,14 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
             ClaimResult(claim["name"], claim["statement"], rule, computed, None if code == "unreliable" else stands)
         )
     return tuple(judged)
+
+
+def describe_claims(judged: Mapping[str, Sequence[ClaimResult]]) -> str:
+    """One sentence a closure: which claims stand under it."""
+    standing = {name: ", ".join(claim.name for claim in claims if claim.stands) for name, claims in judged.items()}
+    return " ".join(
+        f"Claims that stand under the closure {name}: {those or 'none'}." for name, those in standing.items()
+    )
 
 
 def _end(value: float) -> str:

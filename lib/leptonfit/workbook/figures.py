@@ -242,20 +242,23 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
 
 
 def plot_claims(
-    ax: Axes, document: Mapping[str, Any], claims: Mapping[str, Any], judged: Sequence[ClaimResult]
+    ax: Axes, profiles: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any], judged: Sequence[ClaimResult]
 ) -> Axes:
-    """The computed 95 % set of β above the intervals the report claims, each with its verdict."""
-    results = document["results"]
-    low, high = results["beta"][0], results["beta"][-1]
-    for a, b in results["identified_set"]["0.95"]["intervals"]:
-        _bar(ax, 0, -np.inf if a is None else a, np.inf if b is None else b, low, high)
-    ax.annotate("computed, 95 % set", (low, 0), xytext=(0, 9), textcoords="offset points", fontsize=8)
+    """The computed 95 % set of β by closure, above the intervals the report claims, judged under the first."""
+    for row, (closure, document) in enumerate(profiles.items()):
+        results = document["results"]
+        low, high = results["beta"][0], results["beta"][-1]
+        found = results["identified_set"]["0.95"]["intervals"]
+        for a, b in found:
+            _bar(ax, row, -np.inf if a is None else a, np.inf if b is None else b, low, high)
+        text = f"computed, 95 % set under {closure}{'' if found else ': none in the scan'}"
+        ax.annotate(text, (low, row), xytext=(0, 9), textcoords="offset points", fontsize=8)
     words = {True: "stands", False: "does not stand", None: "cannot be said"}
-    row = 1
+    row = len(profiles)
     for claim, verdict in zip(claims["claims"], judged, strict=True):
         if "interval" in claim:
             ax.plot(claim["interval"], [row, row], "s-", color=RED, mfc="none")
-            text = f"claimed, {claim['statement']}: {words[verdict.stands]}"
+            text = f"claimed, {claim['statement']}: {words[verdict.stands]} under {next(iter(profiles))}"
             ax.annotate(text, (claim["interval"][0], row), xytext=(0, 9), textcoords="offset points", fontsize=8)
             row += 1
     ax.axvline(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.profile import ProfileResult
-from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import RecomputedScan
 from leptonfit.workbook import figures, run, store
@@ -26,6 +26,7 @@ def _draw_profile(figure: Figure, document: Mapping[str, Any]) -> None:
     problem = build_problem(
         load_measurements(given["measurements"]),
         **{k: given[k] for k in ("sigma_m_model", "sigma_g_model", "include_sigma_exp", "closure", "r_max")},
+        bounds=BOUNDS[given["bounds"]],
     )
     claims = [RecomputedScan.from_dict(scan) for scan in results["report_scans"]]
     figures.plot_profile(figure.subplots(), problem, ProfileResult.from_dict(results["profile"]), claims=claims)

@@ -13,7 +13,7 @@ from typing import Any
 
 from leptonfit.datafiles import ROOT, InputError
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import REPORT_BOUNDS
+from leptonfit.vortex.cross_lepton import BOUNDS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
 
 Value = float | int | bool | str
@@ -72,6 +72,7 @@ TABLE: dict[str, Spec] = {
     ),
     "seed": Spec(kind=int, low=0, high=2**63 - 1, unit="1", meaning="seed of the random starts"),
     "closure": Spec(kind=str, choices=tuple(CLOSURES), meaning="frame and density profile of the vortex"),
+    "bounds": Spec(kind=str, choices=tuple(BOUNDS), meaning="bounds of R, U, A and C_μ: the report's, or wide ones"),
     "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], high=1e3, unit="1", meaning="outer radius of the flow"),
     "measurements": Spec(kind=str, choices=SETS, meaning="set of measured masses and g-factors"),
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
@@ -145,6 +146,9 @@ def check_together(notebook: str, values: Mapping[str, object]) -> None:
             CLOSURES[str(values["closure"])](r_max=values["r_max"])
         except ValueError as error:
             raise InputError(str(error)) from None
+        largest = BOUNDS[str(values.get("bounds", "report"))]["R"][1]
+        if float(str(values["r_max"])) < largest and not str(values["closure"]).startswith("lab"):
+            raise InputError(f"r_max = {values['r_max']}: must be at least {largest:g}, the largest R of these bounds")
 
 
 def notebook_names(root: Path = ROOT) -> list[str]:

@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from leptonfit.datafiles import ROOT, InputError, check_folder, compute_checksums
+from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
 from leptonfit.workbook import page, store
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
+    Settings,
     Value,
     check_together,
     check_value,
@@ -181,6 +182,28 @@ def execute(
     return list(errors.values())
 
 
+def bring_upstream(settings: Settings) -> None:
+    """Run what a notebook reads, where its results are missing or not like its settings; a report's run has done so.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them fails.
+    """
+    if store.REPORT_VARIABLE in os.environ:
+        return
+    names = []
+    for name in upstream(settings.notebook):
+        try:
+            store.load(name, like=settings)
+        except (FileNotFoundError, ValueError):
+            names.append(name)
+    if names:
+        request = check_request(names, tag=store.INTERACTIVE, data=data_folder())
+        if errors := execute(replace(request, overrides=settings.values), print):
+            raise RuntimeError("; ".join(errors))
+
+
 def _run_graph(
     request: Request,
     graph: Mapping[str, set[str]],
@@ -239,16 +262,15 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
 
 def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -> str:
     """Digest of all that can change a notebook's outputs."""
-    package = Path(__file__).resolve().parents[1]
     parts = {
         "parameters": dict(parameters),
         "source": (request.root / "notebooks" / f"{name}.py").read_text(encoding="utf-8"),
-        "library": {k: v for k, v in compute_checksums(package).items() if "__pycache__" not in k},
-        "data": [str(request.data), compute_checksums(request.data)],
-        "versions": store.versions(),
+        "origin": store.origin(),
+        "data": str(request.data),
         "upstream": {
-            other: {k: store.load(other, request.folder)[k] for k in ("parameters", "results", "verdict")}
+            str(path): {k: store.read(path)[k] for k in ("parameters", "results", "verdict")}
             for other in sorted(upstream(name, request.root))
+            for path in store.find_results(other, request.folder)
         },
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -21,13 +22,16 @@ from leptonfit.inference.result import encode
 from leptonfit.workbook.parameters import Settings
 
 SCHEMA_VERSION = 1
+SWEEP = "sweep"
+"""Folder of a report with a folder for each value of a swept parameter."""
 REPORT_VARIABLE = "LEPTONFIT_REPORT"
 """Environment variable naming the report folder; outside a run, results go to `reports/interactive`."""
+INTERACTIVE = "interactive"
 
 
 def report_folder() -> Path:
     """The report folder in use."""
-    return Path(os.environ.get(REPORT_VARIABLE) or ROOT / "reports" / "interactive")
+    return Path(os.environ.get(REPORT_VARIABLE) or ROOT / "reports" / INTERACTIVE)
 
 
 def save(
@@ -79,23 +83,63 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     notebook : str
     folder : Path, optional
     like : Settings, optional
-        Settings the results must agree with, in every parameter both have.
+        Settings the results must agree with, in every parameter both have; and they must come from the library and
+        the data in use.
 
     Raises
     ------
     FileNotFoundError
         If the notebook has no results there.
     ValueError
-        If they were made with other parameters than `like`.
+        If they do not agree with `like`.
     """
     path = (folder or report_folder()) / "results" / f"{notebook}.json"
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has no results in {path.parent}: run it first (leptonfit run {notebook})")
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = read(path)
     for name, value in document["parameters"].items():
         if like is not None and like.values.get(name, value) != value:
             raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}: run it again so")
+    if like is not None and not _is_current(document):
+        raise ValueError(f"{notebook} was run with another state of library or data: run it again")
     return document
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What `save` wrote, from its file."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+def find_results(notebook: str, folder: Path) -> list[Path]:
+    """Files with a notebook's results in a report folder: its own, and those of its sweep."""
+    return [folder / "results" / f"{notebook}.json", *sorted(folder.glob(f"{SWEEP}/*/results/{notebook}.json"))]
+
+
+def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Results of a notebook that differ in one parameter only: the report's own, and those of its sweep.
+
+    Parameters
+    ----------
+    notebook, parameter : str
+    folder : Path, optional
+        As for `load`.
+
+    Returns
+    -------
+    dict
+        Documents by the parameter's value, the report's own first; those of another library or data left out.
+    """
+    folder = folder or report_folder()
+    own = load(notebook, folder)
+    found = {str(own["parameters"][parameter]): own}
+    for path in find_results(notebook, folder)[1:]:
+        document = read(path)
+        value = str(document["parameters"][parameter])
+        same = {**document["parameters"], parameter: own["parameters"][parameter]} == own["parameters"]
+        if same and _is_current(document) and value not in found:
+            found[value] = document
+    return found
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -119,14 +163,25 @@ def provenance(settings: Settings) -> dict[str, Any]:
     return {
         "git_commit": commit,
         "git_dirty": None if dirty is None else bool(dirty),
-        "versions": versions(),
+        **origin(),
         "data_folder": None if folder == ROOT / "data" else str(folder),
-        "data_checksums": compute_checksums(folder),
         "seed": settings.values.get("seed"),
         "seconds": round(time.monotonic() - settings.started, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
     }
+
+
+def origin() -> dict[str, Any]:
+    """What every result depends on beside its parameters: library, versions and data in use."""
+    package = Path(__file__).resolve().parents[1]
+    sources = {name: digest for name, digest in compute_checksums(package).items() if "__pycache__" not in name}
+    library = hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+    return {"versions": versions(), "library_checksum": library, "data_checksums": compute_checksums(data_folder())}
+
+
+def _is_current(document: Mapping[str, Any]) -> bool:
+    return {name: document["provenance"].get(name) for name in origin()} == origin()
 
 
 def versions() -> dict[str, str]:

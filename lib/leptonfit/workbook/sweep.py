@@ -15,8 +15,6 @@ from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.workbook import figures, page, run, store
 
-FOLDER = "sweep"
-
 
 def check_sweep(
     names: Sequence[str], assignments: Sequence[str], *, jobs: int = 1, root: Path = ROOT, **options: Any
@@ -57,7 +55,7 @@ def check_sweep(
     requests = {}
     for value in values:
         request = run.check_request(names, [*others, f"{name}={value}"], jobs=jobs, root=root, **options)
-        requests[value] = replace(request, place=f"{FOLDER}/{value}", jobs=1)
+        requests[value] = replace(request, place=f"{store.SWEEP}/{value}", jobs=1)
     return name.strip(), requests
 
 
@@ -72,7 +70,7 @@ def execute_sweep(
             say(f"{parameter} = {value}: {line}")
         errors += [f"{parameter} = {value}: {line}" for line in wrong]
     first = next(iter(requests.values()))
-    folder = first.root / "reports" / first.tag / FOLDER
+    folder = first.root / "reports" / first.tag / store.SWEEP
     table = compare(parameter, requests)
     store.write_whole(folder / "comparison.csv", table.to_csv(index=False))
     with plt.style.context([str(figures.STYLE)]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,6 +168,33 @@ def tabulate_claims(judged: Sequence[ClaimResult]) -> pd.DataFrame:
         [
             {"claim": c.statement, "stands if": c.rule, "computed": c.computed, "verdict": words[c.stands]}
             for c in judged
+        ]
+    )
+
+
+def tabulate_closures(
+    profiles: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Sequence[ClaimResult]]
+) -> pd.DataFrame:
+    """Every closure's 95 % set and which claims stand under it, a row a closure.
+
+    Parameters
+    ----------
+    profiles : mapping
+        Stored results of `02_profile_scan`, by closure.
+    judged : mapping
+        From `judge_claims`, by closure.
+    """
+    words = {True: "stands", False: "no", None: "cannot be said"}
+    return pd.DataFrame(
+        [
+            {
+                "closure": name,
+                "verdict": document["verdict_code"],
+                "95 % set": _describe_set(IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])),
+                "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
+                **{claim.name: words[claim.stands] for claim in judged[name]},
+            }
+            for name, document in profiles.items()
         ]
     )
 
