@@ -39,8 +39,8 @@ figures.use_style()
 # %% [markdown]
 # ## The model in one picture
 #
-# Left: streamlines in the vortex's own frame, over the density, at a deficit of 0.9. Right: how the flow energy grows
-# with the radius out to which it is counted.
+# The closure `stream`, at a deficit of 0.9 and radius 1. Left: streamlines in the vortex's own frame, over the density.
+# Right: how the flow energy grows with the radius out to which it is counted; a smaller vortex has a smaller share.
 
 # %%
 flow = lay_out_flow(0.9, r_max=settings.r_max)

@@ -56,7 +56,8 @@ import numpy as np
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
+from leptonfit.vortex.certificate import CERTIFIABLE, certify_scan, describe_certificate, mark_verdict
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims, recompute_scan
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
@@ -123,21 +124,47 @@ names = ("σ_exp included", "σ_exp left out") if settings.include_sigma_exp els
 with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid, warm=profile.x, **effort)}
 
 # %% [markdown]
+# ## What is proven
+#
+# A profile is computed: it says what was found. For the closures with closed forms, interval arithmetic proves more: at
+# every β of an interval, that an exact solution exists, or that χ²_min is at least a positive number.
+
+# %%
+certified = None
+if settings.closure in CERTIFIABLE:
+    certified = certify_scan(
+        measured, *grid[[0, -1]], **sigma, **model, include_sigma_exp=settings.include_sigma_exp
+    )
+mark = mark_verdict(verdict.code, certified)
+proven = describe_certificate(certified) if certified else f"Nothing is proven for the closure {settings.closure}."
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(f"{mark}: {proven}")
+
+# %% [markdown]
 # ## Checks
 #
-# A second solver, started at our solutions, must not find anything lower; and the ladder must not rise.
+# A second solver, started at our solutions, must not find anything lower; the ladder must not rise; and no computed
+# value may contradict a proof.
 
 # %%
 second = solve(problem, profile.x, fixed=("beta",), method="scipy")
 assert not (second.chi2 < profile.chi2_min * (1 - 1e-6) - 1e-6).any(), "SciPy found a lower minimum"
 assert not (np.diff(ladder.chi2_min, axis=0) > 1e-9 * ladder.chi2_min[:-1]).any(), "χ²_min rose along the ladder"
 
+# %%
+for piece in certified.pieces if certified else ():
+    within = (grid >= piece.beta_low) & (grid <= piece.beta_high)
+    assert not (profile.chi2_min[within] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound"
+    assert piece.status != "zero" or (profile.chi2_min[within] < 1e-6).all(), "an exact solution was not found"
+
 # %% [markdown]
 # ## χ²_min against β
 
 # %% tags=["key-figure"]
 fig, ax = plt.subplots()
-figures.plot_profile(ax, problem, profile, claims=scans)
+figures.plot_profile(ax, problem, profile, claims=scans, certified=certified)
 plt.show()
 
 # %%
@@ -149,7 +176,7 @@ print(verdict.sentence)
 print(tables.tabulate_sets(profile).to_string(index=False))
 
 # %%
-print("computed minimum:", "none, χ² is zero at many β" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
+print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
 print("offset from the reference:", "none" if verdict.offset is None else f"{verdict.offset:.6f}")
 
 # %% [markdown]
@@ -210,6 +237,8 @@ nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
 pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
+covariance = total_covariance(measured, **sigma, include_sigma_exp=settings.include_sigma_exp)
+misfit = np.linalg.cholesky(covariance) @ problem.residuals(at_reference) / measured.values
 results = {
     "beta": profile.grid,
     "chi2_min": profile.chi2_min,
@@ -224,7 +253,12 @@ results = {
     "contains_reference": verdict.contains_reference,
     "sigma_ladder": ladder,
     "with_sigma_exp": {name: scan.identified_set for name, scan in with_sigma_exp.items()},
-    "reference": {"beta": reference, "pulls": pulls},
+    "reference": {
+        "beta": reference,
+        "pulls": pulls,
+        "misfit": dict(zip(problem.residual_names, misfit, strict=True)),  # relative
+    },
+    "certificate": certified,
     "references": dict(zip(profile.references.tolist(), profile.reference_chi2, strict=True)),
     "report_scans": scans,
     "assessment": verdict,
@@ -233,7 +267,8 @@ results = {
 
 # %%
 csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": tables.tabulate_scans(scans)}
-_ = store.save(settings, results=results, verdict=verdict.sentence, verdict_code=verdict.code, tables=csv)
+sentence = f"{verdict.sentence} {proven}"
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)
 
 # %%
 # NBVAL_CHECK_OUTPUT

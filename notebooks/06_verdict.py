@@ -106,9 +106,10 @@ for question, answer in answers.items():
 # ## Verdict
 
 # %%
-sentence = f"{describe_claims(judged)} {profile['verdict']}"
+sentence = f"{describe_claims(judged)} Under {settings.closure}: {profile['verdict']}"
 
 # %%
 results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged}
 csv = {"claims": tables.tabulate_claims(own), "closures": tables.tabulate_closures(profiles, judged)}
-_ = store.save(settings, results=results, verdict=sentence, verdict_code=profile["verdict_code"], tables=csv)
+how = {"verdict_code": profile["verdict_code"], "mark": profile["mark"]}
+_ = store.save(settings, results=results, verdict=sentence, tables=csv, **how)

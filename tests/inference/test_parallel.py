@@ -1,7 +1,11 @@
 """The ordered map: the same values in the same order, in one process or two."""
 
 import os
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +79,29 @@ def test_refuses_no_jobs(jobs):
 def test_no_tasks():
     assert map_ordered(abs, [], jobs=4) == []
     assert spawn_seeds(1, 0) == []
+
+
+def test_workers_end_with_their_parent(tmp_path, monkeypatch):
+    """A killed parent leaves no process behind."""
+    (tmp_path / "sleepers.py").write_text(
+        "import os, sys, time\n"
+        "from leptonfit.inference.parallel import map_ordered\n"
+        "def nap(task):\n"
+        "    open(f'pid{task}', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    map_ordered(nap, [0, 1], jobs=2)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "sleepers.py"], cwd=tmp_path)
+    pids = [tmp_path / f"pid{task}" for task in (0, 1)]
+    wait_until(lambda: all(path.is_file() and path.read_text() for path in pids))
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(Path(f"/proc/{path.read_text()}").exists() for path in pids))
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)

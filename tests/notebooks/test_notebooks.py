@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from leptonfit.datafiles import InputError
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.workbook import pairs, parameters, run, store, sweep
 from leptonfit.workbook.execution import execute_notebook
@@ -211,9 +212,11 @@ def test_06_runs_what_it_needs_and_judges_by_rule(checkout):
     rejected = store.load("06_verdict", report)
     assert rejected["verdict_code"] == "empty"
     assert [claim["name"] for claim in rejected["results"]["claims"] if claim["stands"]] == ["null"]
-    errors = run.execute(run.check_request(["06_verdict"], ["closure=stream"], root=checkout))
-    assert len(errors) == 1
-    assert "was run with" in errors[0]
+    with pytest.raises(
+        InputError, match=r"06_verdict reads 01_multi_start, and .* was run with sigma_m_model = 1e-05, not 1e-06"
+    ):
+        run.check_request(["06_verdict"], ["closure=stream"], root=checkout)
+    assert store.load("06_verdict", report) == rejected, "a refused run loses nothing"
     errors = run.execute(run.check_request(["06_verdict"], tag="new", root=checkout))
     assert errors == []
     fine = store.load("06_verdict", checkout / "reports" / "new")

@@ -6,7 +6,7 @@ import pytest
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
-from leptonfit.vortex.closures import HillClosure
+from leptonfit.vortex.closures import CLOSURES, HillClosure
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
@@ -84,11 +84,36 @@ def test_lab_with_the_reports_bounds_is_rejected_and_what_binds_is_named():
 
 def test_the_sentence_follows_the_numbers():
     claims = load_claims()
-    result = feasible_c_mu(REPORT, np.array([0.9, 3.0]))
-    code, said = describe_c_mu(result, 1, claims)
-    assert code == "bound_limited"
-    assert "948 is one point of the electron's range" in said
+    scan = feasible_c_mu(REPORT, np.array([0.9, 3.0]))
+    below, there = (feasible_c_mu(REPORT, np.array([beta])) for beta in (0.9, 3.0))
+    code, said = describe_c_mu(scan, there, claims)
+    assert code == "identified"
+    assert "948 is one of the electron’s values and no discrepancy" in said
     assert "at 1 of 2 points" in said
     claims["c_mu"]["electron_alone"] = 9480.0
-    assert "9480 is outside the electron's range" in describe_c_mu(result, 1, claims)[1]
-    assert "no C_μ fits all leptons there" in describe_c_mu(result, 0, claims)[1]
+    assert "9480 is not among the electron’s values" in describe_c_mu(scan, there, claims)[1]
+    code, said = describe_c_mu(scan, below, claims)
+    assert code == "not_identified"
+    assert "no C_μ fits all leptons there" in said
+    far = feasible_c_mu(REPORT, np.array([1000.0]))
+    assert describe_c_mu(far, far, claims)[0] == "bound_limited"
+    lab = feasible_c_mu(REPORT, np.array([3.0]), closure="lab")
+    code, said = describe_c_mu(lab, lab, claims)
+    assert code == "empty"
+    assert "the bounds of C_μ are 100 to 1500" in said
+
+
+@pytest.mark.parametrize(("shape", "beta"), [("lab", 1.0), ("lab_quartic", 0.2), ("lab_gaussian", 0.4181)])
+def test_wide_bounds_in_the_lab_frame_where_a_limit_of_u_ends_the_interval(shape, beta):
+    found = feasible_c_mu(REPORT, np.array([beta]), closure=shape, bounds=BOUNDS["wide"]).joint[0]
+    radius, amplitude = np.meshgrid(np.geomspace(1e-3, 10, 4001), np.linspace(0.01, 1, 201))
+    energy = CLOSURES[shape](r_max=10.0)
+    allowed = []
+    for mass, g in zip(REPORT.values[:2], REPORT.values[3:], strict=True):
+        velocity = np.sqrt((mass - energy.static(radius, amplitude, np.array(beta))) / energy.flow(radius, amplitude))
+        c_mu = np.where((velocity >= 1e-4) & (velocity <= 1e3), g / (0.2 * radius * velocity), np.nan)
+        allowed.append((np.nanmin(c_mu), np.nanmax(c_mu)))
+    low, high = max(a for a, _ in allowed), min(b for _, b in allowed)
+    assert found == pytest.approx([low, high], rel=4e-3)
+    assert found[0] <= low * (1 + 1e-12)
+    assert found[1] >= high * (1 - 1e-12)

@@ -23,7 +23,9 @@ OPEN = {
         "beta_min": None,
         "offset": None,
         "report_scans": [{"claimed_offset": 0.082, "offset": 0.0968}],
-        "reference": {"pulls": {"m_e": 1e-9, "m_mu": 0.0, "m_tau": 2.0}},
+        "chi2_min": [1e-9, 2e-8, 3.0],
+        "profile": {"best_chi2": 1e-9},
+        "reference": {"misfit": {"m_e": 1e-9, "m_mu": 0.0, "m_tau": 2e-6}},
     },
 }  # fmt: skip
 
@@ -42,12 +44,13 @@ def document(code, interval, **results):
     [
         (OPEN, ["compatible"]),
         (document("open_above", [1.1, None]), ["compatible"]),
-        (document("identified", [3.02, 3.06]),
+        (document("identified", [3.02, 3.06], in_tension=False),
          ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "evidence"]),
-        (document("identified", [2.95, 3.06]), ["compatible", "compatible, 3.06 ± 0.12", "evidence"]),
+        (document("identified", [2.95, 3.06], in_tension=False), ["compatible", "compatible, 3.06 ± 0.12", "evidence"]),
+        (document("identified", [2.95, 3.06]), ["compatible", "compatible, 3.06 ± 0.12"]),
         (document("identified", [3.02, 3.06], in_tension=True),
-         ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"]),
-        (document("identified", [1.0, 1.1], contains_reference=False), ["null"]),
+         ["compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"]),
+        (document("identified", [1.0, 1.1], contains_reference=False), []),
     ],
 )  # fmt: skip
 def test_what_stands(made, standing):
@@ -63,6 +66,10 @@ def test_answers_carry_the_numbers():
     answers = answer_questions(CLAIMS, OPEN)
     assert "0.0968 from it, not the 0.082 it states" in answers["offset"]
     assert "residual is 2e-06" in answers["precision"]
+    assert "zero, at 2 of 3 points" in answers["offset"]
     assert "option A" in answers["next step"]
+    outside = answer_questions(CLAIMS, document("empty", [None, None], chi2_min=[3.0]))
+    assert "0 of 1 points of the scan but outside it" in outside["offset"]
+    assert "No minimum can be named" in answer_questions(CLAIMS, document("unreliable", [3.0, 3.1]))["offset"]
     found = answer_questions(CLAIMS, document("identified", [3.1, 3.2], beta_min=3.14, offset=0.0968))
     assert "The minimum lies at β = 3.14" in found["offset"]

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
-from leptonfit.workbook import run, store
+from leptonfit.workbook import page, run, store
 
 NOTEBOOK = """# %% [markdown]
 # # Notebook {name}
@@ -183,13 +183,16 @@ def test_results_hold_no_trace_of_a_process_environment(small, monkeypatch):
     go(small, "20_alone")
     assert store.REPORT_VARIABLE not in os.environ
     assert "LEPTONFIT_DATA" not in os.environ
-    assert json.loads((small / "reports/latest/results/20_alone.json").read_text())["schema_version"] == 1
+    assert (
+        json.loads((small / "reports/latest/results/20_alone.json").read_text())["schema_version"]
+        == store.SCHEMA_VERSION
+    )
 
 
 def test_a_changed_library_runs_again(small, monkeypatch):
     go(small, "20_alone")
-    real = run.compute_checksums
-    monkeypatch.setattr(run, "compute_checksums", lambda folder: {**real(folder), "inference/new.py": "0" * 64})
+    real = store.compute_checksums
+    monkeypatch.setattr(store, "compute_checksums", lambda folder: {**real(folder), "inference/new.py": "0" * 64})
     _, said = go(small, "20_alone")
     assert "20_alone: running" in said
 
@@ -210,3 +213,19 @@ def test_a_run_that_was_killed_leaves_nothing_of_the_old_one(small, monkeypatch)
     page = (report / "index.html").read_text()
     assert "20_alone did not finish" in page
     assert "value is" not in page
+
+
+def test_the_page_says_what_was_run_since(small):
+    go(small, "21_needs")
+    page = small / "reports" / "latest" / "index.html"
+    assert "was run since" not in page.read_text()
+    go(small, "22_makes", fresh=True)
+    assert "22_makes was run since, which this reads" in page.read_text()
+
+
+def test_results_of_another_schema_do_not_break_the_page(small):
+    go(small, "20_alone")
+    result = small / "reports" / "latest" / "results" / "20_alone.json"
+    result.write_text(json.dumps({"schema_version": 1}))
+    page.write_index(result.parents[1], small)
+    assert "20_alone did not finish" in (result.parents[1] / "index.html").read_text()

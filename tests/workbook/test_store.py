@@ -24,7 +24,7 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
         verdict="β is open", verdict_code="open_above", tables={"t": table},
     )  # fmt: skip
     document = store.load("02_profile_scan")
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == store.SCHEMA_VERSION
     assert document["parameters"] == {"seed": 3, "sigma_m_model": 1e-6}
     assert document["results"]["x"] == [1.0, None]
     assert document["results"]["set"]["intervals"] == [[1.5, None]]

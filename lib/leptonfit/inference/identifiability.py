@@ -208,6 +208,8 @@ def _describe(
         "bound_limited": f"A declared bound of {name} limits it, not the data alone: the 95 % set is {ends}.",
         "identified": f"The data determine {name}: the 95 % set is {ends}.",
     }[code]
+    if code == "unreliable":
+        return said
     if n_zero:
         said += f" χ²_min is zero (< 1e-6) at {n_zero} of {n_grid} points."
     elif minimum is not None and code != "empty":
@@ -240,9 +242,8 @@ class BandResult(Result):
     Attributes
     ----------
     code : str
-        "unreliable" if fewer than two starts reach a best χ² that is not zero; "not_identified" if those that do
-        differ by more than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else
-        "identified".
+        "unreliable" if fewer than two starts reach the best χ²; "not_identified" if those that do differ by more
+        than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else "identified".
     sentence : str
     low, high : ndarray (n_par,)
         Range of every parameter over them.
@@ -269,14 +270,15 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     low, high = np.min(best, axis=0, initial=np.inf), np.max(best, axis=0, initial=-np.inf)
     parameter, n_starts = problem.parameters[column], len(result.chi2)
     symbol = parameter.symbol or name
-    if not len(best) or (len(best) < 2 and result.chi2[0] > CHI2_FLOOR):
-        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ²."
+    if len(best) < 2:
+        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ², two are needed."
         return BandResult("unreliable", said, low, high)
     is_band = high[column] - low[column] > _POINT * (parameter.upper - parameter.lower)
     reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
     if is_band:
         said = (
-            f"{reached}, at {symbol} from {low[column]:.4g} to {high[column]:.4g}: the best fit is a band, not a point."
+            f"{reached}, and stop at {symbol} from {low[column]:.4g} to {high[column]:.4g} of "
+            f"[{parameter.lower:g}, {parameter.upper:g}]: the best fit is a band at least this wide, not a point."
         )
     else:
         said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point"

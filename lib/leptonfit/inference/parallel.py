@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
@@ -41,8 +45,24 @@ def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], *, job
         return [function(task) for task in tasks]
     chunk = max(1, len(tasks) // (8 * jobs))
     # spawn: a fork would inherit the locks of BLAS and kernel threads
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(),))
+    try:
         return list(pool.map(function, tasks, chunksize=chunk))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
+
+
+def _end_with_parent(parent: int) -> None:
+    """Leave an interrupt to the parent, and end when it has ended, however that was."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def spawn_seeds(seed: int, n_tasks: int) -> list[np.random.SeedSequence]:

@@ -2,23 +2,25 @@
 
 At given β the velocity U = √((m − E_static)/I) meets a lepton's mass exactly for every R and A, so its moment k R U
 runs over a range [q_min, q_max], and C_μ = g/(k q) over another. A value that lies in the ranges of e and of μ, and in
-its own bounds, fits both masses and both g-factors exactly. Each range is connected, since q is continuous in R and A.
+its own bounds, fits both masses and both g-factors exactly. Each range is connected where q is continuous in R, as in
+every closure but `reported`, whose small jumps in R it then spans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.vortex.closures import CLOSURES, Closure
-from leptonfit.vortex.cross_lepton import MOMENT_FACTOR, REPORT_BOUNDS, Bounds, bounds_by_name
+from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, bounds_by_name
 from leptonfit.vortex.measurements import Measurements
 
-_POINTS, _ROUNDS, _KEPT = 41, 16, 2.0
+_POINTS, _ROUNDS, _KEPT, _GRID = 401, 6, 2.0, 401
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,105 @@ def feasible_c_mu(
     return CMuResult(beta=beta, electron=own[0], muon=own[1], joint=joint, is_feasible=feasible)
 
 
+def find_edges(measurements: Measurements, low: float, high: float, **model: Any) -> np.ndarray:
+    """Values of β between `low` and `high` where exact solutions begin or end, to 1e-12 of themselves, ascending (n,).
+
+    Those of sets narrower than 1/400 of the range can be missed.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    low, high : float
+    **model
+        As for `feasible_c_mu`.
+    """
+    grid = np.linspace(low, high, _GRID)
+    feasible = feasible_c_mu(measurements, grid, **model).is_feasible
+    changes = np.flatnonzero(feasible[1:] != feasible[:-1])
+    below, above, side = grid[changes], grid[changes + 1], feasible[changes]
+    while len(below) and ((above - below) > 1e-12 * above).any():
+        middle = (below + above) / 2
+        same = feasible_c_mu(measurements, middle, **model).is_feasible == side
+        if (middle == below).any() or (middle == above).any():
+            break
+        below, above = np.where(same, middle, below), np.where(same, above, middle)
+    return (below + above) / 2
+
+
+def edge_at_corners(
+    measurements: Measurements, *, closure: str = "stream", r_max: float = 10.0, bounds: Bounds = REPORT_BOUNDS
+) -> float:
+    """β at which the largest q of e and the smallest of μ need the same C_μ, in closed form.
+
+    That is where exact solutions begin if both lie at corners of R and A, the upper and the lower, and no bound of U or
+    C_μ binds first: the squares of q are then linear in β.
+    """
+    energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
+    constant, slope = [], []
+    for row, (lepton, end) in enumerate((("e", 1), ("mu", 0))):
+        radius, amplitude = np.array(limits[f"R_{lepton}"][end]), np.array(limits[f"A_{lepton}"][end])
+        scale = radius**2 / energy.flow(radius, amplitude) / measurements.values[3 + row] ** 2
+        still = energy.static(radius, amplitude, np.array(0.0))
+        constant.append(scale * (measurements.values[row] - still))
+        slope.append(scale * (still - energy.static(radius, amplitude, np.array(1.0))))
+    return float((constant[1] - constant[0]) / (slope[0] - slope[1]))
+
+
+def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray, **model: Any) -> float:
+    """How far β may go beyond an edge of the exact solutions per √Δχ²: to first order in the errors.
+
+    Near an edge the exact solutions vanish because a margin h(β, y) of the data y does; beyond it
+    χ²_min = h²/(∇h C ∇h), with C the covariance and ∇h by y.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    edge : float
+        From `find_edges`.
+    covariance : ndarray (5, 5)
+        Of the measured values.
+    **model
+        As for `feasible_c_mu`.
+    """
+    step, values = 1e-5, measurements.values
+
+    def margin(beta: float, y: np.ndarray) -> float:
+        return _margin(replace(measurements, values=y), beta, **model)
+
+    by_beta = (margin(edge * (1 + step), values) - margin(edge * (1 - step), values)) / (2 * step * edge)
+    moves = step * np.diag(values)
+    by_value = [(margin(edge, values + move) - margin(edge, values - move)) / (2 * move.max()) for move in moves]
+    return float(np.sqrt(np.array(by_value) @ covariance @ np.array(by_value)) / abs(by_beta))
+
+
+def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
+    """The smallest of the logarithmic gaps: positive where exact solutions exist, negative where not."""
+    found, limits = (
+        feasible_c_mu(measurements, np.array([beta]), **model),
+        bounds_by_name(model.get("bounds", REPORT_BOUNDS)),
+    )
+    energy = CLOSURES[model.get("closure", "stream")](r_max=model.get("r_max", 10.0))
+    low = np.max([found.electron[0, 0], found.muon[0, 0], limits["c_mu"][0]])
+    high = np.min([found.electron[0, 1], found.muon[0, 1], limits["c_mu"][1]])
+    gaps = [np.log(high / low)]  # nan where a mass is out of reach
+
+    def weigh(radius: np.ndarray, lepton: str, sign: int) -> np.ndarray:
+        """The largest mass at each R, or the smallest with its sign turned: at the ends of U and A."""
+        end = 1 if sign > 0 else 0
+        amplitude = np.full_like(radius, limits[f"A_{lepton}"][1 - end])
+        square = limits[f"U_{lepton}"][end] ** 2
+        return sign * (square * energy.flow(radius, amplitude) + energy.static(radius, amplitude, np.array(beta)))
+
+    for lepton, mass in zip(LEPTONS, measurements.values[:3], strict=True):
+        heaviest, lightest = (
+            _largest(partial(weigh, lepton=lepton, sign=sign), 1, limits[f"R_{lepton}"])[0] for sign in (1, -1)
+        )
+        gaps.append(np.log(heaviest / mass))
+        if lightest < 0:  # with its sign turned: above zero, so that some masses are too small
+            gaps.append(np.log(-mass / lightest))
+    return float(np.nanmin(gaps))
+
+
 def moment_range(
     energy: Closure,
     mass: float,
@@ -84,33 +185,42 @@ def moment_range(
 ) -> np.ndarray:
     """Smallest and largest q = R U (n, 2) with the mass met exactly inside the limits; nan where it cannot be.
 
-    A grid over R and A is laid again and again around its best point, for all β and both ends at once; 16 times leave
-    the position to 1e-12 of the box.
+    U grows with A at given R, so that the ends of A, or the limits of U between them, are where q ends at each R.
     """
-    n = len(beta)
-    sign = np.array([-1.0, 1.0])[:, None, None]  # of q: smallest, largest
-    full = np.array([radius_limits, amplitude_limits])
-    box = np.broadcast_to(full, (n, 2, 2, 2)).copy()  # β, end, (R, A), (low, high)
-    fraction = np.linspace(0, 1, _POINTS)
-    best = np.full((n, 2), np.nan)
-    for _ in range(_ROUNDS):
-        width = box[..., 1] - box[..., 0]
-        radius, amplitude = (box[:, :, i, :1] + width[:, :, i, None] * fraction for i in (0, 1))
-        radius, amplitude = radius[..., :, None], amplitude[..., None, :]
-        shape = (n, 2, _POINTS, _POINTS)
-        r, a = np.broadcast_to(radius, shape), np.broadcast_to(amplitude, shape)
+    stiffness = beta[:, None]
+
+    def moment(radius: np.ndarray, sign: int) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            velocity = np.sqrt((mass - energy.static(r, a, beta[:, None, None, None])) / energy.flow(r, a))
-        allowed = (velocity >= velocity_limits[0]) & (velocity <= velocity_limits[1])
-        q = np.where(allowed, sign * r * velocity, -np.inf).reshape(n, 2, -1)
-        at = q.argmax(axis=-1)
-        top = np.take_along_axis(q, at[..., None], axis=-1)[..., 0]
+            slowest, fastest = (
+                np.sqrt((mass - energy.static(radius, amplitude, stiffness)) / energy.flow(radius, amplitude))
+                for amplitude in (np.full_like(radius, end) for end in amplitude_limits)
+            )
+        allowed = (slowest <= velocity_limits[1]) & (fastest >= velocity_limits[0])
+        velocity = np.clip(fastest if sign > 0 else slowest, *velocity_limits)
+        return np.where(allowed, sign * radius * velocity, -np.inf)
+
+    ends = [_largest(partial(moment, sign=sign), len(beta), radius_limits) for sign in (-1, 1)]
+    return np.stack([-ends[0], ends[1]], axis=1)
+
+
+def _largest(objective: Callable[[np.ndarray], np.ndarray], n: int, limits: tuple[float, float]) -> np.ndarray:
+    """Largest values (n,) of n objectives of R, each (n, 401) → the same; nan where all are −inf.
+
+    A grid in ln R is laid again and again around each one's best point; six times leave it to 1e-13 of the range.
+    """
+    full = np.log(limits)
+    low, high = np.full(n, full[0]), np.full(n, full[1])
+    best = np.full(n, np.nan)
+    for _ in range(_ROUNDS):
+        places = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, _POINTS)
+        values = objective(np.clip(np.exp(places), *limits))
+        at = values.argmax(axis=-1)
+        top = values[np.arange(n), at]
         best = np.fmax(best, np.where(np.isfinite(top), top, np.nan))
-        index = np.stack(np.unravel_index(at, (_POINTS, _POINTS)), axis=-1)
-        centre = box[..., 0] + width * fraction[index]
-        half = _KEPT * width / (_POINTS - 1)
-        box = np.clip(np.stack([centre - half, centre + half], axis=-1), full[:, :1], full[:, 1:])
-    return best * sign[:, 0, 0]
+        half = _KEPT * (high - low) / (_POINTS - 1)
+        centre = places[np.arange(n), at]
+        low, high = np.maximum(centre - half, full[0]), np.minimum(centre + half, full[1])
+    return best
 
 
 @dataclass(frozen=True)
@@ -158,19 +268,38 @@ def electron_manifold(
     return ManifoldResult(beta=beta, radius=radius, amplitude=amplitude, velocity=velocity, c_mu=c_mu)
 
 
-def describe_c_mu(result: CMuResult, at: int, claims: Mapping[str, Any]) -> tuple[str, str]:
-    """Code and sentence of the calibration at point `at` of the scan, against the report's claims on C_μ."""
-    claim = claims["c_mu"]
-    n_feasible, n = int(np.count_nonzero(result.is_feasible)), len(result.beta)
-    low, high = result.electron[at]
+def describe_c_mu(
+    scan: CMuResult, there: CMuResult, claims: Mapping[str, Any], *, bounds: Bounds = REPORT_BOUNDS
+) -> tuple[str, str]:
+    """Code and sentence of the calibration at one β, against the report's claims on C_μ.
+
+    Parameters
+    ----------
+    scan : CMuResult
+        Over the scan.
+    there : CMuResult
+        At that β alone.
+    claims : mapping
+        From `load_claims`.
+    bounds : mapping
+        As for `feasible_c_mu`.
+    """
+    claim, limits = claims["c_mu"]["electron_alone"], bounds_by_name(bounds)["c_mu"]
+    n_feasible, n = int(np.count_nonzero(scan.is_feasible)), len(scan.beta)
+    low, high = there.electron[0]
     alone = f"from {low:.5g} to {high:.5g}" if np.isfinite(low) else "at no value"
-    said = f"At β = {result.beta[at]:.10g} the electron alone allows C_μ {alone}"
-    if not result.is_feasible[at]:
-        code = "empty" if not n_feasible else "bound_limited"
-        return code, f"{said}; no C_μ fits all leptons there, and at {n_feasible} of {n} points of the scan one does."
-    where = "one point of" if low <= claim["electron_alone"] <= high else "outside"
-    return "bound_limited", (
-        f"{said}, all leptons together from {result.joint[at, 0]:.5g} to {result.joint[at, 1]:.5g}: the electron alone "
-        f"does not fix C_μ. The report's {claim['electron_alone']:g} is {where} the electron's range. "
-        f"An exact fit exists at {n_feasible} of {n} points of the scan."
+    said = f"At β = {there.beta[0]:.10g} the electron's mass and g-factor alone allow C_μ {alone}"
+    exists = f"An exact fit exists at {n_feasible} of {n} points of the scan."
+    if not there.is_feasible[0]:
+        code = "empty" if not n_feasible else "not_identified"
+        mu = "from {:.5g} to {:.5g}".format(*there.muon[0]) if np.isfinite(there.muon[0, 0]) else "at no value"
+        bounded = f"the bounds of C_μ are {limits[0]:g} to {limits[1]:g}"
+        return code, f"{said}, the muon's {mu}, and {bounded}: no C_μ fits all leptons there. {exists}"
+    joint, inside = there.joint[0], low <= claim <= high
+    code = "bound_limited" if joint[0] <= limits[0] or joint[1] >= limits[1] else "identified"
+    factor = f"a factor of {high / low:.3g}: calibrated on it, C_μ means nothing"
+    return code, (
+        f"{said}, {factor}. All leptons together allow it from {joint[0]:.5g} to {joint[1]:.5g}. The report's "
+        f"{claim:g} is {'one of the electron’s values' if inside else 'not among the electron’s values'}"
+        f"{' and no discrepancy with the joint fit' if inside else ''}. {exists}"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.result import Result
 
 
@@ -50,6 +51,7 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
     is_bounded = bool(len(identified.intervals)) and not identified.open_below and not identified.open_above
     extent = " and ".join(f"[{_end(low)}, {_end(high)}]" for low, high in identified.intervals) or "empty in the scan"
     judged = []
+    stands: bool | None
     for claim in claims["claims"]:
         if "interval" in claim:
             low, high = claim["interval"]
@@ -57,15 +59,18 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
             stands = is_bounded and bool(low <= identified.intervals.min() and identified.intervals.max() <= high)
             computed = f"95 % set {extent}"
         elif claim["name"] == "compatible":
-            rule, stands = "the 95 % set contains the reference", contains
-            computed = {True: "it does", False: "it does not", None: "cannot be said"}[contains]
+            rule = "the 95 % set contains the reference, and the fit is not in tension"
+            stands = None if contains is None else contains and in_tension is not True
+            computed = f"contains it: {_word(contains)}; in tension: {_word(in_tension)}"
         elif claim["name"] == "evidence":
             rule = "the 95 % set is bounded, contains the reference, and the fit is not in tension"
-            stands = is_bounded and contains is True and in_tension is not True
+            stands = is_bounded and contains is True and in_tension is False
             computed = f"95 % set {extent}; in tension: {_word(in_tension)}"
         else:
-            rule, stands = "the fit is in tension, or excludes the reference", in_tension is True or contains is False
-            computed = f"in tension: {_word(in_tension)}; contains the reference: {_word(contains)}"
+            rule, stands = "the fit is in tension: no β fits within the errors", in_tension is True
+            computed = (
+                f"in tension: {_word(in_tension)}; lowest χ² known {format_chi2(results['profile']['best_chi2'])}"
+            )
         judged.append(
             ClaimResult(claim["name"], claim["statement"], rule, computed, None if code == "unreliable" else stands)
         )
@@ -98,23 +103,26 @@ def answer_questions(claims: Mapping[str, Any], document: Mapping[str, Any]) -> 
     """
     results, code = document["results"], document["verdict_code"]
     reference = claims["golden_loop"]["beta"]
-    if results["beta_min"] is None:
-        offset = f"There is no minimum to be offset from {reference:g}: χ² is zero at many β."
+    n_zero = sum(chi2 < CHI2_FLOOR for chi2 in results["chi2_min"])
+    if code == "unreliable":
+        offset = "No minimum can be named: the profile's points are not trusted."
+    elif results["beta_min"] is None:
+        offset = f"There is no minimum to be offset from {reference:g}: χ² is zero, at {n_zero} of "
+        offset += f"{len(results['chi2_min'])} points of the scan{'' if n_zero else ' but outside it'}."
     else:
         offset = f"The minimum lies at β = {results['beta_min']:.6g}, {results['offset']:.4g} from {reference:g}."
     stated = ", ".join(f"{scan['claimed_offset']:g}" for scan in results["report_scans"])
     recomputed = ", ".join(f"{scan['offset']:.4f}" for scan in results["report_scans"])
     offset += f" The report's own minima lie {recomputed} from it, not the {stated} it states."
-    pulls = [results["reference"]["pulls"][name] for name in ("m_e", "m_mu", "m_tau")]
-    residual = max(abs(pull) for pull in pulls) * document["parameters"]["sigma_m_model"]
+    residual = max(abs(results["reference"]["misfit"][name]) for name in ("m_e", "m_mu", "m_tau"))
     shown = "below 1e-9" if residual < 1e-9 else f"{residual:.2g}"
     worst = ", ".join(f"{claims[name]['mass_residual']:g}" for name in ("tight", "loose"))
     precision = f"At the reference the largest relative mass residual is {shown}; the report's optimiser left {worst}."
     step = {
         "not_identified": "Neither a value nor evidence can be claimed (option A): the data leave β open. "
-        "A further observable or a closure with fewer free radii is needed (options B, C).",
-        "open_above": "The data give a lower limit on β, no value (option A falls); options B and C could close it.",
-        "open_below": "The data give an upper limit on β, no value (option A falls); options B and C could close it.",
+        "What is missing is a constraint, from another closure or observable (options B, C), not a better fit.",
+        "open_above": "The data give a lower limit on β in the scan, no value (option A falls).",
+        "open_below": "The data give an upper limit on β in the scan, no value (option A falls).",
         "identified": "The data determine β under this closure; whether they fit it is a separate question.",
         "empty": "No β of the scan is allowed: the closure is rejected there (option D), or the scan is misplaced.",
         "unreliable": "Nothing follows until the profile's points can be trusted.",

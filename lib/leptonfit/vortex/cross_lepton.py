@@ -79,9 +79,6 @@ def build_problem(
         If σ is not positive and finite, the closure, the moment map or a bound's name is unknown, r_max is below the
         largest R, or the closure cannot have that r_max or gradient.
     """
-    for name, sigma in (("sigma_m_model", sigma_m_model), ("sigma_g_model", sigma_g_model)):
-        if not 0 < sigma < np.inf:
-            raise ValueError(f"{name} = {sigma:g}: must be positive and finite")
     if closure not in CLOSURES:
         raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
     if moment_map not in MOMENT_MAPS:
@@ -93,9 +90,7 @@ def build_problem(
     energy = CLOSURES[closure](r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
     factor = MOMENT_FACTOR * (values[:2] if moment_map == "mass_scaled" else np.ones(2))
-    covariance = np.diag(np.concatenate([sigma_m_model * values[:3], np.full(2, sigma_g_model)]) ** 2)
-    if include_sigma_exp:
-        covariance = covariance + measurements.covariance
+    covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
 
     def residuals(x: np.ndarray) -> np.ndarray:
@@ -126,6 +121,23 @@ def build_problem(
         return (rows.reshape(-1, len(QUANTITIES)) @ whiten).reshape(rows.shape).swapaxes(-1, -2)
 
     return LeastSquaresProblem(parameters, QUANTITIES, residuals, jacobian)
+
+
+def total_covariance(
+    measurements: Measurements, sigma_m_model: float, sigma_g_model: float, include_sigma_exp: bool
+) -> np.ndarray:
+    """Covariance (5, 5) of model and, where asked for, experimental errors, in the order of `QUANTITIES`.
+
+    Raises
+    ------
+    ValueError
+        If a model error is not positive and finite.
+    """
+    for name, sigma in (("sigma_m_model", sigma_m_model), ("sigma_g_model", sigma_g_model)):
+        if not 0 < sigma < np.inf:
+            raise ValueError(f"{name} = {sigma:g}: must be positive and finite")
+    model = np.diag(np.concatenate([sigma_m_model * measurements.values[:3], np.full(2, sigma_g_model)]) ** 2)
+    return model + measurements.covariance if include_sigma_exp else model
 
 
 def bounds_by_name(bounds: Bounds = REPORT_BOUNDS) -> dict[str, tuple[float, float]]:

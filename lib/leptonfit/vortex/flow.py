@@ -66,7 +66,7 @@ def describe_energy(flow: FlowResult) -> str:
     share = flow.energy[0] / flow.energy[-1]
     box = 2 * math.pi / 3 * flow.radius[-1] ** 3
     return (
-        f"Within r_max = {flow.radius[-1]:g} vortex radii, {100 * share:.3g} % of the flow energy lies inside the "
-        f"vortex; the whole is {flow.energy[-1] / box:.5g} of the empty box's (2π/3) r_max³"
+        f"In the stream closure, {100 * share:.3g} % of the flow energy within r_max = {flow.radius[-1]:g} lies inside "
+        f"a vortex of radius 1; the whole is {flow.energy[-1] / box:.5g} of the empty box's (2π/3) r_max³"
         + (": the energy is the box's, not the vortex's." if share < 0.5 else ".")
     )

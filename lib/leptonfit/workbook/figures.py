@@ -18,6 +18,7 @@ from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
+from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.flow import FlowResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
@@ -60,9 +61,16 @@ def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
 
 
 def plot_profile(
-    ax: Axes, problem: LeastSquaresProblem, profile: ProfileResult, *, claims: Sequence[RecomputedScan] = ()
+    ax: Axes,
+    problem: LeastSquaresProblem,
+    profile: ProfileResult,
+    *,
+    claims: Sequence[RecomputedScan] = (),
+    certified: CertifiedScanResult | None = None,
 ) -> Axes:
     """χ²_min along the scan, with the 95 % set, the reference value and, where they lie in the scan, claimed minima.
+
+    Below, what certificates prove of it.
 
     Values below 1e-6 are noise and drawn at 1e-6.
     """
@@ -90,7 +98,20 @@ def plot_profile(
         _note(ax, r"zero: $\chi^2 < 10^{-6}$", low, CHI2_FLOOR, ha="left")
     ax.set_yscale("log")
     heights = [level, *shown[np.isfinite(shown)], *(scan.claimed_chi2_min for scan in inside)]
-    ax.set_ylim(min(heights) / 6, max(heights) * 10)
+    bottom = min(heights) / (6 if certified is None else 60)
+    ax.set_ylim(bottom, max(heights) * 10)
+    proven = (
+        {}
+        if certified is None
+        else {
+            r"proven: $\chi^2_{\min}=0$": (certified.intervals("zero"), GREEN, 5),
+            r"proven: $\chi^2_{\min}\geq 3.84$": (certified.intervals("positive", level=LEVELS["0.95"]), GREY, 2.5),
+        }
+    )
+    for text, (intervals, colour, width) in proven.items():
+        for number, ends in enumerate(intervals):
+            named = "" if number else text
+            ax.plot(ends, [bottom * 4] * 2, color=colour, lw=width, solid_capstyle="butt", label=named)
     ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
     ax.set_xlabel(f"{label} (dimensionless)")
     ax.set_ylabel(r"$\chi^2_{\min}$ (dimensionless)")
@@ -232,7 +253,8 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
         filled, ax=ax, label=r"$\log_{10}\,\chi^2_{\min}$ (−6: zero)", ticks=MaxNLocator(7, integer=True)
     )
     ax.contour(scan.first_grid, scan.second_grid, shown, levels=[np.log10(LEVEL_95)], colors="white")
-    if interval is not None:
+    ax.set_yscale("log")
+    if interval is not None and interval.is_feasible.any():
         ax.plot(interval.beta, interval.joint[:, 0], "--", color=RED, label="feasible interval, without a fit")
         ax.plot(interval.beta, interval.joint[:, 1], "--", color=RED)
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
@@ -264,6 +286,14 @@ def plot_claims(
     ax.axvline(
         claims["golden_loop"]["beta"], color=GREY, ls=":", label=f"reference {claims['golden_loop']['beta']:.6g}"
     )
+    ends = [end for document in profiles.values() for end in document["results"]["beta"]]
+    ends += [end for claim in claims["claims"] for end in claim.get("interval", ())]
+    low, high = min(ends), max(ends)
+    if low > 0 and high > 30 * low:
+        ax.set_xscale("log")
+        ax.set_xlim(low / 1.2, high * 1.2)
+    else:
+        ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ax.set_yticks([])
     ax.set_ylim(row - 0.5, -0.7)
     ax.set_xlabel(r"$\beta$ (dimensionless)")

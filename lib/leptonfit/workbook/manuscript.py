@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import RecomputedScan
@@ -29,7 +30,10 @@ def _draw_profile(figure: Figure, document: Mapping[str, Any]) -> None:
         bounds=BOUNDS[given["bounds"]],
     )
     claims = [RecomputedScan.from_dict(scan) for scan in results["report_scans"]]
-    figures.plot_profile(figure.subplots(), problem, ProfileResult.from_dict(results["profile"]), claims=claims)
+    profile, certified = ProfileResult.from_dict(results["profile"]), results["certificate"]
+    figures.plot_profile(
+        figure.subplots(), problem, profile, claims=claims, certified=CertifiedScanResult.from_dict(certified)
+    )
 
 
 FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {

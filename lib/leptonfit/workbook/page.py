@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import nbformat
 import pandas as pd
 
+from leptonfit.datafiles import ROOT
+from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook import store
+from leptonfit.workbook.parameters import upstream
 
 _TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "key-figure"
 """Tag of the notebook cell whose picture goes on the page."""
-CLAIMED = ("claimed_computed", "claims")
+CLAIMED = ("claimed_computed", "claims", "closures")
 """Tables that go on the page: what is claimed, beside what is computed."""
 
 
@@ -37,7 +41,7 @@ def write_notebook(source: Path, target: Path) -> None:
     store.write_whole(target, html)
 
 
-def write_index(folder: Path) -> None:
+def write_index(folder: Path, root: Path = ROOT) -> None:
     """Write `index.html` of a report folder from the executed notebooks in it and the results they have."""
     cards: list[dict[str, Any]] = []
     names = {path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)}
@@ -49,7 +53,10 @@ def write_index(folder: Path) -> None:
             continue
         notebook = nbformat.read(path, as_version=4)
         title, question = _title_and_question(notebook)
-        has_result = (folder / "results" / f"{path.stem}.json").is_file()
+        found = folder / "results" / f"{path.stem}.json"
+        result = store.read(found) if found.is_file() else None
+        if result and result["schema_version"] != store.SCHEMA_VERSION:
+            result = None  # of another version of leptonfit
         cards.append(
             {
                 "name": path.stem,
@@ -62,16 +69,37 @@ def write_index(folder: Path) -> None:
                     for name in CLAIMED
                     if (found := folder / "results" / f"{path.stem}.{name}.csv").is_file()
                 ],
-                "result": store.load(path.stem, folder) if has_result else None,
+                "result": result,
+                "newer": _newer(path.stem, folder, root) if result else [],
             }
         )
-    html = _tools()["templates"].get_template("index.html.j2").render(tag=folder.name, cards=cards)
+    html = (
+        _tools()["templates"]
+        .get_template("index.html.j2")
+        .render(tag=folder.name, cards=cards, sweep=(folder / store.SWEEP / "index.html").is_file())
+    )
     store.write_whole(folder / "index.html", html)
+
+
+def _newer(name: str, folder: Path, root: Path) -> list[str]:
+    """What a notebook reads and was run after it."""
+    finished = store.load(name, folder)["provenance"]["finished"]
+    paths = {other: folder / "results" / f"{other}.json" for other in sorted(upstream(name, root))}
+    return [o for o, path in paths.items() if path.is_file() and store.read(path)["provenance"]["finished"] > finished]
 
 
 def write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
     """Write `index.html` of a sweep from its table and `comparison.png`."""
-    shown = table.map(lambda cell: f"{cell:.8g}" if isinstance(cell, float) else cell)
+    shown = pd.DataFrame({"value": table[parameter]})
+    for column in table.columns.drop(parameter).drop(_NUMBERS, errors="ignore"):
+        shown[_TITLES.get(column, column)] = table[column]
+    if "largest_chi2_min" in table:
+        shown["largest χ²_min"] = [format_chi2(value) for value in table["largest_chi2_min"]]
+    if "c_mu_low" in table:
+        ends = zip(table["c_mu_low"], table["c_mu_high"], strict=True)
+        shown["C_μ feasible somewhere in the scan"] = [
+            "none" if math.isnan(low) else f"{low:.6g} to {high:.6g}" for low, high in ends
+        ]
     html = (
         _tools()["templates"]
         .get_template("comparison.html.j2")
@@ -79,10 +107,15 @@ def write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
             parameter=parameter,
             figure=base64.b64encode((folder / "comparison.png").read_bytes()).decode(),
             columns=list(shown.columns),
-            rows=list(zip(table[parameter], shown.values.tolist(), strict=True)),
+            rows=shown.values.tolist(),
         )
     )
     store.write_whole(folder / "index.html", html)
+
+
+_TITLES = {"set_95": "95 % set of β"}
+_NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
+"""Columns of a comparison that its page puts in words."""
 
 
 def render_markdown(text: str) -> str:

@@ -89,6 +89,7 @@ def check_request(
     fresh: bool = False,
     data: Path | None = None,
     root: Path = ROOT,
+    place: str = "",
 ) -> Request:
     """Check everything a user can get wrong, before anything is written.
 
@@ -98,6 +99,8 @@ def check_request(
         Notebooks; all where empty.
     assignments : sequence of str
         `name=value`, as on the command line.
+    place : str
+        Folder below the tag's.
 
     Raises
     ------
@@ -127,9 +130,19 @@ def check_request(
         overrides.setdefault("budget", budget)
     folder = (data or root / "data").resolve()
     check_folder(folder)
-    request = Request(notebooks, overrides, tag, folder, jobs, fresh, root)
-    for notebook in (*notebooks, *_missing_upstream(request)):
+    request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)
+    missing = _missing_upstream(request)
+    for notebook in (*notebooks, *missing):
         check_together(notebook, request.parameters(notebook))
+    with _environment(request):
+        for notebook in notebooks:
+            settings = Settings(notebook, request.parameters(notebook), 0.0)
+            for other in sorted(upstream(notebook, root) - {*notebooks, *missing}):
+                try:
+                    store.load(other, request.folder, like=settings)
+                except ValueError as error:
+                    said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
+                    raise InputError(said) from None
     return request
 
 
@@ -171,13 +184,13 @@ def execute(
     graph = {name: upstream(name, request.root) & set(names) for name in names}
     (request.folder / "results").mkdir(parents=True, exist_ok=True)
     errors: dict[str, str] = {}
-    with _only_run(request), _environment(request):
+    with only_run(request.folder, request.tag), _environment(request):
         pool = ThreadPoolExecutor(request.jobs)
         try:
             _run_graph(request, graph, pool, errors, say, show_progress)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
-        page.write_index(request.folder)
+        page.write_index(request.folder, request.root)
     say(f"report: {_relative(request.folder / 'index.html', request.root)}")
     return list(errors.values())
 
@@ -246,7 +259,7 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
         for old in (*outputs, record, *(folder / "results").glob(f"{name}.*.csv")):
             old.unlink(missing_ok=True)
         partial.touch()
-        page.write_index(folder)
+        page.write_index(folder, request.root)
     error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
     with _PAGE:
         os.replace(partial, outputs[1])
@@ -283,13 +296,13 @@ def _record(fingerprint: str, outputs: Sequence[Path]) -> str:
 
 
 @contextlib.contextmanager
-def _only_run(request: Request) -> Iterator[None]:
-    """Hold the tag; the lock goes with the process, however it ends."""
-    with open(request.folder / ".lock", "w") as lock:
+def only_run(folder: Path, tag: str) -> Iterator[None]:
+    """Hold a folder of a tag; the lock goes with the process, however it ends."""
+    with open(folder / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"--tag {request.tag}: another run is using it, wait or choose another tag") from None
+            raise InputError(f"--tag {tag}: another run is using it, wait or choose another tag") from None
         yield
 
 

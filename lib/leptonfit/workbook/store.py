@@ -21,7 +21,8 @@ from leptonfit.datafiles import ROOT, compute_checksums, data_folder
 from leptonfit.inference.result import encode
 from leptonfit.workbook.parameters import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MARKS = ("proven", "numerical", "simulated")
 SWEEP = "sweep"
 """Folder of a report with a folder for each value of a swept parameter."""
 REPORT_VARIABLE = "LEPTONFIT_REPORT"
@@ -40,6 +41,7 @@ def save(
     results: Mapping[str, Any],
     verdict: str,
     verdict_code: str,
+    mark: str = "numerical",
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Write a notebook's results to `results/NN_topic.json`, its tables to `results/NN_topic.<name>.csv`.
@@ -51,13 +53,22 @@ def save(
         Arrays, numbers, strings, results, and dicts and lists of these.
     verdict, verdict_code : str
         The computed sentence and its code.
+    mark : str
+        One of `MARKS`: how the verdict is known.
     tables : mapping of DataFrame, optional
 
     Returns
     -------
     Path
         Of the JSON.
+
+    Raises
+    ------
+    ValueError
+        If the mark is unknown.
     """
+    if mark not in MARKS:
+        raise ValueError(f"mark = {mark!r}: must be one of {', '.join(MARKS)}")
     folder = report_folder() / "results"
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (tables or {}).items():
@@ -68,6 +79,7 @@ def save(
         "results": encode(results),
         "verdict": verdict,
         "verdict_code": verdict_code,
+        "mark": mark,
         "provenance": provenance(settings),
     }
     path = folder / f"{settings.notebook}.json"
@@ -99,9 +111,9 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     document = read(path)
     for name, value in document["parameters"].items():
         if like is not None and like.values.get(name, value) != value:
-            raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}: run it again so")
+            raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}")
     if like is not None and not _is_current(document):
-        raise ValueError(f"{notebook} was run with another state of library or data: run it again")
+        raise ValueError(f"{notebook} was run with another state of library or data")
     return document
 
 

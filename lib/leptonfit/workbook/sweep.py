@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, InputError
+from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.parallel import map_ordered
-from leptonfit.workbook import figures, page, run, store
+from leptonfit.workbook import figures, page, run, store, tables
 
 
 def check_sweep(
@@ -49,29 +50,46 @@ def check_sweep(
         raise InputError(f"sweep: must be given one parameter with several values, -p name=1,2,3, not {len(several)}")
     name, _, written = several[0].partition("=")
     values = [value.strip() for value in written.split(",")]
-    if len(set(values)) < len(values):
-        raise InputError(f"-p {several[0]}: a value is given twice")
     others = [text for text in assignments if text is not several[0]]
-    requests = {}
+    requests: dict[str, run.Request] = {}
     for value in values:
-        request = run.check_request(names, [*others, f"{name}={value}"], jobs=jobs, root=root, **options)
-        requests[value] = replace(request, place=f"{store.SWEEP}/{value}", jobs=1)
+        request = run.check_request(
+            names, [*others, f"{name}={value}"], jobs=jobs, root=root, place=f"{store.SWEEP}/{value}", **options
+        )
+        if any(request.overrides == other.overrides for other in requests.values()):
+            raise InputError(f"-p {several[0]}: a value is given twice")
+        requests[value] = replace(request, jobs=1)
     return name.strip(), requests
 
 
 def execute_sweep(
     parameter: str, requests: dict[str, run.Request], *, jobs: int = 1, say: Callable[[str], None] = lambda line: None
 ) -> list[str]:
-    """Run every value, `jobs` at a time, then write the comparison; what went wrong, a line a notebook."""
-    outcomes = map_ordered(_execute_one, list(requests.values()), jobs=jobs)
-    errors = []
-    for value, (said, wrong) in zip(requests, outcomes, strict=True):
-        for line in said:
-            say(f"{parameter} = {value}: {line}")
-        errors += [f"{parameter} = {value}: {line}" for line in wrong]
+    """Run every value, `jobs` at a time, then write the comparison; what went wrong, a line a notebook.
+
+    Raises
+    ------
+    InputError
+        If another sweep holds the tag.
+    """
     first = next(iter(requests.values()))
     folder = first.root / "reports" / first.tag / store.SWEEP
-    table = compare(parameter, requests)
+    folder.mkdir(parents=True, exist_ok=True)
+    with run.only_run(folder, first.tag):
+        say(f"{parameter}: running {len(requests)} values, {jobs} at a time")
+        errors = []
+        outcomes = map_ordered(_execute_one, list(requests.values()), jobs=jobs)
+        for value, (said, wrong) in zip(requests, outcomes, strict=True):
+            for line in said:
+                say(f"{parameter} = {value}: {line}")
+            errors += [f"{parameter} = {value}: {line}" for line in wrong]
+        _write_comparison(folder, parameter, compare(parameter, requests))
+    page.write_index(folder.parent, first.root)
+    say(f"comparison: {(folder / 'index.html').relative_to(first.root).as_posix()}")
+    return errors
+
+
+def _write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
     store.write_whole(folder / "comparison.csv", table.to_csv(index=False))
     with plt.style.context([str(figures.STYLE)]):
         figure = plt.figure(figsize=(6.8, 1.4 + 0.5 * len(table)))
@@ -79,19 +97,21 @@ def execute_sweep(
         figure.savefig(folder / "comparison.png", metadata={"Software": None})
         plt.close(figure)
     page.write_comparison(folder, parameter, table)
-    say(f"comparison: {(folder / 'index.html').relative_to(first.root).as_posix()}")
-    return errors
 
 
 def _execute_one(request: run.Request) -> tuple[list[str], list[str]]:
     said: list[str] = []
-    return said, run.execute(request, said.append)
+    try:
+        return said, run.execute(request, said.append)
+    except InputError as error:  # another run holds this value's folder: the other values go on
+        return said, [str(error)]
 
 
 def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
     """One row a value: verdicts, 95 % set of β and interval of C_μ, as far as the notebooks give them.
 
-    Ends of the set are nan where it is empty and infinite where it is open; the interval is the widest over the scan.
+    Ends of the set are nan where it is empty and infinite where it is open (of several intervals the outermost, all of
+    them in `set_95`); the interval of C_μ is from the lowest to the highest feasible value over the scan.
     """
     rows = []
     for value, request in requests.items():
@@ -104,6 +124,7 @@ def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
             row[notebook] = document["verdict_code"]
             results = document["results"]
             if "identified_set" in results:
+                row["set_95"] = tables.describe_set(IntervalSet.from_dict(results["identified_set"]["0.95"]))
                 ends = results["identified_set"]["0.95"]["intervals"]
                 low, high = (ends[0][0], ends[-1][1]) if ends else (np.nan, np.nan)
                 row |= {"beta_low": -np.inf if low is None else low, "beta_high": np.inf if high is None else high}

@@ -52,7 +52,7 @@ def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g
 
 
 def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
-    """The report's scans, claimed beside computed."""
+    """The report's scans, claimed beside computed with the closure `stream` and the report's bounds."""
     return pd.DataFrame(
         [
             {
@@ -60,8 +60,8 @@ def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
                 "σ_m": f"{scan.sigma_m_model:.0e}",
                 "claimed minimum at β": f"{scan.claimed_beta_min:.3f}",
                 "claimed χ²_min": f"{scan.claimed_chi2_min:.0f}",
-                "computed χ²_min there": format_chi2(scan.chi2_at_claimed),
-                "computed zero at": f"{scan.n_zero} of {scan.n_grid} points",
+                "computed χ²_min there (stream)": format_chi2(scan.chi2_at_claimed),
+                "computed zero at (stream)": f"{scan.n_zero} of {scan.n_grid} points",
                 "claimed offset": f"{scan.claimed_offset:.3f}",
                 "recomputed offset": f"{scan.offset:.4f}",
             }
@@ -129,7 +129,7 @@ def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
         [
             {
                 "level": level,
-                "set": _describe_set(found),
+                "set": describe_set(found),
                 "reason below": found.reason_below or "",
                 "reason above": found.reason_above or "",
                 "decided": "yes" if found.decided else "no",
@@ -139,7 +139,8 @@ def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
     )
 
 
-def _describe_set(found: IntervalSet) -> str:
+def describe_set(found: IntervalSet) -> str:
+    """A set of values in words."""
     ends = [
         f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
         for low, high in found.intervals
@@ -154,7 +155,7 @@ def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
             {
                 "profile": name,
                 "largest χ²_min": format_chi2(float(np.nanmax(profile.chi2_min))),
-                "95 % set": _describe_set(profile.identified_set["0.95"]),
+                "95 % set": describe_set(profile.identified_set["0.95"]),
             }
             for name, profile in profiles.items()
         ]
@@ -190,12 +191,69 @@ def tabulate_closures(
             {
                 "closure": name,
                 "verdict": document["verdict_code"],
-                "95 % set": _describe_set(IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])),
+                "95 % set": describe_set(IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])),
                 "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
                 **{claim.name: words[claim.stands] for claim in judged[name]},
             }
             for name, document in profiles.items()
         ]
+    )
+
+
+def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuResult) -> pd.DataFrame:
+    """The report's C_μ, claimed beside computed: at the start of the scan and at the reference."""
+    claim = claims["c_mu"]
+
+    def interval(values: np.ndarray) -> str:
+        return "{:.5g} to {:.5g}".format(*values) if np.isfinite(values[0]) else "none"
+
+    low, high = there.electron[0]
+    return pd.DataFrame(
+        {
+            "quantity": ["electron alone", "joint", "ratio of the two"],
+            "claimed": [
+                f"{claim['electron_alone']:g}",
+                "{:g} to {:g}".format(*claim["joint"]),
+                f"a factor of about {claim['factor']:g}",
+            ],
+            f"computed at β = {there.beta[0]:.10g}": [
+                interval(there.electron[0]),
+                interval(there.joint[0]),
+                f"any up to {high / low:.3g}" if np.isfinite(low) else "none",
+            ],
+            f"computed at β = {scan.beta[0]:.6g}": [interval(scan.electron[0]), interval(scan.joint[0]), ""],
+        }
+    )
+
+
+def tabulate_multistart_claims(
+    problem: LeastSquaresProblem, claims: Mapping[str, Any], result: MultistartResult, reported: ReportedOptimiserResult
+) -> pd.DataFrame:
+    """The report's multi-start, claimed beside its optimiser on these starts and beside ours."""
+    claim, column = claims["multi_start"], problem.index("beta")
+
+    def spread(beta: np.ndarray) -> str:
+        return f"{beta.min():.3f} to {beta.max():.3f}"
+
+    return pd.DataFrame(
+        {
+            "quantity": ["starts", "lowest χ²", "β of the end points"],
+            "claimed": [
+                f"{claim['n_starts']}",
+                f"{claim['chi2_best']:g}",
+                "{:g} to {:g}".format(*claim["beta_spread"]),
+            ],
+            "its optimiser, these starts": [
+                f"{len(reported.chi2)}",
+                format_chi2(float(np.nanmin(reported.chi2))),
+                spread(reported.x[:, column]),
+            ],
+            "computed": [
+                f"{len(result.chi2)}",
+                format_chi2(float(result.chi2[0])),
+                spread(result.x[:, column]),
+            ],
+        }
     )
 
 

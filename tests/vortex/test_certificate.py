@@ -1,0 +1,185 @@
+"""What is proven, against closed forms derived here, the profile, and the feasible interval."""
+
+import numpy as np
+import pytest
+
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.solve import solve
+from leptonfit.vortex.c_mu import edge_at_corners, feasible_c_mu, find_edges, sigma_shift
+from leptonfit.vortex.certificate import (
+    CERTIFIABLE,
+    CertifiedScanResult,
+    certify,
+    certify_scan,
+    describe_certificate,
+    mark_verdict,
+)
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
+from leptonfit.vortex.measurements import load_measurements
+
+REPORT = load_measurements("report_2025")
+SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+COVARIANCE = total_covariance(REPORT, 1e-6, 2e-8, False)
+M_E, M_MU, M_TAU, G_E, G_MU = REPORT.values
+
+
+def flow(radius, amplitude, r_max=10.0, c=6 / 35):
+    return np.pi * (2 / 3 * r_max**3 + radius**3 * (2 / 21 - c * amplitude) - radius**6 / (3 * r_max**3))
+
+
+def static(radius, amplitude, s=32 * np.pi / 105):
+    return s * amplitude**2 * radius**3
+
+
+def meet(e, mu, r_max=10.0, c=6 / 35, s=32 * np.pi / 105):
+    """β where e at one corner (R, A) and μ at another need the same C_μ: both q² are linear in β."""
+    line = []
+    for mass, moment, (radius, amplitude) in ((M_E, G_E, e), (M_MU, G_MU, mu)):
+        scale = radius**2 / flow(radius, amplitude, r_max, c) / moment**2
+        line.append((scale * mass, scale * static(radius, amplitude, s)))
+    return (line[1][0] - line[0][0]) / (line[0][1] - line[1][1])
+
+
+def reach(square, mass, radius, amplitude):
+    """β where the mass is met at that U², R and A."""
+    return (square * flow(radius, amplitude) - mass) / static(radius, amplitude)
+
+
+def bounded(**changed):
+    return {**BOUNDS["report"], **changed}
+
+
+HIGH, LOW = (1.0, 1.0), (0.1, 0.1)
+CASES = {
+    "report": ({}, meet(HIGH, LOW), (0.8, 1.4)),
+    "another r_max": ({"r_max": 13.3}, meet(HIGH, LOW, 13.3), (0.6, 1.7)),
+    "quartic": (
+        {"closure": "stream_quartic"},
+        meet(HIGH, LOW, c=136 / 1155, s=512 * np.pi / 3465),
+        (1.0, 4.0),
+    ),
+    "smaller vortices": ({"bounds": bounded(R=(0.1, 0.83))}, meet((0.83, 1.0), LOW), (0.8, 9.0)),
+    "C_μ binds": (
+        {"bounds": bounded(c_mu=(100.0, 250.0))},
+        reach((G_E / (0.2 * 250)) ** 2, M_E, 1.0, 1.0),
+        (0.8, 4.0),
+    ),
+    "U binds": ({"bounds": bounded(U_e=(0.04, 3.0))}, reach(0.04**2, M_E, 1.0, 1.0), (1.0, 4.0)),
+    "the τ's U binds": (
+        {"bounds": bounded(U_tau=(0.001, 1.3), A_tau=(0.99, 1.0), R_tau=(0.5, 1.0))},
+        reach(1.3**2, M_TAU, 0.5, 0.99),
+        (400.0, 600.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_certificate_closed_form_and_profile_agree_on_the_edge(case):
+    model, root, (low, high) = CASES[case]
+    assert find_edges(REPORT, low, high, **model) == pytest.approx([root], rel=1e-10)
+    certified = certify_scan(REPORT, low, high, **SIGMA, **model)
+    (enclosure,) = certified.enclosures()
+    assert enclosure[0] <= root <= enclosure[1]
+    assert enclosure[1] - enclosure[0] <= 1e-8 * root
+    shift = sigma_shift(REPORT, root, COVARIANCE, **model)
+    side = 1 if case == "the τ's U binds" else -1  # the set ends there, elsewhere it begins
+    profile = scan_profile(
+        build_problem(REPORT, **SIGMA, **model), "beta", np.linspace(low, high, 25), n_starts=16, seed=1
+    )
+    for level in ("0.68", "0.95"):
+        end = profile.identified_set[level].intervals[0, 0 if side < 0 else 1]
+        assert end - root == pytest.approx(side * np.sqrt(LEVELS[level]) * shift, rel=0.01)
+    (zero,) = certified.intervals("zero")
+    (excluded,) = certified.intervals("positive", level=LEVELS["0.95"])
+    assert (zero[1] == high and excluded[0] == low) if side < 0 else (zero[0] == low and excluded[1] == high)
+    assert mark_verdict("open_above" if side < 0 else "open_below", certified) == "proven"
+
+
+def test_the_known_numbers():
+    root = CASES["report"][1]
+    assert root == pytest.approx(1.11487085978, abs=1e-11)
+    assert edge_at_corners(REPORT) == pytest.approx(root, abs=1e-13)
+    assert edge_at_corners(REPORT, r_max=13.3) == pytest.approx(CASES["another r_max"][1], abs=1e-13)
+    assert np.sqrt(LEVELS["0.95"]) * sigma_shift(REPORT, root, COVARIANCE) == pytest.approx(4.703e-6, rel=1e-3)
+
+
+def test_an_empty_set_is_proven_empty():
+    model = {"bounds": bounded(U_tau=(0.001, 1.2))}
+    certified = certify_scan(REPORT, 0.5, 800.0, **SIGMA, **model)
+    assert certified.intervals("positive", level=1e10).tolist() == [[0.5, 800.0]]
+    assert certified.pieces[0].reason == "τ alone"
+    heaviest = 1.2**2 * flow(0.1, 0.1)  # R = A = 0.1, less a β S that only lowers it
+    assert certified.pieces[0].chi2_bound <= ((M_TAU - heaviest + 1) / (1e-6 * M_TAU)) ** 2
+    assert find_edges(REPORT, 0.5, 800.0, **model).tolist() == []
+    assert "begin" not in describe_certificate(certified)
+    assert mark_verdict("identified", certified) == "numerical"
+
+
+@pytest.mark.parametrize(
+    ("beta", "closure", "fraction"),
+    [(0.4, "stream", 0.3), (1.0, "stream", 0.5), (1.11, "stream", 0.5), (1.9, "stream_quartic", 0.5),
+     (3.043233053, "lab", 0.98), (0.7, "lab_gaussian", 0.98)],
+)  # fmt: skip
+def test_the_bound_lies_below_the_computed_minimum_and_not_far(beta, closure, fraction):
+    problem = build_problem(REPORT, **SIGMA, closure=closure)
+    computed = scan_profile(problem, "beta", np.array([beta, beta + 1e-3]), n_starts=16, seed=1).chi2_min[0]
+    proven = certify(REPORT, beta, beta, **SIGMA, closure=closure)
+    assert proven.status == "positive"
+    assert fraction * computed < proven.chi2_bound < computed
+
+
+def test_the_bound_holds_with_correlated_experimental_errors():
+    problem = build_problem(REPORT, **SIGMA, include_sigma_exp=True)
+    computed = scan_profile(problem, "beta", np.array([0.9, 1.0]), n_starts=16, seed=1).chi2_min[1]
+    proven = certify(REPORT, 1.0, 1.0, **SIGMA, include_sigma_exp=True).chi2_bound
+    assert 0.3 * computed < proven < computed
+
+
+@pytest.mark.parametrize("closure", CERTIFIABLE)
+@pytest.mark.parametrize("bounds", BOUNDS)
+def test_no_certificate_contradicts_the_feasible_interval(closure, bounds):
+    rng = np.random.default_rng(5)
+    n_beta = 1 if closure.startswith("lab") and bounds == "report" else 5  # the rejected ones take seconds
+    betas = rng.uniform(0.05, 6.0, n_beta)
+    model = {"closure": closure, "bounds": BOUNDS[bounds], "r_max": rng.uniform(10.0, 30.0)}
+    feasible = feasible_c_mu(REPORT, betas, **model)
+    for beta, is_feasible, joint in zip(betas, feasible.is_feasible, feasible.joint, strict=True):
+        found = certify(REPORT, beta, beta, **SIGMA, **model)
+        assert found.status == ("zero" if is_feasible else "positive")
+        if is_feasible:
+            assert joint[0] * (1 - 1e-9) <= found.c_mu[0] <= found.c_mu[1] <= joint[1] * (1 + 1e-9)
+            assert found.c_mu == pytest.approx(joint, rel=1e-9)
+
+
+def test_every_proven_c_mu_has_a_fit():
+    beta = 1.9
+    low, high = certify(REPORT, beta, beta, **SIGMA, r_max=17.0).c_mu
+    problem = build_problem(REPORT, **SIGMA, r_max=17.0)
+    starts = np.tile(problem.start, (3, 1))
+    starts[:, problem.index("beta")] = beta
+    starts[:, problem.index("c_mu")] = [low, (low + high) / 2, high]
+    assert (solve(problem, starts, fixed=("beta", "c_mu")).chi2 < 1e-6).all()
+
+
+def test_an_interval_of_beta_is_proven_as_a_whole():
+    assert certify(REPORT, 1.12, 3.0, **SIGMA).status == "zero"
+    assert certify(REPORT, 0.2, 1.11, **SIGMA).status == "positive"
+    across = certify(REPORT, 1.0, 1.2, **SIGMA)
+    assert (across.status, across.chi2_bound) == ("undecided", 0.0)
+
+
+def test_what_is_said_and_marked():
+    certified = certify_scan(REPORT, 2.85, 3.25, **SIGMA)
+    said = describe_certificate(certified)
+    assert said == "Proven by interval arithmetic: an exact solution exists at every β in [2.85, 3.25]."
+    assert mark_verdict("not_identified", certified) == "proven"
+    assert mark_verdict("open_above", certified) == "numerical"
+    assert mark_verdict("not_identified", None) == "numerical"
+    again = CertifiedScanResult.from_dict(certified.to_dict())
+    assert again.to_dict() == certified.to_dict()
+
+
+def test_a_sum_over_a_grid_is_refused():
+    with pytest.raises(ValueError, match="closure = 'reported': must be one of stream"):
+        certify(REPORT, 1.0, 1.0, **SIGMA, closure="reported")
