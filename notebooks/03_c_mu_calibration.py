@@ -45,7 +45,7 @@ import numpy as np
 
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
+from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
@@ -109,7 +109,7 @@ plt.show()
 # this surface.
 
 # %%
-manifold = electron_manifold(measured, reference, **model)
+manifold = solution_manifold(measured, reference, **model)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.6))

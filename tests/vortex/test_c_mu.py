@@ -5,7 +5,7 @@ import pytest
 
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.c_mu import describe_c_mu, electron_manifold, feasible_c_mu
+from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
 from leptonfit.vortex.closures import CLOSURES, HillClosure
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
@@ -38,7 +38,7 @@ def test_the_numbers_of_the_report():
     reported = feasible_c_mu(REPORT, np.array([2.85]), closure="reported").joint[0]
     assert reported == pytest.approx([237.40, 318.40], abs=0.01)
     assert feasible_c_mu(REPORT, np.array([3.0432])).electron[0] == pytest.approx([231.6, 4581.7], abs=0.1)
-    manifold = electron_manifold(REPORT, 3.0432)
+    manifold = solution_manifold(REPORT, 3.0432)
     near = np.abs(manifold.radius - 0.44).argmin()
     assert manifold.c_mu[:, near].min() < 948 * 1.05
     assert manifold.c_mu[:, near].max() > 948 * 0.95

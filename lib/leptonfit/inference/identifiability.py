@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.intervals import LEVELS, IntervalSet
@@ -74,6 +75,44 @@ def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tup
         null_space=directions[rank:],
         condition=float(values[0] / values[rank - 1]) if rank else np.nan,
     )
+
+
+@dataclass(frozen=True)
+class DirectionsResult(Result):
+    """Directions that change no residual, to first order: one a freely chosen parameter.
+
+    Attributes
+    ----------
+    free : tuple of str
+        Parameters that can be moved at will.
+    dependent : tuple of str
+        Parameters that must follow.
+    response : ndarray (n_free, n_dependent)
+        d ln(dependent)/d ln(free).
+    """
+
+    _rows_of: ClassVar[dict[str, str]] = {"response": "dependent"}
+
+    free: tuple[str, ...]
+    dependent: tuple[str, ...]
+    response: np.ndarray
+
+
+def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsResult:
+    """Name the null space at x (n_par,), over the parameters off their bounds, none of them zero.
+
+    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x.
+    """
+    off = np.flatnonzero(~problem.on_bounds(x))
+    jacobian = problem.jacobian(x)[:, off] * x[off]
+    jacobian = jacobian / np.linalg.norm(jacobian, axis=1, keepdims=True)
+    _, triangle, pivots = qr(jacobian, mode="economic", pivoting=True)
+    diagonal = np.abs(np.diag(triangle))
+    rank = int(np.count_nonzero(diagonal > _RANK_TOLERANCE * diagonal.max(initial=0.0)))
+    follow, lead = np.sort(pivots[:rank]), np.sort(pivots[rank:])
+    response = -np.linalg.lstsq(jacobian[:, follow], jacobian[:, lead], rcond=None)[0].T
+    names = np.array(problem.names)[off]
+    return DirectionsResult(free=tuple(names[lead]), dependent=tuple(names[follow]), response=response)
 
 
 @dataclass(frozen=True)

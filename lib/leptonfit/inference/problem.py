@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -150,3 +150,67 @@ class LeastSquaresProblem:
                 raise ValueError(f"{name}: starts cannot be drawn from [{low[j]:g}, {high[j]:g}]; give a finite range "
                                  "inside its bounds")  # fmt: skip
         return low, high
+
+
+def restrict(
+    problem: LeastSquaresProblem, *, fixed: Mapping[str, float] | None = None, residuals: Sequence[str] | None = None
+) -> LeastSquaresProblem:
+    """The same problem with parameters held, and only some of its residuals.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    fixed : mapping, optional
+        Parameters that are no longer fitted, with their values.
+    residuals : sequence of str, optional
+        Residuals that are kept; all where not given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter or residual.
+    """
+    fixed, residuals = fixed or {}, problem.residual_names if residuals is None else tuple(residuals)
+    for name in residuals:
+        if name not in problem.residual_names:
+            raise ValueError(f"residual {name!r}: must be one of {', '.join(problem.residual_names)}")
+    rows = np.array([problem.residual_names.index(name) for name in residuals], dtype=int)
+    free = problem.free_indices(tuple(fixed))
+    whole = problem.start.copy()
+    for name, value in fixed.items():
+        whole[problem.index(name)] = value
+
+    def fill(x: np.ndarray) -> np.ndarray:
+        full = np.broadcast_to(whole, (*x.shape[:-1], problem.n_par)).copy()
+        full[..., free] = x
+        return full
+
+    return LeastSquaresProblem(
+        tuple(problem.parameters[j] for j in free),
+        residuals,
+        lambda x: problem.residuals(fill(x))[..., rows],
+        lambda x: problem.jacobian(fill(x))[..., rows, :][..., free],
+    )
+
+
+def extend(
+    problem: LeastSquaresProblem,
+    names: Sequence[str],
+    residuals: Callable[[np.ndarray], np.ndarray],
+    jacobian: Callable[[np.ndarray], np.ndarray],
+) -> LeastSquaresProblem:
+    """The same problem with further residuals, independent of the others.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    names : sequence of str
+    residuals, jacobian : callable
+        Of the same parameters, as for `LeastSquaresProblem`.
+    """
+    return LeastSquaresProblem(
+        problem.parameters,
+        (*problem.residual_names, *names),
+        lambda x: np.concatenate([problem.residuals(x), residuals(x)], axis=-1),
+        lambda x: np.concatenate([problem.jacobian(x), jacobian(x)], axis=-2),
+    )

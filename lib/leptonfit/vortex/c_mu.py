@@ -235,7 +235,7 @@ class ManifoldResult(Result):
     velocity : ndarray (n_A, n_R)
         U that meets the mass; nan outside its bounds.
     c_mu : ndarray (n_A, n_R)
-        C_μ that meets the g-factor there.
+        C_μ that meets the g-factor there; nan for the τ.
     """
 
     beta: float
@@ -245,27 +245,42 @@ class ManifoldResult(Result):
     c_mu: np.ndarray
 
 
-def electron_manifold(
+def solution_manifold(
     measurements: Measurements,
     beta: float,
     *,
+    lepton: str = "e",
     closure: str = "stream",
     r_max: float = 10.0,
     bounds: Bounds = REPORT_BOUNDS,
     n_radius: int = 200,
     n_amplitude: int = 5,
 ) -> ManifoldResult:
-    """Lay out what the electron alone allows at one β: a surface, not a point."""
-    energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
-    radius = np.linspace(*limits["R_e"], n_radius)
-    amplitude = np.linspace(*limits["A_e"], n_amplitude)
-    a = amplitude[:, None]
+    """Lay out what one lepton alone allows at one β: a surface, not a point.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    beta : float
+    lepton : str
+        "e", "mu" or "tau", which has no g-factor and so no C_μ.
+    closure, r_max, bounds
+        As for `feasible_c_mu`.
+    n_radius, n_amplitude : int
+        Points along R and A.
+    """
+    energy, limits, row = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds), LEPTONS.index(lepton)
+    radius = np.linspace(*limits[f"R_{lepton}"], n_radius)
+    amplitude = np.linspace(*limits[f"A_{lepton}"], n_amplitude)
+    r, a = np.meshgrid(radius, amplitude)
     with np.errstate(invalid="ignore"):
-        velocity = np.sqrt((measurements.values[0] - energy.static(radius, a, np.array(beta))) / energy.flow(radius, a))
-    inside = (velocity >= limits["U_e"][0]) & (velocity <= limits["U_e"][1])
+        velocity = np.sqrt((measurements.values[row] - energy.static(r, a, np.array(beta))) / energy.flow(r, a))
+    inside = (velocity >= limits[f"U_{lepton}"][0]) & (velocity <= limits[f"U_{lepton}"][1])
     velocity = np.where(inside, velocity, np.nan)
-    c_mu = measurements.values[3] / (MOMENT_FACTOR * radius * velocity)
-    return ManifoldResult(beta=beta, radius=radius, amplitude=amplitude, velocity=velocity, c_mu=c_mu)
+    moment = measurements.values[3 + row] if row < 2 else np.nan
+    return ManifoldResult(
+        beta=beta, radius=radius, amplitude=amplitude, velocity=velocity, c_mu=moment / (MOMENT_FACTOR * r * velocity)
+    )
 
 
 def describe_c_mu(

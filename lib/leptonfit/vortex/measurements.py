@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,8 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
         If there is no such set, or the file is not the one its checksum names.
     """
     tables = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())
-    if name not in tables:
-        raise InputError(f"measurements = {name!r}: must be one of {', '.join(tables)}")
+    if name not in SETS:
+        raise InputError(f"measurements = {name!r}: must be one of {', '.join(SETS)}")
     table = tables[name]
     sigma = np.array([table[quantity]["uncertainty"] for quantity in QUANTITIES])
     correlation = np.eye(len(QUANTITIES))
@@ -71,3 +72,15 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
         covariance=correlation * np.outer(sigma, sigma),
         sources=tuple(table[quantity]["source"] for quantity in QUANTITIES),
     )
+
+
+def load_predictions(*, data: Path | None = None) -> dict[str, Any]:
+    """Values of `charged_leptons.toml` that are predicted, not measured: g_tau, with value and uncertainty.
+
+    Raises
+    ------
+    InputError
+        If the file is not the one its checksum names.
+    """
+    predicted: dict[str, Any] = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())["predicted"]
+    return predicted

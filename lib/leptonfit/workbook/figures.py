@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from leptonfit.inference.contour import LEVEL_95, MapResult
+from leptonfit.inference.identifiability import SpectrumResult
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -20,7 +21,9 @@ from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.flow import FlowResult
+from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
@@ -240,6 +243,89 @@ def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any])
     ax.set_yscale("log")
     ax.set_xlabel(r"$R_e$ (dimensionless)")
     ax.set_ylabel(r"$C_\mu$ (dimensionless)")
+    ax.legend()
+    return ax
+
+
+def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]) -> Sequence[Axes]:
+    """Each lepton's exact solutions at one β: U over R and A, with contours of the C_μ its g-factor needs."""
+    for ax, (symbol, manifold) in zip(axes, manifolds.items(), strict=True):
+        shown = np.log10(manifold.velocity)
+        flat = np.nanmax(shown) - np.nanmin(shown) < 1e-3
+        levels = np.linspace(np.nanmin(shown) - 1e-3 * flat, np.nanmax(shown) + 1e-3 * flat, 16)
+        filled = ax.contourf(manifold.radius, manifold.amplitude, shown, levels=levels, cmap="cividis")
+        bar = ax.figure.colorbar(filled, ax=ax, ticks=MaxNLocator(4))
+        bar.set_label(f"$\\log_{{10}} U_{symbol}$")
+        if np.isfinite(manifold.c_mu).any():
+            lines = ax.contour(manifold.radius, manifold.amplitude, manifold.c_mu, levels=6, colors="white")
+            ax.clabel(lines, fmt="%.4g", fontsize=7)
+        ax.set_xlabel(f"$R_{symbol}$ (dimensionless)")
+        ax.set_ylabel(f"$A_{symbol}$ (dimensionless)")
+    return axes
+
+
+def plot_spectrum(ax: Axes, spectrum: SpectrumResult) -> Axes:
+    """Singular values of the scaled Jacobian, and how many directions have none."""
+    n = len(spectrum.names)
+    rank = np.arange(1, spectrum.rank + 1)
+    ax.plot(rank, spectrum.singular_values[: spectrum.rank], "o-", color=BLUE, label=f"rank {spectrum.rank}")
+    missing = np.arange(spectrum.rank + 1, n + 1)
+    low = spectrum.singular_values[: spectrum.rank].min() / 10
+    ax.plot(missing, np.full(len(missing), low), "v", color=RED, label=f"{len(missing)} directions: zero")
+    ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("direction, of the parameters off their bounds")
+    ax.set_ylabel("singular value (scaled)")
+    ax.legend()
+    return ax
+
+
+def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
+    """χ²_min against β for each check, zero at 1e-6."""
+    styles = {"frozen": (RED, "--"), "fixed": (GREY, "-"), "restricted": (BLUE, "-"), "mass": (GREEN, "-")}
+    rows = [check for check in checks if check.constraints]
+    for row, check in enumerate(rows):
+        colour, line = styles.get(check.name.split()[0], (ORANGE, "-"))
+        shown = np.maximum(check.chi2_min, CHI2_FLOOR) * 1.6**row  # side by side where they are all zero
+        ax.plot(check.beta, shown, line, marker="os^Dv<>"[row % 7], ms=3, color=colour, label=check.name)
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.set_ylabel(r"$\chi^2_{\min}$ (zero at $10^{-6}$; each row ×1.6)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, borderaxespad=0)
+    return ax
+
+
+def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high: float, reference: float) -> Axes:
+    """The 95 % set of β for each variant of the fit; arrows at open ends."""
+    for row, variant in enumerate(variants):
+        for a, b in variant.identified_set.intervals:
+            _bar(ax, row, a, b, low, high)
+        text = variant.name if len(variant.identified_set.intervals) else f"{variant.name}: none in the scan"
+        note = "" if variant.best_chi2 < CHI2_FLOOR else f", lowest χ² {variant.best_chi2:.3g}"
+        ax.annotate(text + note, (low, row), xytext=(0, 8), textcoords="offset points", fontsize=8)
+    ax.axvline(reference, color=GREY, ls=":", label=f"reference {reference:.6g}")
+    ax.set_yticks([])
+    ax.set_ylim(len(variants) - 0.5, -0.8)
+    ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ax.set_xlabel(r"$\beta$ (dimensionless), 95 % set")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    return ax
+
+
+def plot_golden_loop(ax: Axes, found: GoldenLoopResult, claims: Mapping[str, Any]) -> Axes:
+    """β against the constant c₁ of the loop, with its value, and what the report's minima would need."""
+    beta = np.linspace(2.95, 3.25, 200)
+    c1 = np.pi**2 * np.exp(beta) / beta / found.alpha_inverse
+    ax.plot(c1, beta, color=BLUE, label=r"$e^\beta/\beta = c_1/(\alpha\pi^2)$")
+    ax.plot(found.c1, found.beta, "o", color=GREEN, label=f"$c_1=(1-\\alpha)/2$: {found.beta:.7g}")
+    for wanted, needed, marker in zip(found.wanted, found.c1_needed, "sD", strict=False):
+        text = f"claimed minimum {wanted:g} needs {needed:.5f}"
+        ax.plot(needed, wanted, marker, color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
+    older = claims["golden_loop"]["older_beta"]
+    ax.axhline(older, color=GREY, ls="--", lw=1)
+    _note(ax, f"claimed, older form: {older:g}", float(c1.max()), older, ha="right")
+    ax.set_xlabel("$c_1$ (dimensionless)")
+    ax.set_ylabel(r"$\beta$ (dimensionless)")
     ax.legend()
     return ax
 

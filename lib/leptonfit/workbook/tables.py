@@ -10,12 +10,16 @@ import pandas as pd
 from IPython.display import HTML
 
 from leptonfit.datafiles import ROOT
-from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.identifiability import DirectionsResult
+from leptonfit.inference.intervals import LEVELS, IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
+from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
+from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.workbook.parameters import notebook_names, upstream
@@ -198,6 +202,122 @@ def tabulate_closures(
             for name, document in profiles.items()
         ]
     )
+
+
+def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
+    """The report's degeneracy checks, claimed beside computed."""
+    rows = []
+    for check in checks:
+        found = f"zero at {check.n_zero} of {len(check.beta)} points" if check.constraints else ""
+        if check.followed:
+            ends = np.nanmin(check.values), np.nanmax(check.values)
+            found += f"{', ' if found else ''}{check.followed} from {ends[0]:.6g} to {ends[1]:.6g}"
+        rows.append(
+            {
+                "check": check.name,
+                "fitted to": ", ".join(check.constraints) or "nothing",
+                "held": check.held,
+                "free": check.free,
+                "claimed": check.claimed,
+                "computed": found,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_variants(variants: Sequence[VariantResult]) -> pd.DataFrame:
+    """What one constraint more or one parameter less changes, a row a variant."""
+    return pd.DataFrame(
+        [
+            {
+                "fit": v.name,
+                "constraints": v.n_constraints,
+                "parameters": v.n_parameters,
+                "rank": v.rank,
+                "lowest χ²": format_chi2(v.best_chi2),
+                "95 % set of β": describe_set(v.identified_set),
+                "verdict": v.verdict_code,
+                "mark": v.mark,
+            }
+            for v in variants
+        ]
+    )
+
+
+def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
+    """The identified set of every parameter, beside its bounds."""
+    return pd.DataFrame(
+        [
+            {
+                "parameter": parameter.symbol,
+                "bounds": f"{parameter.lower:g} to {parameter.upper:g}",
+                "95 % set": describe_set(profiles[parameter.name].identified_set["0.95"]),
+                "share of the bounds": f"{100 * _share(parameter, profiles[parameter.name]):.1f} %",
+            }
+            for parameter in problem.parameters
+        ]
+    )
+
+
+def _share(parameter: Parameter, profile: ProfileResult) -> float:
+    """Fraction of a parameter's bounds, in the logarithm, that its 95 % set covers."""
+    ends = np.clip(profile.identified_set["0.95"].intervals, parameter.lower, parameter.upper)
+    return float(np.log(ends[:, 1] / ends[:, 0]).sum() / np.log(parameter.upper / parameter.lower))
+
+
+def tabulate_directions(problem: LeastSquaresProblem, directions: DirectionsResult) -> pd.DataFrame:
+    """Directions that change no residual: how the dependent parameters follow each free one, in per cent."""
+    symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
+    table = pd.DataFrame(
+        [[f"{value:+.3f}" if abs(value) > 5e-4 else "0" for value in row] for row in directions.response],
+        columns=[symbols[name] for name in directions.dependent],
+    )
+    table.insert(0, "move by 1 %", [symbols[name] for name in directions.free])
+    return table
+
+
+def tabulate_edges(
+    certified: CertifiedScanResult | None,
+    roots: np.ndarray,
+    shifts: Sequence[float],
+    corner: float,
+    profile: ProfileResult,
+) -> pd.DataFrame:
+    """Where exact solutions begin or end, a column an edge: closed form, enclosure, profile's ends and σ-shift."""
+    rows = []
+    enclosures = certified.enclosures() if certified else np.empty((0, 2))
+    for root, shift in zip(roots, shifts, strict=True):
+        around = enclosures[(enclosures[:, 0] <= root) & (root <= enclosures[:, 1])]
+        row = {
+            "closed form": f"{corner:.11f}" if abs(corner - root) < 1e-9 * root else "not at corners",
+            "root": f"{root:.11f}",
+            "proven between": "{:.10f} and {:.10f}".format(*around[0]) if len(around) else "not proven",
+        }
+        for level, delta in LEVELS.items():
+            ends = profile.identified_set[level].intervals.ravel()
+            end = ends[np.nanargmin(np.abs(np.where(np.isfinite(ends), ends, np.nan) - root))] if len(ends) else np.nan
+            row[f"profile's end at {level}, from the root"] = f"{end - root:+.4e}"
+            row[f"to first order at {level}"] = f"±{np.sqrt(delta) * shift:.4e}"
+        rows.append(row)
+    table = pd.DataFrame(rows, index=[f"edge {k + 1}" for k in range(len(rows))]).T
+    return table.rename_axis("quantity").reset_index()
+
+
+def tabulate_golden_loop(found: GoldenLoopResult, claims: Mapping[str, Any]) -> pd.DataFrame:
+    """β from α in each form, claimed beside computed, and what the report's minima would need."""
+    stated = claims["golden_loop"]
+    rows = [
+        ("1/α = 2π² e^β/β + 1, larger root", f"{stated['beta']:.10g}", f"{found.beta:.10f} ± {found.sigma_beta:.0e}"),
+        ("the same, smaller root", "", f"{found.beta_small:.6f}"),
+        ("without the + 1", "", f"{found.beta_without_one:.6f}"),
+        ("older form, π² e^β c₂/c₁ = 1/α", f"{stated['older_beta']:g}", f"{found.beta_older:.6f}"),
+        ("c₁ = (1 − α)/2", f"{stated['older_c1']:.10g} (older form)", f"{found.c1:.10f}"),
+        ("dβ/d ln c₁", "", f"{found.by_ln_c1:.4f}"),
+    ]
+    for beta, c1 in zip(found.wanted, found.c1_needed, strict=True):
+        change = 100 * (c1 / found.c1 - 1)
+        rows.append((f"c₁ that β = {beta:g} would need", "", f"{c1:.6f}, {change:+.1f} %"))
+    return pd.DataFrame(rows, columns=["quantity", "claimed", "computed"])
 
 
 def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuResult) -> pd.DataFrame:

@@ -1,0 +1,252 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why is β open: counting, directions, and proof
+#
+# Five measured numbers against eleven parameters leave directions along which nothing changes. This notebook counts and
+# names them, repeats the report's own checks of degeneracy, gives the identified set of every parameter, shows what one
+# constraint more would do, and proves where exact solutions exist.
+#
+# **Needs** the measurements and the report's claims (`data/`). **Makes** spectrum, directions, degeneracy checks,
+# identified sets, variants and certificates (`results/04_identifiability.json`).
+
+# %% tags=["parameters"]
+sigma_m_model = 1e-6  # relative, model error of each mass
+sigma_g_model = 2e-8  # absolute, model error of each g-factor
+beta_min = 0.8  # dimensionless, start of the scan, and lower bound of β here
+beta_max = 3.5  # dimensionless, end of the scan, and upper bound of β here
+n_beta = 28  # points of the scan
+n_starts = None  # fresh starts at each point; None: what the budget says
+seed = 20251223  # seed of the starts
+closure = "stream"  # frame and density profile of the vortex
+bounds = "report"  # bounds of R, U, A and C_μ
+r_max = 10.0  # dimensionless, outer radius of the flow integral
+measurements = "report_2025"  # set of measured values
+budget = "quick"  # effort; never changes the grid
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
+from leptonfit.inference.profile import scan_profile
+from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solution_manifold
+from leptonfit.vortex.certificate import CERTIFIABLE, certify_scan, describe_certificate, mark_verdict
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
+from leptonfit.vortex.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
+from leptonfit.vortex.golden_loop import solve_golden_loop
+from leptonfit.vortex.measurements import load_measurements, load_predictions
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("04_identifiability", globals())
+sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
+effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+measured = load_measurements(settings.measurements)
+claims = load_claims()
+model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
+reference = claims["golden_loop"]["beta"]
+grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
+
+# %%
+problem = build_problem(measured, **sigma, **model)
+boxed = {**model, "bounds": {**model["bounds"], "beta": (settings.beta_min, settings.beta_max)}}
+within = build_problem(measured, **sigma, **boxed)
+
+# %% [markdown]
+# ## The profile over the whole scan
+
+# %%
+profile = scan_profile(problem, "beta", grid, references=(reference,), **effort)
+verdict = assess_profile(problem, profile, reference=reference)
+
+# %% [markdown]
+# ## Counting
+#
+# At the solution found for the reference β: the rank of the Jacobian over the parameters off their bounds, and what is
+# left when it is taken away.
+
+# %%
+at_reference = profile.reference_x[0]
+spectrum = jacobian_spectrum(problem, at_reference)
+directions = null_directions(problem, at_reference)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+counted = f"{problem.n_res} constraints, {problem.n_par} parameters, rank {spectrum.rank}"
+print(f"{counted}: {len(spectrum.null_space)} directions change no residual")
+
+# %%
+print(f"condition number of the rest: {spectrum.condition:.3g}")
+tables.show(tables.tabulate_directions(problem, directions))
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 3))
+figures.plot_spectrum(ax, spectrum)
+plt.show()
+
+# %% [markdown]
+# ## The report's degeneracy checks
+#
+# Each holds something and fits the rest. Where everything is held, χ² rises away from the β at which it was frozen: the
+# minimum echoes the choice. Where a mass may be met by moving any one parameter, χ² says nothing of β.
+
+# %%
+checks = run_degeneracy_checks(problem, CLOSURES[settings.closure](r_max=settings.r_max), claims, **effort)
+tables.show(tables.tabulate_degeneracy(checks))
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 4))
+figures.plot_degeneracy(ax, checks)
+plt.show()
+
+# %% [markdown]
+# ## Each lepton's own solutions
+#
+# At the reference β, every R and A whose U lies within its bounds meets the mass exactly. White lines: the C_μ that the
+# g-factor then needs.
+
+# %%
+manifolds = {
+    tex: solution_manifold(measured, reference, lepton=lepton, n_radius=81, n_amplitude=61, **model)
+    for lepton, tex in (("e", "e"), ("mu", r"\mu"), ("tau", r"\tau"))
+}
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+figures.plot_manifolds(axes, manifolds)
+plt.show()
+
+# %% [markdown]
+# ## The identified set of every parameter
+#
+# With β anywhere in the scan and all others free.
+
+# %%
+profiles = profile_every_parameter(within, n_points=41, **effort)
+tables.show(tables.tabulate_parameter_sets(within, profiles))
+
+# %% [markdown]
+# ## One constraint more, one parameter less
+#
+# The τ's g-factor is not measured; its predicted value shows what it would do, and is marked as simulated.
+
+# %%
+variants = compare_variants(
+    problem, grid, claims, load_predictions()["g_tau"], sigma_g_model=settings.sigma_g_model, **effort
+)
+
+# %%
+tables.show(tables.tabulate_variants(variants))
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 4))
+figures.plot_variants(ax, variants, *grid[[0, -1]], reference)
+plt.show()
+
+# %% [markdown]
+# ## What is proven
+#
+# Interval arithmetic covers the scan with certificates. The edge of the exact solutions is enclosed; beyond it χ²_min
+# grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a σ-dependent step outside.
+
+# %%
+certified = certify_scan(measured, *grid[[0, -1]], **sigma, **model) if settings.closure in CERTIFIABLE else None
+mark = mark_verdict(verdict.code, certified)
+proven = describe_certificate(certified) if certified else f"Nothing is proven for the closure {settings.closure}."
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(f"{mark}: {proven}")
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots()
+figures.plot_profile(ax, problem, profile, certified=certified)
+plt.show()
+
+# %%
+roots = find_edges(measured, *grid[[0, -1]], **model)
+covariance = total_covariance(measured, **sigma, include_sigma_exp=False)
+shifts = [sigma_shift(measured, root, covariance, **model) for root in roots]
+tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(measured, **model), profile))
+
+# %% [markdown]
+# ## Checks
+#
+# No computed value contradicts a proof, and every check that frees a lepton's geometry agrees with the profile.
+
+# %%
+for piece in certified.pieces if certified else ():
+    inside = (grid >= piece.beta_low) & (grid <= piece.beta_high)
+    assert not (profile.chi2_min[inside] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound"
+    assert piece.status != "zero" or (profile.chi2_min[inside] < 1e-6).all(), "an exact solution was not found"
+assert all(check.trusted.all() for check in checks if "frozen" not in check.name), "a check is not trusted"
+
+# %% [markdown]
+# ## Where the reference comes from
+#
+# The Golden Loop gives β from the fine-structure constant. What would it take to make it give the report's minima?
+
+# %%
+loop = solve_golden_loop(
+    older_constants=(claims["golden_loop"]["older_c1"], claims["golden_loop"]["older_c2"]),
+    wanted=(claims["tight"]["beta_min"], claims["loose"]["beta_min"]),
+)
+tables.show(tables.tabulate_golden_loop(loop, claims))
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 3.4))
+figures.plot_golden_loop(ax, loop, claims)
+plt.show()
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+sentence = f"{counted}: {len(spectrum.null_space)} directions change no residual. {verdict.sentence} {proven}"
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(verdict.code)
+
+# %%
+results = {
+    "spectrum": spectrum,
+    "directions": directions,
+    "degeneracy": checks,
+    "parameter_sets": {name: found.identified_set for name, found in profiles.items()},
+    "variants": variants,
+    "identified_set": profile.identified_set,
+    "beta": grid,
+    "chi2_min": profile.chi2_min,
+    "certificate": certified,
+    "edges": {"root": roots, "shift_per_sigma": shifts, "at_corners": edge_at_corners(measured, **model)},
+    "golden_loop": loop,
+    "profile": profile,
+}
+
+# %%
+csv = {
+    "claimed_computed": tables.tabulate_degeneracy(checks),
+    "variants": tables.tabulate_variants(variants),
+    "golden_loop": tables.tabulate_golden_loop(loop, claims),
+}
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)
