@@ -8,12 +8,12 @@ axisymmetric flow itself carries none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
-from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.closures import CLOSURES, Closure
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
 
 LEPTONS = ("e", "mu", "tau")
@@ -40,7 +40,7 @@ def build_problem(
     sigma_m_model: float,
     sigma_g_model: float,
     include_sigma_exp: bool = False,
-    closure: str = "stream",
+    closure: str | Callable[..., Closure] = "stream",
     r_max: float = 10.0,
     gradient: float = 0.0,
     moment_map: str = "universal",
@@ -57,8 +57,8 @@ def build_problem(
         Absolute model error of each g-factor.
     include_sigma_exp : bool
         Add the experimental covariance to the model's.
-    closure : str
-        One of `CLOSURES`.
+    closure : str or callable
+        One of `CLOSURES`, or what makes one from r_max=.
     r_max : float
         Outer radius of the flow integral, at least the largest R allowed; without effect in the `lab` closures.
     gradient : float
@@ -79,15 +79,17 @@ def build_problem(
         If σ is not positive and finite, the closure, the moment map or a bound's name is unknown, r_max is below the
         largest R, or the closure cannot have that r_max or gradient.
     """
-    if closure not in CLOSURES:
+    if isinstance(closure, str) and closure not in CLOSURES:
         raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
     if moment_map not in MOMENT_MAPS:
         raise ValueError(f"moment_map = {moment_map!r}: must be one of {', '.join(MOMENT_MAPS)}")
     parameters = _parameters(bounds)
     largest = max(p.upper for p in parameters if p.name.startswith("R_"))
-    if not (largest <= r_max < np.inf or closure.startswith("lab")):
+    is_lab = isinstance(closure, str) and closure.startswith("lab")
+    if not (largest <= r_max < np.inf or is_lab):
         raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
-    energy = CLOSURES[closure](r_max=r_max, **({"gradient": gradient} if gradient else {}))
+    make = CLOSURES[closure] if isinstance(closure, str) else closure
+    energy = make(r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
     factor = MOMENT_FACTOR * (values[:2] if moment_map == "mass_scaled" else np.ones(2))
     covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)

@@ -11,78 +11,69 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.integrate import simpson
 
 R_MAX = 10.0
+N_RADII = 100
 
-_RADII = np.linspace(0.01, R_MAX, 100)
 _ANGLES = np.linspace(0.01, math.pi - 0.01, 20)
 _EPSILON = 1e-10
 
 
-def _simpson_weights() -> np.ndarray:
-    """Weights of Simpson's rule for an even number of points as SciPy ≥ 1.11 has it: the rule is linear."""
-    return simpson(np.eye(len(_RADII)), x=_RADII, axis=-1)
+class _Tables:
+    """Sums over the grid's radii, for a core that holds the first k of them."""
+
+    def __init__(self, n_radii: int):
+        self.radii = np.linspace(0.01, R_MAX, n_radii)
+        # Simpson's rule for an even number of points as SciPy ≥ 1.11 has it: the rule is linear
+        weights = simpson(np.eye(n_radii), x=self.radii, axis=-1)
+        sin, cos = np.sin(_ANGLES), np.cos(_ANGLES)
+        radius = self.radii[:, None]
+        measure = 2 * math.pi * weights[:, None] * (_ANGLES[1] - _ANGLES[0]) * radius**2 * sin
+        # weights of v_r²/cos²θ and v_θ²/sin²θ in the kinetic energy, factor ½ included, and of 1 in ∫ dV
+        radial = np.sum(0.5 * measure * (cos / (1 + _EPSILON / (radius**2 * sin))) ** 2, axis=1)
+        polar = np.sum(0.5 * measure * (sin / (1 + _EPSILON / (radius * sin))) ** 2, axis=1)
+        r, p, v = (self._prefix(w) for w in (radial, polar, np.sum(measure, axis=1)))
+        # inside: coefficients of R⁰, R⁻², R⁻⁴, R⁻⁶ for k radii in the core
+        self.flow = 9 * np.stack([r[:, 0], -2 * r[:, 1], r[:, 2] + p[:, 2], 0 * r[:, 3]], axis=1)
+        self.deficit = 9 * np.stack([r[:, 0], -3 * r[:, 1], 3 * r[:, 2] + p[:, 2], -r[:, 3] - p[:, 3]], axis=1)
+        self.static = np.stack([v[:, 0], -2 * v[:, 1], v[:, 2], 0 * v[:, 3]], axis=1)
+        # outside: coefficients of R⁰, R³, R⁶
+        cube = self.radii**3
+        far = (radial + polar, (-2 * radial + polar) / cube, (radial + 0.25 * polar) / cube**2)
+        self.outside = np.stack([np.append(np.cumsum(w[::-1])[::-1], 0.0) for w in far], axis=1)
+
+    def _prefix(self, weights: np.ndarray) -> np.ndarray:
+        """Sums (n_radii + 1, 4) of weights · r^(2n) over the first k radii."""
+        powers = self.radii[:, None] ** np.arange(0, 8, 2)
+        return np.concatenate([np.zeros((1, 4)), np.cumsum(weights[:, None] * powers, axis=0)])
 
 
-def _sums() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (100,) of v_r²/cos²θ and v_θ²/sin²θ in the kinetic energy, factor ½ included, and of 1 in ∫ dV."""
-    sin, cos = np.sin(_ANGLES), np.cos(_ANGLES)
-    radius = _RADII[:, None]
-    measure = 2 * math.pi * _simpson_weights()[:, None] * (_ANGLES[1] - _ANGLES[0]) * radius**2 * sin
-    radial = 1 / (1 + _EPSILON / (radius**2 * sin))
-    polar = 1 / (1 + _EPSILON / (radius * sin))
-    return (
-        np.sum(0.5 * measure * (cos * radial) ** 2, axis=1),
-        np.sum(0.5 * measure * (sin * polar) ** 2, axis=1),
-        np.sum(measure, axis=1),
-    )
-
-
-_RADIAL, _POLAR, _VOLUME = _sums()
-_POWERS = _RADII[:, None] ** np.arange(0, 8, 2)  # r⁰, r², r⁴, r⁶
-
-
-def _prefix(weights: np.ndarray) -> np.ndarray:
-    """Sums (101, 4) of weights · r^(2n) over the first k radii."""
-    return np.concatenate([np.zeros((1, 4)), np.cumsum(weights[:, None] * _POWERS, axis=0)])
-
-
-def _suffix(weights: np.ndarray) -> np.ndarray:
-    """Sums (101,) over the radii from the k-th on."""
-    return np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]])
-
-
-# inside: coefficients of R⁰, R⁻², R⁻⁴, R⁻⁶ for k radii in the core
-_R, _P, _V = _prefix(_RADIAL), _prefix(_POLAR), _prefix(_VOLUME)
-_FLOW_INSIDE = 9 * np.stack([_R[:, 0], -2 * _R[:, 1], _R[:, 2] + _P[:, 2], 0 * _R[:, 3]], axis=1)
-_DEFICIT_INSIDE = 9 * np.stack([_R[:, 0], -3 * _R[:, 1], 3 * _R[:, 2] + _P[:, 2], -_R[:, 3] - _P[:, 3]], axis=1)
-_STATIC_INSIDE = np.stack([_V[:, 0], -2 * _V[:, 1], _V[:, 2], 0 * _V[:, 3]], axis=1)
-# outside: coefficients of R⁰, R³, R⁶
-_OUTSIDE = np.stack(
-    [
-        _suffix(_RADIAL + _POLAR),
-        _suffix((-2 * _RADIAL + _POLAR) / _RADII**3),
-        _suffix((_RADIAL + 0.25 * _POLAR) / _RADII**6),
-    ],
-    axis=1,
-)
+@cache
+def _tables(n_radii: int) -> _Tables:
+    return _Tables(n_radii)
 
 
 def _inside(coefficients: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polynomial in R⁻² and its derivative by R."""
-    core = coefficients[np.searchsorted(_RADII, radius)]
+    """Polynomial in R⁻² and its derivative by R; coefficients (..., 4)."""
     z = radius**-2
-    value = core[..., 0] + z * (core[..., 1] + z * (core[..., 2] + z * core[..., 3]))
-    by_z = core[..., 1] + z * (2 * core[..., 2] + 3 * z * core[..., 3])
+    value = coefficients[..., 0] + z * (coefficients[..., 1] + z * (coefficients[..., 2] + z * coefficients[..., 3]))
+    by_z = coefficients[..., 1] + z * (2 * coefficients[..., 2] + 3 * z * coefficients[..., 3])
     return value, -2 * by_z * z / radius
 
 
 @dataclass(frozen=True)
 class ReportedClosure:
     """The report's functional; `r_max` is 10, as there.
+
+    Parameters
+    ----------
+    r_max : float
+    n_radii : int
+        Radii of the grid; the report has 100.
 
     Raises
     ------
@@ -91,6 +82,7 @@ class ReportedClosure:
     """
 
     r_max: float = R_MAX
+    n_radii: int = N_RADII
 
     def __post_init__(self) -> None:
         if self.r_max != R_MAX:
@@ -100,9 +92,11 @@ class ReportedClosure:
 
     def _flow_parts(self, radius: np.ndarray) -> tuple[np.ndarray, ...]:
         """I at A = 0, its slope in −A, and the derivatives of both by R."""
-        uniform, uniform_slope = _inside(_FLOW_INSIDE, radius)
-        deficit, deficit_slope = _inside(_DEFICIT_INSIDE, radius)
-        outside = _OUTSIDE[np.searchsorted(_RADII, radius)]
+        tables = _tables(self.n_radii)
+        core = np.searchsorted(tables.radii, radius)
+        uniform, uniform_slope = _inside(tables.flow[core], radius)
+        deficit, deficit_slope = _inside(tables.deficit[core], radius)
+        outside = tables.outside[core]
         cube = radius**3
         uniform = uniform + outside[..., 0] + cube * (outside[..., 1] + cube * outside[..., 2])
         uniform_slope = uniform_slope + 3 * radius**2 * (outside[..., 1] + 2 * cube * outside[..., 2])
@@ -120,12 +114,17 @@ class ReportedClosure:
 
     def static(self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray) -> np.ndarray:
         """−β S, any shape."""
-        return -beta * amplitude**2 * _inside(_STATIC_INSIDE, radius)[0]
+        return -beta * amplitude**2 * self._stabilisation(radius)[0]
+
+    def _stabilisation(self, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """S/A² and its derivative by R."""
+        tables = _tables(self.n_radii)
+        return _inside(tables.static[np.searchsorted(tables.radii, radius)], radius)
 
     def static_slopes(
         self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives of `static` by R, A and β."""
-        value, slope = _inside(_STATIC_INSIDE, radius)
+        value, slope = self._stabilisation(radius)
         square = amplitude**2
         return -beta * square * slope, -2 * beta * amplitude * value, -square * value

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder, compute_checksums
+from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
 from leptonfit.workbook import parameters, run, store
 
 
@@ -97,8 +97,7 @@ def check_command(data: Path | None, write: bool) -> None:
     if not folder.is_dir():
         raise InputError(f"--data {folder}: must be a folder")
     if write:
-        lines = [f"{digest}  {name}\n" for name, digest in compute_checksums(folder).items()]
-        store.write_whole(folder / SUMS, "".join(lines))
+        store.write_checksums(folder)
     check_folder(folder)
     _fail_on(pairs.compare_pairs())
     click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are what {SUMS} says")
@@ -113,10 +112,13 @@ def notebooks_command() -> None:
 
 
 @cli.command("figures")
-def figures_command() -> None:
+@click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
+def figures_command(record: bool) -> None:
     """Draw the manuscript figures into figures/, each as PDF and PNG with the JSON it was drawn from."""
     from leptonfit.workbook import manuscript
 
+    if record:
+        manuscript.record_reenactment(click.echo)
     _fail_on(manuscript.draw_all(click.echo))
 
 

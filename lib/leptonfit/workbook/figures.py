@@ -24,6 +24,7 @@ from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.flow import FlowResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
+from leptonfit.vortex.reenactment import ReenactedScanResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 
@@ -310,6 +311,42 @@ def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high:
     ax.set_xlabel(r"$\beta$ (dimensionless), 95 % set")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     return ax
+
+
+def plot_reenacted(
+    axes: Sequence[Axes], scans: Sequence[ReenactedScanResult], converged: ProfileResult, claims: Mapping[str, Any]
+) -> Sequence[Axes]:
+    """The tight scan claimed, re-enacted and converged; and where each setting puts its minimum."""
+    left, right = axes
+    claim = claims["tight"]
+    for row, scan in enumerate(scans):
+        shown = np.maximum(scan.chi2, CHI2_FLOOR)
+        label = ("re-enacted, as stated", "re-enacted, other settings")[row] if row < 2 else ""
+        left.plot(scan.beta, shown, color=ORANGE if row else RED, lw=0.6 if row else 1.4, label=label)
+        at = scan.chi2.min()
+        if at >= CHI2_FLOOR:
+            right.plot(scan.beta_min, row, "o", color=RED if row == 0 else ORANGE)
+            right.annotate(f"{at:,.0f}", (scan.beta_min, row), xytext=(5, 3), textcoords="offset points", fontsize=8)
+        else:
+            right.plot(scan.beta[[0, -1]], [row, row], color=BLUE, lw=3, alpha=0.6)
+            right.annotate(
+                "zero everywhere", (scan.beta[0], row), xytext=(0, 4), textcoords="offset points", fontsize=8
+            )
+    left.plot(converged.grid, np.maximum(converged.chi2_min, CHI2_FLOOR), "o-", ms=3, color=BLUE, label="converged")
+    text = f"claimed: {claim['chi2_min']:,.0f} at {claim['beta_min']:g}"
+    left.plot(
+        claim["beta_min"], claim["chi2_min"], "s", color="black", mfc="none", mew=1.6, ms=8, ls="none", label=text
+    )
+    left.set_yscale("log")
+    left.set_xlabel(r"$\beta$ (dimensionless)")
+    left.set_ylabel(r"$\chi^2$ where it stopped (zero: $10^{-6}$)")
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    right.axvline(claim["beta_min"], color="black", ls="--", lw=1, label=f"claimed minimum {claim['beta_min']:g}")
+    right.set_yticks(range(len(scans)), [scan.name for scan in scans])
+    right.set_ylim(len(scans) - 0.5, -0.7)
+    right.set_xlabel(r"$\beta$ of the lowest $\chi^2$")
+    right.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    return axes
 
 
 def plot_golden_loop(ax: Axes, found: GoldenLoopResult, claims: Mapping[str, Any]) -> Axes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from matplotlib.figure import Figure
 
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.result import encode
+from leptonfit.vortex import reenactment
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import RecomputedScan
+from leptonfit.vortex.reported import RecomputedScan, load_claims
 from leptonfit.workbook import figures, run, store
 
 TAG = "figures"
@@ -40,6 +43,24 @@ FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {
     "profile_scan": ("02_profile_scan", _draw_profile),
 }
 """Figure name: the notebook whose results it shows, and how it is drawn."""
+
+
+def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
+    """Re-enact the report's scans here and freeze them in `data/`, with the versions that made them.
+
+    Figures and quoted numbers show the frozen ones: what L-BFGS-B stalls at differs from machine to machine.
+    """
+    scans = reenactment.reenact_all(load_measurements("report_2025"), load_claims(), say)
+    recorded = {
+        "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": store.machine(),
+        "versions": store.versions(),
+        **encode(scans),
+    }
+    path = root / "data" / reenactment.RECORDED
+    store.write_whole(path, json.dumps(recorded, ensure_ascii=False, indent=1) + "\n")
+    store.write_checksums(path.parent)
+    say(f"data/{path.name}: written, and its checksum")
 
 
 def draw_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from leptonfit.datafiles import ROOT, compute_checksums, data_folder
+from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
 from leptonfit.inference.result import encode
 from leptonfit.workbook.parameters import Settings
 
@@ -180,7 +180,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
         "seed": settings.values.get("seed"),
         "seconds": round(time.monotonic() - settings.started, 3),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "machine": machine(),
     }
 
 
@@ -194,6 +194,17 @@ def origin() -> dict[str, Any]:
 
 def _is_current(document: Mapping[str, Any]) -> bool:
     return {name: document["provenance"].get(name) for name in origin()} == origin()
+
+
+def machine() -> str:
+    """The machine in use, in words."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the list of checksums of a data folder."""
+    lines = [f"{digest}  {name}\n" for name, digest in compute_checksums(folder).items()]
+    write_whole(folder / SUMS, "".join(lines))
 
 
 def versions() -> dict[str, str]:
