@@ -142,6 +142,8 @@ def test_no_certificate_contradicts_the_feasible_interval(closure, bounds):
     rng = np.random.default_rng(5)
     n_beta = 1 if closure.startswith("lab") and bounds == "report" else 5  # the rejected ones take seconds
     betas = rng.uniform(0.05, 6.0, n_beta)
+    if bounds == "wide":
+        betas[:2] = 200.0, 5000.0  # where the smallest q of e, and of μ, lies inside the range of R in the lab frame
     model = {"closure": closure, "bounds": BOUNDS[bounds], "r_max": rng.uniform(10.0, 30.0)}
     feasible = feasible_c_mu(REPORT, betas, **model)
     for beta, is_feasible, joint in zip(betas, feasible.is_feasible, feasible.joint, strict=True):

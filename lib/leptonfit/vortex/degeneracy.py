@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,8 @@ class DegeneracyResult(Result):
         Its values; nan if there is none.
     claimed : str
         What the report says of it; empty if nothing.
+    seconds : float
+        Time the scan took.
     """
 
     name: str
@@ -50,6 +53,7 @@ class DegeneracyResult(Result):
     followed: str
     values: np.ndarray
     claimed: str
+    seconds: float = 0.0
 
     @property
     def n_zero(self) -> int:
@@ -83,14 +87,16 @@ def run_degeneracy_checks(
     ) -> DegeneracyResult:  # fmt: skip
         others = {p.name: p.start for p in problem.parameters if p.name not in (*free, "beta")}
         part = restrict(problem, fixed={**others, **fixed}, residuals=constraints)
+        began = time.perf_counter()
         profile = scan_profile(part, "beta", beta, n_starts=n_starts, seed=seed)
+        seconds = time.perf_counter() - began
         values = np.full(len(beta), np.nan)
         if follow:
             values = profile.x[:, part.index("A_e")] * np.sqrt(beta)
         symbols = [problem.parameters[problem.index(parameter)].symbol for parameter in free]
         return DegeneracyResult(
             name, held, ", ".join(symbols) or "nothing", tuple(constraints), beta, profile.chi2_min, profile.trusted,
-            follow, values, claimed,
+            follow, values, claimed, seconds,
         )  # fmt: skip
 
     r, a = np.array(radius), np.array(amplitude)

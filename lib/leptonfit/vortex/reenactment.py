@@ -22,7 +22,7 @@ from leptonfit.datafiles import read_checked
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, build_problem
+from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
 from leptonfit.vortex.measurements import Measurements
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 
@@ -158,7 +158,7 @@ def reenact_scan(
 
 
 def build_reported(
-    measurements: Measurements, claim: Mapping[str, Any], *, n_radii: int = N_RADII
+    measurements: Measurements, claim: Mapping[str, Any], *, n_radii: int = N_RADII, bounds: Bounds = REPORT_BOUNDS
 ) -> LeastSquaresProblem:
     """The report's fit at a claim's σ, with its functional on a grid of `n_radii`."""
     return build_problem(
@@ -166,6 +166,7 @@ def build_reported(
         sigma_m_model=claim["sigma_m_model"],
         sigma_g_model=claim["sigma_g_model"],
         closure=partial(ReportedClosure, n_radii=n_radii),
+        bounds=bounds,
     )
 
 
@@ -251,21 +252,20 @@ def reenact_multi_start(
 def reenact_part(
     measurements: Measurements,
     claims: Mapping[str, Any],
-    grid: np.ndarray,
+    claim: Mapping[str, Any],
     *,
-    name: str,
     fixed: Mapping[str, float],
     residuals: tuple[str, ...],
 ) -> ReenactedScanResult:
-    """Scan β with only some measurements, the geometry's start R = 0.44, U = 0.024 √m, A = 0.90 at every point.
+    """Scan a claim's β with only some measurements, from R = 0.44, U = 0.024 √m, A = 0.90 at every point.
 
     Parameters
     ----------
     measurements : Measurements
     claims : mapping
         From `load_claims`.
-    grid : ndarray (n,)
-    name : str
+    claim : mapping
+        With `beta_range` and `n_beta`.
     fixed : mapping
         Parameters held.
     residuals : tuple of str
@@ -279,6 +279,8 @@ def reenact_part(
         for kind, value in (("R", stated["radius"]), ("U", velocity), ("A", stated["amplitude"])):
             start[problem.index(f"{kind}_{lepton}")] = value
     start = np.clip(start, problem.lower, problem.upper)
+    low, high = claim["beta_range"]
+    grid = np.linspace(low, high, claim["n_beta"])
     began, ends, judged = time.perf_counter(), [], []
     for beta in grid:
         part = restrict(problem, fixed={**fixed, "beta": float(beta)}, residuals=residuals)
@@ -286,7 +288,7 @@ def reenact_part(
         ends.append(descend(part, from_start, claims["multi_start"]["optimiser"], step=1e-8))
         judged.append(solve(part, ends[-1].x, max_iter=0))
     return ReenactedScanResult(
-        name=name,
+        name="as stated",
         beta=grid,
         chi2=np.array([float(found.chi2) for found in judged]),
         says_converged=np.array([bool(end.success) for end in ends]),

@@ -19,10 +19,11 @@ from leptonfit.vortex.audit import AuditRow
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
 from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
-from leptonfit.vortex.reenactment import ReenactedMultiStartResult, ReenactedScanResult
+from leptonfit.vortex.reenactment import ReenactedScanResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.workbook.parameters import notebook_names, upstream
 
@@ -330,82 +331,95 @@ def tabulate_reenacted(scans: Sequence[ReenactedScanResult], *, seconds: bool = 
 
 def tabulate_three_ways(
     claims: Mapping[str, Any],
-    scans: Mapping[str, Sequence[ReenactedScanResult]],
-    multi_start: ReenactedMultiStartResult,
-    masses: ReenactedScanResult,
-    electron: ReenactedScanResult,
-    converged: Mapping[str, ProfileResult],
+    reenacted: Mapping[str, Any],
+    converged: Mapping[str, Any],
     checks: Sequence[DegeneracyResult],
-    seconds: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Each of the report's analyses: claimed, re-enacted, converged, with the time of the last two."""
-    by_name = {check.name: check for check in checks}
-    multi, only, single = claims["multi_start"], claims["mass_only"], claims["single_lepton"][1]
+    """Each of the report's analyses: claimed, re-enacted, converged, with the time of the last two where it is known.
+
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    reenacted : mapping
+        "multi-start", "tight", "loose", "mass only", "single lepton", "fixed amplitude", and the measured "g_e".
+    converged : mapping
+        "multi-start", "tight", "loose", "c_mu" (a `CMuResult` at one β), and "seconds" of the scans.
+    checks : sequence of DegeneracyResult
+    """
+    by_name, seconds = {check.name: check for check in checks}, converged["seconds"]
+    multi, only, single, held = (claims[k] for k in ("multi_start", "mass_only", "single_lepton", "degeneracy"))
+    single, again, free = single[1], reenacted["multi-start"], converged["multi-start"]
     rows = [
-        {
-            "analysis": multi["title"],
-            "claimed": f"β {multi['beta_spread'][0]:g} to {multi['beta_spread'][1]:g}, best {multi['chi2_best']:g} at "
-            f"{multi['beta_best']:g}",
-            "re-enacted": f"β {multi_start.beta.min():.2f} to {multi_start.beta.max():.2f}, best "
-            f"{multi_start.chi2[0]:,.0f} at {multi_start.beta[0]:.3f}",
-            "converged": "zero from every start, at any β (01_multi_start)",
-            "re-enacted in s": f"{multi_start.seconds:.2f}",
-            "converged in s": "",
-        }
+        (
+            multi["title"],
+            "β {:g} to {:g}, best {:g} at {:g}".format(*multi["beta_spread"], multi["chi2_best"], multi["beta_best"]),
+            f"β {again.beta.min():.2f} to {again.beta.max():.2f}, best {again.chi2[0]:,.0f} at {again.beta[0]:.3f}",
+            free.summary(),
+            again,
+            seconds["multi-start"],
+        )
     ]
     for name in ("tight", "loose"):
-        claim, scan, profile = claims[name], scans[name][0], converged[name]
+        claim, scan, profile = claims[name], reenacted[name], converged[name]
+        varies = "minimum {:,.0f} at {:.2f}, varies by {:,.0f} %, {} local minima"
         rows.append(
-            {
-                "analysis": claim["title"],
-                "claimed": f"minimum {claim['chi2_min']:,.0f} at {claim['beta_min']:g}, varies by "
-                f"{100 * claim['variation']:,.0f} %, {claim['local_minima']} local minima",
-                "re-enacted": f"minimum {scan.chi2.min():,.0f} at {scan.beta_min:.2f}, varies by "
-                f"{100 * scan.variation:,.0f} %, {scan.n_local_minima} local minima",
-                "converged": f"zero at {np.count_nonzero(profile.chi2_min < CHI2_FLOOR)} of {len(profile.grid)} points",
-                "re-enacted in s": f"{scan.seconds:.2f}",
-                "converged in s": f"{seconds[name]:.2f}",
-            }
+            (
+                claim["title"],
+                varies.format(claim["chi2_min"], claim["beta_min"], 100 * claim["variation"], claim["local_minima"]),
+                varies.format(scan.chi2.min(), scan.beta_min, 100 * scan.variation, scan.n_local_minima),
+                f"zero at {np.count_nonzero(profile.chi2_min < CHI2_FLOOR)} of {len(profile.grid)} points",
+                scan,
+                seconds[name],
+            )
         )
-    residual = claims["mass_only"]["residual"]
-    met = int(np.count_nonzero(np.sqrt(masses.chi2) * claims["multi_start"]["sigma_m_model"] < residual))
     radius, velocity = claims["c_mu"]["electron_point"]
+    point = reenacted["g_e"] / (MOMENT_FACTOR * radius * velocity)
+    electron, masses, fixed = (reenacted[k] for k in ("single lepton", "mass only", "fixed amplitude"))
+
+    def met(scan: ReenactedScanResult) -> str:
+        within = np.sqrt(scan.chi2) * multi["sigma_m_model"] < only["residual"]
+        return f"{np.count_nonzero(within)} of {len(scan.beta)} within {only['residual']:g}"
+
     rows += [
-        {
-            "analysis": "C_μ calibration",
-            "claimed": f"{claims['c_mu']['electron_alone']:g} from the electron alone",
-            "re-enacted": f"g_e/(k R U) at R, U = {radius:g}, {velocity:g}",
-            "converged": "an interval (03_c_mu_calibration)",
-            "re-enacted in s": "",
-            "converged in s": "",
-        },
-        {
-            "analysis": "single lepton, mass and g",
-            "claimed": f"varies by {100 * single['variation']:,.0f} %, minimum {single['beta_min']:g}",
-            "re-enacted": f"varies by {100 * electron.variation:,.0f} %, minimum {electron.beta_min:.3f}",
-            "converged": _zero_at(by_name[f"single lepton, {single['n_beta']} points"]),
-            "re-enacted in s": f"{electron.seconds:.2f}",
-            "converged in s": "",
-        },
-        {
-            "analysis": "mass only",
-            "claimed": f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}",
-            "re-enacted": f"{met} of {len(masses.beta)} within {residual:g}, minimum {masses.beta_min:.2f}",
-            "converged": _zero_at(by_name["mass only"]),
-            "re-enacted in s": f"{masses.seconds:.2f}",
-            "converged in s": "",
-        },
-        {
-            "analysis": "degeneracy checks",
-            "claimed": f"flat; A √β = {claims['degeneracy']['a_sqrt_beta']:g}",
-            "re-enacted": "the same arithmetic",
-            "converged": f"{_zero_at(by_name['restricted refit'])}, A √β = "
-            f"{np.mean(by_name['restricted refit'].values):.4f}",
-            "re-enacted in s": "",
-            "converged in s": "",
-        },
+        (
+            "C_μ calibration",
+            f"{claims['c_mu']['electron_alone']:g} from the electron alone",
+            f"{point:.1f}, at R, U = {radius:g}, {velocity:g}",
+            "{:.5g} to {:.5g} from the electron alone".format(*converged["c_mu"].electron[0]),
+            None,
+            None,
+        ),
+        (
+            "single lepton, mass and g",
+            f"varies by {100 * single['variation']:,.0f} %, minimum {single['beta_min']:g}",
+            f"varies by {100 * electron.variation:,.0f} %, minimum {electron.beta_min:.3f}",
+            _zero_at(by_name[f"single lepton, {single['n_beta']} points"]),
+            electron,
+            by_name[f"single lepton, {single['n_beta']} points"].seconds,
+        ),
+        (
+            "mass only",
+            f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}",
+            f"{met(masses)}, minimum {masses.beta_min:.2f}",
+            _zero_at(by_name["mass only"]),
+            masses,
+            by_name["mass only"].seconds,
+        ),
+        (
+            "degeneracy checks",
+            f"flat; A √β = {held['a_sqrt_beta']:g} with R and U held",
+            f"{met(fixed)} at A_e = {held['amplitudes'][1]:g}",
+            f"{_zero_at(by_name['restricted refit'])}, A √β = {np.mean(by_name['restricted refit'].values):.4f}",
+            fixed,
+            by_name["restricted refit"].seconds,
+        ),
     ]
-    return pd.DataFrame(rows)
+    columns = ["analysis", "claimed", "re-enacted", "converged"]
+    table = pd.DataFrame([row[:4] for row in rows], columns=columns)
+    table["re-enacted in s"] = [f"{row[4].seconds:.2f}" if row[4] else "" for row in rows]
+    table["converged in s"] = [f"{row[5]:.2f}" if row[5] else "" for row in rows]
+    return table
 
 
 def _zero_at(check: DegeneracyResult) -> str:

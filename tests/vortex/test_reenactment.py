@@ -1,0 +1,65 @@
+"""The re-enactment: the report's objective is what is minimised, and nothing says more than it may."""
+
+import numpy as np
+import pytest
+
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reenactment import Setting, build_reported, reenact_multi_start, reenact_part, reenact_scan
+from leptonfit.vortex.reported import load_claims
+
+REPORT = load_measurements("report_2025")
+CLAIMS = load_claims()
+
+
+def few(name, n):
+    return {**CLAIMS, name: {**CLAIMS[name], "n_beta": n}}
+
+
+def test_with_an_analytic_gradient_the_same_optimiser_reaches_zero():
+    scan = reenact_scan(REPORT, few("tight", 5), "tight", Setting("analytic", analytic=True))
+    assert (scan.chi2 < 1e-6).all()
+    stalled = reenact_scan(REPORT, few("tight", 5), "tight")
+    assert stalled.says_converged.all()
+    assert not stalled.stationary.any()
+    assert stalled.chi2.min() > 1.0
+    assert stalled.seconds > 0
+
+
+def test_order_and_start_are_what_they_say():
+    """Cold, the first point is that of the ascending scan; descending, the last; elsewhere they part."""
+    claims = few("loose", 4)
+    up, down, cold = (
+        reenact_scan(REPORT, claims, "loose", Setting("", start="loose", order=order))
+        for order in ("ascending", "descending", "cold")
+    )
+    assert cold.chi2[0] == up.chi2[0]
+    assert cold.chi2[-1] == down.chi2[-1]
+    assert cold.chi2[1] != up.chi2[1]
+
+
+def test_a_finer_grid_of_the_functional_nears_the_closed_form_of_the_stabilisation():
+    claim, x = CLAIMS["tight"], None
+    errors = []
+    for n_radii in (100, 1000):
+        problem = build_reported(REPORT, claim, n_radii=n_radii)
+        x = problem.start
+        slope = problem.jacobian(x)[0, problem.index("beta")] * 1e-6  # −A² R³ s of the electron
+        errors.append(abs(-slope / (x[problem.index("A_e")] ** 2 * x[problem.index("R_e")] ** 3) - 32 * np.pi / 105))
+    assert errors[1] < errors[0] / 5
+
+
+def test_the_multi_start_takes_c_mu_by_least_squares():
+    found = reenact_multi_start(REPORT, CLAIMS, seed=3)
+    assert found.chi2.tolist() == sorted(found.chi2)
+    assert ((found.beta_start >= 2.8) & (found.beta_start <= 3.3)).all()
+    assert len(found.beta) == CLAIMS["multi_start"]["n_starts"]
+    again = reenact_multi_start(REPORT, CLAIMS, seed=3)
+    assert again.chi2.tolist() == found.chi2.tolist()
+
+
+def test_variation_and_minima_are_counted_as_defined():
+    held = {"beta_range": [2.5, 3.5], "n_beta": 5}
+    fixed = dict.fromkeys(("R_mu", "U_mu", "A_mu", "R_tau", "U_tau", "A_tau"), 0.5) | {"c_mu": 250.0}
+    scan = reenact_part(REPORT, CLAIMS, held, fixed=fixed, residuals=("m_e",))
+    object.__setattr__(scan, "chi2", np.array([4.0, 1.0, 3.0, 2.0, 8.0]))
+    assert (scan.beta_min, scan.variation, scan.n_local_minima) == (pytest.approx(2.75), 7.0, 2)
