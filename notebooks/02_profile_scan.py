@@ -56,8 +56,9 @@ import numpy as np
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.certificate import CERTIFIABLE, certify_scan, describe_certificate, mark_verdict
+from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
+from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims, recompute_scan
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder

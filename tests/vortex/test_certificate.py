@@ -8,7 +8,6 @@ from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import edge_at_corners, feasible_c_mu, find_edges, sigma_shift
 from leptonfit.vortex.certificate import (
-    CERTIFIABLE,
     CertifiedScanResult,
     certify,
     certify_scan,
@@ -16,6 +15,7 @@ from leptonfit.vortex.certificate import (
     mark_verdict,
 )
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
+from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
 
 REPORT = load_measurements("report_2025")

@@ -1,51 +1,29 @@
-"""Where an exact solution exists, and where none does: proven, by interval arithmetic with outward rounding.
-
-At given β, R and A the velocity that meets a mass is U² = (m + βS)/I, with S ≥ 0 growing and I > 0 falling in A: U
-grows in A. So the allowed A at one R are an interval, and the moment q = R U runs over all values between its smallest
-and its largest on any range of R throughout which some A is allowed (intermediate value theorem). C_μ = g/(k q) then
-runs over an interval for e and for μ; χ²_min is zero where these two and the bounds of C_μ have a value in common and
-the τ's mass can be met. Where they have none even with every measured value moved by t standard errors, χ²_min ≥ t².
-"""
+"""Where an exact solution exists, and where none does: proven, by the interval arithmetic of `enclosures`."""
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
-from mpmath.ctx_iv import MPIntervalContext
 
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.result import Result
 from leptonfit.vortex.c_mu import find_edges, sigma_shift
-from leptonfit.vortex.closures import CLOSURES, HillClosure
 from leptonfit.vortex.cross_lepton import (
-    LEPTONS,
-    MOMENT_FACTOR,
     REPORT_BOUNDS,
     Bounds,
-    bounds_by_name,
     total_covariance,
 )
+from leptonfit.vortex.enclosures import FitEnclosure
 from leptonfit.vortex.measurements import Measurements
 
-CERTIFIABLE = tuple(name for name, closure in CLOSURES.items() if isinstance(closure(r_max=10.0), HillClosure))
-"""Closures with closed forms; the report's own functional is a sum over a grid."""
-
-_IV = MPIntervalContext()
-_IV.prec = 100
-_SLABS, _SPLITS, _TOLERANCE = 12, 400, 1e-14
 _BESIDE, _DEPTH = 4e-9, 8
 """Relative half width of an edge's enclosure, and how often a piece is halved."""
-_MARGIN = _IV.mpf([1 - 1e-15, 1 + 1e-15])
-Interval = Any
-"""mpmath's interval type; comparisons are made between end points only."""
 
 
 @dataclass(frozen=True)
@@ -72,193 +50,6 @@ class CertificateResult(Result):
     chi2_bound: float
     reason: str
     c_mu: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Integrals:
-    """I/π = a + R³(b − cA) + dR⁶ and S/π = s A²R³, as intervals."""
-
-    a: Interval
-    b: Interval
-    c: Interval
-    d: Interval
-    s: Interval
-
-
-class _Lepton:
-    """The exact solutions of one lepton's mass, for β and m in intervals; U and q grow in both."""
-
-    def __init__(self, integrals: _Integrals, beta: Interval, mass: Interval, limits: Sequence[tuple[float, float]]):
-        self.integrals, self.beta, self.mass_over_pi = integrals, beta, mass / _IV.pi
-        (self.r_low, self.r_high), u, (self.a_low, self.a_high) = limits
-        self.slowest, self.fastest = (_IV.mpf(end) ** 2 for end in u)
-
-    def _parts(self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval) -> list[Interval]:
-        """(m + βS)/π and I/π; βS/π, R³(b − cA) and dR⁶, of which they are made."""
-        one, cube = _IV.mpf(amplitude), radius**3
-        stiff = beta * self.integrals.s * one**2 * cube
-        bulk, far = cube * (self.integrals.b - self.integrals.c * one), self.integrals.d * cube**2
-        return [mass_over_pi + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
-
-    def allows(self, radius: Interval) -> bool | None:
-        """Whether some A is allowed at every R of an interval (True), at none (False), or neither is certain (None)."""
-        speeds = []
-        for amplitude in (self.a_low, self.a_high):
-            energy, flow, *_ = self._parts(radius, amplitude, self.beta, self.mass_over_pi)
-            if not flow.a > 0:
-                return None
-            speeds.append(energy / flow)
-        least, most = speeds
-        if least.a > self.fastest.b or most.b < self.slowest.a:
-            return False
-        return True if least.b <= self.fastest.a and most.a >= self.slowest.b else None
-
-    def moment(self, radius: Interval, *, largest: bool, upper: bool) -> Interval:
-        """Enclosure of the largest or smallest q² at each R of an interval, at the upper or lower ends of β and m."""
-        beta, mass_over_pi = (x.b if upper else x.a for x in (self.beta, self.mass_over_pi))
-        amplitude = self.a_high if largest else self.a_low
-        energy, flow, stiff, bulk, far = self._parts(radius, amplitude, beta, mass_over_pi)
-        square = radius**2
-        free = square * (energy / flow) if flow.a > 0 else square * _hull(self.slowest, self.fastest)
-        # d(R²U²)/dR has the sign of this; where it has one, the ends of the interval decide
-        slope = energy * (2 * self.integrals.a - bulk - 4 * far) + 3 * stiff * flow
-        if radius.delta > 0 and flow.a > 0 and (slope.a > 0 or slope.b < 0):
-            ends = [self._parts(end, amplitude, beta, mass_over_pi) for end in (radius.a, radius.b)]
-            free = _hull(*(end**2 * (e / f) for end, (e, f, *_) in zip((radius.a, radius.b), ends, strict=True)))
-        slow, fast = square * self.slowest, square * self.fastest  # the limits of U, which grow with R
-        return _hull(_clip(free.a, slow.a, fast.a), _clip(free.b, slow.b, fast.b))
-
-    def extreme(self, *, largest: bool) -> tuple[Interval, Interval | None] | None:
-        """A bound that no allowed q² exceeds, and the best R found that is certain to be allowed, where there is one.
-
-        None if nothing is allowed.
-        """
-        sign, serial = (1 if largest else -1), itertools.count()
-        heap: list[tuple[float, int, Interval, Interval]] = []
-        best = certain = -math.inf
-        where = None
-
-        def push(slab: Interval) -> None:
-            nonlocal best, certain, where
-            if self.allows(slab) is False:
-                return
-            found = self.moment(slab, largest=largest, upper=largest)
-            bound = found.b if largest else found.a
-            heapq.heappush(heap, (-sign * float(bound.mid), next(serial), bound, slab))
-            for end in (slab.a, slab.b):
-                allowed = self.allows(end)
-                if allowed is not False:
-                    value = sign * float(self.moment(end, largest=largest, upper=largest).mid)
-                    best = max(best, value)
-                    if allowed and value > certain:
-                        certain, where = value, end
-
-        edges = np.geomspace(self.r_low, self.r_high, _SLABS + 1)
-        edges[[0, -1]] = self.r_low, self.r_high
-        for low, high in itertools.pairwise(edges):
-            push(_IV.mpf([low, high]))
-        for _ in range(_SPLITS):
-            if not heap or -heap[0][0] - best <= _TOLERANCE * abs(best):
-                break
-            slab = heapq.heappop(heap)[3]
-            push(_hull(slab.a, slab.mid))
-            push(_hull(slab.mid, slab.b))
-        if not heap:
-            return None
-        bound = heap[0][2] * _MARGIN  # the heap is ordered by rounded numbers
-        return (bound.b if largest else bound.a), where
-
-    def attained(self) -> tuple[Interval, Interval] | None:
-        """Two values of q² between which every one is attained by an allowed (R, U, A); None if that is not certain."""
-        ends = []
-        for largest in (False, True):
-            found = self.extreme(largest=largest)
-            if found is None or found[1] is None:
-                return None
-            value = self.moment(found[1], largest=largest, upper=not largest)
-            ends.append((found[1], value.a if largest else value.b))
-        (first, low), (second, high) = ends
-        todo = [_hull(first, second)]
-        for _ in range(_SPLITS):
-            if not todo:
-                return low, high
-            slab = todo.pop()
-            if not self.allows(slab):
-                todo += [_hull(slab.a, slab.mid), _hull(slab.mid, slab.b)]
-        return None
-
-
-class _Fit:
-    """The whole fit for β in an interval."""
-
-    def __init__(
-        self,
-        measurements: Measurements,
-        beta: tuple[float, float],
-        *,
-        covariance: np.ndarray,
-        closure: str,
-        r_max: float,
-        bounds: Bounds,
-    ):
-        limits = bounds_by_name(bounds)
-        self.limits = [[limits[f"{kind}_{lepton}"] for kind in "RUA"] for lepton in LEPTONS]
-        self.c_mu = tuple(_IV.mpf(end) ** 2 for end in limits["c_mu"])
-        self.integrals, self.beta = _integrals(closure, r_max), _IV.mpf(list(beta))
-        self.values = [_IV.mpf(float(value)) for value in measurements.values]
-        sigma = np.sqrt(np.diag(covariance))
-        # χ² ≥ Σ(Δ/σ)²/λ with λ the largest eigenvalue of the correlation matrix, here bounded by Gershgorin's circles
-        inflation = np.abs(covariance / np.outer(sigma, sigma)).sum(axis=1).max()
-        self.sigma = [_IV.mpf(float(s)) * _IV.sqrt(_IV.mpf(float(inflation) * (1 + 1e-15))) for s in sigma]
-
-    def _moved(self, index: int, t: float) -> Interval:
-        return self.values[index] + self.sigma[index] * _IV.mpf([-t, t])
-
-    def _lepton(self, index: int, t: float = 0.0) -> _Lepton:
-        return _Lepton(self.integrals, self.beta, self._moved(index, t), self.limits[index])
-
-    def _calibrated(self, index: int, square: Interval, t: float = 0.0) -> Interval:
-        """C_μ² that makes q² give the g-factor."""
-        return self._moved(3 + index, t) ** 2 / (_IV.mpf(MOMENT_FACTOR) ** 2 * square)
-
-    def _reach(self, index: int, t: float) -> tuple[Interval, Interval] | None:
-        """Bounds of C_μ² for one charged lepton within t standard errors; of q² for the τ."""
-        lepton = self._lepton(index, t)
-        ends = [lepton.extreme(largest=largest) for largest in (True, False)]
-        if ends[0] is None or ends[1] is None:
-            return None
-        if index == 2:
-            return ends[1][0], ends[0][0]
-        return self._calibrated(index, ends[0][0], t).a, self._calibrated(index, ends[1][0], t).b
-
-    def excluded_alone(self, index: int, t: float) -> bool:
-        """Whether one lepton has no solution within t standard errors."""
-        found = self._reach(index, t)
-        if found is None or index == 2:
-            return found is None
-        return bool(found[1] < self.c_mu[0].a or found[0] > self.c_mu[1].b)
-
-    def excluded_together(self, t: float) -> bool:
-        """Whether e and μ have no C_μ in common within t standard errors."""
-        found = [self._reach(index, t) for index in (0, 1)]
-        if found[0] is None or found[1] is None:
-            return True
-        return bool(found[0][1] < found[1][0] or found[1][1] < found[0][0])
-
-    def shared_c_mu(self) -> np.ndarray | None:
-        """Values of C_μ that are certain to have an exact solution; None if there is no certain one."""
-        low, high = self.c_mu
-        for index in (0, 1):
-            found = self._lepton(index).attained()
-            if found is None:
-                return None
-            own = self._calibrated(index, found[1]).b, self._calibrated(index, found[0]).a
-            low, high = (own[0] if own[0] > low.b else low.b), (own[1] if own[1] < high.a else high.a)
-        tau = self._lepton(2).extreme(largest=False)
-        if low > high or tau is None or tau[1] is None:
-            return None
-        ends = np.array([float(_IV.sqrt(low).b.mid), float(_IV.sqrt(high).a.mid)])
-        return ends * [1 + 1e-15, 1 - 1e-15]
 
 
 def certify(
@@ -289,7 +80,9 @@ def certify(
         If the closure is not one of `CERTIFIABLE`.
     """
     covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
-    fit = _Fit(measurements, (beta_low, beta_high), covariance=covariance, closure=closure, r_max=r_max, bounds=bounds)
+    fit = FitEnclosure(
+        measurements, (beta_low, beta_high), covariance=covariance, closure=closure, r_max=r_max, bounds=bounds
+    )
     none = np.full(2, np.nan)
     c_mu = fit.shared_c_mu()
     if c_mu is not None:
@@ -435,52 +228,3 @@ def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
 
 def _name(intervals: np.ndarray) -> str:
     return " and ".join(f"[{low:.11g}, {high:.11g}]" for low, high in intervals)
-
-
-def _hull(one: Interval, other: Interval) -> Interval:
-    """The smallest interval that holds two others."""
-    low = one.a if one.a < other.a else other.a
-    high = one.b if one.b > other.b else other.b
-    return _IV.mpf([low, high])
-
-
-def _clip(value: Interval, low: Interval, high: Interval) -> Interval:
-    return low if value < low.a else high if value > high.b else value
-
-
-def _integrals(closure: str, r_max: float) -> _Integrals:
-    """The closure's constants as intervals, from exact integrals of the density's power series.
-
-    Raises
-    ------
-    ValueError
-        If the closure has no closed form.
-    """
-    if closure not in CERTIFIABLE:
-        raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CERTIFIABLE)} to be certified")
-    energy = CLOSURES[closure](r_max=r_max)
-    assert isinstance(energy, HillClosure)
-    series, remainder = _series(energy.shape)
-    # x² (2/3 v_r² + 4/3 v_θ²), with v_r = (3 − 3x²)/2 and v_θ = (3 − 6x²)/2, each one more in the lab frame
-    flow = [Fraction(w, 2) for w in ((25, -50, 27) if energy.frame == "lab" else (9, -30, 27))]
-    c = sum((w * a / (2 * i + n + 3) for i, w in enumerate(flow) for n, a in series.items()), Fraction())
-    s = sum((4 * a * b / (n + m + 3) for n, a in series.items() for m, b in series.items()), Fraction())
-    around = _IV.mpf([-1, 1]) * 100 * _exact(remainder)
-    flow_term, static = _exact(c) + around, _exact(s) + around
-    if energy.frame == "lab":
-        return _Integrals(a=_IV.mpf(0), b=_exact(Fraction(10, 7)), c=flow_term, d=_IV.mpf(0), s=static)
-    cube = _IV.mpf(r_max) ** 3
-    return _Integrals(a=2 * cube / 3, b=_exact(Fraction(2, 21)), c=flow_term, d=-1 / (3 * cube), s=static)
-
-
-def _series(shape: str) -> tuple[dict[int, Fraction], Fraction]:
-    """Coefficients of the density deficit f(x) by power of x, and a bound on what is left out for 0 ≤ x ≤ 1."""
-    exact = {"parabolic": {0: 1, 2: -1}, "quartic": {0: 1, 2: -2, 4: 1}, "linear": {0: 1, 1: -1}}
-    if shape in exact:
-        return {n: Fraction(a) for n, a in exact[shape].items()}, Fraction(0)
-    terms = 30  # of e^(−x²), alternating and falling
-    return {2 * n: Fraction((-1) ** n, math.factorial(n)) for n in range(terms)}, Fraction(1, math.factorial(terms))
-
-
-def _exact(value: Fraction | int) -> Interval:
-    return _IV.mpf(Fraction(value).numerator) / _IV.mpf(Fraction(value).denominator)

@@ -1,0 +1,228 @@
+"""Figures of the charged leptons: the vortex, C_μ, degeneracy, the report's claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
+from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
+from leptonfit.vortex.flow import FlowResult
+from leptonfit.vortex.golden_loop import GoldenLoopResult
+from leptonfit.vortex.reenactment import ReenactedScanResult
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
+
+
+def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
+    """The vortex: streamlines over its density, and the flow energy within a radius."""
+    left, right = axes
+    extent = (flow.x[0], flow.x[-1], flow.z[0], flow.z[-1])
+    image = left.imshow(flow.density, extent=extent, origin="lower", cmap="Blues_r", vmin=0, vmax=1.15)
+    left.figure.colorbar(image, ax=left, label=r"density over $\rho_{\rm vac}$", shrink=0.8)
+    inside, outside = np.linspace(-0.18, -0.02, 5), np.linspace(0.02, 2.0, 12)
+    left.contour(flow.x, flow.z, flow.psi, levels=inside, colors=RED, linewidths=1, linestyles="solid")
+    left.contour(flow.x, flow.z, flow.psi, levels=outside, colors=GREY, linewidths=0.8)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    left.plot(np.cos(angle), np.sin(angle), color="black", lw=1.2)
+    left.set_xlabel("$x$ in vortex radii")
+    left.set_ylabel("$z$ (axis) in vortex radii")
+    left.set_aspect("equal")
+    right.plot(flow.radius, flow.energy, color=BLUE, label="flow energy within $r$")
+    right.plot(flow.radius, 2 * np.pi / 3 * flow.radius**3, "--", color=GREY, label=r"empty box, $(2\pi/3)\,r^3$")
+    right.plot(flow.radius[0], flow.energy[0], "o", color=RED, label="inside the vortex")
+    right.set_yscale("log")
+    right.set_xlabel("$r$ in vortex radii")
+    right.set_ylabel(r"energy over $U^2 R^3 \rho_{\rm vac}$")
+    right.legend()
+    return axes
+
+
+def plot_c_mu_interval(ax: Axes, result: CMuResult, claims: Mapping[str, Any], *, fitted: np.ndarray) -> Axes:
+    """Feasible C_μ against β: the electron alone, the muon alone, both; fitted values, and where the claims lie."""
+    claim = claims["c_mu"]
+    ax.fill_between(result.beta, *result.electron.T, color=BLUE, alpha=0.12, lw=0, label="electron alone")
+    ax.fill_between(result.beta, *result.muon.T, color=ORANGE, alpha=0.16, lw=0, label="muon alone")
+    ax.fill_between(
+        result.beta, *result.joint.T, color=GREEN, alpha=0.45, lw=0, hatch="//", label="both, and the τ's mass"
+    )
+    ax.plot(result.beta, fitted, ".", color=BLUE, ms=4, label="fitted by the profile")
+    ax.axhline(claim["electron_alone"], color=RED, ls="--", lw=1.2)
+    note(
+        ax,
+        f"claimed, electron alone: {claim['electron_alone']:g}",
+        result.beta[-1],
+        claim["electron_alone"],
+        ha="right",
+    )
+    for value in claim["joint"]:
+        ax.axhline(value, color=RED, ls=":", lw=1.2)
+    note(ax, "claimed, joint: {:g} to {:g}".format(*claim["joint"]), result.beta[-1], claim["joint"][1], ha="right")
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.set_ylabel(r"$C_\mu$ (dimensionless)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=4, borderaxespad=0)
+    return ax
+
+
+def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any]) -> Axes:
+    """C_μ that fits the electron's mass and g exactly, against R, for several A; and the report's point."""
+    for row, amplitude in enumerate(manifold.amplitude):
+        shade = 0.25 + 0.75 * row / max(1, len(manifold.amplitude) - 1)
+        ax.plot(manifold.radius, manifold.c_mu[row], color=BLUE, alpha=shade, label=f"$A_e$ = {amplitude:.3g}")
+    claim = claims["c_mu"]
+    radius, velocity = claim["electron_point"]
+    text = f"claimed {claim['electron_alone']:g}, at R = {radius:g}, U = {velocity:g}"
+    ax.plot(radius, claim["electron_alone"], "s", color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$R_e$ (dimensionless)")
+    ax.set_ylabel(r"$C_\mu$ (dimensionless)")
+    ax.legend()
+    return ax
+
+
+def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]) -> Sequence[Axes]:
+    """Each lepton's exact solutions at one β: U over R and A, with contours of the C_μ its g-factor needs."""
+    for ax, (symbol, manifold) in zip(axes, manifolds.items(), strict=True):
+        shown = np.log10(manifold.velocity)
+        flat = np.nanmax(shown) - np.nanmin(shown) < 1e-3
+        levels = np.linspace(np.nanmin(shown) - 1e-3 * flat, np.nanmax(shown) + 1e-3 * flat, 16)
+        filled = ax.contourf(manifold.radius, manifold.amplitude, shown, levels=levels, cmap="cividis")
+        bar = ax.figure.colorbar(filled, ax=ax, ticks=MaxNLocator(4))
+        bar.set_label(f"$\\log_{{10}} U_{symbol}$")
+        if np.isfinite(manifold.c_mu).any():
+            lines = ax.contour(manifold.radius, manifold.amplitude, manifold.c_mu, levels=6, colors="white")
+            ax.clabel(lines, fmt="%.4g", fontsize=7)
+        ax.set_xlabel(f"$R_{symbol}$ (dimensionless)")
+        ax.set_ylabel(f"$A_{symbol}$ (dimensionless)")
+    return axes
+
+
+def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
+    """χ²_min against β for each check, zero at 1e-6."""
+    styles = {"frozen": (RED, "--"), "fixed": (GREY, "-"), "restricted": (BLUE, "-"), "mass": (GREEN, "-")}
+    rows = [check for check in checks if check.constraints]
+    for row, check in enumerate(rows):
+        colour, line = styles.get(check.name.split()[0], (ORANGE, "-"))
+        shown = np.maximum(check.chi2_min, CHI2_FLOOR) * 1.6**row  # side by side where they are all zero
+        ax.plot(check.beta, shown, line, marker="os^Dv<>"[row % 7], ms=3, color=colour, label=check.name)
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.set_ylabel(r"$\chi^2_{\min}$ (zero at $10^{-6}$; each row ×1.6)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, borderaxespad=0)
+    return ax
+
+
+def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high: float, reference: float) -> Axes:
+    """The 95 % set of β for each variant of the fit; arrows at open ends."""
+    for row, variant in enumerate(variants):
+        for a, b in variant.identified_set.intervals:
+            bar(ax, row, a, b, low, high)
+        text = variant.name if len(variant.identified_set.intervals) else f"{variant.name}: none in the scan"
+        note = "" if variant.best_chi2 < CHI2_FLOOR else f", lowest χ² {variant.best_chi2:.3g}"
+        ax.annotate(text + note, (low, row), xytext=(0, 8), textcoords="offset points", fontsize=8)
+    ax.axvline(reference, color=GREY, ls=":", label=f"reference {reference:.6g}")
+    ax.set_yticks([])
+    ax.set_ylim(len(variants) - 0.5, -0.8)
+    ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ax.set_xlabel(r"$\beta$ (dimensionless), 95 % set")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    return ax
+
+
+def plot_claims(
+    ax: Axes, profiles: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any], judged: Sequence[ClaimResult]
+) -> Axes:
+    """The computed 95 % set of β by closure, above the intervals the report claims, judged under the first."""
+    for row, (closure, document) in enumerate(profiles.items()):
+        results = document["results"]
+        low, high = results["beta"][0], results["beta"][-1]
+        found = results["identified_set"]["0.95"]["intervals"]
+        for a, b in found:
+            bar(ax, row, -np.inf if a is None else a, np.inf if b is None else b, low, high)
+        text = f"computed, 95 % set under {closure}{'' if found else ': none in the scan'}"
+        ax.annotate(text, (low, row), xytext=(0, 9), textcoords="offset points", fontsize=8)
+    words = {True: "stands", False: "does not stand", None: "cannot be said"}
+    row = len(profiles)
+    for claim, verdict in zip(claims["claims"], judged, strict=True):
+        if "interval" in claim:
+            ax.plot(claim["interval"], [row, row], "s-", color=RED, mfc="none")
+            text = f"claimed, {claim['statement']}: {words[verdict.stands]} under {next(iter(profiles))}"
+            ax.annotate(text, (claim["interval"][0], row), xytext=(0, 9), textcoords="offset points", fontsize=8)
+            row += 1
+    ax.axvline(
+        claims["golden_loop"]["beta"], color=GREY, ls=":", label=f"reference {claims['golden_loop']['beta']:.6g}"
+    )
+    ends = [end for document in profiles.values() for end in document["results"]["beta"]]
+    ends += [end for claim in claims["claims"] for end in claim.get("interval", ())]
+    low, high = min(ends), max(ends)
+    if low > 0 and high > 30 * low:
+        ax.set_xscale("log")
+        ax.set_xlim(low / 1.2, high * 1.2)
+    else:
+        ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ax.set_yticks([])
+    ax.set_ylim(row - 0.5, -0.7)
+    ax.set_xlabel(r"$\beta$ (dimensionless)")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    return ax
+
+
+def plot_reenacted(
+    axes: Sequence[Axes], scans: Sequence[ReenactedScanResult], converged: ProfileResult, claims: Mapping[str, Any]
+) -> Sequence[Axes]:
+    """The tight scan claimed, re-enacted and converged; and where each setting puts its minimum."""
+    left, right = axes
+    claim = claims["tight"]
+    for row, scan in enumerate(scans):
+        shown = np.maximum(scan.chi2, CHI2_FLOOR)
+        label = ("re-enacted, as stated", "re-enacted, other settings")[row] if row < 2 else ""
+        left.plot(scan.beta, shown, color=ORANGE if row else RED, lw=0.6 if row else 1.4, label=label)
+        at = scan.chi2.min()
+        if at >= CHI2_FLOOR:
+            right.plot(scan.beta_min, row, "o", color=RED if row == 0 else ORANGE)
+            right.annotate(f"{at:,.0f}", (scan.beta_min, row), xytext=(5, 3), textcoords="offset points", fontsize=8)
+        else:
+            right.plot(scan.beta[[0, -1]], [row, row], color=BLUE, lw=3, alpha=0.6)
+            right.annotate(
+                "zero everywhere", (scan.beta[0], row), xytext=(0, 4), textcoords="offset points", fontsize=8
+            )
+    left.plot(converged.grid, np.maximum(converged.chi2_min, CHI2_FLOOR), "o-", ms=3, color=BLUE, label="converged")
+    text = f"claimed: {claim['chi2_min']:,.0f} at {claim['beta_min']:g}"
+    left.plot(
+        claim["beta_min"], claim["chi2_min"], "s", color="black", mfc="none", mew=1.6, ms=8, ls="none", label=text
+    )
+    left.set_yscale("log")
+    left.set_xlabel(r"$\beta$ (dimensionless)")
+    left.set_ylabel(r"$\chi^2$ where it stopped (zero: $10^{-6}$)")
+    left.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    right.axvline(claim["beta_min"], color="black", ls="--", lw=1, label=f"claimed minimum {claim['beta_min']:g}")
+    right.set_yticks(range(len(scans)), [scan.name for scan in scans])
+    right.set_ylim(len(scans) - 0.5, -0.7)
+    right.set_xlabel(r"$\beta$ of the lowest $\chi^2$")
+    right.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
+    return axes
+
+
+def plot_golden_loop(ax: Axes, found: GoldenLoopResult, claims: Mapping[str, Any]) -> Axes:
+    """β against the constant c₁ of the loop, with its value, and what the report's minima would need."""
+    beta = np.linspace(2.95, 3.25, 200)
+    c1 = np.pi**2 * np.exp(beta) / beta / found.alpha_inverse
+    ax.plot(c1, beta, color=BLUE, label=r"$e^\beta/\beta = c_1/(\alpha\pi^2)$")
+    ax.plot(found.c1, found.beta, "o", color=GREEN, label=f"$c_1=(1-\\alpha)/2$: {found.beta:.7g}")
+    for wanted, needed, marker in zip(found.wanted, found.c1_needed, "sD", strict=False):
+        text = f"claimed minimum {wanted:g} needs {needed:.5f}"
+        ax.plot(needed, wanted, marker, color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
+    older = claims["golden_loop"]["older_beta"]
+    ax.axhline(older, color=GREY, ls="--", lw=1)
+    note(ax, f"claimed, older form: {older:g}", float(c1.max()), older, ha="right")
+    ax.set_xlabel("$c_1$ (dimensionless)")
+    ax.set_ylabel(r"$\beta$ (dimensionless)")
+    ax.legend()
+    return ax

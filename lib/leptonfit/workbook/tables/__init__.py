@@ -1,0 +1,63 @@
+"""Tables of results, as data frames."""
+
+from leptonfit.workbook.tables.fits import (
+    describe_set,
+    show,
+    tabulate_directions,
+    tabulate_errors,
+    tabulate_notebooks,
+    tabulate_optimisers,
+    tabulate_parameter_sets,
+    tabulate_parameters,
+    tabulate_profile,
+    tabulate_profiles,
+    tabulate_pulls,
+    tabulate_sets,
+    tabulate_starts,
+)
+from leptonfit.workbook.tables.leptons import (
+    tabulate_c_mu,
+    tabulate_closures,
+    tabulate_degeneracy,
+    tabulate_edges,
+    tabulate_golden_loop,
+    tabulate_variants,
+)
+from leptonfit.workbook.tables.reported import (
+    tabulate_audit,
+    tabulate_c_mu_claims,
+    tabulate_claims,
+    tabulate_multistart_claims,
+    tabulate_reenacted,
+    tabulate_scans,
+    tabulate_three_ways,
+)
+
+__all__ = [
+    "describe_set",
+    "show",
+    "tabulate_audit",
+    "tabulate_c_mu",
+    "tabulate_c_mu_claims",
+    "tabulate_claims",
+    "tabulate_closures",
+    "tabulate_degeneracy",
+    "tabulate_directions",
+    "tabulate_edges",
+    "tabulate_errors",
+    "tabulate_golden_loop",
+    "tabulate_multistart_claims",
+    "tabulate_notebooks",
+    "tabulate_optimisers",
+    "tabulate_parameter_sets",
+    "tabulate_parameters",
+    "tabulate_profile",
+    "tabulate_profiles",
+    "tabulate_pulls",
+    "tabulate_reenacted",
+    "tabulate_scans",
+    "tabulate_sets",
+    "tabulate_starts",
+    "tabulate_three_ways",
+    "tabulate_variants",
+]

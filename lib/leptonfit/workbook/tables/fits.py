@@ -1,0 +1,180 @@
+"""Tables of fits: parameters, pulls, profiles, sets, directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+
+from leptonfit.datafiles import ROOT
+from leptonfit.inference.identifiability import DirectionsResult
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.multistart import MultistartResult, format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.measurements import QUANTITIES, Measurements
+from leptonfit.vortex.reported import ReportedOptimiserResult
+from leptonfit.workbook.parameters import notebook_names, upstream
+
+
+def show(table: pd.DataFrame) -> HTML:
+    """Show a table in a notebook: plain HTML, the same on every execution."""
+    return HTML(table.to_html(index=False, border=0))
+
+
+def tabulate_notebooks() -> pd.DataFrame:
+    """The workbook's notebooks in their order: question, and what each reads."""
+    rows = []
+    for name in notebook_names():
+        source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
+        title = next(line for line in source.splitlines() if line.startswith("# # ")).removeprefix("# # ")
+        rows.append({"notebook": name, "question": title, "reads": ", ".join(sorted(upstream(name))) or "the data"})
+    return pd.DataFrame(rows)
+
+
+def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
+    """Model errors beside experimental ones, in each quantity's unit, and where the model's are the finer."""
+    sigma_exp = np.sqrt(np.diag(measurements.covariance))
+    sigma_model = np.concatenate([sigma_m_model * measurements.values[:3], np.full(2, sigma_g_model)])
+    return pd.DataFrame(
+        {
+            "quantity": QUANTITIES,
+            "value": [f"{value:.15g}" for value in measurements.values],
+            "experimental error": [f"{sigma:.2e}" for sigma in sigma_exp],
+            "model error": [f"{sigma:.2e}" for sigma in sigma_model],
+            "model finer than measurement": np.where(sigma_model < sigma_exp, "yes", "no"),
+        }
+    )
+
+
+def tabulate_parameters(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
+    """A point x (n_par,) with the bounds, and which parameters sit on one."""
+    return pd.DataFrame(
+        {
+            "parameter": [parameter.symbol or parameter.name for parameter in problem.parameters],
+            "value": [f"{value:.8g}" for value in x],
+            "lower bound": [f"{value:g}" for value in problem.lower],
+            "upper bound": [f"{value:g}" for value in problem.upper],
+            "on a bound": np.where(problem.on_bounds(x), "yes", "no"),
+        }
+    )
+
+
+def tabulate_pulls(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
+    """The residuals at x (n_par,), in units of their errors."""
+    return pd.DataFrame({"quantity": problem.residual_names, "pull": [f"{pull:+.2e}" for pull in problem.residuals(x)]})
+
+
+def tabulate_optimisers(result: MultistartResult, reported: ReportedOptimiserResult) -> pd.DataFrame:
+    """What each solver says of its end points, and what they are."""
+    n_starts = len(result.chi2)
+    rows = (
+        ("this solver", result.chi2, None, result.converged),
+        ("report's optimiser", reported.chi2, reported.claims_success, reported.converged),
+    )
+    return pd.DataFrame(
+        [
+            {
+                "solver": solver,
+                "lowest χ²": format_chi2(float(np.nanmin(chi2))),
+                "median χ²": format_chi2(float(np.nanmedian(chi2))),
+                "says converged": "does not count" if says is None else f"{np.count_nonzero(says)} of {n_starts}",
+                "is stationary": f"{np.count_nonzero(stationary)} of {n_starts}",
+            }
+            for solver, chi2, says, stationary in rows
+        ]
+    )
+
+
+def tabulate_starts(
+    problem: LeastSquaresProblem, result: MultistartResult, reported: ReportedOptimiserResult
+) -> pd.DataFrame:
+    """Every start: where it ended by either solver, a row a start, for a CSV."""
+    return pd.DataFrame(result.x, columns=list(problem.names)).assign(
+        chi2=result.chi2,
+        converged=result.converged,
+        reported_beta=reported.x[:, problem.index("beta")],
+        reported_chi2=reported.chi2,
+        reported_converged=reported.converged,
+        reported_says=reported.message,
+    )
+
+
+def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
+    """The identified sets at each level, and why they end where they do."""
+    return pd.DataFrame(
+        [
+            {
+                "level": level,
+                "set": describe_set(found),
+                "reason below": found.reason_below or "",
+                "reason above": found.reason_above or "",
+                "decided": "yes" if found.decided else "no",
+            }
+            for level, found in profile.identified_set.items()
+        ]
+    )
+
+
+def describe_set(found: IntervalSet) -> str:
+    """A set of values in words."""
+    ends = [
+        f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
+        for low, high in found.intervals
+    ]
+    return "; ".join(ends) or "none in the scan"
+
+
+def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
+    """Largest χ²_min and 95 % set of several profiles."""
+    return pd.DataFrame(
+        [
+            {
+                "profile": name,
+                "largest χ²_min": format_chi2(float(np.nanmax(profile.chi2_min))),
+                "95 % set": describe_set(profile.identified_set["0.95"]),
+            }
+            for name, profile in profiles.items()
+        ]
+    )
+
+
+def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd.DataFrame:
+    """The whole profile, a row a point: the numbers themselves, for a CSV."""
+    return pd.DataFrame(profile.x, columns=list(problem.names)).assign(
+        chi2_min=profile.chi2_min, trusted=profile.trusted, reproduced=profile.reproduced
+    )
+
+
+def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
+    """The identified set of every parameter, beside its bounds."""
+    return pd.DataFrame(
+        [
+            {
+                "parameter": parameter.symbol,
+                "bounds": f"{parameter.lower:g} to {parameter.upper:g}",
+                "95 % set": describe_set(profiles[parameter.name].identified_set["0.95"]),
+                "share of the bounds": f"{100 * _share(parameter, profiles[parameter.name]):.1f} %",
+            }
+            for parameter in problem.parameters
+        ]
+    )
+
+
+def _share(parameter: Parameter, profile: ProfileResult) -> float:
+    """Fraction of a parameter's bounds, in the logarithm, that its 95 % set covers."""
+    ends = np.clip(profile.identified_set["0.95"].intervals, parameter.lower, parameter.upper)
+    return float(np.log(ends[:, 1] / ends[:, 0]).sum() / np.log(parameter.upper / parameter.lower))
+
+
+def tabulate_directions(problem: LeastSquaresProblem, directions: DirectionsResult) -> pd.DataFrame:
+    """Directions that change no residual: how the dependent parameters follow each free one, in per cent."""
+    symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
+    table = pd.DataFrame(
+        [[f"{value:+.3f}" if abs(value) > 5e-4 else "0" for value in row] for row in directions.response],
+        columns=[symbols[name] for name in directions.dependent],
+    )
+    table.insert(0, "move by 1 %", [symbols[name] for name in directions.free])
+    return table

@@ -1,0 +1,138 @@
+"""Tables of the charged leptons: C_μ, edges, degeneracy, closures, the Golden Loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leptonfit.inference.intervals import LEVELS, IntervalSet
+from leptonfit.inference.multistart import format_chi2
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult
+from leptonfit.vortex.certificate import CertifiedScanResult
+from leptonfit.vortex.claims import ClaimResult
+from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
+from leptonfit.vortex.golden_loop import GoldenLoopResult
+from leptonfit.workbook.tables.fits import describe_set
+
+
+def tabulate_closures(
+    profiles: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Sequence[ClaimResult]]
+) -> pd.DataFrame:
+    """Every closure's 95 % set and which claims stand under it, a row a closure.
+
+    Parameters
+    ----------
+    profiles : mapping
+        Stored results of `02_profile_scan`, by closure.
+    judged : mapping
+        From `judge_claims`, by closure.
+    """
+    words = {True: "stands", False: "no", None: "cannot be said"}
+    return pd.DataFrame(
+        [
+            {
+                "closure": name,
+                "verdict": document["verdict_code"],
+                "95 % set": describe_set(IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])),
+                "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
+                **{claim.name: words[claim.stands] for claim in judged[name]},
+            }
+            for name, document in profiles.items()
+        ]
+    )
+
+
+def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
+    """The report's degeneracy checks, claimed beside computed."""
+    rows = []
+    for check in checks:
+        found = f"zero at {check.n_zero} of {len(check.beta)} points" if check.constraints else ""
+        if check.followed:
+            ends = np.nanmin(check.values), np.nanmax(check.values)
+            found += f"{', ' if found else ''}{check.followed} from {ends[0]:.6g} to {ends[1]:.6g}"
+        rows.append(
+            {
+                "check": check.name,
+                "fitted to": ", ".join(check.constraints) or "nothing",
+                "held": check.held,
+                "free": check.free,
+                "claimed": check.claimed,
+                "computed": found,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_variants(variants: Sequence[VariantResult]) -> pd.DataFrame:
+    """What one constraint more or one parameter less changes, a row a variant."""
+    return pd.DataFrame(
+        [
+            {
+                "fit": v.name,
+                "constraints": v.n_constraints,
+                "parameters": v.n_parameters,
+                "rank": v.rank,
+                "lowest χ²": format_chi2(v.best_chi2),
+                "95 % set of β": describe_set(v.identified_set),
+                "verdict": v.verdict_code,
+                "mark": v.mark,
+            }
+            for v in variants
+        ]
+    )
+
+
+def tabulate_edges(
+    certified: CertifiedScanResult | None,
+    roots: np.ndarray,
+    shifts: Sequence[float],
+    corner: float,
+    profile: ProfileResult,
+) -> pd.DataFrame:
+    """Where exact solutions begin or end, a column an edge: closed form, enclosure, profile's ends and σ-shift."""
+    rows = []
+    enclosures = certified.enclosures() if certified else np.empty((0, 2))
+    for root, shift in zip(roots, shifts, strict=True):
+        around = enclosures[(enclosures[:, 0] <= root) & (root <= enclosures[:, 1])]
+        row = {
+            "closed form": f"{corner:.11f}" if abs(corner - root) < 1e-9 * root else "not at corners",
+            "root": f"{root:.11f}",
+            "proven between": "{:.10f} and {:.10f}".format(*around[0]) if len(around) else "not proven",
+        }
+        for level, delta in LEVELS.items():
+            ends = profile.identified_set[level].intervals.ravel()
+            end = ends[np.nanargmin(np.abs(np.where(np.isfinite(ends), ends, np.nan) - root))] if len(ends) else np.nan
+            row[f"profile's end at {level}, from the root"] = f"{end - root:+.4e}"
+            row[f"to first order at {level}"] = f"±{np.sqrt(delta) * shift:.4e}"
+        rows.append(row)
+    table = pd.DataFrame(rows, index=[f"edge {k + 1}" for k in range(len(rows))]).T
+    return table.rename_axis("quantity").reset_index()
+
+
+def tabulate_golden_loop(found: GoldenLoopResult, claims: Mapping[str, Any]) -> pd.DataFrame:
+    """β from α in each form, claimed beside computed, and what the report's minima would need."""
+    stated = claims["golden_loop"]
+    rows = [
+        ("1/α = 2π² e^β/β + 1, larger root", f"{stated['beta']:.10g}", f"{found.beta:.10f} ± {found.sigma_beta:.0e}"),
+        ("the same, smaller root", "", f"{found.beta_small:.6f}"),
+        ("without the + 1", "", f"{found.beta_without_one:.6f}"),
+        ("older form, π² e^β c₂/c₁ = 1/α", f"{stated['older_beta']:g}", f"{found.beta_older:.6f}"),
+        ("c₁ = (1 − α)/2", f"{stated['older_c1']:.10g} (older form)", f"{found.c1:.10f}"),
+        ("dβ/d ln c₁", "", f"{found.by_ln_c1:.4f}"),
+    ]
+    for beta, c1 in zip(found.wanted, found.c1_needed, strict=True):
+        change = 100 * (c1 / found.c1 - 1)
+        rows.append((f"c₁ that β = {beta:g} would need", "", f"{c1:.6f}, {change:+.1f} %"))
+    return pd.DataFrame(rows, columns=["quantity", "claimed", "computed"])
+
+
+def tabulate_c_mu(result: CMuResult, fitted: np.ndarray) -> pd.DataFrame:
+    """Feasible intervals of C_μ and the fitted value, a row a β, for a CSV."""
+    columns = {"beta": result.beta}
+    for name in ("electron", "muon", "joint"):
+        columns |= {f"{name}_low": getattr(result, name)[:, 0], f"{name}_high": getattr(result, name)[:, 1]}
+    return pd.DataFrame({**columns, "fitted": fitted})
