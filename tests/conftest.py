@@ -1,7 +1,10 @@
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: small matrices, busy machines
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -32,6 +32,10 @@ def test_sensitivities_are_those_of_the_roots():
     middle = solve_golden_loop(older_constants=OLDER, alpha_inverse=137.0, alpha_inverse_sigma=0.5)
     assert middle.by_alpha_inverse == pytest.approx((up.beta - down.beta) / (2 * step), rel=1e-8)
     assert middle.sigma_beta == pytest.approx(0.5 * middle.by_alpha_inverse)
+    for k in (0, 1):
+        moved = [np.array(OLDER) * (1 + sign * 1e-5 * np.eye(2)[k]) for sign in (1, -1)]
+        older_up, older_down = (solve_golden_loop(older_constants=tuple(c)).beta_older for c in moved)
+        assert middle.older_by_ln_c[k] == pytest.approx((older_up - older_down) / 2e-5, rel=1e-6)
     again = solve_golden_loop(older_constants=OLDER, wanted=(middle.beta,), alpha_inverse=137.0)
     assert again.c1_needed[0] == pytest.approx(again.c1, rel=1e-12)
 

@@ -42,6 +42,8 @@ class GoldenLoopResult(Result):
         dβ/d ln c₁ = β/(β − 1) at `beta`.
     by_alpha_inverse : float
         dβ/d(1/α) there.
+    older_by_ln_c : ndarray (2,)
+        dβ/d ln c₁ and dβ/d ln c₂ of the older form.
     wanted : ndarray (n,)
         Other values of β asked about.
     c1_needed : ndarray (n,)
@@ -57,6 +59,7 @@ class GoldenLoopResult(Result):
     beta_older: float
     by_ln_c1: float
     by_alpha_inverse: float
+    older_by_ln_c: np.ndarray
     wanted: np.ndarray
     c1_needed: np.ndarray
 
@@ -105,6 +108,7 @@ def solve_golden_loop(
         beta_older=math.log(alpha_inverse * c1 / (math.pi**2 * c2)),
         by_ln_c1=by_ln_c1,
         by_alpha_inverse=by_alpha_inverse,
+        older_by_ln_c=np.array([1.0, -1.0]),  # β = ln(c₁/(c₂ π² α))
         wanted=values,
         c1_needed=np.pi**2 * np.exp(values) / values / alpha_inverse,
     )

@@ -12,6 +12,7 @@ import click
 
 from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
 from leptonfit.workbook import parameters, run, store
+from leptonfit.workbook.execution import ONE_THREAD
 
 
 @click.group(help="Run the workbook's notebooks into reproducible reports.")
@@ -125,9 +126,8 @@ def figures_command(record: bool) -> None:
 @cli.command("bench")
 def bench_command() -> None:
     """Time the profile beside iminuit and SciPy on the same problem."""
-    one_core = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     script = ROOT / "benchmarks" / "profile.py"
-    done = subprocess.run([sys.executable, str(script)], env={**os.environ, **one_core}, check=False)
+    done = subprocess.run([sys.executable, str(script)], env={**os.environ, **ONE_THREAD}, check=False)
     raise click.exceptions.Exit(done.returncode)
 
 

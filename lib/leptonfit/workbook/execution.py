@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from leptonfit.workbook.parameters import Value
 
 CELL_TIMEOUT = 1800
 """Seconds after which a cell is given up."""
+ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment of kernels, where it says nothing else: threads of BLAS on small matrices only wait for one another."""
 
 
 def execute_notebook(
@@ -28,6 +31,7 @@ def execute_notebook(
     import nbclient.exceptions
     import papermill
 
+    os.environ.update({**ONE_THREAD, **os.environ})  # kernels inherit it
     source = jupytext.read(root / "notebooks" / f"{name}.py")
     for attempt in (1, 2):
         try:

@@ -51,6 +51,8 @@ def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
     rows = []
     for check in checks:
         found = f"zero at {check.n_zero} of {len(check.beta)} points" if check.constraints else ""
+        if check.constraints and check.n_zero < len(check.beta):
+            found += f", lowest at β = {check.beta[check.chi2_min.argmin()]:g}"
         if check.followed:
             ends = np.nanmin(check.values), np.nanmax(check.values)
             found += f"{', ' if found else ''}{check.followed} from {ends[0]:.6g} to {ends[1]:.6g}"
@@ -122,7 +124,9 @@ def tabulate_golden_loop(found: GoldenLoopResult, claims: Mapping[str, Any]) -> 
         ("without the + 1", "", f"{found.beta_without_one:.6f}"),
         ("older form, π² e^β c₂/c₁ = 1/α", f"{stated['older_beta']:g}", f"{found.beta_older:.6f}"),
         ("c₁ = (1 − α)/2", f"{stated['older_c1']:.10g} (older form)", f"{found.c1:.10f}"),
-        ("dβ/d ln c₁", "", f"{found.by_ln_c1:.4f}"),
+        ("dβ/d(1/α), larger root", "", f"{found.by_alpha_inverse:.6f}"),
+        ("dβ/d ln c₁, larger root", "", f"{found.by_ln_c1:.4f}"),
+        ("dβ/d ln c₁ and dβ/d ln c₂, older form", "", "{:+.4f} and {:+.4f}".format(*found.older_by_ln_c)),
     ]
     for beta, c1 in zip(found.wanted, found.c1_needed, strict=True):
         change = 100 * (c1 / found.c1 - 1)
