@@ -92,7 +92,8 @@ directions = null_directions(problem, at_reference)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-counted = f"{problem.n_res} constraints, {problem.n_par} parameters, rank {spectrum.rank}"
+n_bound = problem.n_par - len(spectrum.names)
+counted = f"{problem.n_res} constraints, {problem.n_par} parameters, {n_bound} on a bound, rank {spectrum.rank}"
 print(f"{counted}: {len(spectrum.null_space)} directions change no residual")
 
 # %%
@@ -166,8 +167,9 @@ plt.show()
 # %% [markdown]
 # ## What is proven
 #
-# Interval arithmetic covers the scan with certificates. The edge of the exact solutions is enclosed; beyond it χ²_min
-# grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a σ-dependent step outside.
+# Interval arithmetic covers the scan with certificates. Where exact solutions begin or end within it, that edge is
+# enclosed; beyond one, χ²_min grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a
+# σ-dependent step outside.
 
 # %%
 certified = certify_scan(measured, *grid[[0, -1]], **sigma, **model) if settings.closure in CERTIFIABLE else None
@@ -192,7 +194,7 @@ tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(meas
 # %% [markdown]
 # ## Checks
 #
-# No computed value contradicts a proof, and every check that frees a lepton's geometry agrees with the profile.
+# No computed value contradicts a proof, and every check that frees something is trusted.
 
 # %%
 for piece in certified.pieces if certified else ():

@@ -8,6 +8,7 @@ from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import edge_at_corners, feasible_c_mu, find_edges, sigma_shift
 from leptonfit.vortex.certificate import (
+    CertificateResult,
     CertifiedScanResult,
     certify,
     certify_scan,
@@ -185,3 +186,57 @@ def test_what_is_said_and_marked():
 def test_a_sum_over_a_grid_is_refused():
     with pytest.raises(ValueError, match="closure = 'reported': must be one of stream"):
         certify(REPORT, 1.0, 1.0, **SIGMA, closure="reported")
+
+
+@pytest.mark.parametrize(
+    ("beta", "changed", "message"),
+    [
+        ((3.0, 3.0), {"bounds": bounded(c_mu=(-1000.0, 1500.0))}, "bounds of c_mu: must be at least 0, not -1000"),
+        ((3.0, 3.0), {"bounds": bounded(U=(-3.0, 3.0))}, "bounds of U_e: must be at least 0, not -3"),
+        ((3.0, 3.0), {"bounds": bounded(A=(-1.0, 0.1))}, "bounds of A_e: must be at least 0, not -1"),
+        ((3.0, 3.0), {"bounds": bounded(R=(0.0, 1.0))}, "bounds of R_e: must be positive, not 0"),
+        ((3.0, 3.0), {"bounds": bounded(beta=(4.0, 5.0))}, "must ascend within its bounds 4 to 5"),
+        ((-5.0, -5.0), {}, "must ascend within its bounds"),
+        ((3.0, 2.0), {}, "must ascend within its bounds"),
+        ((np.nan, np.nan), {}, "must ascend within its bounds"),
+        ((3.0, 3.0), {"r_max": 0.5}, "r_max = 0.5: must be finite and at least 1"),
+    ],
+)
+def test_what_the_proof_does_not_hold_for_is_refused(beta, changed, message):
+    with pytest.raises(ValueError, match=message):
+        certify(REPORT, *beta, **SIGMA, **changed)
+
+
+def test_an_edge_is_enclosed_where_bounds_of_u_bind_and_nothing_is_allowed_at_first():
+    bounds = {**BOUNDS["wide"], "U": (0.1326720825377413, 24.17), "U_mu": (0.17774354096380182, 0.4825535873665489),
+              "A_mu": (0.04855607260255679, 0.29661176707129544)}  # fmt: skip
+    certified = certify_scan(
+        REPORT, 3.0, 4.0, sigma_m_model=7.7e-7, sigma_g_model=4.9e-9, r_max=19.62757753912966, bounds=bounds
+    )
+    (enclosure,) = certified.enclosures()
+    assert enclosure[1] - enclosure[0] <= 1e-8 * enclosure[1]
+    assert mark_verdict("open_above", certified) == "proven"
+
+
+def test_an_edge_is_enclosed_at_loose_errors_too():
+    assert len(certify_scan(REPORT, 0.8, 1.4, sigma_m_model=1e-3, sigma_g_model=1e-3).enclosures()) == 1
+
+
+def test_the_shift_where_a_mass_is_a_small_difference_of_large_numbers():
+    model = {"r_max": 1000.0, "bounds": {**BOUNDS["wide"], "U_e": (0.01, 1e3)}}
+    (root,) = find_edges(REPORT, 100.0, 400.0, **model)
+    shift = sigma_shift(REPORT, root, COVARIANCE, **model)
+    problem = build_problem(REPORT, **SIGMA, **model)
+    at = root - 10 * shift
+    chi2 = scan_profile(problem, "beta", np.array([at, at + 0.1 * shift]), n_starts=16, seed=1).chi2_min[0]
+    assert np.sqrt(chi2) / 10 == pytest.approx(1, rel=0.01)
+
+
+def test_a_gap_that_is_not_an_edge_proves_nothing():
+    def piece(low, status, bound=0.0):
+        return CertificateResult(low, low + 1, status, bound, "", np.full(2, np.nan))
+
+    outer = piece(0.0, "positive", 9.0), piece(4.0, "positive", 9.0)
+    for gap, mark in ((piece(2.0, "undecided"), "numerical"), (piece(2.0, "zero"), "proven")):
+        pieces = (outer[0], piece(1.0, "zero"), gap, piece(3.0, "zero"), outer[1])
+        assert mark_verdict("identified", CertifiedScanResult(0.0, 5.0, pieces, ())) == mark

@@ -117,13 +117,13 @@ def describe_findings(
     claim, step = claims["tight"]["beta_min"], float(np.diff(converged.grid).max())
     n_zero = int(np.count_nonzero(converged.chi2_min < CHI2_FLOOR))
     count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("contradicted", "no meaning")}
+    moves = f"moves from β = {min(found):.2f} to {max(found):.2f}" if found else "is nowhere above zero"
     said = (
-        f"Re-enacted, the tight scan's minimum moves from β = {min(found):.2f} to {max(found):.2f} over {len(found)} "
-        f"settings that should not matter; claimed is {claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of "
-        f"{len(converged.grid)} points. Of {len(rows)} claims audited, {count['contradicted']} are contradicted and "
-        f"{count['no meaning']} have no meaning."
+        f"Re-enacted here, the tight scan's minimum {moves} over {len(found)} settings that should not matter; claimed "
+        f"is {claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of {len(converged.grid)} points. Of {len(rows)} "
+        f"claims audited, {count['contradicted']} are contradicted and {count['no meaning']} have no meaning."
     )
-    spread = max(abs(value - other) for value in (*found, claim) for other in found)
+    spread = max((abs(value - other) for value in (*found, claim) for other in found), default=np.inf)
     return "not_reproduced" if spread > 1.5 * step else "reproduced", said
 
 
@@ -192,7 +192,7 @@ def _audit_local_minima(claims: dict[str, Any], name: str, scan: RecomputedScan)
         "minima must be minima of χ²_min, not of where an optimiser stopped",
         f"χ²_min is zero (< 1e-6) at {scan.n_zero} of {scan.n_grid} points: "
         + ("what is counted is rounding" if scan.n_zero == scan.n_grid else "some of the scan can be counted"),
-        None if scan.n_zero == scan.n_grid else True,
+        None if scan.n_zero else True,
         "numerical",
     )
 
@@ -278,7 +278,8 @@ def _audit_c_mu_factor(claims: dict[str, Any], measurements: Measurements) -> Au
         f"electron alone {claim['electron_alone']:g}, joint {claim['joint'][0]:g}–{claim['joint'][1]:g}: a factor of "
         f"{claim['factor']:g}",
         "the electron alone must fix C_μ before it can disagree",
-        f"at R, U = {radius:g}, {velocity:g}: {point:.1f}; the electron alone allows {low:.5g} to {high:.5g}",
+        "{:.2f} to {:.2f} by its own numbers; ".format(*(claim["electron_alone"] / end for end in claim["joint"][::-1]))
+        + f"at R, U = {radius:g}, {velocity:g}: {point:.1f}; the electron alone allows {low:.5g} to {high:.5g}",
         not (low <= claim["joint"][0] and claim["electron_alone"] <= high),
         "numerical",
     )

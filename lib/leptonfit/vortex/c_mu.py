@@ -21,6 +21,7 @@ from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS,
 from leptonfit.vortex.measurements import Measurements
 
 _POINTS, _ROUNDS, _KEPT, _GRID = 401, 6, 2.0, 401
+_STEP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -136,19 +137,22 @@ def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray,
     **model
         As for `feasible_c_mu`.
     """
-    step, values = 1e-5, measurements.values
+    values = measurements.values
 
     def margin(beta: float, y: np.ndarray) -> float:
         return _margin(replace(measurements, values=y), beta, **model)
 
-    by_beta = (margin(edge * (1 + step), values) - margin(edge * (1 - step), values)) / (2 * step * edge)
-    moves = step * np.diag(values)
-    by_value = [(margin(edge, values + move) - margin(edge, values - move)) / (2 * move.max()) for move in moves]
+    # on the side without solutions, where the margin is that of what binds
+    side = 1 if margin(edge * (1 + _STEP), values) < 0 else -1
+    near, far = edge * (1 + side * _STEP), edge * (1 + 2 * side * _STEP)
+    by_beta = (margin(far, values) - margin(near, values)) / (far - near)
+    moves = 0.1 * _STEP * np.diag(values)
+    by_value = [(margin(near, values + move) - margin(near, values - move)) / (2 * move.max()) for move in moves]
     return float(np.sqrt(np.array(by_value) @ covariance @ np.array(by_value)) / abs(by_beta))
 
 
 def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
-    """The smallest of the logarithmic gaps: positive where exact solutions exist, negative where not."""
+    """The smallest gap, of ln C_μ or of a mass: positive where exact solutions exist, negative where not."""
     found, limits = (
         feasible_c_mu(measurements, np.array([beta]), **model),
         bounds_by_name(model.get("bounds", REPORT_BOUNDS)),
@@ -169,9 +173,7 @@ def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
         heaviest, lightest = (
             _largest(partial(weigh, lepton=lepton, sign=sign), 1, limits[f"R_{lepton}"])[0] for sign in (1, -1)
         )
-        gaps.append(np.log(heaviest / mass))
-        if lightest < 0:  # with its sign turned: above zero, so that some masses are too small
-            gaps.append(np.log(-mass / lightest))
+        gaps += [heaviest - mass, mass + lightest]  # the smallest mass has its sign turned
     return float(np.nanmin(gaps))
 
 

@@ -77,7 +77,7 @@ def certify(
     Raises
     ------
     ValueError
-        If the closure is not one of `CERTIFIABLE`.
+        If the closure is not one of `CERTIFIABLE`, or β, r_max or a bound is not one the proof holds for.
     """
     covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
     fit = FitEnclosure(
@@ -100,7 +100,7 @@ def certify(
 
 def _largest(excluded: Callable[[float], bool]) -> float:
     """The largest t found at which something is excluded, to 1 %; 0 where it is at none."""
-    low, high = 0.0, 1e-6
+    low, high = 0.0, 1e-12
     if not excluded(high):
         return 0.0
     while high < 1e12 and excluded(high):
@@ -213,9 +213,13 @@ def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
         "open" if (zero == end).any() else "closed" if (excluded == end).any() else "unknown"
         for end in (certified.low, certified.high)
     ]
-    pieces = [
-        piece.status for piece in certified.pieces if piece.chi2_bound >= LEVELS["0.95"] or piece.status == "zero"
+    decisive = [
+        "zero" if p.status == "zero" else "excluded" if p.chi2_bound >= LEVELS["0.95"] else "" for p in certified.pieces
     ]
+    runs = [status for status, _ in itertools.groupby(decisive)]
+    if any(not run and before == after for before, run, after in zip(runs, runs[1:], runs[2:], strict=False)):
+        return "numerical"  # an unproven gap that is not just an edge
+    pieces = [status for status in runs if status]
     n_sets = sum(status == "zero" and before != "zero" for before, status in itertools.pairwise(["", *pieces]))
     proven = {
         ("open", "open"): "not_identified",

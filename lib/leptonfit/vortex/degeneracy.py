@@ -255,13 +255,14 @@ def profile_every_parameter(
     ----------
     problem : LeastSquaresProblem
     n_points : int
-        Points of each scan, evenly spaced in the logarithm.
+        Points of each scan, evenly spaced in the logarithm where the bounds are positive.
     n_starts, seed : int
         As for `scan_profile`.
     """
     profiles = {}
     for parameter in problem.parameters:
-        grid = np.clip(np.geomspace(parameter.lower, parameter.upper, n_points), parameter.lower, parameter.upper)
+        space = np.geomspace if parameter.lower > 0 else np.linspace
+        grid = np.clip(space(parameter.lower, parameter.upper, n_points), parameter.lower, parameter.upper)
         profiles[parameter.name] = scan_profile(problem, parameter.name, grid, n_starts=n_starts, seed=seed)
     return profiles
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -125,7 +125,7 @@ class LeptonEnclosure:
         for low, high in itertools.pairwise(edges):
             push(_IV.mpf([low, high]))
         for _ in range(_SPLITS):
-            if not heap or -heap[0][0] - best <= _TOLERANCE * abs(best):
+            if not heap or (best > -math.inf and -heap[0][0] - best <= _TOLERANCE * abs(best)):
                 break
             slab = heapq.heappop(heap)[3]
             push(_hull(slab.a, slab.mid))
@@ -169,6 +169,7 @@ class FitEnclosure:
         bounds: Bounds,
     ):
         limits = bounds_by_name(bounds)
+        _check(beta, limits, closure, r_max)
         self.limits = [[limits[f"{kind}_{lepton}"] for kind in "RUA"] for lepton in LEPTONS]
         self.c_mu = tuple(_IV.mpf(end) ** 2 for end in limits["c_mu"])
         self.integrals, self.beta = _integrals(closure, r_max), _IV.mpf(list(beta))
@@ -237,6 +238,30 @@ def _hull(one: Interval, other: Interval) -> Interval:
 
 def _clip(value: Interval, low: Interval, high: Interval) -> Interval:
     return low if value < low.a else high if value > high.b else value
+
+
+def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]], closure: str, r_max: float) -> None:
+    """Refuse what the monotonicities do not hold for.
+
+    Raises
+    ------
+    ValueError
+        For β turned round or outside its bounds, a bound of R that is not positive, a negative one of U, A or C_μ, or
+        an r_max that is not finite or below the largest R.
+    """
+    low, high = limits["beta"]
+    if not max(low, 0.0) <= beta[0] <= beta[1] <= high:
+        raise ValueError(
+            f"β = {beta[0]:g} to {beta[1]:g}: must ascend within its bounds {low:g} to {high:g}, from 0 up"
+        )
+    for name, (lower, _) in limits.items():
+        if lower < 0 or (lower == 0 and name.startswith("R_")):
+            raise ValueError(
+                f"bounds of {name}: must be {'positive' if name[0] == 'R' else 'at least 0'}, not {lower:g}"
+            )
+    largest = max(limits[f"R_{lepton}"][1] for lepton in LEPTONS)
+    if not (largest <= r_max < math.inf or closure.startswith("lab")):
+        raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
 
 
 def _integrals(closure: str, r_max: float) -> _Integrals:

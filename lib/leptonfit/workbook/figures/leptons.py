@@ -90,6 +90,11 @@ def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any])
 def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]) -> Sequence[Axes]:
     """Each lepton's exact solutions at one β: U over R and A, with contours of the C_μ its g-factor needs."""
     for ax, (symbol, manifold) in zip(axes, manifolds.items(), strict=True):
+        ax.set_xlabel(f"$R_{symbol}$ (dimensionless)")
+        ax.set_ylabel(f"$A_{symbol}$ (dimensionless)")
+        if not np.isfinite(manifold.velocity).any():
+            ax.annotate("no U within its bounds", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=8)
+            continue
         shown = np.log10(manifold.velocity)
         flat = np.nanmax(shown) - np.nanmin(shown) < 1e-3
         levels = np.linspace(np.nanmin(shown) - 1e-3 * flat, np.nanmax(shown) + 1e-3 * flat, 16)
@@ -99,8 +104,6 @@ def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]
         if np.isfinite(manifold.c_mu).any():
             lines = ax.contour(manifold.radius, manifold.amplitude, manifold.c_mu, levels=6, colors="white")
             ax.clabel(lines, fmt="%.4g", fontsize=7)
-        ax.set_xlabel(f"$R_{symbol}$ (dimensionless)")
-        ax.set_ylabel(f"$A_{symbol}$ (dimensionless)")
     return axes
 
 

@@ -164,9 +164,10 @@ def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str,
 
 
 def _share(parameter: Parameter, profile: ProfileResult) -> float:
-    """Fraction of a parameter's bounds, in the logarithm, that its 95 % set covers."""
+    """Fraction of a parameter's bounds that its 95 % set covers, in the logarithm where they are positive."""
     ends = np.clip(profile.identified_set["0.95"].intervals, parameter.lower, parameter.upper)
-    return float(np.log(ends[:, 1] / ends[:, 0]).sum() / np.log(parameter.upper / parameter.lower))
+    scale = np.log if parameter.lower > 0 else np.asarray
+    return float((scale(ends[:, 1]) - scale(ends[:, 0])).sum() / (scale(parameter.upper) - scale(parameter.lower)))
 
 
 def tabulate_directions(problem: LeastSquaresProblem, directions: DirectionsResult) -> pd.DataFrame:

@@ -107,8 +107,9 @@ def tabulate_edges(
         }
         for level, delta in LEVELS.items():
             ends = profile.identified_set[level].intervals.ravel()
-            end = ends[np.nanargmin(np.abs(np.where(np.isfinite(ends), ends, np.nan) - root))] if len(ends) else np.nan
-            row[f"profile's end at {level}, from the root"] = f"{end - root:+.4e}"
+            ends = ends[np.isfinite(ends)]
+            end = ends[np.abs(ends - root).argmin()] if len(ends) else np.nan
+            row[f"profile's end at {level}, from the root"] = f"{end - root:+.4e}" if np.isfinite(end) else "open"
             row[f"to first order at {level}"] = f"±{np.sqrt(delta) * shift:.4e}"
         rows.append(row)
     table = pd.DataFrame(rows, index=[f"edge {k + 1}" for k in range(len(rows))]).T
