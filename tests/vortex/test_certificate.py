@@ -1,5 +1,7 @@
 """What is proven, against closed forms derived here, the profile, and the feasible interval."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -135,6 +137,40 @@ def test_the_bound_holds_with_correlated_experimental_errors():
     computed = scan_profile(problem, "beta", np.array([0.9, 1.0]), n_starts=16, seed=1).chi2_min[1]
     proven = certify(REPORT, 1.0, 1.0, **SIGMA, include_sigma_exp=True).chi2_bound
     assert 0.3 * computed < proven < computed
+
+
+def test_a_value_between_two_pieces_is_not_attained():
+    """U_e just above its smallest at the largest A: e has solutions at small R and at large R, none between."""
+    beta, r_max = 1.0, 1.0
+    radius = np.linspace(0.1, 1.0, 20001)
+    speed = np.sqrt((M_E + beta * static(radius, 0.2)) / flow(radius, 0.2, r_max))
+    slowest = (speed.min() + speed[0]) / 2
+    empty = radius[speed < slowest]
+    assert empty[0] > radius[0]
+    assert empty[-1] < radius[-1]
+    room = {"U": (0.001, 100.0), "U_e": (slowest, 3.0), "A_e": (0.1, 0.2), "R_mu": (0.005, 1.0)}
+    below, above = empty[0] * slowest, empty[-1] * slowest  # no moment q of e lies between these
+    for q_e, feasible in ((0.9 * below, True), ((below + above) / 2, False), (1.5 * above, True)):
+        c_mu = G_E / (0.2 * q_e)
+        model = {"r_max": r_max, "bounds": bounded(**room, c_mu=(0.97 * c_mu, 1.03 * c_mu))}
+        found = certify(REPORT, beta, beta, **SIGMA, **model)
+        problem = build_problem(REPORT, **SIGMA, **model)
+        computed = scan_profile(problem, "beta", np.array([beta, beta + 1e-3]), n_starts=32, seed=1).chi2_min[0]
+        assert found.status != ("positive" if feasible else "zero")
+        assert computed < 1e-6 if feasible else computed > 1e3
+
+
+def test_a_strong_correlation_weakens_the_bound():
+    """Two leptons excluded together count less where their errors move together."""
+    sigma = np.array([3e-6 * M_E, 3e-6 * M_MU, 3e-6 * M_TAU, 6e-8, 6e-8])
+    covariance = np.diag(sigma**2)
+    covariance[0, 1] = covariance[1, 0] = 0.9 * sigma[0] * sigma[1]
+    measured = replace(REPORT, covariance=covariance)
+    model = {"closure": "lab", "include_sigma_exp": True}
+    problem = build_problem(measured, **SIGMA, **model)
+    computed = scan_profile(problem, "beta", np.array([3.0, 3.001]), n_starts=16, seed=1).chi2_min[0]
+    proven = certify(measured, 3.0, 3.0, **SIGMA, **model).chi2_bound
+    assert 0.5 * computed < proven < computed
 
 
 @pytest.mark.parametrize("closure", CERTIFIABLE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,82 +61,131 @@ class DegeneracyResult(Result):
         return int(np.count_nonzero(self.chi2_min < CHI2_FLOOR))
 
 
+@dataclass(frozen=True)
+class DegeneracyCheck:
+    """What a check holds, frees and fits; attributes as of its result, and the values that are held by name."""
+
+    name: str
+    held: str
+    free: tuple[str, ...]
+    constraints: tuple[str, ...]
+    values: Mapping[str, float]
+    beta: np.ndarray
+    claimed: str = ""
+    followed: str = ""
+
+    def restrict(self, problem: LeastSquaresProblem) -> LeastSquaresProblem:
+        """Return the fit of this check; what it does not name is held at its start."""
+        others = {p.name: p.start for p in problem.parameters if p.name not in (*self.free, "beta")}
+        return restrict(problem, fixed={**others, **self.values}, residuals=self.constraints)
+
+    def conclude(
+        self, problem: LeastSquaresProblem, energy: Closure, x: np.ndarray, chi2: np.ndarray, trusted: Booleans,
+        seconds: float,
+    ) -> DegeneracyResult:  # fmt: skip
+        """Put together what was found at each β, with the electron's R and A as held, or in columns of x as `free`."""
+        at = {**self.values, **dict(zip(("beta", *self.free), (self.beta, *x.T), strict=True))}
+        follow: dict[str, Callable[[], np.ndarray]] = {
+            "": lambda: np.full(len(self.beta), np.nan),
+            "E_stab/β": lambda: -energy.static(np.array(at["R_e"]), np.array(at["A_e"]), self.beta) / self.beta,
+            "A √β": lambda: at["A_e"] * np.sqrt(self.beta),
+        }
+        symbols = [problem.parameters[problem.index(name)].symbol for name in self.free]
+        return DegeneracyResult(
+            self.name, self.held, ", ".join(symbols) or "nothing", self.constraints, self.beta, chi2, trusted,
+            self.followed, follow[self.followed](), self.claimed, seconds,
+        )  # fmt: skip
+
+
+def plan_degeneracy_checks(
+    energy: Closure, claims: Mapping[str, Any], *, velocity: float | None = None
+) -> tuple[DegeneracyCheck, ...]:
+    """Lay out the checks on the electron, and the mass-only and single-lepton scans.
+
+    Parameters
+    ----------
+    energy : Closure
+    claims : mapping
+        From `load_claims`.
+    velocity : float, optional
+        U_e where it is held; by default what meets the mass at the reference β under this closure.
+    """
+    stated, reference = claims["degeneracy"], claims["golden_loop"]["beta"]
+    grid, flat = _grid(stated), stated["claim"]
+    radius, amplitude = stated["radius"], stated["amplitude"]
+    r, a = np.array(radius), np.array(amplitude)
+
+    def frozen(beta: float) -> dict[str, float]:
+        return {"R_e": radius, "A_e": amplitude, "U_e": _velocity(energy, stated["mass"], r, a, beta)}
+
+    at_reference = frozen(reference) if velocity is None else {**frozen(reference), "U_e": velocity}
+    held, only = {name: at_reference[name] for name in ("R_e", "U_e")}, claims["mass_only"]
+    with_reference = np.sort(np.append(grid, reference))
+    geometry = tuple(f"{kind}_{lepton}" for lepton in LEPTONS for kind in "RUA")
+    echo = {"R_e": radius, "A_e": amplitude}
+    return (
+        DegeneracyCheck("echo", "R_e, U_e, A_e", (), (), echo, grid, flat, "E_stab/β"),
+        DegeneracyCheck(
+            "frozen at the reference", "R_e, U_e, A_e", (), ("m_e",), at_reference, with_reference, flat
+        ),
+        DegeneracyCheck(f"frozen at β = {grid[1]:g}", "R_e, U_e, A_e", (), ("m_e",), frozen(float(grid[1])), grid),
+        DegeneracyCheck(
+            "restricted refit", "R_e, U_e", ("A_e",), ("m_e",), held, grid, f"A √β = {stated['a_sqrt_beta']:g}", "A √β"
+        ),
+        *(
+            DegeneracyCheck(
+                f"fixed amplitude {value:g}", f"A_e = {value:g}", ("R_e", "U_e"), ("m_e",), {"A_e": value}, grid, flat
+            )
+            for value in stated["amplitudes"]
+        ),
+        DegeneracyCheck(
+            "mass only", "C_μ, unused", geometry, ("m_e", "m_mu", "m_tau"), {}, _grid(only),
+            f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}",
+        ),
+        *(
+            DegeneracyCheck(
+                f"single lepton, {scanned['n_beta']} points", f"C_μ = {scanned['c_mu']:g}", ("R_e", "U_e", "A_e"),
+                ("m_e", "g_e"), {"c_mu": scanned["c_mu"]}, _grid(scanned),
+                f"varies by {100 * scanned['variation']:.0f} %, minimum {scanned['beta_min']:g}"
+                if "variation" in scanned
+                else "",
+            )
+            for scanned in claims["single_lepton"]
+        ),
+    )  # fmt: skip
+
+
 def run_degeneracy_checks(
-    problem: LeastSquaresProblem, energy: Closure, claims: dict[str, Any], *, n_starts: int, seed: int
+    problem: LeastSquaresProblem,
+    energy: Closure,
+    claims: Mapping[str, Any],
+    *,
+    n_starts: int,
+    seed: int,
+    velocity: float | None = None,
 ) -> tuple[DegeneracyResult, ...]:
-    """Run the checks on the electron, and the mass-only and single-lepton scans.
+    """Run the checks of `plan_degeneracy_checks`, converged.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
         The cross-lepton fit.
-    energy : Closure
-        Its closure.
-    claims : mapping
-        From `load_claims`.
+    energy, claims, velocity
+        As for `plan_degeneracy_checks`; `energy` is the fit's closure.
     n_starts, seed : int
         As for `scan_profile`.
     """
-    stated, reference = claims["degeneracy"], claims["golden_loop"]["beta"]
-    grid = _grid(stated)
-    radius, amplitude = stated["radius"], stated["amplitude"]
-
-    def scan(
-        name: str, held: str, free: Sequence[str], constraints: Sequence[str], fixed: Mapping[str, float],
-        beta: np.ndarray = grid, follow: str = "", claimed: str = "",
-    ) -> DegeneracyResult:  # fmt: skip
-        others = {p.name: p.start for p in problem.parameters if p.name not in (*free, "beta")}
-        part = restrict(problem, fixed={**others, **fixed}, residuals=constraints)
-        began = time.perf_counter()
-        profile = scan_profile(part, "beta", beta, n_starts=n_starts, seed=seed)
-        seconds = time.perf_counter() - began
-        values = np.full(len(beta), np.nan)
-        if follow:
-            values = profile.x[:, part.index("A_e")] * np.sqrt(beta)
-        symbols = [problem.parameters[problem.index(parameter)].symbol for parameter in free]
-        return DegeneracyResult(
-            name, held, ", ".join(symbols) or "nothing", tuple(constraints), beta, profile.chi2_min, profile.trusted,
-            follow, values, claimed, seconds,
-        )  # fmt: skip
-
-    r, a = np.array(radius), np.array(amplitude)
-    at_reference = {"R_e": radius, "A_e": amplitude, "U_e": _velocity(energy, stated["mass"], r, a, reference)}
-    elsewhere = {**at_reference, "U_e": _velocity(energy, stated["mass"], r, a, float(grid[1]))}
-    echo = -energy.static(r, a, grid) / grid
-    checks = [
-        DegeneracyResult(
-            "echo", "R_e, U_e, A_e", "nothing", (), grid, np.full(len(grid), np.nan), np.ones(len(grid), dtype=bool),
-            "E_stab/β", echo, stated["claim"],
-        ),
-        scan("frozen at the reference", "R_e, U_e, A_e", [], ["m_e"], at_reference, claimed=stated["claim"]),
-        scan(f"frozen at β = {grid[1]:g}", "R_e, U_e, A_e", [], ["m_e"], elsewhere),
-        scan("restricted refit", "R_e, U_e", ["A_e"], ["m_e"], {k: at_reference[k] for k in ("R_e", "U_e")},
-             follow="A √β", claimed=f"A √β = {stated['a_sqrt_beta']:g}"),
-    ]  # fmt: skip
-    checks += [
-        scan(f"fixed amplitude {value:g}", f"A_e = {value:g}", ["R_e", "U_e"], ["m_e"], {"A_e": value},
-             claimed=stated["claim"])
-        for value in stated["amplitudes"]
-    ]  # fmt: skip
-    geometry = [f"{kind}_{lepton}" for lepton in ("e", "mu", "tau") for kind in "RUA"]
-    only = claims["mass_only"]
-    said = f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}"
-    checks.append(
-        scan("mass only", "C_μ, unused", geometry, ["m_e", "m_mu", "m_tau"], {},
-             beta=_grid(only), claimed=said)
-    )  # fmt: skip
-    for scanned in claims["single_lepton"]:
-        c_mu = scanned["c_mu"]
-        said = (
-            f"varies by {100 * scanned['variation']:.0f} %, minimum {scanned['beta_min']:g}"
-            if "variation" in scanned
-            else ""
-        )
-        checks.append(
-            scan(f"single lepton, {scanned['n_beta']} points", f"C_μ = {c_mu:g}", ["R_e", "U_e", "A_e"], ["m_e", "g_e"],
-                 {"c_mu": c_mu}, beta=_grid(scanned), claimed=said)
-        )  # fmt: skip
-    return tuple(checks)
+    found = []
+    for check in plan_degeneracy_checks(energy, claims, velocity=velocity):
+        n, began = len(check.beta), time.perf_counter()
+        x, chi2, trusted = np.empty((n, 0)), np.full(n, np.nan), np.ones(n, dtype=bool)
+        if check.constraints:
+            part = check.restrict(problem)
+            profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed)
+            x = profile.x[:, [part.index(name) for name in check.free]]
+            chi2, trusted = profile.chi2_min, profile.trusted
+        found.append(check.conclude(problem, energy, x, chi2, trusted, time.perf_counter() - began))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -156,6 +205,8 @@ class VariantResult(Result):
     identified_set : IntervalSet
         Of β, at 95 %.
     contains_reference : bool or None
+    in_tension : bool or None
+        The lowest χ² against its degrees of freedom; None where there are none.
     mark : str
         "numerical", or "simulated" where a constraint is not a measurement.
     """
@@ -168,6 +219,7 @@ class VariantResult(Result):
     verdict_code: str
     identified_set: IntervalSet
     contains_reference: bool | None
+    in_tension: bool | None
     mark: str
 
 
@@ -240,6 +292,7 @@ def compare_variants(
                 verdict_code=verdict.code,
                 identified_set=profile.identified_set["0.95"],
                 contains_reference=verdict.contains_reference,
+                in_tension=verdict.in_tension,
                 mark="simulated" if "g_tau" in variant.residual_names else "numerical",
             )
         )

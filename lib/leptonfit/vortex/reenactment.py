@@ -2,31 +2,27 @@
 
 They do not reproduce to the digit, nor can they: where L-BFGS-B stalls on finite differences of a χ² that spans sixteen
 decades depends on the difference step, the start, the order of the scan, the grid of the functional and the version of
-the library. What is re-enacted is therefore never a reference; a recorded run with its versions is (`load_recorded`).
+the library. What is re-enacted is therefore never a reference; recorded runs with their versions are (`recorded`).
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
-from leptonfit.datafiles import read_checked
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
+from leptonfit.vortex.degeneracy import DegeneracyResult, plan_degeneracy_checks
 from leptonfit.vortex.measurements import Measurements
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
-
-RECORDED = "reenacted_2025.json"
 
 
 @dataclass(frozen=True)
@@ -249,79 +245,78 @@ def reenact_multi_start(
     )
 
 
-def reenact_part(
-    measurements: Measurements,
-    claims: Mapping[str, Any],
-    claim: Mapping[str, Any],
-    *,
-    fixed: Mapping[str, float],
-    residuals: tuple[str, ...],
-) -> ReenactedScanResult:
-    """Scan a claim's β with only some measurements, from R = 0.44, U = 0.024 √m, A = 0.90 at every point.
+def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tuple[DegeneracyResult, ...]:
+    """The degeneracy checks by the report's optimiser, from R = 0.44, U = 0.024 √m, A = 0.90 at every β.
 
     Parameters
     ----------
     measurements : Measurements
     claims : mapping
         From `load_claims`.
-    claim : mapping
-        With `beta_range` and `n_beta`.
-    fixed : mapping
-        Parameters held.
-    residuals : tuple of str
-        What is fitted.
     """
-    problem = build_reported(measurements, claims["multi_start"])
-    stated = claims["degeneracy"]
+    problem, energy = build_reported(measurements, claims["multi_start"]), ReportedClosure()
+    radius, velocity = claims["c_mu"]["electron_point"]
     start = problem.start.copy()
     for lepton, mass in zip(LEPTONS, measurements.values, strict=False):
-        velocity = claims["c_mu"]["electron_point"][1] * np.sqrt(mass)
-        for kind, value in (("R", stated["radius"]), ("U", velocity), ("A", stated["amplitude"])):
+        for kind, value in zip(
+            "RUA", (radius, velocity * np.sqrt(mass), claims["degeneracy"]["amplitude"]), strict=True
+        ):
             start[problem.index(f"{kind}_{lepton}")] = value
     start = np.clip(start, problem.lower, problem.upper)
-    low, high = claim["beta_range"]
-    grid = np.linspace(low, high, claim["n_beta"])
-    began, ends, judged = time.perf_counter(), [], []
-    for beta in grid:
-        part = restrict(problem, fixed={**fixed, "beta": float(beta)}, residuals=residuals)
-        from_start = np.array([start[problem.index(parameter)] for parameter in part.names])
-        ends.append(descend(part, from_start, claims["multi_start"]["optimiser"], step=1e-8))
-        judged.append(solve(part, ends[-1].x, max_iter=0))
-    return ReenactedScanResult(
-        name="as stated",
-        beta=grid,
-        chi2=np.array([float(found.chi2) for found in judged]),
-        says_converged=np.array([bool(end.success) for end in ends]),
-        stationary=np.array([bool(found.converged) for found in judged]),
-        n_evaluations=sum(int(end.nfev) for end in ends),
-        seconds=time.perf_counter() - began,
-    )
+    found = []
+    for check in plan_degeneracy_checks(energy, claims, velocity=velocity):
+        began, n = time.perf_counter(), len(check.beta)
+        x, chi2, stationary = np.empty((n, len(check.free))), np.full(n, np.nan), np.ones(n, dtype=bool)
+        from_start = start[[problem.index(name) for name in check.free]]
+        if check.constraints:
+            part = check.restrict(problem)
+            for k, beta in enumerate(check.beta if check.free else ()):
+                at = restrict(part, fixed={"beta": float(beta)})
+                x[k] = descend(at, from_start, claims["multi_start"]["optimiser"], step=SETTINGS[0].step).x
+            columns = [part.index(name) for name in ("beta", *check.free)]
+            stopped = np.empty((n, part.n_par))
+            stopped[:, columns] = np.column_stack([check.beta, x])
+            judged = solve(part, stopped, fixed=("beta",), max_iter=0)
+            chi2, stationary = judged.chi2, judged.converged
+        found.append(check.conclude(problem, energy, x, chi2, stationary, time.perf_counter() - began))
+    return tuple(found)
 
 
-def load_recorded(*, data: Path | None = None) -> dict[str, Any]:
-    """The recorded re-enactment: `versions`, `machine`, `recorded`, and `tight` and `loose`, each a list of scans.
+@dataclass(frozen=True)
+class ReenactedReportResult(Result):
+    """All that is re-enacted.
 
-    Raises
-    ------
-    InputError
-        If the file is not the one its checksum names.
+    Attributes
+    ----------
+    tight, loose : tuple of ReenactedScanResult
+        A scan a setting, as stated first.
+    multi_start : ReenactedMultiStartResult
+    checks : tuple of DegeneracyResult
+        `trusted` where the optimiser's end is stationary.
     """
-    recorded: dict[str, Any] = json.loads(read_checked(RECORDED, data=data))
-    for name in ("tight", "loose"):
-        recorded[name] = [ReenactedScanResult.from_dict(scan) for scan in recorded[name]]
-    return recorded
+
+    tight: tuple[ReenactedScanResult, ...]
+    loose: tuple[ReenactedScanResult, ...]
+    multi_start: ReenactedMultiStartResult
+    checks: tuple[DegeneracyResult, ...]
 
 
-def reenact_all(
-    measurements: Measurements, claims: Mapping[str, Any], say: Callable[[str], None] = lambda line: None
-) -> dict[str, list[ReenactedScanResult]]:
-    """Every setting of the tight scan, and the loose scan as stated."""
-    scans: dict[str, list[ReenactedScanResult]] = {"tight": [], "loose": []}
-    for name, settings in (("tight", SETTINGS), ("loose", (Setting("as stated", start="loose"),))):
-        for setting in settings:
-            scans[name].append(reenact_scan(measurements, claims, name, setting))
-            say(f"{name}, {setting.name}: minimum at {scans[name][-1].beta_min:.3f}")
-    return scans
+def reenact_report(
+    measurements: Measurements, claims: Mapping[str, Any], *, seed: int, say: Callable[[str], None] = lambda line: None
+) -> ReenactedReportResult:
+    """Every setting of the tight scan, the loose scan as stated, the multi-start and the checks."""
+
+    def scan(name: str, setting: Setting) -> ReenactedScanResult:
+        found = reenact_scan(measurements, claims, name, setting)
+        say(f"{name}, {setting.name}: minimum at {found.beta_min:.3f}")
+        return found
+
+    return ReenactedReportResult(
+        tight=tuple(scan("tight", setting) for setting in SETTINGS),
+        loose=(scan("loose", replace(SETTINGS[0], start="loose")),),
+        multi_start=reenact_multi_start(measurements, claims, seed=seed),
+        checks=reenact_checks(measurements, claims),
+    )
 
 
 def _geometry(start: Mapping[str, Any]) -> np.ndarray:

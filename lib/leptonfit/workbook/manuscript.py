@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import encode
-from leptonfit.vortex import reenactment
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.recorded import RECORDED, RecordedRunResult, converge_report, load_recorded
+from leptonfit.vortex.reenactment import reenact_report
 from leptonfit.vortex.reported import RecomputedScan, load_claims
-from leptonfit.workbook import figures, run, store
+from leptonfit.workbook import figures, parameters, run, store
 
 TAG = "figures"
 """Report folder whose results the figures are drawn from."""
@@ -46,21 +47,27 @@ FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {
 
 
 def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
-    """Re-enact the report's scans here and freeze them in `data/`, with the versions that made them.
+    """Re-enact the report here and freeze it in `data/`, with what made it, beside the runs already there.
 
-    Figures and quoted numbers show the frozen ones: what L-BFGS-B stalls at differs from machine to machine.
+    Figures and quoted numbers show the first of them: what L-BFGS-B stalls at differs from machine to machine.
+    A run with the same SciPy and linear-algebra kernel is replaced.
     """
-    scans = reenactment.reenact_all(load_measurements("report_2025"), load_claims(), say)
-    recorded = {
-        "recorded": time.strftime("%Y-%m-%d", time.gmtime()),
-        "machine": store.machine(),
-        "versions": store.versions(),
-        **encode(scans),
-    }
-    path = root / "data" / reenactment.RECORDED
-    store.write_whole(path, json.dumps(recorded, ensure_ascii=False, indent=1) + "\n")
+    claims, measured = load_claims(), load_measurements("report_2025")
+    effort = parameters.read_settings("08_reported", parameters.notebook_defaults("08_reported"))
+    here = RecordedRunResult(
+        recorded=time.strftime("%Y-%m-%d", time.gmtime()),
+        machine=store.machine(),
+        kernel=store.blas_kernel(),
+        versions=store.versions(),
+        report=reenact_report(measured, claims, seed=effort.seed, say=say),
+        seconds=converge_report(measured, claims, n_starts=effort.n_starts, seed=effort.seed).list_seconds(),
+    )
+    path = root / "data" / RECORDED
+    runs = {run.name: run for run in load_recorded(data=root / "data")} | {here.name: here}
+    lines = ",\n".join(json.dumps(encode(run), ensure_ascii=False) for run in runs.values())
+    store.write_whole(path, f"[\n{lines}\n]\n")
     store.write_checksums(path.parent)
-    say(f"data/{path.name}: written, and its checksum")
+    say(f"data/{path.name}: {here.name}; {len(runs)} runs recorded, and their checksum written")
 
 
 def draw_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:

@@ -22,7 +22,7 @@ from leptonfit.inference.result import encode
 from leptonfit.workbook.parameters import Settings
 
 SCHEMA_VERSION = 2
-MARKS = ("proven", "numerical", "simulated")
+MARKS = ("proven", "numerical", "simulated", "recorded")
 SWEEP = "sweep"
 """Folder of a report with a folder for each value of a swept parameter."""
 REPORT_VARIABLE = "LEPTONFIT_REPORT"
@@ -199,6 +199,17 @@ def _is_current(document: Mapping[str, Any]) -> bool:
 def machine() -> str:
     """The machine in use, in words."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def blas_kernel() -> str:
+    """Kernels that the linear-algebra libraries under NumPy and SciPy chose for this processor."""
+    import scipy.linalg  # noqa: F401  # loads its library
+    import threadpoolctl
+
+    libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
+    return " and ".join(
+        sorted({f"{found['internal_api']} {found.get('architecture', '')}".strip() for found in libraries})
+    )
 
 
 def write_checksums(folder: Path) -> None:

@@ -16,7 +16,7 @@ from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.flow import FlowResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
-from leptonfit.vortex.reenactment import ReenactedScanResult
+from leptonfit.vortex.recorded import RecordedRunResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
 
 
@@ -178,24 +178,15 @@ def plot_claims(
 
 
 def plot_reenacted(
-    axes: Sequence[Axes], scans: Sequence[ReenactedScanResult], converged: ProfileResult, claims: Mapping[str, Any]
+    axes: Sequence[Axes], runs: Sequence[RecordedRunResult], converged: ProfileResult, claims: Mapping[str, Any]
 ) -> Sequence[Axes]:
-    """The tight scan claimed, re-enacted and converged; and where each setting puts its minimum."""
+    """The tight scan claimed, re-enacted and converged; and where each setting, and each other run, has its minimum."""
     left, right = axes
-    claim = claims["tight"]
+    claim, scans = claims["tight"], runs[0].report.tight
     for row, scan in enumerate(scans):
-        shown = np.maximum(scan.chi2, CHI2_FLOOR)
         label = ("re-enacted, as stated", "re-enacted, other settings")[row] if row < 2 else ""
+        shown = np.maximum(scan.chi2, CHI2_FLOOR)
         left.plot(scan.beta, shown, color=ORANGE if row else RED, lw=0.6 if row else 1.4, label=label)
-        at = scan.chi2.min()
-        if at >= CHI2_FLOOR:
-            right.plot(scan.beta_min, row, "o", color=RED if row == 0 else ORANGE)
-            right.annotate(f"{at:,.0f}", (scan.beta_min, row), xytext=(5, 3), textcoords="offset points", fontsize=8)
-        else:
-            right.plot(scan.beta[[0, -1]], [row, row], color=BLUE, lw=3, alpha=0.6)
-            right.annotate(
-                "zero everywhere", (scan.beta[0], row), xytext=(0, 4), textcoords="offset points", fontsize=8
-            )
     left.plot(converged.grid, np.maximum(converged.chi2_min, CHI2_FLOOR), "o-", ms=3, color=BLUE, label="converged")
     text = f"claimed: {claim['chi2_min']:,.0f} at {claim['beta_min']:g}"
     left.plot(
@@ -205,9 +196,23 @@ def plot_reenacted(
     left.set_xlabel(r"$\beta$ (dimensionless)")
     left.set_ylabel(r"$\chi^2$ where it stopped (zero: $10^{-6}$)")
     left.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    rows = [(scan.name, scan) for scan in scans] + [(run.name, run.report.tight[0]) for run in runs[1:]]
+    rows[0] = (f"as stated, {runs[0].name}", scans[0])
+    for row, (name, scan) in enumerate(rows):
+        at = scan.chi2.min()
+        if at >= CHI2_FLOOR:
+            marker, colour = ("D", RED) if scan.name == scans[0].name else ("o", ORANGE)
+            right.plot(scan.beta_min, row, marker, color=colour, mfc="none" if "radii" in name else colour)
+            right.annotate(f"{at:,.0f}", (scan.beta_min, row), xytext=(6, -3), textcoords="offset points", fontsize=8)
+        else:
+            right.plot(scan.beta[[0, -1]], [row, row], color=BLUE, lw=3, alpha=0.6)
+            right.annotate(
+                "zero everywhere", (scan.beta[0], row), xytext=(0, 4), textcoords="offset points", fontsize=8
+            )
+    right.axhline(len(scans) - 0.5, color=GREY, lw=0.8)
     right.axvline(claim["beta_min"], color="black", ls="--", lw=1, label=f"claimed minimum {claim['beta_min']:g}")
-    right.set_yticks(range(len(scans)), [scan.name for scan in scans])
-    right.set_ylim(len(scans) - 0.5, -0.7)
+    right.set_yticks(range(len(rows)), [name for name, _ in rows])
+    right.set_ylim(len(rows) - 0.5, -0.7)
     right.set_xlabel(r"$\beta$ of the lowest $\chi^2$")
     right.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     return axes

@@ -29,6 +29,7 @@ from leptonfit.workbook.tables.reported import (
     tabulate_claims,
     tabulate_multistart_claims,
     tabulate_reenacted,
+    tabulate_runs,
     tabulate_scans,
     tabulate_three_ways,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "tabulate_profiles",
     "tabulate_pulls",
     "tabulate_reenacted",
+    "tabulate_runs",
     "tabulate_scans",
     "tabulate_sets",
     "tabulate_starts",

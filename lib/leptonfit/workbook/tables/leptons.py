@@ -81,6 +81,7 @@ def tabulate_variants(variants: Sequence[VariantResult]) -> pd.DataFrame:
                 "lowest χ²": format_chi2(v.best_chi2),
                 "95 % set of β": describe_set(v.identified_set),
                 "verdict": v.verdict_code,
+                "in tension": {True: "yes", False: "no", None: "not testable"}[v.in_tension],
                 "mark": v.mark,
             }
             for v in variants
@@ -96,6 +97,8 @@ def tabulate_edges(
     profile: ProfileResult,
 ) -> pd.DataFrame:
     """Where exact solutions begin or end, a column an edge: closed form, enclosure, profile's ends and σ-shift."""
+    if not len(roots):
+        return pd.DataFrame({"edges": ["exact solutions neither begin nor end in this scan"]})
     rows = []
     enclosures = certified.enclosures() if certified else np.empty((0, 2))
     for root, shift in zip(roots, shifts, strict=True):

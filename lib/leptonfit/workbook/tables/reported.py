@@ -15,6 +15,7 @@ from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
 from leptonfit.vortex.degeneracy import DegeneracyResult
+from leptonfit.vortex.recorded import ConvergedReportResult, RecordedRunResult
 from leptonfit.vortex.reenactment import ReenactedScanResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 
@@ -54,7 +55,7 @@ def tabulate_audit(rows: Sequence[AuditRow]) -> pd.DataFrame:
     return pd.DataFrame([row.to_dict() for row in rows]).drop(columns="name")
 
 
-def tabulate_reenacted(scans: Sequence[ReenactedScanResult], *, seconds: bool = False) -> pd.DataFrame:
+def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
     """Where the report's optimiser puts its minimum, a row a setting."""
     rows = []
     for scan in scans:
@@ -68,105 +69,123 @@ def tabulate_reenacted(scans: Sequence[ReenactedScanResult], *, seconds: bool = 
             "says converged": f"{np.count_nonzero(scan.says_converged)} of {len(scan.beta)}",
             "χ² is zero": f"{np.count_nonzero(scan.chi2 < CHI2_FLOOR)} of {len(scan.beta)}",
         }
-        rows.append({**row, "seconds": f"{scan.seconds:.2f}"} if seconds else row)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tabulate_runs(runs: Sequence[RecordedRunResult]) -> pd.DataFrame:
+    """Where the report's optimiser puts its minima, as stated, in each recorded run."""
+    rows = []
+    for run in runs:
+        row = {"recorded": run.recorded, "SciPy": run.versions["scipy"], "NumPy": run.versions["numpy"]}
+        row |= {"kernel": run.kernel, "machine": run.machine}
+        for name, scan in (("tight", run.report.tight[0]), ("loose", run.report.loose[0])):
+            row |= {f"{name} minimum at β": f"{scan.beta_min:.3f}", f"{name} χ² there": f"{scan.chi2.min():,.0f}"}
+        best = run.report.multi_start
+        rows.append({**row, "multi-start's best": f"{best.chi2[0]:,.0f} at {best.beta[0]:.3f}"})
     return pd.DataFrame(rows)
 
 
 def tabulate_three_ways(
-    claims: Mapping[str, Any],
-    reenacted: Mapping[str, Any],
-    converged: Mapping[str, Any],
-    checks: Sequence[DegeneracyResult],
+    claims: Mapping[str, Any], g_e: float, run: RecordedRunResult, converged: ConvergedReportResult
 ) -> pd.DataFrame:
-    """Each of the report's analyses: claimed, re-enacted, converged, with the time of the last two where it is known.
+    """Each of the report's analyses: claimed, re-enacted in a recorded run, converged, and the run's seconds for both.
 
     Parameters
     ----------
     claims : mapping
         From `load_claims`.
-    reenacted : mapping
-        "multi-start", "tight", "loose", "mass only", "single lepton", "fixed amplitude", and the measured "g_e".
-    converged : mapping
-        "multi-start", "tight", "loose", "c_mu" (a `CMuResult` at one β), and "seconds" of the scans.
-    checks : sequence of DegeneracyResult
+    g_e : float
+        The measured value, from which C_μ of the electron alone follows.
+    run : RecordedRunResult
+    converged : ConvergedReportResult
     """
-    by_name, seconds = {check.name: check for check in checks}, converged["seconds"]
-    multi, only, single, held = (claims[k] for k in ("multi_start", "mass_only", "single_lepton", "degeneracy"))
-    single, again, free = single[1], reenacted["multi-start"], converged["multi-start"]
-    rows = [
+    again, multi = run.report, claims["multi_start"]
+    varies = "minimum {:,.0f} at {:.2f}, varies by {:,.0f} %, {} local minima"
+    radius, velocity = claims["c_mu"]["electron_point"]
+    rows: list[tuple[str, str, str, str, float | None, float | None]] = [
         (
             multi["title"],
             "β {:g} to {:g}, best {:g} at {:g}".format(*multi["beta_spread"], multi["chi2_best"], multi["beta_best"]),
-            f"β {again.beta.min():.2f} to {again.beta.max():.2f}, best {again.chi2[0]:,.0f} at {again.beta[0]:.3f}",
-            free.summary(),
-            again,
-            seconds["multi-start"],
+            f"β {again.multi_start.beta.min():.2f} to {again.multi_start.beta.max():.2f}, "
+            f"best {again.multi_start.chi2[0]:,.0f} at {again.multi_start.beta[0]:.3f}",
+            converged.multi_start.summary(),
+            again.multi_start.seconds,
+            run.seconds.get("multi-start"),
         )
     ]
-    for name in ("tight", "loose"):
-        claim, scan, profile = claims[name], reenacted[name], converged[name]
-        varies = "minimum {:,.0f} at {:.2f}, varies by {:,.0f} %, {} local minima"
+    for name, scan, profile in (
+        ("tight", again.tight[0], converged.tight),
+        ("loose", again.loose[0], converged.loose),
+    ):
+        claim = claims[name]
         rows.append(
             (
                 claim["title"],
                 varies.format(claim["chi2_min"], claim["beta_min"], 100 * claim["variation"], claim["local_minima"]),
                 varies.format(scan.chi2.min(), scan.beta_min, 100 * scan.variation, scan.n_local_minima),
                 f"zero at {np.count_nonzero(profile.chi2_min < CHI2_FLOOR)} of {len(profile.grid)} points",
-                scan,
-                seconds[name],
+                scan.seconds,
+                run.seconds.get(name),
             )
         )
-    radius, velocity = claims["c_mu"]["electron_point"]
-    point = reenacted["g_e"] / (MOMENT_FACTOR * radius * velocity)
-    electron, masses, fixed = (reenacted[k] for k in ("single lepton", "mass only", "fixed amplitude"))
-
-    def met(scan: ReenactedScanResult) -> str:
-        within = np.sqrt(scan.chi2) * multi["sigma_m_model"] < only["residual"]
-        return f"{np.count_nonzero(within)} of {len(scan.beta)} within {only['residual']:g}"
-
+    low, high = claims["c_mu"]["joint"]
+    point, stated = g_e / (MOMENT_FACTOR * radius * velocity), claims["c_mu"]["electron_alone"]
     rows += [
         (
-            "C_μ calibration",
-            f"{claims['c_mu']['electron_alone']:g} from the electron alone",
+            "C_μ, electron alone",
+            f"{stated:g}",
             f"{point:.1f}, at R, U = {radius:g}, {velocity:g}",
-            "{:.5g} to {:.5g} from the electron alone".format(*converged["c_mu"].electron[0]),
+            "{:.5g} to {:.5g}".format(*converged.c_mu.electron[1]) + f" at β = {converged.c_mu.beta[1]:.6g}",
             None,
             None,
         ),
         (
-            "single lepton, mass and g",
-            f"varies by {100 * single['variation']:,.0f} %, minimum {single['beta_min']:g}",
-            f"varies by {100 * electron.variation:,.0f} %, minimum {electron.beta_min:.3f}",
-            _zero_at(by_name[f"single lepton, {single['n_beta']} points"]),
-            electron,
-            by_name[f"single lepton, {single['n_beta']} points"].seconds,
-        ),
-        (
-            "mass only",
-            f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}",
-            f"{met(masses)}, minimum {masses.beta_min:.2f}",
-            _zero_at(by_name["mass only"]),
-            masses,
-            by_name["mass only"].seconds,
-        ),
-        (
-            "degeneracy checks",
-            f"flat; A √β = {held['a_sqrt_beta']:g} with R and U held",
-            f"{met(fixed)} at A_e = {held['amplitudes'][1]:g}",
-            f"{_zero_at(by_name['restricted refit'])}, A √β = {np.mean(by_name['restricted refit'].values):.4f}",
-            fixed,
-            by_name["restricted refit"].seconds,
+            "C_μ, joint fit",
+            f"{low:g} to {high:g}, a factor of {claims['c_mu']['factor']:g} less",
+            f"{point / high:.2f} to {point / low:.2f} times less",
+            "; ".join(
+                "{:.5g} to {:.5g} at β = {:.6g}".format(*ends, beta)
+                for ends, beta in zip(converged.c_mu.joint, converged.c_mu.beta, strict=True)
+            ),
+            None,
+            None,
         ),
     ]
-    columns = ["analysis", "claimed", "re-enacted", "converged"]
+    within = claims["mass_only"]["residual"], multi["sigma_m_model"]
+    rows += [
+        (
+            check.name,
+            check.claimed,
+            _describe_check(check, within=within),
+            _describe_check(exact),
+            check.seconds,
+            run.seconds.get(check.name),
+        )
+        for check, exact in zip(again.checks, converged.checks, strict=True)
+    ]
+    columns = ["analysis", "claimed", "re-enacted (recorded run)", "converged"]
     table = pd.DataFrame([row[:4] for row in rows], columns=columns)
-    table["re-enacted in s"] = [f"{row[4].seconds:.2f}" if row[4] else "" for row in rows]
-    table["converged in s"] = [f"{row[5]:.2f}" if row[5] else "" for row in rows]
+    for column_name, at in (("re-enacted in s", 4), ("converged in s", 5)):
+        table[column_name] = ["" if row[at] is None else f"{row[at]:.2f}" for row in rows]
     return table
 
 
-def _zero_at(check: DegeneracyResult) -> str:
-    return f"zero at {check.n_zero} of {len(check.beta)} points"
+def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | None = None) -> str:
+    """What a check found, in words; for what an optimiser left, also how many masses are within a residual."""
+    said = []
+    if check.constraints:
+        n, lowest = len(check.beta), f"lowest at β = {check.beta[check.chi2_min.argmin()]:.6g}"
+        said.append(f"zero at {check.n_zero} of {n} points")
+        if within and check.free and not any(name.startswith("g_") for name in check.constraints):
+            met = np.sqrt(check.chi2_min) * within[1] < within[0]
+            said.append(f"{np.count_nonzero(met)} within {within[0]:g}")
+        if check.n_zero < n:
+            said.append(f"{lowest}, varies by {100 * (check.chi2_min.max() / check.chi2_min.min() - 1):,.0f} %"
+                        if check.n_zero == 0 else lowest)  # fmt: skip
+    if check.followed:
+        said.append(f"{check.followed} from {np.nanmin(check.values):.6g} to {np.nanmax(check.values):.6g}")
+    return ", ".join(said)
 
 
 def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuResult) -> pd.DataFrame:
