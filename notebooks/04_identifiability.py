@@ -94,7 +94,7 @@ directions = null_directions(problem, at_reference)
 # NBVAL_CHECK_OUTPUT
 n_bound = problem.n_par - len(spectrum.names)
 counted = f"{problem.n_res} constraints, {problem.n_par} parameters, {n_bound} on a bound, rank {spectrum.rank}"
-print(f"{counted}: {len(spectrum.null_space)} directions change no residual")
+print(f"{counted}: directions that change no residual: {len(spectrum.null_space)}")
 
 # %%
 print(f"condition number of the rest: {spectrum.condition:.3g}")
@@ -224,7 +224,8 @@ plt.show()
 # ## Verdict
 
 # %%
-sentence = f"{counted}: {len(spectrum.null_space)} directions change no residual. {verdict.sentence} {proven}"
+counted = f"{counted}; directions that change no residual: {len(spectrum.null_space)}"
+sentence = f"{counted}. {verdict.sentence} {proven}"
 
 # %%
 # NBVAL_CHECK_OUTPUT

@@ -69,9 +69,11 @@ def test_the_known_contradictions(rows):
         (("loose", "mass_residual", 2e-3), "mass residual, loose", "contradicted"),
         (("precision", "codata", [1e-3, 1e-14]), "precision table", "holds"),
         (("audit", "excluded", 1.05), "β strongly disfavoured", "holds"),
-        (("c_mu", "electron_alone", 9000.0), "C_μ's factor", "holds"),
+        (("c_mu", "electron_alone", 9000.0), "C_μ's factor", "contradicted"),
+        (("c_mu", "electron_alone", 9000.0, "factor", 30.0), "C_μ's factor", "holds"),
         (("c_mu", "joint", [237.0, 319.9]), "C_μ, joint range", "contradicted"),
-        (("mass_only", "n_converged", 21), "mass only", "holds"),
+        (("multi_start", "beta_spread", [0.5, 1.0]), "multi-start's spread", "no meaning"),
+        (("precision", "target", [1e-20, 1e-19]), "model's precision", "holds"),
         (("golden_loop", "older_c1", 0.5), "Golden Loop", "holds"),
         (("golden_loop", "older_c1", 0.5), "Golden Loop, older form", "contradicted"),
         (("degeneracy", "a_sqrt_beta", 1.5700), "A √β", "contradicted"),
@@ -80,14 +82,14 @@ def test_the_known_contradictions(rows):
     ],
 )
 def test_a_changed_number_changes_its_row(change, name, verdict):
-    table, key, value = change
+    table, *changed = change
     claims = copy.deepcopy(CLAIMS)
-    claims[table][key] = value
+    claims[table] |= dict(zip(changed[::2], changed[1::2], strict=True))
     assert audit(claims)[name].verdict == verdict
 
 
 def test_the_recorded_runs_are_of_the_reports_analyses_and_carry_their_versions():
-    runs = load_recorded()
+    runs = load_recorded(CLAIMS)
     assert len({run.name for run in runs}) == len(runs)
     assert len({run.versions["scipy"] for run in runs}) >= 3
     for run in runs:
@@ -102,12 +104,12 @@ def test_the_recorded_runs_are_of_the_reports_analyses_and_carry_their_versions(
 
 
 def test_the_finding_is_that_it_does_not_reproduce(rows):
-    runs = load_recorded()
+    runs = load_recorded(CLAIMS)
     grid = runs[0].report.tight[0].beta
     profile = scan_profile(build_reported(REPORT, CLAIMS["tight"]), "beta", grid, n_starts=4, seed=1)
     code, said = describe_findings(runs, profile, list(rows.values()), CLAIMS)
     assert code == "not_reproduced"
-    assert "between β = 2.85 and 3.24 in 6 recorded runs" in said
+    assert "between β = 2.85 and 3.24 in 6 recorded run(s)" in said
     assert "zero (< 1e-6) at 41 of 41 points" in said
     stated = runs[0].report.tight[:1]
     alone = replace(runs[0], report=replace(runs[0].report, tight=stated))
@@ -116,3 +118,11 @@ def test_the_finding_is_that_it_does_not_reproduce(rows):
     assert describe_findings([alone], profile, list(rows.values()), claims)[0] == "reproduced"
     claims["tight"]["beta_min"] += 0.02
     assert describe_findings([alone], profile, list(rows.values()), claims)[0] == "not_reproduced"
+
+
+def test_a_recorded_run_stands_for_its_own_set_up_only():
+    found, set_up = copy.deepcopy(CLAIMS), copy.deepcopy(CLAIMS)
+    found["tight"]["chi2_min"] = found["tight"]["beta_min"] = 1.0
+    assert len(load_recorded(found)) == len(load_recorded(CLAIMS)) > 0
+    set_up["tight"]["beta_range"] = [1.0, 3.25]
+    assert not load_recorded(set_up)

@@ -173,6 +173,41 @@ def test_a_strong_correlation_weakens_the_bound():
     assert 0.5 * computed < proven < computed
 
 
+def test_the_bound_holds_where_the_moments_errors_dominate():
+    """Measured g-factors must move with t as the masses do."""
+    sigma = {"sigma_m_model": 1e-10, "sigma_g_model": 1e-2}
+    computed = scan_profile(build_problem(REPORT, **sigma), "beta", np.array([0.9, 1.0]), n_starts=16, seed=1)
+    proven = certify(REPORT, 0.9, 0.9, **sigma).chi2_bound
+    assert 0.4 * computed.chi2_min[0] < proven < computed.chi2_min[0]
+
+
+def test_a_lepton_that_is_not_certain_makes_no_zero():
+    model, root, _ = CASES["the τ's U binds"]
+    assert certify(REPORT, root * (1 - 1e-12), root * (1 + 1e-12), **SIGMA, **model).status == "undecided"
+    assert certify(REPORT, root * (1 - 1e-6), root * (1 - 1e-6), **SIGMA, **model).status == "zero"
+
+
+def test_both_ends_of_the_set_are_enclosed_over_nine_decades():
+    """Above, C_μ ≥ 100 closes it: the μ at its smallest moment, R = A = 0.1."""
+    certified = certify_scan(REPORT, 0.0, 1e9, **SIGMA)
+    largest = reach((G_MU / (0.2 * 100 * 0.1)) ** 2, M_MU, *LOW)
+    for enclosure, root in zip(certified.enclosures(), (CASES["report"][1], largest), strict=True):
+        assert enclosure[0] <= root <= enclosure[1]
+    assert mark_verdict("identified", certified) == "proven"
+
+
+def test_what_is_undecided_is_said_and_proves_nothing():
+    """A limit of U that cuts the electron's R in two leaves a range that the arithmetic does not settle."""
+
+    def piece(low, high, status, bound=0.0):
+        return CertificateResult(low, high, status, bound, "", np.full(2, np.nan))
+
+    pieces = (piece(0.8, 1.0, "positive", 9.0), piece(1.0, 1.1, "undecided"), piece(1.1, 2.0, "zero"))
+    certified = CertifiedScanResult(0.8, 2.0, pieces, ())
+    assert "undecided is [1, 1.1]" in describe_certificate(certified)
+    assert mark_verdict("open_above", certified) == "numerical"
+
+
 @pytest.mark.parametrize("closure", CERTIFIABLE)
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_no_certificate_contradicts_the_feasible_interval(closure, bounds):

@@ -79,6 +79,13 @@ def test_what_one_constraint_more_or_one_parameter_less_does(variants):
     root = ((REPORT.values[3] / (0.2 * 250)) ** 2 * flow - 1) / (32 * np.pi / 105)
     assert held.identified_set.intervals[0, 0] == pytest.approx(root, abs=1e-5)
     assert (held.n_constraints, held.n_parameters) == (5, 10)
+    full = variants["every A held at its upper bound"]  # then R decides: e at its largest, μ at its smallest
+    line = []
+    for mass, g, radius in ((REPORT.values[0], REPORT.values[3], 1.0), (REPORT.values[1], REPORT.values[4], 0.1)):
+        scale = radius**2 / CLOSURES["stream"](r_max=10.0).flow(np.array(radius), np.array(1.0)) / g**2
+        line.append((scale * mass, scale * 32 * np.pi / 105 * radius**3))
+    root = (line[1][0] - line[0][0]) / (line[0][1] - line[1][1])
+    assert full.identified_set.intervals[0, 0] == pytest.approx(root, abs=1e-5)
 
 
 def test_the_tau_moment_would_reject_the_closure(variants):

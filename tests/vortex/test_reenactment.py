@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 
+from leptonfit.vortex import reenactment
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reenactment import Setting, build_reported, reenact_checks, reenact_multi_start, reenact_scan
+from leptonfit.vortex.reenactment import (
+    Setting,
+    build_reported,
+    reenact_checks,
+    reenact_multi_start,
+    reenact_report,
+    reenact_scan,
+)
 from leptonfit.vortex.reported import load_claims
 
 REPORT = load_measurements("report_2025")
@@ -78,3 +87,58 @@ def test_every_check_is_re_enacted_in_the_reports_functional():
     masses = found["mass only"]
     assert not masses.trusted.any()
     assert (np.sqrt(masses.chi2_min) * 1e-6 < 1e-4).sum() >= 17
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Every call of the optimiser: start, and options; it stops where it starts."""
+    made = []
+
+    def stop(fun, x0, **options):
+        made.append({"x": np.array(x0), "chi2": fun(x0), **options})
+        return OptimizeResult(x=np.array(x0), fun=fun(x0), success=True, nfev=1)
+
+    monkeypatch.setattr(reenactment, "minimize", stop)
+    return made
+
+
+def start_of(name):
+    return np.array([value for lepton in ("e", "mu", "tau") for value in CLAIMS[name]["start"][lepton]])
+
+
+def test_each_setting_reaches_the_optimiser(calls):
+    reenact_scan(REPORT, few("tight", 2), "tight", Setting("", step=1e-5, start="multi_start"))
+    assert [call["options"]["eps"] for call in calls] == [1e-5, 1e-5]
+    assert calls[0]["options"]["maxiter"] == CLAIMS["tight"]["maxiter"]
+    start = start_of("multi_start")
+    start[7] = min(start[7], 3.0)
+    assert calls[0]["x"] == pytest.approx([250.0, *start])
+    reenact_scan(REPORT, few("tight", 2), "tight", Setting("", n_radii=400))
+    assert calls[-1]["x"] == pytest.approx([250.0, *start_of("tight")])
+    problem = build_reported(REPORT, CLAIMS["tight"], n_radii=400)
+    assert calls[-1]["chi2"] == pytest.approx(float(np.sum(problem.residuals(np.array([3.25, *calls[-1]["x"]])) ** 2)))
+
+
+def test_the_loose_scan_is_the_loose_one(calls):
+    scan = reenact_report(REPORT, CLAIMS, seed=1).loose[0]
+    assert scan.beta[[0, -1]].tolist() == CLAIMS["loose"]["beta_range"]
+    assert len(scan.beta) == CLAIMS["loose"]["n_beta"]
+
+
+def test_the_multi_start_is_boxed_and_calibrates_c_mu(calls):
+    reenact_multi_start(REPORT, CLAIMS, seed=3)
+    assert len(calls) == CLAIMS["multi_start"]["n_starts"]
+    call, start = calls[0], start_of("multi_start")
+    assert call["bounds"][0] == tuple(CLAIMS["multi_start"]["beta_box"])
+    assert call["x"][1:] == pytest.approx(start)
+    moment, g = 0.2 * start[0:6:3] * start[1:6:3], REPORT.values[3:]
+    c_mu = np.linspace(0.0, 200.0, 400001)
+    misfit = ((c_mu[:, None] * moment - g) ** 2).sum(axis=-1).min()
+    masses = build_reported(REPORT, CLAIMS["multi_start"]).residuals(np.array([call["x"][0], 250.0, *start]))[:3]
+    assert call["chi2"] == pytest.approx(float(np.sum(masses**2)) + misfit / 2e-8**2, rel=1e-6)
+
+
+def test_the_checks_start_at_u_growing_with_the_root_of_the_mass(calls):
+    reenact_checks(REPORT, CLAIMS)
+    masses = next(call for call in calls if len(call["x"]) == 9)
+    assert masses["x"][1::3] == pytest.approx(np.minimum(0.024 * np.sqrt(REPORT.values[:3]), 3.0))

@@ -233,7 +233,9 @@ def _describe(
     name = problem.parameters[column].symbol or profile.parameter
     scan = f"[{low:g}, {high:g}]"
     n_zero, n_grid = int(np.count_nonzero(profile.chi2_min < CHI2_FLOOR)), len(profile.grid)
-    intervals = profile.identified_set["0.95"].intervals
+    found = profile.identified_set["0.95"]
+    intervals = found.intervals
+    own = code in ("open_below", "open_above") and "bound" in (found.reason_below, found.reason_above)
     ends = " and ".join(f"[{_end(a, low, high)}, {_end(b, low, high)}]" for a, b in intervals)
     said = {
         "unreliable": f"Nothing can be said of {name} in the scan {scan}: {int((~profile.trusted).sum())} of {n_grid} "
@@ -241,8 +243,10 @@ def _describe(
         "empty": f"No {name} in the scan {scan} is allowed at 95 %: outside it χ² is "
         + ("zero." if minimum is None else f"lower, {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."),
         "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
-        "open_below": f"The data bound {name} from above only: the 95 % set is {ends}, open below.",
-        "open_above": f"The data bound {name} from below only: the 95 % set is {ends}, open above.",
+        "open_below": f"The data {'do not bound' if own else 'bound'} {name}{'' if own else ' from above only'}: "
+        f"the 95 % set is {ends}, open below{', and above it ends at a declared bound' if own else ''}.",
+        "open_above": f"The data {'do not bound' if own else 'bound'} {name}{'' if own else ' from below only'}: "
+        f"the 95 % set is {ends}, open above{', and below it ends at a declared bound' if own else ''}.",
         "disjoint": f"The data allow {name} in separate intervals: the 95 % set is {ends}.",
         "bound_limited": f"A declared bound of {name} limits it, not the data alone: the 95 % set is {ends}.",
         "identified": f"The data determine {name}: the 95 % set is {ends}.",

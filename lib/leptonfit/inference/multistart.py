@@ -18,6 +18,7 @@ RELATIVE_AGREEMENT = 1e-6
 """Two values of χ² above the floor agree when they differ by at most this fraction, and by little against Δχ² = 1."""
 _ABSOLUTE_AGREEMENT = 1e-2
 _ROUNDING = 1e-13
+_WIDE = 1e4
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def draw_starts(
     rng: np.random.Generator,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> np.ndarray:
-    """Latin-hypercube starts (n_starts, n_par) in the problem's search box.
+    """Latin-hypercube starts (n_starts, n_par) in the problem's search box, even in log x across four decades or more.
 
     Raises
     ------
@@ -83,7 +84,11 @@ def draw_starts(
         If a parameter without finite bounds is given no range.
     """
     low, high = problem.search_box(ranges)
-    return low + qmc.LatinHypercube(problem.n_par, rng=rng).random(n_starts) * (high - low)
+    share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_starts)
+    is_wide = (low > 0) & (high >= _WIDE * low)
+    starts = low + share * (high - low)
+    starts[:, is_wide] = low[is_wide] * (high[is_wide] / low[is_wide]) ** share[:, is_wide]
+    return starts
 
 
 def run_multistart(

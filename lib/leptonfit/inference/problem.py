@@ -198,19 +198,30 @@ def extend(
     names: Sequence[str],
     residuals: Callable[[np.ndarray], np.ndarray],
     jacobian: Callable[[np.ndarray], np.ndarray],
+    *,
+    parameters: tuple[Parameter, ...] = (),
 ) -> LeastSquaresProblem:
-    """The same problem with further residuals, independent of the others.
+    """The same problem with further residuals, independent of the others, and further parameters at the end.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     names : sequence of str
     residuals, jacobian : callable
-        Of the same parameters, as for `LeastSquaresProblem`.
+        Of all the parameters, as for `LeastSquaresProblem`.
+    parameters : tuple of Parameter, optional
+        Only the further residuals depend on them.
     """
+    n_par = problem.n_par
+
+    def all_residuals(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([problem.residuals(x[..., :n_par]), residuals(x)], axis=-1)
+
+    def all_slopes(x: np.ndarray) -> np.ndarray:
+        rows = np.zeros((*x.shape[:-1], problem.n_res, x.shape[-1]))
+        rows[..., :n_par] = problem.jacobian(x[..., :n_par])
+        return np.concatenate([rows, jacobian(x)], axis=-2)
+
     return LeastSquaresProblem(
-        problem.parameters,
-        (*problem.residual_names, *names),
-        lambda x: np.concatenate([problem.residuals(x), residuals(x)], axis=-1),
-        lambda x: np.concatenate([problem.jacobian(x), jacobian(x)], axis=-2),
+        (*problem.parameters, *parameters), (*problem.residual_names, *names), all_residuals, all_slopes
     )

@@ -2,8 +2,9 @@
 
 At given β the velocity U = √((m − E_static)/I) meets a lepton's mass exactly for every R and A, so its moment k R U
 runs over a range [q_min, q_max], and C_μ = g/(k q) over another. A value that lies in the ranges of e and of μ, and in
-its own bounds, fits both masses and both g-factors exactly. Each range is connected where q is continuous in R, as in
-every closure but `reported`, whose small jumps in R it then spans.
+its own bounds, fits both masses and both g-factors exactly. Each range is taken as connected. That holds where q is
+continuous in R and the allowed R are connected: not for `reported`, whose small jumps in R it spans, nor where a limit
+of U cuts the allowed R in two.
 """
 
 from __future__ import annotations
@@ -93,11 +94,11 @@ def find_edges(measurements: Measurements, low: float, high: float, **model: Any
     feasible = feasible_c_mu(measurements, grid, **model).is_feasible
     changes = np.flatnonzero(feasible[1:] != feasible[:-1])
     below, above, side = grid[changes], grid[changes + 1], feasible[changes]
-    while len(below) and ((above - below) > 1e-12 * above).any():
+    while True:
         middle = (below + above) / 2
-        same = feasible_c_mu(measurements, middle, **model).is_feasible == side
-        if (middle == below).any() or (middle == above).any():
+        if not ((above - below > 1e-12 * above) & (below < middle) & (middle < above)).any():
             break
+        same = feasible_c_mu(measurements, middle, **model).is_feasible == side
         below, above = np.where(same, middle, below), np.where(same, above, middle)
     return (below + above) / 2
 

@@ -22,8 +22,8 @@ from leptonfit.vortex.cross_lepton import (
 from leptonfit.vortex.enclosures import FitEnclosure
 from leptonfit.vortex.measurements import Measurements
 
-_BESIDE, _DEPTH = 4e-9, 8
-"""Relative half width of an edge's enclosure, and how often a piece is halved."""
+_BESIDE, _DEPTH, _GAP = 4e-9, 8, 1e-3
+"""Relative half width of an edge's enclosure, how often a piece is halved, and what is more than an edge."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,11 @@ class CertifiedScanResult(Result):
                     found.append([piece.beta_low, piece.beta_high])
         return np.array(found, dtype=float).reshape(-1, 2)
 
+    def undecided(self) -> np.ndarray:
+        """Intervals (n, 2) in which neither is proven, other than the narrow ones about an edge."""
+        found = self.intervals("undecided")
+        return found[np.diff(found, axis=1)[:, 0] > _GAP * found[:, 1]]
+
     def enclosures(self) -> np.ndarray:
         """Edges of the set of exact solutions, as enclosures (n, 2); only those proven on both sides."""
         pairs = zip(self.edges[::2], self.edges[1::2], strict=True)
@@ -181,7 +186,7 @@ def certify_scan(measurements: Measurements, low: float, high: float, **model: A
         start, end, depth = todo.pop()
         piece = certify(measurements, start, end, **model)
         if piece.status == "undecided" and depth < _DEPTH and end - start > 1e-6 * end:
-            middle = (start + end) / 2
+            middle = math.sqrt(start * end) if start else end / 2**_DEPTH
             todo += [(middle, end, depth + 1), (start, middle, depth + 1)]
         else:
             pieces.append(piece)
@@ -195,6 +200,9 @@ def describe_certificate(certified: CertifiedScanResult) -> str:
     if len(excluded):
         bounds = [p.chi2_bound for p in certified.pieces if p.status == "positive" and p.chi2_bound >= LEVELS["0.95"]]
         said.append(f"χ²_min ≥ {float(f'{min(bounds) * 0.995:.2e}'):g} at every β in {_name(excluded)}")
+    open_still = certified.undecided()
+    if len(open_still):
+        said.append(f"undecided is {_name(open_still)}")
     ends = certified.enclosures()
     if len(ends):
         said.append(f"exact solutions begin or end in {_name(ends)}")
@@ -206,7 +214,7 @@ def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
 
     An open side is proven by exact solutions at the scan's end, a closed one by χ²_min ≥ 3.84 there.
     """
-    if certified is None:
+    if certified is None or len(certified.undecided()):
         return "numerical"
     zero, excluded = certified.intervals("zero"), certified.intervals("positive", level=LEVELS["0.95"])
     ends = [
@@ -218,7 +226,7 @@ def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
     ]
     runs = [status for status, _ in itertools.groupby(decisive)]
     if any(not run and before == after for before, run, after in zip(runs, runs[1:], runs[2:], strict=False)):
-        return "numerical"  # an unproven gap that is not just an edge
+        return "numerical"  # an unproven gap that is no edge, however narrow
     pieces = [status for status in runs if status]
     n_sets = sum(status == "zero" and before != "zero" for before, status in itertools.pairwise(["", *pieces]))
     proven = {

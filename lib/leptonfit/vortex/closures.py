@@ -50,8 +50,9 @@ SHAPES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray
 }
 """Density deficits f(x) and their derivatives, 0 ≤ x ≤ 1. The Gaussian is cut at x = 1, where it jumps."""
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(40)  # exact for the polynomials, 1e-16 for the Gaussian
-_X, _W = (_NODES + 1) / 2, _WEIGHTS / 2
+_LEGENDRE = np.polynomial.legendre.leggauss(40)
+NODES, WEIGHTS = (_LEGENDRE[0] + 1) / 2, _LEGENDRE[1] / 2
+"""Gauss and Legendre's on [0, 1]: exact for the polynomial shapes, to 1e-16 for the Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class HillClosure:
     @cached_property
     def _constants(self) -> tuple[float, float, float, float]:
         """I = π[a + R³(b − cA) + d R⁶]."""
-        radial, polar = (1.5 * (1 - _X**2), 1.5 * (1 - 2 * _X**2))  # v_r/cos θ and v_θ/sin θ inside, up to sign
+        radial, polar = (1.5 * (1 - NODES**2), 1.5 * (1 - 2 * NODES**2))  # v_r/cos θ and v_θ/sin θ inside, up to sign
         if self.frame == "lab":
             radial, polar = radial + 1, polar + 1
-        c = float(np.sum(_W * _X**2 * SHAPES[self.shape][0](_X) * (2 / 3 * radial**2 + 4 / 3 * polar**2)))
+        c = float(np.sum(WEIGHTS * NODES**2 * SHAPES[self.shape][0](NODES) * (2 / 3 * radial**2 + 4 / 3 * polar**2)))
         if self.frame == "lab":
             return 0.0, 10 / 7, c, 0.0
         return 2 / 3 * self.r_max**3, 2 / 21, c, -1 / (3 * self.r_max**3)
@@ -101,8 +102,8 @@ class HillClosure:
     def _static_constants(self) -> tuple[float, float]:
         """S = s A²R³ and λG = g A²R."""
         deficit, slope = SHAPES[self.shape]
-        s = 4 * math.pi * float(np.sum(_W * _X**2 * deficit(_X) ** 2))
-        return s, self.gradient * 4 * math.pi * float(np.sum(_W * _X**2 * slope(_X) ** 2))
+        s = 4 * math.pi * float(np.sum(WEIGHTS * NODES**2 * deficit(NODES) ** 2))
+        return s, self.gradient * 4 * math.pi * float(np.sum(WEIGHTS * NODES**2 * slope(NODES) ** 2))
 
     def flow(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
         """I = E_circ/U², any shape."""

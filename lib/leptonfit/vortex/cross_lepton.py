@@ -44,6 +44,7 @@ def build_problem(
     r_max: float = 10.0,
     gradient: float = 0.0,
     moment_map: str = "universal",
+    moment_factor: float = MOMENT_FACTOR,
     bounds: Bounds = REPORT_BOUNDS,
 ) -> LeastSquaresProblem:
     """Build the fit of 11 parameters (β, C_μ, and R, U, A of e, μ, τ) to 5 measurements.
@@ -65,6 +66,8 @@ def build_problem(
         λ of the gradient term, which only the analytic closures have.
     moment_map : str
         One of `MOMENT_MAPS`.
+    moment_factor : float
+        k of the moment k R U.
     bounds : mapping
         Bounds by parameter kind (`beta`, `c_mu`, `R`, `U`, `A`) or by name (`R_e`, …), which wins.
 
@@ -91,7 +94,7 @@ def build_problem(
     make = CLOSURES[closure] if isinstance(closure, str) else closure
     energy = make(r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
-    factor = MOMENT_FACTOR * (values[:2] if moment_map == "mass_scaled" else np.ones(2))
+    factor = moment_factor * (values[:2] if moment_map == "mass_scaled" else np.ones(2))
     covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
 

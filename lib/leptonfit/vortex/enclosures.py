@@ -67,14 +67,26 @@ class LeptonEnclosure:
         bulk, far = cube * (self.integrals.b - self.integrals.c * one), self.integrals.d * cube**2
         return [mass_over_pi + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
 
+    def _between(
+        self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval, slope: Interval,
+        whole: Interval, *, power: int = 0,
+    ) -> Interval:  # fmt: skip
+        """R^power U² over an interval of R: between its ends where the slope has one sign, else as it stands."""
+        if not (radius.delta > 0 and (slope.a > 0 or slope.b < 0)):
+            return whole
+        ends = [(end, *self._parts(end, amplitude, beta, mass_over_pi)[:2]) for end in (radius.a, radius.b)]
+        return _hull(*(end**power * (energy / flow) for end, energy, flow in ends))
+
     def allows(self, radius: Interval) -> bool | None:
         """Whether some A is allowed at every R of an interval (True), at none (False), or neither is certain (None)."""
         speeds = []
         for amplitude in (self.a_low, self.a_high):
-            energy, flow, *_ = self._parts(radius, amplitude, self.beta, self.mass_over_pi)
+            energy, flow, stiff, bulk, far = self._parts(radius, amplitude, self.beta, self.mass_over_pi)
             if not flow.a > 0:
                 return None
-            speeds.append(energy / flow)
+            # dU²/dR has the sign of this; where it has one, the ends of the interval decide
+            slope = stiff * (self.integrals.a - far) - self.mass_over_pi * (bulk + 2 * far)
+            speeds.append(self._between(radius, amplitude, self.beta, self.mass_over_pi, slope, energy / flow))
         least, most = speeds
         if least.a > self.fastest.b or most.b < self.slowest.a:
             return False
@@ -86,12 +98,11 @@ class LeptonEnclosure:
         amplitude = self.a_high if largest else self.a_low
         energy, flow, stiff, bulk, far = self._parts(radius, amplitude, beta, mass_over_pi)
         square = radius**2
-        free = square * (energy / flow) if flow.a > 0 else square * _hull(self.slowest, self.fastest)
-        # d(R²U²)/dR has the sign of this; where it has one, the ends of the interval decide
-        slope = energy * (2 * self.integrals.a - bulk - 4 * far) + 3 * stiff * flow
-        if radius.delta > 0 and flow.a > 0 and (slope.a > 0 or slope.b < 0):
-            ends = [self._parts(end, amplitude, beta, mass_over_pi) for end in (radius.a, radius.b)]
-            free = _hull(*(end**2 * (e / f) for end, (e, f, *_) in zip((radius.a, radius.b), ends, strict=True)))
+        free = square * _hull(self.slowest, self.fastest)
+        if flow.a > 0:
+            a = self.integrals.a
+            slope = mass_over_pi * (2 * a - bulk - 4 * far) + stiff * (5 * a + 2 * bulk - far)  # sign of d(R²U²)/dR
+            free = self._between(radius, amplitude, beta, mass_over_pi, slope, square * (energy / flow), power=2)
         slow, fast = square * self.slowest, square * self.fastest  # the limits of U, which grow with R
         return _hull(_clip(free.a, slow.a, fast.a), _clip(free.b, slow.b, fast.b))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -109,6 +110,8 @@ class RecordedRunResult(Result):
     kernel : str
         Of the linear-algebra library, chosen by processor: its names under NumPy and SciPy.
     versions : dict of str to str
+    setup : str
+        Digest of what was re-enacted: see `digest_setup`.
     report : ReenactedReportResult
     seconds : dict of str to float
         Time of each analysis, converged, on the same machine.
@@ -118,6 +121,7 @@ class RecordedRunResult(Result):
     machine: str
     kernel: str
     versions: dict[str, str]
+    setup: str
     report: ReenactedReportResult
     seconds: dict[str, float]
 
@@ -127,15 +131,37 @@ class RecordedRunResult(Result):
         return f"SciPy {self.versions['scipy']}, {self.kernel}"
 
 
-def load_recorded(*, data: Path | None = None) -> tuple[RecordedRunResult, ...]:
-    """Load the recorded runs; the first is the one that figures show.
+def digest_setup(claims: Mapping[str, Any]) -> str:
+    """Digest (hex) of how the report set its analyses up: starts, σ, scans and optimiser, not what it found."""
+    names = ("multi_start", "tight", "loose", "degeneracy", "mass_only", "single_lepton")
+    found = {
+        *("beta_spread", "beta_best", "beta_min", "offset", "variation", "local_minima", "constraints", "n_converged"),
+        *("mass_residual", "residual", "a_sqrt_beta", "claim", "title", "source"),
+    }
+
+    def strip(table: Any) -> Any:
+        if isinstance(table, list):
+            return [strip(item) for item in table]
+        if not isinstance(table, dict):
+            return table
+        return {k: strip(v) for k, v in table.items() if k not in found and not k.startswith("chi2")}
+
+    stated = {name: strip(claims[name]) for name in names} | {"point": claims["c_mu"]["electron_point"]}
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
+
+
+def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tuple[RecordedRunResult, ...]:
+    """Load the recorded runs of the analyses as they are set up in `claims`; the first is the one that figures show.
+
+    Runs of another set-up are left out: there may be none.
 
     Raises
     ------
     InputError
         If the file is not the one its checksum names.
     """
-    return tuple(RecordedRunResult.from_dict(run) for run in json.loads(read_checked(RECORDED, data=data)))
+    runs = (RecordedRunResult.from_dict(run) for run in json.loads(read_checked(RECORDED, data=data)))
+    return tuple(run for run in runs if run.setup == digest_setup(claims))
 
 
 def describe_findings(
@@ -166,8 +192,9 @@ def describe_findings(
     count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("contradicted", "no meaning")}
     said = (
         f"Re-enacted as stated, the tight scan's minimum lies between β = {min(stated):.2f} and {max(stated):.2f} in "
-        f"{len(runs)} recorded runs that differ only in library versions or in the processor's kernel, and between "
-        f"{min(moved):.2f} and {max(moved):.2f} over {len(moved)} settings that should not matter; claimed is "
+        f"{len(runs)} recorded run(s) that differ only in library versions or in the processor's kernel, at "
+        f"{len(set(stated))} different places, and between {min(moved):.2f} and {max(moved):.2f} over that and "
+        f"{len(moved) - 1} settings that should not matter; claimed is "
         f"{claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of {len(converged.grid)} points. Of {len(rows)} "
         f"claims audited, {count['contradicted']} are contradicted and {count['no meaning']} have no meaning."
     )

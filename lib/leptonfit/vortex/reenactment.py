@@ -75,8 +75,8 @@ class ReenactedScanResult(Result):
     ----------
     name : str
         Of the setting.
-    beta, chi2 : ndarray (n,)
-        Grid, and χ² where the optimiser stopped.
+    beta, chi2, c_mu : ndarray (n,)
+        Grid, and χ² and C_μ where the optimiser stopped.
     says_converged : ndarray (n,) of bool
         Its own word.
     stationary : ndarray (n,) of bool
@@ -88,6 +88,7 @@ class ReenactedScanResult(Result):
     name: str
     beta: np.ndarray
     chi2: np.ndarray
+    c_mu: np.ndarray
     says_converged: Booleans
     stationary: Booleans
     n_evaluations: int
@@ -146,6 +147,7 @@ def reenact_scan(
         name=setting.name,
         beta=grid,
         chi2=judged.chi2,
+        c_mu=stopped[:, problem.index("c_mu")],
         says_converged=np.array([bool(end.success) for end in ends]),
         stationary=judged.converged,
         n_evaluations=sum(int(end.nfev) for end in ends),

@@ -104,8 +104,10 @@ class RecomputedScan(Result):
         χ²_min computed at the claimed minimum.
     largest_chi2 : float
         The largest χ²_min on the grid.
-    n_grid, n_zero, n_trusted : int
-        Points of the grid, those where χ²_min is zero (< 1e-6), those that are trusted.
+    beta, chi2_min : ndarray (n_grid,)
+        The grid, and χ²_min on it.
+    n_trusted : int
+        Points that are trusted.
     """
 
     title: str
@@ -117,9 +119,19 @@ class RecomputedScan(Result):
     offset: float
     chi2_at_claimed: float
     largest_chi2: float
-    n_grid: int
-    n_zero: int
+    beta: np.ndarray
+    chi2_min: np.ndarray
     n_trusted: int
+
+    @property
+    def n_grid(self) -> int:
+        """Points of the grid."""
+        return len(self.beta)
+
+    @property
+    def n_zero(self) -> int:
+        """Points where χ²_min is zero (< 1e-6)."""
+        return int(np.count_nonzero(self.chi2_min < CHI2_FLOOR))
 
 
 def recompute_scan(
@@ -151,7 +163,7 @@ def recompute_scan(
         offset=abs(claim["beta_min"] - claims["golden_loop"]["beta"]),
         chi2_at_claimed=float(profile.reference_chi2[0]),
         largest_chi2=float(profile.chi2_min.max()),
-        n_grid=len(grid),
-        n_zero=int(np.count_nonzero(profile.chi2_min < CHI2_FLOOR)),
+        beta=grid,
+        chi2_min=profile.chi2_min,
         n_trusted=int(np.count_nonzero(profile.trusted)),
     )

@@ -17,7 +17,7 @@ from leptonfit.inference.result import encode
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.recorded import RECORDED, RecordedRunResult, converge_report, load_recorded
+from leptonfit.vortex.recorded import RECORDED, RecordedRunResult, converge_report, digest_setup, load_recorded
 from leptonfit.vortex.reenactment import reenact_report
 from leptonfit.vortex.reported import RecomputedScan, load_claims
 from leptonfit.workbook import figures, parameters, run, store
@@ -46,28 +46,53 @@ FIGURES: dict[str, tuple[str, Callable[[Figure, Mapping[str, Any]], None]]] = {
 """Figure name: the notebook whose results it shows, and how it is drawn."""
 
 
-def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
-    """Re-enact the report here and freeze it in `data/`, with what made it, beside the runs already there.
+def reenact_here(
+    claims: Mapping[str, Any],
+    *,
+    seed: int,
+    seconds: Mapping[str, float],
+    say: Callable[[str], None] = lambda line: None,
+) -> RecordedRunResult:
+    """Re-enact the report on this machine, with its versions.
 
-    Figures and quoted numbers show the first of them: what L-BFGS-B stalls at differs from machine to machine.
-    A run with the same SciPy and linear-algebra kernel is replaced.
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    seed : int
+    seconds : mapping
+        Time of each analysis, converged, here.
+    say : callable, optional
+        Gets a line a scan.
     """
-    claims, measured = load_claims(), load_measurements("report_2025")
-    effort = parameters.read_settings("08_reported", parameters.notebook_defaults("08_reported"))
-    here = RecordedRunResult(
+    return RecordedRunResult(
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=store.machine(),
         kernel=store.blas_kernel(),
         versions=store.versions(),
-        report=reenact_report(measured, claims, seed=effort.seed, say=say),
-        seconds=converge_report(measured, claims, n_starts=effort.n_starts, seed=effort.seed).list_seconds(),
+        setup=digest_setup(claims),
+        report=reenact_report(load_measurements("report_2025"), claims, seed=seed, say=say),
+        seconds=dict(seconds),
     )
-    path = root / "data" / RECORDED
-    runs = {run.name: run for run in load_recorded(data=root / "data")} | {here.name: here}
+
+
+def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
+    """Re-enact the report here and freeze it in `data/`, with what made it, beside the runs already there.
+
+    Figures and quoted numbers show the first of them: what L-BFGS-B stalls at differs from machine to machine.
+    A run with the same SciPy and linear-algebra kernel is replaced, and so are those of another set-up.
+    """
+    claims, data = load_claims(), root / "data"
+    effort = parameters.read_settings("08_reported", parameters.notebook_defaults("08_reported"))
+    converged = converge_report(
+        load_measurements("report_2025"), claims, n_starts=effort.n_starts, seed=effort.seed
+    ).list_seconds()
+    here = reenact_here(claims, seed=effort.seed, seconds=converged, say=say)
+    runs = {run.name: run for run in load_recorded(claims, data=data)} | {here.name: here}
     lines = ",\n".join(json.dumps(encode(run), ensure_ascii=False) for run in runs.values())
-    store.write_whole(path, f"[\n{lines}\n]\n")
-    store.write_checksums(path.parent)
-    say(f"data/{path.name}: {here.name}; {len(runs)} runs recorded, and their checksum written")
+    store.write_whole(data / RECORDED, f"[\n{lines}\n]\n")
+    store.write_checksums(data)
+    say(f"data/{RECORDED}: {here.name}; {len(runs)} runs recorded, and their checksum written")
 
 
 def draw_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:

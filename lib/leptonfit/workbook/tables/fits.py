@@ -18,6 +18,9 @@ from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.vortex.reported import ReportedOptimiserResult
 from leptonfit.workbook.parameters import notebook_names, upstream
 
+_LARGEST_CHI2 = 1e9
+"""Beyond it rounding decides where χ² has risen by a level."""
+
 
 def show(table: pd.DataFrame) -> HTML:
     """Show a table in a notebook: plain HTML, the same on every execution."""
@@ -149,7 +152,11 @@ def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd
 
 
 def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
-    """The identified set of every parameter, beside its bounds."""
+    """The identified set of every parameter, beside its bounds; none where χ² is too large to tell a level of Δχ²."""
+    lowest = min(profile.best_chi2 for profile in profiles.values())
+    if lowest > _LARGEST_CHI2:
+        said = f"nothing fits: the lowest χ² is {format_chi2(lowest)}"
+        return pd.DataFrame({"parameter": [parameter.symbol for parameter in problem.parameters], "95 % set": said})
     return pd.DataFrame(
         [
             {
@@ -174,7 +181,7 @@ def tabulate_directions(problem: LeastSquaresProblem, directions: DirectionsResu
     """Directions that change no residual: how the dependent parameters follow each free one, in per cent."""
     symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
     table = pd.DataFrame(
-        [[f"{value:+.3f}" if abs(value) > 5e-4 else "0" for value in row] for row in directions.response],
+        [[f"{value:+.3g}" for value in row] for row in directions.response],
         columns=[symbols[name] for name in directions.dependent],
     )
     table.insert(0, "move by 1 %", [symbols[name] for name in directions.free])

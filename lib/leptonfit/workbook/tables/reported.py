@@ -129,24 +129,25 @@ def tabulate_three_ways(
                 run.seconds.get(name),
             )
         )
-    low, high = claims["c_mu"]["joint"]
+    (low, high), ends = claims["c_mu"]["joint"], again.tight[0].c_mu
     point, stated = g_e / (MOMENT_FACTOR * radius * velocity), claims["c_mu"]["electron_alone"]
     rows += [
         (
             "C_μ, electron alone",
             f"{stated:g}",
-            f"{point:.1f}, at R, U = {radius:g}, {velocity:g}",
-            "{:.5g} to {:.5g}".format(*converged.c_mu.electron[1]) + f" at β = {converged.c_mu.beta[1]:.6g}",
+            f"arithmetic: {point:.1f} at R, U = {radius:g}, {velocity:g}",
+            f"{_interval(converged.c_mu.electron[1])} at β = {converged.c_mu.beta[1]:.6g}",
             None,
             None,
         ),
         (
             "C_μ, joint fit",
             f"{low:g} to {high:g}, a factor of {claims['c_mu']['factor']:g} less",
-            f"{point / high:.2f} to {point / low:.2f} times less",
+            f"{ends.min():.0f} to {ends.max():.0f} where the tight scan stopped, "
+            f"{point / ends.max():.2f} to {point / ends.min():.2f} times less",
             "; ".join(
-                "{:.5g} to {:.5g} at β = {:.6g}".format(*ends, beta)
-                for ends, beta in zip(converged.c_mu.joint, converged.c_mu.beta, strict=True)
+                f"{_interval(found)} at β = {beta:.6g}"
+                for found, beta in zip(converged.c_mu.joint, converged.c_mu.beta, strict=True)
             ),
             None,
             None,
@@ -171,6 +172,10 @@ def tabulate_three_ways(
     return table
 
 
+def _interval(values: np.ndarray) -> str:
+    return "{:.5g} to {:.5g}".format(*values) if np.isfinite(values[0]) else "none"
+
+
 def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | None = None) -> str:
     """What a check found, in words; for what an optimiser left, also how many masses are within a residual."""
     said = []
@@ -192,9 +197,6 @@ def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuR
     """The report's C_μ, claimed beside computed: at the start of the scan and at the reference."""
     claim = claims["c_mu"]
 
-    def interval(values: np.ndarray) -> str:
-        return "{:.5g} to {:.5g}".format(*values) if np.isfinite(values[0]) else "none"
-
     low, high = there.electron[0]
     return pd.DataFrame(
         {
@@ -205,11 +207,11 @@ def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuR
                 f"a factor of about {claim['factor']:g}",
             ],
             f"computed at β = {there.beta[0]:.10g}": [
-                interval(there.electron[0]),
-                interval(there.joint[0]),
+                _interval(there.electron[0]),
+                _interval(there.joint[0]),
                 f"any up to {high / low:.3g}" if np.isfinite(low) else "none",
             ],
-            f"computed at β = {scan.beta[0]:.6g}": [interval(scan.electron[0]), interval(scan.joint[0]), ""],
+            f"computed at β = {scan.beta[0]:.6g}": [_interval(scan.electron[0]), _interval(scan.joint[0]), ""],
         }
     )
 

@@ -1,0 +1,233 @@
+"""Closures on the same footing: what each leaves of β, how well it fits, and whether a multi-start agrees."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2 as chi2_distribution
+
+from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.multistart import CHI2_FLOOR, run_multistart
+from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.problem import LeastSquaresProblem, restrict
+from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.result import Result
+from leptonfit.vortex.choices import SPIN_HALF_C, Choice, build_choice
+from leptonfit.vortex.closures import Closure
+from leptonfit.vortex.measurements import Measurements
+
+N_CHECKED = 3
+_N_C_MU = 9
+_AGREEMENT = 1e-2, 1e-12
+"""Two values of χ² are the same within this, absolutely and as a fraction: what double precision leaves of 1e12."""
+
+
+@dataclass(frozen=True)
+class ComparedResult(Result):
+    """One closure.
+
+    Attributes
+    ----------
+    name : str
+    choice : Choice
+    n_constraints, n_parameters : int
+    rank : int
+        Of the Jacobian over the parameters off their bounds, at the lowest χ² known.
+    degrees_of_freedom : int
+        Constraints less rank.
+    best_chi2 : float
+        The lowest χ² known.
+    p_value : float or None
+        Of that χ²; None where there are no degrees of freedom.
+    in_tension : bool or None
+        p below 5 %.
+    verdict_code, sentence : str
+        Of β over the scan.
+    identified_set : dict of str to IntervalSet
+        Of β, at "0.68" and "0.95".
+    contains_reference : bool or None
+    on_bounds : tuple of str
+        Nuisances on a bound at the lowest χ² known.
+    c_mu_best : float
+        C_μ at the lowest χ² known; nan where there is none.
+    c_mu : IntervalSet or None
+        95 % set of C_μ at the reference β; None where C_μ is not free, or nothing fits exactly.
+    checked : ndarray (n_checked,)
+        β at which fresh starts were made, apart from the scan's.
+    profile_chi2, multistart_chi2 : ndarray (n_checked,)
+        What the profile has there, and what the fresh starts found.
+    n_trusted, n_grid : int
+        Points of the scan.
+    seconds : float
+    """
+
+    name: str
+    choice: Choice
+    n_constraints: int
+    n_parameters: int
+    rank: int
+    degrees_of_freedom: int
+    best_chi2: float
+    p_value: float | None
+    in_tension: bool | None
+    verdict_code: str
+    sentence: str
+    identified_set: dict[str, IntervalSet]
+    contains_reference: bool | None
+    on_bounds: tuple[str, ...]
+    c_mu_best: float
+    c_mu: IntervalSet | None
+    checked: np.ndarray
+    profile_chi2: np.ndarray
+    multistart_chi2: np.ndarray
+    n_trusted: int
+    n_grid: int
+    seconds: float
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the fresh starts found the profile's χ² at every β checked, within 0.01 and rounding."""
+        one, other = self.profile_chi2, self.multistart_chi2
+        return bool(np.all(np.abs(one - other) <= _AGREEMENT[0] + _AGREEMENT[1] * one))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it fits exactly somewhere."""
+        return self.best_chi2 < CHI2_FLOOR
+
+    @property
+    def determines(self) -> bool:
+        """Whether β is determined: one closed interval, and a fit that is not in tension."""
+        return self.verdict_code == "identified" and self.in_tension is not True and (
+            self.degrees_of_freedom > 0 or self.is_exact
+        )  # fmt: skip
+
+
+def compare_choice(
+    choice: Choice,
+    measurements: Measurements,
+    grid: np.ndarray,
+    *,
+    reference: float,
+    sigma_m_model: float,
+    sigma_g_model: float,
+    n_starts: int,
+    seed: int,
+    r_max: float = 10.0,
+    name: str | None = None,
+    closure: Callable[..., Closure] | None = None,
+    k: float | None = None,
+) -> ComparedResult:
+    """Profile β under one closure, and check the profile by fresh starts.
+
+    Parameters
+    ----------
+    choice : Choice
+    measurements : Measurements
+    grid : ndarray (n_beta,)
+        Scan of β.
+    reference : float
+        The β asked about.
+    sigma_m_model, sigma_g_model, r_max, closure, k
+        As for `build_choice`.
+    n_starts, seed : int
+        As for `scan_profile`.
+    name : str, optional
+        By default the choice's.
+    """
+    began = time.process_time()
+    problem = build_choice(
+        choice, measurements, sigma_m_model=sigma_m_model, sigma_g_model=sigma_g_model, r_max=r_max,
+        closure=closure, k=k,
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    checked = np.exp(np.sort(rng.uniform(np.log(grid[0]), np.log(grid[-1]), N_CHECKED)))
+    asked = (reference, *checked)
+    profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=asked)
+    verdict = assess_profile(problem, profile, reference=reference)
+    freedom = verdict.degrees_of_freedom
+    return ComparedResult(
+        name=name or choice.name,
+        choice=choice,
+        n_constraints=problem.n_res,
+        n_parameters=problem.n_par,
+        rank=jacobian_spectrum(problem, profile.best_x).rank,
+        degrees_of_freedom=freedom,
+        best_chi2=profile.best_chi2,
+        p_value=float(chi2_distribution.sf(profile.best_chi2, freedom)) if freedom else None,
+        in_tension=verdict.in_tension,
+        verdict_code=verdict.code,
+        sentence=verdict.sentence,
+        identified_set=profile.identified_set,
+        contains_reference=verdict.contains_reference,
+        on_bounds=verdict.nuisances_on_bounds,
+        c_mu_best=_best_c_mu(choice, problem, profile),
+        c_mu=_feasible_c_mu(problem, profile, verdict.contains_reference, n_starts=n_starts, seed=seed),
+        checked=checked,
+        profile_chi2=profile.reference_chi2[1:],
+        multistart_chi2=_start_afresh(problem, profile, checked, n_starts=n_starts, seed=seed + 2),
+        n_trusted=int(profile.trusted.sum()),
+        n_grid=len(grid),
+        seconds=time.process_time() - began,
+    )
+
+
+def compare_choices(
+    choices: Sequence[Choice], measurements: Measurements, grid: np.ndarray, *, jobs: int = 1, **model: Any
+) -> tuple[ComparedResult, ...]:
+    """Compare closures, in several processes.
+
+    Parameters
+    ----------
+    choices : sequence of Choice
+    measurements, grid, **model
+        As for `compare_choice`.
+    jobs : int
+        Number of processes.
+    """
+    compare = partial(compare_choice, measurements=measurements, grid=grid, **model)
+    return tuple(map_ordered(compare, choices, jobs=jobs))
+
+
+def _best_c_mu(choice: Choice, problem: LeastSquaresProblem, profile: ProfileResult) -> float:
+    if "c_mu" in problem.names:
+        return float(profile.best_x[problem.index("c_mu")])
+    return SPIN_HALF_C if choice.moment == "spin_half" else math.nan
+
+
+def _feasible_c_mu(
+    problem: LeastSquaresProblem, profile: ProfileResult, contains: bool | None, *, n_starts: int, seed: int
+) -> IntervalSet | None:
+    """95 % set of C_μ with β held at the reference; empty where that is excluded."""
+    if "c_mu" not in problem.names or profile.best_chi2 >= CHI2_FLOOR:
+        return None
+    if not contains:
+        return IntervalSet(np.empty((0, 2)), False, False, None, None, decided=contains is False)
+    column = problem.index("c_mu")
+    low, high = problem.lower[column], problem.upper[column]
+    held = restrict(problem, fixed={"beta": float(profile.references[0])})
+    grid = np.clip(np.geomspace(low, high, _N_C_MU), low, high)
+    return scan_profile(held, "c_mu", grid, n_starts=n_starts, seed=seed).identified_set["0.95"]
+
+
+def _start_afresh(
+    problem: LeastSquaresProblem, profile: ProfileResult, beta: np.ndarray, *, n_starts: int, seed: int
+) -> np.ndarray:
+    """Lowest χ² from starts that know nothing of the profile, until one reaches it or 16 times as many were made."""
+    found = np.full(len(beta), np.inf)
+    for row, value in enumerate(beta):
+        known = float(profile.reference_chi2[1 + row])
+        held = restrict(problem, fixed={"beta": float(value)})
+        for n in (n_starts, 4 * n_starts, 11 * n_starts):
+            again = run_multistart(held, n_starts=n, seed=seed + n)
+            found[row] = min(found[row], float(np.nanmin(again.chi2)))
+            if found[row] <= max(known + _AGREEMENT[0], CHI2_FLOOR):
+                break
+    return found

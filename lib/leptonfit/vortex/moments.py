@@ -1,0 +1,74 @@
+"""Moment functionals and mean radii of a charged, rotating vortex, from the density's shape.
+
+The axisymmetric Hill flow has no azimuthal velocity: its own magnetic moment is exactly zero. What a fit calls the
+moment, M = k Q R U, is that of a proxy, charge Q spread over the sphere and carried round by a rotation that the flow
+does not contain: M = ½ ∫ ρ_Q (r × v)_z dV (Jackson, Classical Electrodynamics, 3rd ed., §5.6), with v_φ = U x sin θ
+for a rigid rotation, U sin θ (3x − x³)/2 for a swirl, x = r/R.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from leptonfit.vortex.closures import NODES, SHAPES, WEIGHTS
+
+_DENSITIES: dict[str, Callable[[str], np.ndarray]] = {
+    "uniform": lambda shape: np.ones_like(NODES),
+    "deficit": lambda shape: SHAPES[shape][0](NODES),
+    "squared": lambda shape: SHAPES[shape][0](NODES) ** 2,
+}
+_ROTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rigid": lambda x: x,
+    "swirl": lambda x: (3 * x - x**3) / 2,
+}
+CURRENTS = tuple(f"{charge}_{rotation}" for charge in ("uniform", "deficit") for rotation in _ROTATIONS)
+"""Where the charge sits, evenly or as the density deficit |δρ|, and how it turns."""
+
+
+def moment_factor(current: str, *, shape: str = "parabolic") -> float:
+    """Compute k of M = k Q R U.
+
+    Parameters
+    ----------
+    current : str
+        One of `CURRENTS`.
+    shape : str
+        One of `SHAPES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such current.
+    """
+    if current not in CURRENTS:
+        raise ValueError(f"current = {current!r}: must be one of {', '.join(CURRENTS)}")
+    charge, rotation = current.split("_")
+    return _average(charge, shape, NODES * _ROTATIONS[rotation](NODES)) / 3  # ½ ⟨sin²θ⟩ = ⅓
+
+
+def rms_factor(weight: str, *, shape: str = "parabolic") -> float:
+    """Compute R_rms/R, the root of the mean of x² with the weight "deficit", |δρ|, or "squared", δρ².
+
+    Parameters
+    ----------
+    weight : str
+    shape : str
+        One of `SHAPES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such weight.
+    """
+    if weight not in ("deficit", "squared"):
+        raise ValueError(f"weight = {weight!r}: must be one of deficit, squared")
+    return math.sqrt(_average(weight, shape, NODES**2))
+
+
+def _average(weight: str, shape: str, values: np.ndarray) -> float:
+    """Mean of values at the nodes over the sphere, by weight."""
+    share = WEIGHTS * NODES**2 * _DENSITIES[weight](shape)
+    return float(np.sum(share * values) / np.sum(share))
