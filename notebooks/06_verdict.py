@@ -18,9 +18,10 @@
 # given a rule, and the rule is applied to the numbers of the other notebooks: for the closure named below, and for
 # every other that this report has a profile of, all else the same (`leptonfit sweep 02_profile_scan -p closure=…`).
 #
-# **Needs** the results of `01_multi_start`, `02_profile_scan` and `03_c_mu_calibration` at the same $\sigma$, closure,
-# bounds and measurements, and the report's claims (`data/`). **Makes** a verdict on each claim, closure by closure, and
-# answers to the report's three critical questions (`results/06_verdict.json`).
+# **Needs** the results of `01_multi_start`, `02_profile_scan`, `03_c_mu_calibration` and `05_closures` at the same
+# $\sigma$, closure, bounds and measurements, and the report's claims (`data/`). **Makes** a verdict on each claim,
+# closure by closure, answers to the report's three critical questions, and to its four options for what to do next
+# (`results/06_verdict.json`).
 
 # %% tags=["parameters"]
 sigma_m_model = 1e-6  # relative, model error of each mass, as in the notebooks read
@@ -33,7 +34,8 @@ measurements = "report_2025"  # set of measured values, as in the notebooks read
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.vortex.claims import answer_questions, describe_claims, judge_claims
+from leptonfit.vortex.claims import answer_options, answer_questions, describe_claims, judge_claims
+from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook import figures, parameters, run, store, tables
 
@@ -50,12 +52,13 @@ run.bring_upstream(settings)  # nothing to do within a report
 multi_start = store.load("01_multi_start", like=settings)
 profile = store.load("02_profile_scan", like=settings)
 calibration = store.load("03_c_mu_calibration", like=settings)
+closures = store.load("05_closures", like=settings)
 profiles = store.find_variants("02_profile_scan", "closure")
 claims = load_claims()
 
 # %%
 # NBVAL_CHECK_OUTPUT
-for document in (multi_start, profile, calibration):
+for document in (multi_start, profile, calibration, closures):
     print(f"{document['verdict_code']}: {document['verdict']}")
 
 # %% [markdown]
@@ -103,13 +106,31 @@ for question, answer in answers.items():
     print(f"{question}: {answer}")
 
 # %% [markdown]
+# ## What to do next
+#
+# The report's four options, each by a rule, from the closures of `05_closures`.
+
+# %%
+compared = [ComparedResult.from_dict(one) for one in closures["results"]["compared"]]
+options = answer_options(claims, own, compared)
+tables.show(tables.tabulate_claims(options))
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(tables.tabulate_claims(options)[["claim", "verdict"]].to_string(index=False, header=False))
+
+# %% [markdown]
 # ## Verdict
 
 # %%
 sentence = f"{describe_claims(judged)} Under {settings.closure}: {profile['verdict']}"
 
 # %%
-results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged}
-csv = {"claims": tables.tabulate_claims(own), "closures": tables.tabulate_closures(profiles, judged)}
+results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged, "options": options}
+csv = {
+    "claims": tables.tabulate_claims(own),
+    "closures": tables.tabulate_closures(profiles, judged),
+    "options": tables.tabulate_claims(options),
+}
 how = {"verdict_code": profile["verdict_code"], "mark": profile["mark"]}
 _ = store.save(settings, results=results, verdict=sentence, tables=csv, **how)

@@ -15,7 +15,8 @@
 # # What did the December report see, and does it follow?
 #
 # Each of the report's analyses three ways: *claimed*, what it states; *re-enacted*, its functional, starts, optimiser
-# and finite differences, here; *converged*, the same minima found. Then its numbers are held against one another.
+# and finite differences, in recorded runs; *converged*, the same minima found. Then its numbers are held against one
+# another.
 #
 # **Needs** the report's claims, its measurements and recorded re-enactments (`data/`). **Makes** the re-enactment on
 # this machine, how it moves with what should not matter, and the audit (`results/08_reported.json`).

@@ -17,7 +17,18 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
-def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], *, jobs: int = 1) -> list[Value]:
+def count_cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_ordered(
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    *,
+    jobs: int = 1,
+    done: Callable[[int, int], None] = lambda finished, n: None,
+) -> list[Value]:
     """Apply `function` to every item; the values come back in the items' order whatever finishes first.
 
     Parameters
@@ -27,6 +38,8 @@ def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], *, job
     items : iterable
     jobs : int
         Number of processes; 1 stays in this one.
+    done : callable, optional
+        Gets the number of items finished, in order, and of all.
 
     Returns
     -------
@@ -41,14 +54,22 @@ def map_ordered(function: Callable[[Item], Value], items: Iterable[Item], *, job
     if jobs < 1:
         raise ValueError(f"jobs = {jobs}: must be at least 1")
     jobs = min(jobs, len(tasks))
+    values: list[Value] = []
+
+    def collect(found: Iterable[Value]) -> list[Value]:
+        for value in found:
+            values.append(value)
+            done(len(values), len(tasks))
+        return values
+
     if jobs <= 1:
-        return [function(task) for task in tasks]
+        return collect(map(function, tasks))
     chunk = max(1, len(tasks) // (8 * jobs))
     # spawn: a fork would inherit the locks of BLAS and kernel threads
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(),))
     try:
-        return list(pool.map(function, tasks, chunksize=chunk))
+        return collect(pool.map(function, tasks, chunksize=chunk))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
 

@@ -165,13 +165,14 @@ def build_choice(
     Returns
     -------
     LeastSquaresProblem
-        Where m R_rms is shared, with residuals (m R_rms/κ − 1)/0.03 of e, μ and τ, m measured.
+        Where m R_rms is shared, with residuals (m R_rms/κ − 1)/0.03 of e, μ and τ, m measured. No R exceeds r_max.
 
     Raises
     ------
     ValueError
         As for `build_problem`.
     """
+    bounds = {**BOUNDS[choice.bounds], "R": (BOUNDS[choice.bounds]["R"][0], min(BOUNDS[choice.bounds]["R"][1], r_max))}
     problem = build_problem(
         measurements,
         sigma_m_model=sigma_m_model,
@@ -182,7 +183,7 @@ def build_choice(
         gradient=GRADIENT if choice.gradient == "on" and closure is None else 0.0,
         moment_map="mass_scaled" if choice.moment in ("mass_scaled", "spin_half") else "universal",
         moment_factor=moment_factor(choice.current, shape=choice.shape) if k is None else k,
-        bounds=BOUNDS[choice.bounds],
+        bounds=bounds,
     )
     held = {f"A_{lepton}": BOUNDS[choice.bounds]["A"][1] for lepton in LEPTONS if choice.amplitude == "saturated"}
     kept = problem.residual_names

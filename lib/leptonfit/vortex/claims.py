@@ -10,6 +10,7 @@ from typing import Any
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.result import Result
+from leptonfit.vortex.comparison import ComparedResult
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,52 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
             ClaimResult(claim["name"], claim["statement"], rule, computed, None if code == "unreliable" else stands)
         )
     return tuple(judged)
+
+
+def answer_options(
+    claims: Mapping[str, Any], judged: Sequence[ClaimResult], compared: Sequence[ComparedResult]
+) -> tuple[ClaimResult, ...]:
+    """Answer the report's options for what to do next, by rule.
+
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    judged : sequence of ClaimResult
+        The claims under the report's closure.
+    compared : sequence of ComparedResult
+        Closures of `05_closures`.
+    """
+    by_name = {claim.name: claim for claim in judged}
+    derived = [one for one in compared if one.choice.moment == "spin_half"]
+    radius = [one for one in compared if one.choice.radius != "none" and one.choice.moment != "none"]
+    rules: dict[str, tuple[str, ClaimResult | list[ComparedResult]]] = {
+        "A": ("the claim 3.1 ± 0.1 stands", by_name["moderate, 3.1 ± 0.1"]),
+        "D": ("the claim that the precision cannot be reached stands", by_name["null"]),
+        "B": (
+            "a closure with nothing free in the moment (g = 4 m M), and no shared radius, fits and determines β",
+            [one for one in derived if one.choice.radius == "none"],
+        ),
+        "C": (
+            "a closure with a shared radius, and the moment as it was, fits and determines β",
+            [one for one in radius if one.choice.moment == "universal"],
+        ),
+    }
+    both = [one for one in derived if one in radius and one.determines]
+    answered = []
+    for option in claims["options"]:
+        rule, found = rules[option["name"]]
+        if isinstance(found, ClaimResult):
+            answered.append(ClaimResult(option["name"], option["statement"], rule, found.computed, found.stands))
+            continue
+        n_fit, determined = sum(one.fits for one in found), [one for one in found if one.determines]
+        computed = f"{n_fit} of {len(found)} fit, {len(determined)} determine β"
+        if not determined and both:
+            low, high = both[0].identified_set["0.95"].intervals[0]
+            holds = {True: "holds", False: "excludes", None: "leaves open"}[both[0].contains_reference]
+            computed += f"; B and C together can ({both[0].name}: {low:.4g} to {high:.4g}, which {holds} the reference)"
+        answered.append(ClaimResult(option["name"], option["statement"], rule, computed, bool(determined)))
+    return tuple(answered)
 
 
 def describe_claims(judged: Mapping[str, Sequence[ClaimResult]]) -> str:

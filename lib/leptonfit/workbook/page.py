@@ -20,7 +20,7 @@ from leptonfit.workbook.parameters import upstream
 _TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "key-figure"
 """Tag of the notebook cell whose picture goes on the page."""
-CLAIMED = ("claimed_computed", "claims", "closures", "audit")
+CLAIMED = ("claimed_computed", "claims", "options", "closures", "coverage", "sigma", "audit")
 """Tables that go on the page: what is claimed, beside what is computed."""
 
 

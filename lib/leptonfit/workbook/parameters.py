@@ -65,10 +65,16 @@ TABLE: dict[str, Spec] = {
     "include_sigma_exp": Spec(kind=bool, meaning="add the experimental errors to the model's"),
     "beta_min": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], high=1e9, unit="1", meaning="start of the scan in β"),
     "beta_max": Spec(kind=float, low=REPORT_BOUNDS["beta"][0], high=1e9, unit="1", meaning="end of the scan in β"),
+    "beta_from": Spec(kind=float, low=1e-6, high=1e9, unit="1", meaning="start of the scan in ln β"),
+    "beta_to": Spec(kind=float, low=1e-6, high=1e9, unit="1", meaning="end of the scan in ln β"),
     "n_beta": Spec(kind=int, low=2, high=10_001, unit="count", meaning="points of the scan in β"),
     "n_starts": Spec(
         kind=int, low=1, high=10_000, unit="count", meaning="fresh starts at each point of a scan, and with β free",
         by_budget={"quick": 16, "full": 64},
+    ),
+    "n_toys": Spec(
+        kind=int, low=1, high=10_000_000, unit="count", meaning="toy experiments",
+        by_budget={"quick": 2_000, "full": 100_000},
     ),
     "seed": Spec(kind=int, low=0, high=2**63 - 1, unit="1", meaning="seed of the random starts"),
     "closure": Spec(kind=str, choices=tuple(CLOSURES), meaning="frame and density profile of the vortex"),
@@ -78,7 +84,7 @@ TABLE: dict[str, Spec] = {
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
 }  # fmt: skip
 
-RANGES = (("beta_min", "beta_max"),)
+RANGES = (("beta_min", "beta_max"), ("beta_from", "beta_to"))
 """Pairs that must ascend."""
 
 
@@ -138,16 +144,19 @@ def check_together(notebook: str, values: Mapping[str, object]) -> None:
         if low in values and not values[low] < values[high]:  # type: ignore[operator]  # numbers by now
             raise InputError(f"{low} = {values[low]}: must be below {high} = {values[high]} in {notebook}")
     if "n_beta" in values:
-        start, end, n_beta = (float(str(values[name])) for name in ("beta_min", "beta_max", "n_beta"))
+        low, high = next(pair for pair in RANGES if pair[0] in values)
+        start, end, n_beta = (float(str(values[name])) for name in (low, high, "n_beta"))
         if (end - start) / (n_beta - 1) < 1e-9 * end:
             raise InputError(f"n_beta = {n_beta:g}: must be few enough for points from {start:g} to {end:g} to differ")
-    if "closure" in values and "r_max" in values:
+    if "r_max" in values:
+        closure = str(values.get("closure", "stream"))
+        bounds = str(values.get("bounds", "report"))
         try:
-            CLOSURES[str(values["closure"])](r_max=values["r_max"])
+            CLOSURES[closure](r_max=values["r_max"])
         except ValueError as error:
             raise InputError(str(error)) from None
-        largest = BOUNDS[str(values.get("bounds", "report"))]["R"][1]
-        if float(str(values["r_max"])) < largest and not str(values["closure"]).startswith("lab"):
+        largest = BOUNDS[bounds]["R"][1]
+        if float(str(values["r_max"])) < largest and not closure.startswith("lab"):
             raise InputError(f"r_max = {values['r_max']}: must be at least {largest:g}, the largest R of these bounds")
 
 

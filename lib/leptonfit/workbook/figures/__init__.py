@@ -1,5 +1,6 @@
 """Figures: each function draws a result into given axes, and computes nothing."""
 
+from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
 from leptonfit.workbook.figures.fits import (
     plot_best_band,
     plot_comparison,
@@ -29,7 +30,9 @@ __all__ = [
     "plot_c_mu_interval",
     "plot_claims",
     "plot_comparison",
+    "plot_coverage",
     "plot_degeneracy",
+    "plot_forest",
     "plot_golden_loop",
     "plot_manifold",
     "plot_manifolds",

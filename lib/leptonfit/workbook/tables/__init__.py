@@ -1,5 +1,11 @@
 """Tables of results, as data frames."""
 
+from leptonfit.workbook.tables.closures import (
+    tabulate_changes,
+    tabulate_comparison,
+    tabulate_coverage,
+    tabulate_sigma_model,
+)
 from leptonfit.workbook.tables.fits import (
     describe_set,
     show,
@@ -40,8 +46,11 @@ __all__ = [
     "tabulate_audit",
     "tabulate_c_mu",
     "tabulate_c_mu_claims",
+    "tabulate_changes",
     "tabulate_claims",
     "tabulate_closures",
+    "tabulate_comparison",
+    "tabulate_coverage",
     "tabulate_degeneracy",
     "tabulate_directions",
     "tabulate_edges",
@@ -59,6 +68,7 @@ __all__ = [
     "tabulate_runs",
     "tabulate_scans",
     "tabulate_sets",
+    "tabulate_sigma_model",
     "tabulate_starts",
     "tabulate_three_ways",
     "tabulate_variants",

@@ -1,0 +1,146 @@
+"""Does an interval cover as often as it says? Toy experiments at a known truth.
+
+Each toy moves every measured value by its error, refits with the parameter free and with it held at the truth, and
+asks whether Δχ² stays below a level. The fraction that does is the coverage of the interval made with that level
+(S. S. Wilks, Ann. Math. Stat. 9, 60 (1938), gives its limit for many data and no bounds).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2 as chi2_distribution
+from scipy.stats import norm
+
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+from leptonfit.inference.result import Result
+from leptonfit.inference.solve import solve
+
+NOMINAL = {name: float(chi2_distribution.cdf(level, 1)) for name, level in LEVELS.items()}
+"""Coverage each level of Δχ² has in the limit."""
+_SPREAD = 0.05
+
+
+@dataclass(frozen=True)
+class CoverageResult(Result):
+    """Toys at one truth.
+
+    Attributes
+    ----------
+    parameter : str
+    truth : float
+        Its true value.
+    delta_chi2 : ndarray (n_toys,)
+        χ² with the parameter at the truth less χ² with it free, sorted; nan for toys that did not converge, last.
+    """
+
+    parameter: str
+    truth: float
+    delta_chi2: np.ndarray
+
+    @property
+    def n_toys(self) -> int:
+        """Toys that converged."""
+        return int(np.isfinite(self.delta_chi2).sum())
+
+    @property
+    def n_failed(self) -> int:
+        """Toys that did not."""
+        return len(self.delta_chi2) - self.n_toys
+
+    def n_covered(self, level: str) -> int:
+        """Toys whose interval at a level holds the truth."""
+        return int(np.count_nonzero(self.delta_chi2 <= LEVELS[level]))
+
+    def interval(self, level: str, *, confidence: float = 0.95) -> tuple[float, float]:
+        """Wilson's interval for the coverage at a level; toys that failed count as covered above, as missed below.
+
+        E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927), doi:10.1080/01621459.1927.10502953.
+        """
+        z, n = float(norm.ppf((1 + confidence) / 2)), len(self.delta_chi2)
+        ends = []
+        for sign, k in ((-1, self.n_covered(level)), (1, self.n_covered(level) + self.n_failed)):
+            middle = (k + z * z / 2) / (n + z * z)
+            ends.append(middle + sign * z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4))
+        return ends[0], ends[1]
+
+    def covers(self, level: str) -> bool:
+        """Whether the nominal coverage lies within the binomial error."""
+        low, high = self.interval(level)
+        return low <= NOMINAL[level] <= high
+
+
+def run_toys(
+    problem: LeastSquaresProblem, parameter: str, truth: np.ndarray, *, n_toys: int, seed: int | np.random.SeedSequence
+) -> CoverageResult:
+    """Make and fit toy experiments, all at once.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    parameter : str
+    truth : ndarray (n_par,)
+        All parameters. The toys scatter about the model there, whatever was measured.
+    n_toys : int
+    seed : int or SeedSequence
+
+    Raises
+    ------
+    ValueError
+        If there are no toys, or the truth lies outside the bounds.
+    """
+    if n_toys < 1:
+        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
+    rng = np.random.default_rng(seed)
+    moved = _move_data(problem)
+    data = problem.residuals(truth) + rng.standard_normal((n_toys, problem.n_res))
+    starts = np.tile(np.concatenate([truth, np.zeros(problem.n_res)]), (n_toys, 1))
+    starts[:, problem.n_par :] = data
+    held = tuple(moved.names[problem.n_par :])
+    lowest = []
+    for fixed in (held, (parameter, *held)):
+        fit = solve(moved, starts, fixed=fixed)
+        again = np.flatnonzero(~fit.converged)
+        chi2 = np.where(fit.converged, fit.chi2, np.inf)
+        if len(again):  # from a little beside the truth
+            beside = starts[again]
+            beside[:, : problem.n_par] *= 1 + _SPREAD * rng.standard_normal((len(again), problem.n_par))
+            beside[:, problem.index(parameter)] = truth[problem.index(parameter)]
+            fit = solve(moved, np.clip(beside, moved.lower, moved.upper), fixed=fixed)
+            chi2[again] = np.where(fit.converged, fit.chi2, np.inf)
+        lowest.append(chi2)
+    with np.errstate(invalid="ignore"):
+        excess = lowest[1] - np.minimum(*lowest)
+    excess = np.where(np.isfinite(lowest[0]) & np.isfinite(lowest[1]), excess, np.nan)
+    return CoverageResult(parameter, float(truth[problem.index(parameter)]), np.sort(excess))
+
+
+def combine(parts: Sequence[CoverageResult]) -> CoverageResult:
+    """All the toys of several runs at one truth."""
+    toys = np.sort(np.concatenate([part.delta_chi2 for part in parts]))
+    return CoverageResult(parts[0].parameter, parts[0].truth, toys)
+
+
+def _move_data(problem: LeastSquaresProblem) -> LeastSquaresProblem:
+    """The problem with a shift of each residual as further parameters, to be held: a batch of data sets in one."""
+    shifts = tuple(
+        Parameter(name=f"shift_{name}", start=0.0, lower=-np.inf, upper=np.inf) for name in problem.residual_names
+    )
+    n_par, n_res = problem.n_par, problem.n_res
+
+    def slopes(x: np.ndarray) -> np.ndarray:
+        rows = np.zeros((*x.shape[:-1], n_res, n_par + n_res))
+        rows[..., :n_par] = problem.jacobian(x[..., :n_par])
+        rows[..., n_par:] = -np.eye(n_res)
+        return rows
+
+    return LeastSquaresProblem(
+        (*problem.parameters, *shifts),
+        problem.residual_names,
+        lambda x: problem.residuals(x[..., :n_par]) - x[..., n_par:],
+        slopes,
+    )

@@ -1,0 +1,138 @@
+"""The model error that the data themselves ask for: by maximum likelihood, where a closure leaves residuals.
+
+Both model errors are multiplied by a common factor f. The likelihood of the n measured values then has
+−2 ln L(f) = χ²_min(f) + n ln f² up to a constant, all parameters refitted at each f; leaving the second term out would
+drive f to infinity. Where the measured values can be met exactly χ²_min does not change with f, −2 ln L falls without
+end as f → 0, and nothing can be said of the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq, minimize_scalar
+
+from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.result import Result
+from leptonfit.inference.solve import solve
+
+FACTORS = np.geomspace(1e-2, 1e8, 21)
+
+
+@dataclass(frozen=True)
+class SigmaModelResult(Result):
+    """The factor on both model errors.
+
+    Attributes
+    ----------
+    sigma_m_model, sigma_g_model : float
+        Errors at f = 1.
+    factor : float or None
+        f of the highest likelihood; None where the measured values leave no residual to set it from.
+    low, high : float
+        Where −2 ln L has risen by 1; nan where there is no factor, or it has not within the range searched.
+    chi2 : float
+        χ²_min at that f; nan where there is no factor.
+    beta : float
+        β there; nan likewise.
+    factors, deviance : ndarray (n,)
+        −2 ln L along f, up to a constant.
+    """
+
+    sigma_m_model: float
+    sigma_g_model: float
+    factor: float | None
+    low: float
+    high: float
+    chi2: float
+    beta: float
+    factors: np.ndarray
+    deviance: np.ndarray
+
+    def describe(self) -> str:
+        """The factor and the errors it makes, in words."""
+        if self.factor is None:
+            return (
+                "The measured values can be met exactly whatever their errors: they leave no residual, the likelihood "
+                "grows without end as σ shrinks, and σ_model cannot be set from these data."
+            )
+        sigma_m, sigma_g = self.factor * self.sigma_m_model, self.factor * self.sigma_g_model
+        ends = ", ".join(f"{end:.3g}" if math.isfinite(end) else "open" for end in (self.low, self.high))
+        return (
+            f"The residuals ask for errors {self.factor:.3g} times as large ({ends} at 68 %): "
+            f"σ_m = {sigma_m:.3g}, σ_g = {sigma_g:.3g}; χ²_min is then {self.chi2:.3g}."
+        )
+
+
+def estimate_sigma_model(
+    build: Callable[..., LeastSquaresProblem],
+    *,
+    sigma_m_model: float,
+    sigma_g_model: float,
+    beta_range: tuple[float, float],
+    n_starts: int,
+    seed: int,
+) -> SigmaModelResult:
+    """Maximise the likelihood over a common factor of both model errors, from 1e-2 to 1e8.
+
+    Parameters
+    ----------
+    build : callable
+        (sigma_m_model=, sigma_g_model=) → the problem.
+    sigma_m_model, sigma_g_model : float
+        Errors at f = 1.
+    beta_range : tuple of float
+        Where starts are drawn for β.
+    n_starts, seed : int
+        Fresh starts at each factor, beside those from its neighbours' minima.
+    """
+    rng = np.random.default_rng(seed)
+    known: dict[float, tuple[float, np.ndarray]] = {}
+    names = build(sigma_m_model=sigma_m_model, sigma_g_model=sigma_g_model).residual_names
+    n_measured = sum(name.startswith(("m_", "g_")) for name in names)
+
+    def fit(log_f: float) -> tuple[float, np.ndarray]:
+        if log_f not in known:
+            f = math.exp(log_f)
+            problem = build(sigma_m_model=f * sigma_m_model, sigma_g_model=f * sigma_g_model)
+            starts = draw_starts(problem, n_starts, rng, {"beta": beta_range})
+            nearest = sorted(known, key=lambda other: abs(other - log_f))[:2]
+            starts = np.concatenate([starts, *(known[other][1][None] for other in nearest)])
+            found = solve(problem, starts)
+            at = int(np.nanargmin(found.chi2))
+            known[log_f] = float(found.chi2[at]), found.x[at]
+        return known[log_f]
+
+    def deviance(log_f: float) -> float:
+        return fit(log_f)[0] + 2 * n_measured * log_f
+
+    grid = np.log(FACTORS)
+    for log_f in (*grid, *grid[::-1]):  # back again: each from the better of its neighbours
+        known.pop(log_f, None)
+        fit(log_f)
+    values = np.array([deviance(log_f) for log_f in grid])
+    at = int(values.argmin())
+    nothing = SigmaModelResult(
+        sigma_m_model, sigma_g_model, None, math.nan, math.nan, math.nan, math.nan, FACTORS, values
+    )
+    if values[0] < values[1] or at in (0, len(grid) - 1):
+        return nothing
+    best = float(minimize_scalar(deviance, bounds=(grid[at - 1], grid[at + 1]), options={"xatol": 1e-4}).x)
+    lowest = deviance(best)
+    ends = []
+    for side in (grid[:at][::-1], grid[at + 1 :]):
+        inner, end = best, math.nan
+        for outer in side:
+            if deviance(outer) > lowest + 1:
+                end = float(brentq(lambda log_f: deviance(log_f) - lowest - 1, *sorted((inner, outer)), xtol=1e-4))
+                break
+            inner = outer
+        ends.append(math.exp(end))
+    chi2, x = fit(best)
+    return SigmaModelResult(
+        sigma_m_model, sigma_g_model, math.exp(best), ends[0], ends[1], chi2, float(x[0]), FACTORS, values
+    )

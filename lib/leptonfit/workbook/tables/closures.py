@@ -1,0 +1,90 @@
+"""Tables of closures compared, of coverage, and of the model error the data ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from leptonfit.inference.coverage import NOMINAL, CoverageResult
+from leptonfit.inference.multistart import format_chi2
+from leptonfit.vortex.comparison import ComparedResult, share_of_scan
+from leptonfit.vortex.sigma_model import SigmaModelResult
+from leptonfit.workbook.tables.fits import describe_set
+
+_WORDS = {True: "yes", False: "no", None: "cannot be said"}
+
+
+def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
+    """Every closure on the same footing, a row a closure."""
+    return pd.DataFrame(
+        [
+            {
+                "closure": one.name,
+                "constraints": one.n_constraints,
+                "parameters": one.n_parameters,
+                "rank": one.rank,
+                "68 % set of β": describe_set(one.identified_set["0.68"]),
+                "95 % set of β": describe_set(one.identified_set["0.95"]),
+                "lowest χ²": format_chi2(one.best_chi2),
+                "p": "not testable" if one.p_value is None else f"{one.p_value:.2g}",
+                "verdict": one.verdict_code,
+                "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
+                "contains the reference": _WORDS[one.contains_reference],
+                "C_μ at the reference": _describe_c_mu(one),
+                "on bounds": ", ".join(one.on_bounds) or "none",
+                "fresh starts agree": _WORDS[one.is_confirmed],
+            }
+            for one in compared
+        ]
+    )
+
+
+def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float) -> pd.DataFrame:
+    """Closures one change away from the report's, by what they leave of the scan, and why that is open."""
+    single = [one for one in compared if len(one.choice.changed) == 1]
+    rows = []
+    for one in sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))):
+        found = one.identified_set["0.95"]
+        free = one.n_parameters - len(one.on_bounds) - one.rank
+        rows.append(
+            {
+                "change": ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
+                "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
+                "95 % set of β": describe_set(found),
+                "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %",
+                "ends below by": found.reason_below or "",
+                "ends above by": found.reason_above or "",
+                "free directions left": free if one.fits else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_coverage(toys: CoverageResult) -> pd.DataFrame:
+    """Nominal and found coverage, a row a level."""
+    return pd.DataFrame(
+        [
+            {
+                "level": level,
+                "nominal": f"{NOMINAL[level]:.4f}",
+                "toys": len(toys.delta_chi2),
+                "not converged": toys.n_failed,
+                "covered": f"{toys.n_covered(level) / max(toys.n_toys, 1):.4f}",
+                "95 % interval": "{:.4f} to {:.4f}".format(*toys.interval(level)),
+                "within its error": _WORDS[toys.covers(level)],
+            }
+            for level in NOMINAL
+        ]
+    )
+
+
+def tabulate_sigma_model(found: Mapping[str, SigmaModelResult]) -> pd.DataFrame:
+    """The model error each closure's residuals ask for."""
+    return pd.DataFrame([{"closure": name, "model error": one.describe()} for name, one in found.items()])
+
+
+def _describe_c_mu(one: ComparedResult) -> str:
+    if one.c_mu is None:
+        return "" if one.c_mu_best != one.c_mu_best else f"{one.c_mu_best:.5g} at the lowest χ²"
+    return describe_set(one.c_mu)

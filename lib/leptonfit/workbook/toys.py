@@ -1,0 +1,81 @@
+"""Toy experiments in chunks: over several processes, and resumed where a run was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leptonfit.inference.coverage import CoverageResult, combine, run_toys
+from leptonfit.inference.parallel import count_cores, map_ordered, spawn_seeds
+from leptonfit.vortex.choices import Choice, build_choice
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.workbook import store
+
+CHUNK = 250
+"""Toys a task."""
+
+
+def cover_choice(
+    choice: Choice,
+    truth: np.ndarray,
+    *,
+    n_toys: int,
+    seed: int,
+    measurements: str = "report_2025",
+    done: Callable[[int, int], None] = lambda finished, n: None,
+    **model: Any,
+) -> CoverageResult:
+    """Run toys of β under a closure, a chunk a task, each with its own seed.
+
+    Finished chunks are kept beside the results until all are: a run that is cut off goes on from there. The same seed
+    gives the same toys on one core or many.
+
+    Parameters
+    ----------
+    choice : Choice
+    truth : ndarray (n_par,)
+        Parameters of its fit.
+    n_toys, seed : int
+    measurements : str
+        Set of measured values.
+    done : callable, optional
+        Gets the number of chunks finished, and of all.
+    **model
+        `sigma_m_model`, `sigma_g_model`, `r_max` of `build_choice`.
+    """
+    sizes = [min(CHUNK, n_toys - first) for first in range(0, n_toys, CHUNK)]
+    what = [choice.to_dict(), truth.tolist(), n_toys, seed, measurements, model, store.origin()]
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    folder = store.report_folder() / "results" / f".toys-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    run = partial(_run_chunk, choice=choice, truth=truth, measurements=measurements, model=model, folder=folder)
+    tasks = list(enumerate(zip(sizes, spawn_seeds(seed, len(sizes)), strict=True)))
+    toys = combine(map_ordered(run, tasks, jobs=count_cores(), done=done))
+    shutil.rmtree(folder)
+    return toys
+
+
+def _run_chunk(
+    task: tuple[int, tuple[int, np.random.SeedSequence]],
+    *,
+    choice: Choice,
+    truth: np.ndarray,
+    measurements: str,
+    model: dict[str, Any],
+    folder: Path,
+) -> CoverageResult:
+    number, (n_toys, seed) = task
+    path = folder / f"{number}.json"
+    if path.is_file():
+        return CoverageResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    problem = build_choice(choice, load_measurements(measurements), **model)
+    found = run_toys(problem, "beta", truth, n_toys=n_toys, seed=seed)
+    store.write_whole(path, json.dumps(found.to_dict()))
+    return found

@@ -1,0 +1,210 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What would identify β?
+#
+# The report's closure leaves β open. A closure is a choice along each of eight axes: frame, density, moment map, moment
+# functional, amplitude, a shared radius, a gradient term, bounds. Which choices fit the measured values, and which of
+# those determine β?
+#
+# **Needs** the measurements, the combinations to compare (`data/closures.toml`) and the report's claims. **Makes** the
+# identified set of β for every closure, coverage by toy experiments of one that determines it, and the model error that
+# the residuals ask for (`results/05_closures.json`).
+
+# %% tags=["parameters"]
+sigma_m_model = 1e-6  # relative, model error of each mass
+sigma_g_model = 2e-8  # absolute, model error of each g-factor
+beta_from = 0.05  # dimensionless, start of the scan
+beta_to = 50.0  # dimensionless, end of the scan
+n_beta = 13  # points of the scan, evenly spaced in ln β
+n_starts = 8  # fresh starts at each point of a scan
+n_toys = None  # toy experiments; None: what the budget says
+seed = 20251223  # seed of the starts and of the toys
+r_max = 10.0  # dimensionless, outer radius of the flow integral
+measurements = "report_2025"  # set of measured values
+budget = "quick"  # effort; never changes the grid
+
+# %%
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from leptonfit.inference.parallel import count_cores
+from leptonfit.vortex.choices import AXES, Choice, build_choice, load_choices
+from leptonfit.vortex.closures import ComplexStepClosure
+from leptonfit.vortex.comparison import compare_choice, compare_choices, describe_comparison, select_shown
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.moments import CURRENTS, moment_factor
+from leptonfit.vortex.reported import load_claims
+from leptonfit.vortex.sigma_model import estimate_sigma_model
+from leptonfit.workbook import figures, parameters, store, tables, toys
+
+settings = parameters.read_settings("05_closures", globals())
+sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
+effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+ends = settings.beta_from, settings.beta_to
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+measured = load_measurements(settings.measurements)
+reference = load_claims()["golden_loop"]["beta"]
+choices = load_choices()
+grid = np.geomspace(*ends, settings.n_beta).clip(*ends)
+model = {"reference": reference, "r_max": settings.r_max, **sigma, **effort}
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for axis, allowed in AXES.items():
+    print(f"{axis}: {', '.join(allowed)}")
+print(f"{len(choices)} combinations")
+
+# %% [markdown]
+# ## What the moment stands for
+#
+# The axisymmetric Hill flow has no velocity about its axis: its own magnetic moment is exactly zero.
+# $M = k\,Q\,R\,U$ is a proxy for a charge carried round by a rotation that the flow does not contain. Its $k$ depends
+# on where the charge sits and how it turns; for the parabolic density:
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for current in CURRENTS:
+    print(f"{current}: k = {moment_factor(current):.12f}")
+
+# %% [markdown]
+# With a free $C_\mu$ another $k$ only rescales it, within its bounds. In units of the lepton's own magneton a spin of
+# one half leaves nothing free, $g = 4\,m\,k\,R\,U$, and then $k$ matters.
+#
+# ## Every closure on the same footing
+#
+# Each is profiled over the same range of β, from fresh starts at every point, and its profile is held against starts
+# that know nothing of it, at three β of its own.
+
+# %%
+compared = compare_choices(choices, measured, grid, jobs=count_cores(), **model)
+
+# %%
+shown = select_shown(compared)
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(shown)))
+figures.plot_forest(ax, shown, *ends, reference)
+plt.show()
+
+# %% [markdown]
+# The figure shows closures one change away from the report's, and those that determine β. All of them:
+
+# %%
+tables.show(tables.tabulate_comparison(compared))
+
+# %%
+fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(compared)))
+figures.plot_forest(ax, compared, *ends, reference)
+plt.show()
+
+# %% [markdown]
+# ## One change at a time
+#
+# What each single change leaves of the scan. A set that ends by *scan_end* is open there: directions in the space of
+# parameters are left along which every measured value stays met.
+
+# %%
+tables.show(tables.tabulate_changes(compared, *ends))
+
+# %% [markdown]
+# ## Bring your own
+#
+# A closure is two functions: the flow energy $E_\mathrm{circ}/U^2$ and what does not flow, of radius, amplitude and β,
+# for arrays of any shape. Slopes are taken by complex step, exact to rounding, so that only operations on complex
+# arrays may be used. The moment is its factor $k$. Here: a core emptied evenly, δρ = −A up to R, where it jumps.
+
+# %%
+def flow(radius, amplitude):
+    inside = radius**3 * (2 / 21 - 3 / 7 * amplitude)
+    return np.pi * (2 / 3 * settings.r_max**3 + inside - radius**6 / (3 * settings.r_max**3))
+
+
+def static(radius, amplitude, beta):
+    return -beta * 4 / 3 * np.pi * amplitude**2 * radius**3
+
+
+# %%
+even = {"name": "mine: evenly emptied", "closure": lambda r_max: ComplexStepClosure(flow, static), "k": 0.2}
+mine = compare_choice(Choice(), measured, grid, **even, **model)
+tables.show(tables.tabulate_comparison([mine]))
+
+# %% [markdown]
+# ## Coverage
+#
+# Do the intervals hold the truth as often as they say? Toy experiments scatter the measured values, and the relation
+# between the radii, about the best fit of the first closure that determines β (or of the report's, if none does), and
+# refit.
+
+# %%
+tested = next((one for one in compared if one.determines), compared[0])
+experiment = {"n_toys": settings.n_toys, "seed": settings.seed, "measurements": settings.measurements}
+covered = toys.cover_choice(tested.choice, tested.best_x, r_max=settings.r_max, **experiment, **sigma)
+tables.show(tables.tabulate_coverage(covered))
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 3))
+figures.plot_coverage(axes, covered)
+plt.show()
+
+# %% [markdown]
+# ## The model error, from the data
+#
+# A common factor on both model errors, by maximum likelihood with the term $\sum \ln \sigma^2$ kept.
+
+# %%
+asked = [Choice(), Choice(radius="mean"), Choice(frame="lab"), Choice(frame="lab", moment="spin_half")]
+errors = {
+    choice.name: estimate_sigma_model(
+        partial(build_choice, choice, measured, r_max=settings.r_max), beta_range=ends, **sigma, **effort
+    )
+    for choice in asked
+}
+tables.show(tables.tabulate_sigma_model(errors))
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert all(one.is_confirmed for one in compared), "a profile and fresh starts disagree"
+assert covered.n_failed == 0, "some toys did not converge"
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+code, sentence = describe_comparison(compared, *ends, reference=reference)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(sentence)
+
+# %%
+results = {"compared": compared, "mine": mine, "tested": tested.name, "coverage": covered, "sigma": errors}
+
+# %%
+csv = {
+    "closures": tables.tabulate_comparison(compared),
+    "changes": tables.tabulate_changes(compared, *ends),
+    "coverage": tables.tabulate_coverage(covered),
+    "sigma": tables.tabulate_sigma_model(errors),
+}
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -1,0 +1,148 @@
+"""Closures compared: against closed forms, and by the rules that are stated."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from leptonfit.inference.intervals import IntervalSet
+from leptonfit.vortex.choices import Choice, build_choice
+from leptonfit.vortex.claims import ClaimResult, answer_options
+from leptonfit.vortex.comparison import ComparedResult, compare_choice, compare_choices, describe_comparison
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.vortex.sigma_model import estimate_sigma_model
+
+REPORT = load_measurements("report_2025")
+SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+MODEL = {"reference": 3.043233053, "n_starts": 8, "seed": 5, **SIGMA}
+GRID = np.geomspace(0.05, 50, 9)
+DETERMINED = Choice(moment="spin_half", amplitude="saturated", radius="free", bounds="wide")
+
+
+@pytest.fixture(scope="module")
+def determined():
+    return compare_choice(DETERMINED, REPORT, GRID, **MODEL)
+
+
+def test_three_additions_together_determine_beta(determined):
+    """By hand: g gives R U, the mass of the μ its U, m R_rms of the e that of the μ; then the e's mass gives β."""
+    r_max, static, g = 10.0, 32 * np.pi / 105, REPORT.values[3:]
+
+    def flow(radius):
+        return np.pi * (2 / 3 * r_max**3 + radius**3 * (2 / 21 - 6 / 35) - radius**6 / (3 * r_max**3))
+
+    moment = g / (4 * REPORT.values[:2] / 5)  # R U of e and μ
+
+    def beta_for(ratio):
+        """With m_e R_e = ratio · m_μ R_μ."""
+        low, high = 0.01, 0.1
+        beta = 0.3
+        for _ in range(200):
+            for _ in range(200):
+                middle = (low + high) / 2
+                energy = (moment[1] / middle) ** 2 * flow(middle) - beta * static * middle**3
+                low, high = (middle, high) if energy > REPORT.values[1] else (low, middle)
+            r_mu = (low + high) / 2
+            r_e = ratio * REPORT.values[1] * r_mu
+            new = ((moment[0] / r_e) ** 2 * flow(r_e) - 1) / (static * r_e**3)
+            if abs(new - beta) < 1e-13:
+                break
+            beta, low, high = new, 0.01, 0.1
+        return beta
+
+    best = beta_for(1.0)
+    assert determined.best_x[0] == pytest.approx(best, rel=1e-6)
+    (low, high) = determined.identified_set["0.95"].intervals[0]
+    # κ free: with a = m_e R_e/κ, b = m_μ R_μ/κ the price is ((a−1)² + (b−1)²)/0.03², least for a given a/b
+    for end in (low, high):
+        ratios = np.linspace(0.8, 1.25, 9001)
+        betas = np.array([beta_for(ratio) for ratio in ratios[::300]])
+        ratio = np.interp(end, betas[np.argsort(betas)], ratios[::300][np.argsort(betas)])
+        price = (ratio - 1) ** 2 / (1 + ratio**2) / 0.03**2
+        assert price == pytest.approx(3.841, rel=0.02)
+    assert determined.contains_reference is False
+    assert determined.determines
+    assert determined.is_confirmed
+    assert np.isnan(determined.c_mu_best) or determined.c_mu_best == 4.0
+
+
+def test_the_reports_closure_is_what_the_profile_says():
+    found = compare_choice(Choice(), REPORT, GRID, **MODEL)
+    assert (found.n_constraints, found.n_parameters, found.rank) == (5, 11, 5)
+    assert found.identified_set["0.95"].intervals[0, 0] == pytest.approx(1.1148662, abs=1e-6)
+    assert found.fits
+    assert not found.determines
+    assert (found.p_value, found.in_tension) == (None, None)
+    assert found.c_mu.intervals[0] == pytest.approx([231.58, 318.63], abs=0.02)
+    assert found.is_confirmed
+
+
+def test_the_same_on_one_core_or_two():
+    choices = [Choice(), Choice(moment="none")]
+    one, two = (compare_choices(choices, REPORT, GRID, jobs=jobs, **MODEL) for jobs in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        assert {**a.to_dict(), "seconds": 0} == {**b.to_dict(), "seconds": 0}
+
+
+def test_a_profile_that_fresh_starts_undercut_is_not_confirmed(determined):
+    assert not replace(determined, multistart_chi2=determined.profile_chi2 - 0.1).is_confirmed
+    assert not replace(determined, multistart_chi2=determined.profile_chi2 + 0.1).is_confirmed
+
+
+def test_what_is_in_tension_does_not_fit_and_determines_nothing(determined):
+    assert not replace(determined, best_chi2=50.0, in_tension=True).determines
+    assert replace(determined, best_chi2=1.0, in_tension=False).determines
+    assert not replace(determined, best_chi2=1.0, in_tension=None).fits
+    assert not replace(determined, verdict_code="unreliable").fits
+
+
+def test_the_sentence_counts_and_names(determined):
+    report = compare_choice(Choice(), REPORT, GRID, **MODEL)
+    quartic = compare_choice(Choice(shape="quartic"), REPORT, GRID, **MODEL)
+    code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
+    assert code == "determined"
+    assert said.startswith("Of 3 closures, 3 fit somewhere in [0.05, 50], 0 cannot be told, and 3 agree")
+    assert "1 determine β at 95 %" in said
+    assert "0 of these allow 3.043233053" in said
+    assert "The single change that leaves least is stream quartic: 45 %" in said
+    assert describe_comparison([report], 0.05, 50.0, reference=3.0)[0] == "not_determined"
+
+
+def test_the_options_follow_their_rules(determined):
+    claims = load_claims()
+    judged = [ClaimResult(claim["name"], "", "", "", False) for claim in claims["claims"]]
+    options = {one.name: one for one in answer_options(claims, judged, [determined])}
+    assert [options[name].stands for name in "ABCD"] == [False, False, False, False]
+    assert "B and C together can" in options["B"].computed
+    alone = replace(determined, choice=replace(DETERMINED, radius="none"))
+    assert {one.name: one.stands for one in answer_options(claims, judged, [alone])}["B"] is True
+    shared = replace(determined, choice=replace(DETERMINED, moment="universal"))
+    assert {one.name: one.stands for one in answer_options(claims, judged, [shared])}["C"] is True
+
+
+def test_round_trip(determined):
+    again = ComparedResult.from_dict(determined.to_dict())
+    assert again.to_dict() == determined.to_dict()
+    assert isinstance(again.identified_set["0.68"], IntervalSet)
+
+
+def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
+    """For n residuals scaled alike, −2 ln L = χ²/f² + n ln f² has its minimum at f² = χ²/n."""
+    build = partial(build_choice, Choice(frame="lab", moment="spin_half"), REPORT)
+    found = estimate_sigma_model(build, beta_range=(0.05, 50.0), n_starts=8, seed=1, **SIGMA)
+    assert found.chi2 == pytest.approx(5.0, rel=1e-3)
+    assert found.low < found.factor < found.high
+    far = found.factors[0]
+    assert found.deviance[0] == pytest.approx(5 * (found.factor / far) ** 2 + 10 * np.log(far), rel=2e-3)
+    assert "times as large" in found.describe()
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(radius="mean")])
+def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
+    found = estimate_sigma_model(
+        partial(build_choice, choice, REPORT), beta_range=(0.05, 50.0), n_starts=8, seed=1, **SIGMA
+    )
+    assert found.factor is None
+    assert "cannot be set" in found.describe()
