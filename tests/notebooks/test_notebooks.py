@@ -1,19 +1,22 @@
 """Every notebook, found by itself: its pair, its outputs, its execution; and what 02 must say."""
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
 
 from leptonfit.datafiles import InputError
 from leptonfit.inference.profile import ProfileResult
-from leptonfit.workbook import pairs, parameters, run, store, sweep
+from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, run, store, sweep
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
@@ -249,3 +252,41 @@ def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
     assert {"c_mu", "U_tau"} <= set(rejected["on_bounds"])
     assert found["wide"]["verdict_code"] == "not_identified"
     assert max(found["wide"]["results"]["chi2_min"]) < 1e-6
+
+
+def test_the_manuscript_is_the_same_bytes_twice(shared_report, monkeypatch):
+    """Every figure from one set of results: PNG and PDF, fonts embedded, every axis named."""
+    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
+    documents = manuscript.read_documents()
+    for name in manuscript.FIGURES:
+        made = []
+        for _ in range(2):
+            with plt.style.context([str(figures.STYLE)]):
+                figure = plt.figure()
+                content = json.dumps(manuscript.draw(name, figure, documents), ensure_ascii=False)
+                labels = [label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())]
+                named = [ax.get_xlabel() for ax in figure.axes if ax.get_label() != "<colorbar>"]
+                png, pdf = io.BytesIO(), io.BytesIO()
+                figure.savefig(png, format="png", metadata={"Software": None})
+                figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+                plt.close(figure)
+            made.append((content, png.getvalue(), pdf.getvalue()))
+        assert made[0] == made[1], name
+        assert b"/FontFile2" in made[0][2], f"{name}: fonts are not embedded"
+        assert len(made[0][0]) < 1_000_000
+        assert any(labels)
+        assert all(named), f"{name}: an axis has no name"
+
+
+def test_the_committed_numbers_are_those_of_the_results(shared_report, monkeypatch, root):
+    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
+    made = numbers.write_macros(manuscript.read_documents()).splitlines()
+    committed = (root / "figures" / "numbers.tex").read_text().splitlines()
+    assert len(made) == len(committed)
+    for one, other in zip(made, committed, strict=True):
+        (name, value, source), (committed_name, committed_value, committed_source) = (
+            re.fullmatch(r"\\newcommand\{\\(\w+)\}\{(.+)\}% (.+)", line).groups() for line in (one, other)
+        )
+        assert (name, source) == (committed_name, committed_source)
+        if value != committed_value:  # a toy may fall on the other side of a level on another machine
+            assert float(value) == pytest.approx(float(committed_value), rel=2e-3), name

@@ -61,6 +61,34 @@ def lay_out_flow(amplitude: float, *, r_max: float, extent: float = 2.0, n: int 
     return FlowResult(x=axis, z=axis, psi=psi, density=density, radius=radius, energy=energy)
 
 
+@dataclass(frozen=True)
+class OuterRadiusResult(Result):
+    """Flow energy over U² against the outer radius of its integral, in both frames, for a few vortices.
+
+    Attributes
+    ----------
+    r_max : ndarray (n,)
+    radius, amplitude : ndarray (n_vortices,)
+        R and A of each.
+    stream : ndarray (n_vortices, n)
+    lab : ndarray (n_vortices,)
+        With the fluid at rest at infinity, integrated to infinity.
+    """
+
+    r_max: np.ndarray
+    radius: np.ndarray
+    amplitude: np.ndarray
+    stream: np.ndarray
+    lab: np.ndarray
+
+
+def scan_outer_radius(r_max: np.ndarray) -> OuterRadiusResult:
+    """Evaluate the flow energy of a small and two large vortices, full and empty, at each r_max (n,), from 1 up."""
+    radius, amplitude = np.array([0.1, 1.0, 1.0]), np.array([0.1, 0.1, 1.0])
+    stream = np.array([HillClosure(r_max=float(outer)).flow(radius, amplitude) for outer in r_max]).T
+    return OuterRadiusResult(r_max, radius, amplitude, stream, HillClosure(frame="lab").flow(radius, amplitude))
+
+
 def describe_energy(flow: FlowResult) -> str:
     """Where the flow's energy sits, in a sentence."""
     share = flow.energy[0] / flow.energy[-1]

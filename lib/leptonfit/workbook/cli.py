@@ -115,12 +115,12 @@ def notebooks_command() -> None:
 @cli.command("figures")
 @click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
 def figures_command(record: bool) -> None:
-    """Draw the manuscript figures into figures/, each as PDF and PNG with the JSON it was drawn from."""
+    """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
     from leptonfit.workbook import manuscript
 
     if record:
         manuscript.record_reenactment(click.echo)
-    _fail_on(manuscript.draw_all(click.echo))
+    _fail_on(manuscript.write_all(click.echo))
 
 
 @cli.command("bench")

@@ -48,7 +48,7 @@ def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: 
     ax.set_ylim(len(compared) - 0.4, -0.6)
     ax.set_yticks(range(len(compared)), [one.name for one in compared], fontsize=7)
     ax.set_xlabel(r"$\beta$ (dimensionless): 68 % thick, 95 % thin")
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.3, 1.005), ncols=4, borderaxespad=0, fontsize=7.5)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.75, 1.005), ncols=4, borderaxespad=0, fontsize=7.5)
     return ax
 
 
@@ -76,6 +76,6 @@ def plot_coverage(axes: Sequence[Axes], toys: CoverageResult) -> Sequence[Axes]:
         )  # fmt: skip
     right.axhline(0, color=GREY, lw=0.8, ls="--")
     right.set_xlabel("nominal coverage")
-    right.set_ylabel("found − nominal (percentage points)")
+    right.set_ylabel("difference (percentage points)")
     right.legend(loc="lower left", fontsize=7.5)
     return axes

@@ -17,6 +17,7 @@ from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.certificate import CertifiedScanResult
+from leptonfit.vortex.reenactment import ReenactedMultiStartResult
 from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, bar, note
@@ -114,7 +115,7 @@ def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
     ax.set_yticks(rows, [f"{m:.0e}, {g:.0e}" for m, g in zip(ladder.sigma_m_model, ladder.sigma_g_model, strict=True)])
     ax.set_ylim(len(rows) - 0.5, -0.7)
     ax.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    ax.set_ylabel(r"model error $\sigma_m$ (relative), $\sigma_g$ (absolute)")
+    ax.set_ylabel(r"$\sigma_m$ (relative), $\sigma_g$ (absolute)")
     ax.set_xlabel(r"vacuum stiffness $\beta$ (dimensionless): 95 % set")
     return ax
 
@@ -141,6 +142,25 @@ def plot_waterfall(
     ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
+    return ax
+
+
+def plot_recorded_waterfall(
+    ax: Axes, result: MultistartResult, recorded: ReenactedMultiStartResult, claimed_chi2: float
+) -> Axes:
+    """Sorted χ² of every start by our solver, and of the report's multi-start as recorded; zero at 1e-6."""
+    rank = np.arange(1, len(result.chi2) + 1)
+    ours = np.maximum(result.chi2, CHI2_FLOOR)
+    ax.plot(rank, ours, "o-", color=BLUE, label=f"this solver, {int(result.converged.sum())} of {len(rank)} stationary")
+    theirs = np.maximum(recorded.chi2, CHI2_FLOOR)
+    ax.plot(np.arange(1, len(theirs) + 1), theirs, "s-", color=RED, mfc="none", lw=1, label="re-enacted, recorded")
+    ax.axhline(claimed_chi2, color=GREY, ls="--", lw=1)
+    note(ax, f"claimed best {claimed_chi2:g}", rank[-1], claimed_chi2, ha="right")
+    ax.set_yscale("log")
+    ax.set_xlabel("start, sorted by χ²")
+    ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     return ax
 
 

@@ -14,7 +14,7 @@ from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
 from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
-from leptonfit.vortex.flow import FlowResult
+from leptonfit.vortex.flow import FlowResult, OuterRadiusResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.recorded import RecordedRunResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
@@ -42,6 +42,25 @@ def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
     right.set_ylabel(r"energy over $U^2 R^3 \rho_{\rm vac}$")
     right.legend()
     return axes
+
+
+def plot_outer_radius(ax: Axes, scan: OuterRadiusResult, claimed: float) -> Axes:
+    """Flow energy against the outer radius of the integral: the box's in one frame, the vortex's in the other."""
+    for row, (line, colour) in enumerate((("-", BLUE), ("--", ORANGE), (":", RED))):
+        text = f"$R$ = {scan.radius[row]:g}, $A$ = {scan.amplitude[row]:g}"
+        ax.plot(scan.r_max, scan.stream[row], line, color=colour, label=f"stream, {text}")
+        ax.axhline(scan.lab[row], ls=line, color=GREY, lw=0.8)
+    ax.annotate("lab, the same three", (scan.r_max[-1], scan.lab.max()), xytext=(0, 3), textcoords="offset points",
+                ha="right", fontsize=7, color=GREY)  # fmt: skip
+    ax.axvline(claimed, color="black", ls="-.", lw=0.8)
+    ax.annotate(f"the report's {claimed:g}", (claimed, scan.lab.min()), xytext=(3, 3), textcoords="offset points",
+                fontsize=7)  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel(r"$r_{\max}$ (dimensionless)")
+    ax.set_ylabel(r"$E_{\rm circ}/U^2$ (dimensionless)")
+    ax.legend(fontsize=7, loc="upper left")
+    return ax
 
 
 def plot_c_mu_interval(ax: Axes, result: CMuResult, claims: Mapping[str, Any], *, fitted: np.ndarray) -> Axes:
@@ -102,7 +121,9 @@ def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]
         bar = ax.figure.colorbar(filled, ax=ax, ticks=MaxNLocator(4))
         bar.set_label(f"$\\log_{{10}} U_{symbol}$")
         if np.isfinite(manifold.c_mu).any():
-            lines = ax.contour(manifold.radius, manifold.amplitude, manifold.c_mu, levels=6, colors="white")
+            low, high = np.nanmin(manifold.c_mu), np.nanmax(manifold.c_mu)
+            shown = np.unique([float(f"{level:.1g}") for level in np.geomspace(1.3 * low, high / 2.5, 4)])
+            lines = ax.contour(manifold.radius, manifold.amplitude, manifold.c_mu, levels=shown, colors="white")
             ax.clabel(lines, fmt="%.4g", fontsize=7)
     return axes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,11 @@ def tabulate_notebooks() -> pd.DataFrame:
         title = next(line for line in source.splitlines() if line.startswith("# # ")).removeprefix("# # ")
         rows.append({"notebook": name, "question": title, "reads": ", ".join(sorted(upstream(name))) or "the data"})
     return pd.DataFrame(rows)
+
+
+def tabulate_numbers(rows: Sequence[tuple[str, str, str, str]]) -> pd.DataFrame:
+    """The numbers a manuscript may quote, a row a macro."""
+    return pd.DataFrame(rows, columns=["macro", "value", "from", "mark"])
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
