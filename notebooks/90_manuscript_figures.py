@@ -54,13 +54,13 @@ documents = {
 # Re-enacted scans are the recorded ones.
 
 # %% tags=["key-figure"]
-manuscript.draw("three_ways", plt.figure(), documents)
+manuscript.draw("three_ways", plt.figure(dpi=75), documents)
 plt.show()
 
 # %%
 for name in manuscript.FIGURES:
     if name != "three_ways":
-        manuscript.draw(name, plt.figure(), documents)
+        manuscript.draw(name, plt.figure(dpi=75), documents)
         plt.show()
 
 # %% [markdown]

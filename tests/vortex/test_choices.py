@@ -33,6 +33,9 @@ def test_the_file_holds_every_axis_and_no_combination_twice():
     [
         ('frame = ["rest"]', "frame = 'rest': must be one of stream, lab"),
         ('colour = ["red"]', "axis 'colour': must be one of frame"),
+        ('frame = "lab"', "frame = 'lab': must be a list of choices"),
+        ('shape = ["gaussian"]\ngradient = ["on"]', "no combination"),
+        ("frame = [", "closures.toml: "),
     ],
 )
 def test_a_block_that_names_what_there_is_not_is_refused(tmp_path, line, message):
@@ -90,7 +93,20 @@ def test_spin_one_half_leaves_no_constant():
     assert g == pytest.approx(4 * REPORT.values[1] * radius * velocity / 5, rel=1e-9)
 
 
+def test_radii_about_their_own_mean_are_two_constraints():
+    """The departures add up to zero, so that a third residual would only repeat them."""
+    problem = build_choice(Choice(radius="mean", moment="none"), REPORT, **SIGMA)
+    assert problem.residual_names[3:] == ("kappa_e_mu", "kappa_tau")
+    x = problem.start
+    size = REPORT.values[:3] * x[[problem.index(f"R_{lepton}") for lepton in ("e", "mu", "tau")]]
+    by_hand = np.sum(((size / size.mean() - 1) / 0.03) ** 2)
+    assert np.sum(problem.residuals(x)[3:] ** 2) == pytest.approx(by_hand, rel=1e-12)
+
+
 def test_what_cannot_be_chosen_is_refused():
+    own = CLOSURES["stream"](r_max=10.0)
+    with pytest.raises(ValueError, match="lab parabolic: frame, shape and gradient must be the report's"):
+        build_choice(Choice(frame="lab"), REPORT, closure=lambda r_max: own, **SIGMA)
     with pytest.raises(ValueError, match="moment = 'spin': must be one of universal"):
         Choice(moment="spin")
     with pytest.raises(ValueError, match="gradient = 'on': must be off for the gaussian shape"):

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.vortex import comparison
 from leptonfit.vortex.choices import Choice, build_choice
 from leptonfit.vortex.claims import ClaimResult, answer_options
-from leptonfit.vortex.comparison import ComparedResult, compare_choice, compare_choices, describe_comparison
+from leptonfit.vortex.comparison import (
+    ComparedResult,
+    compare_choice,
+    compare_choices,
+    describe_boxes,
+    describe_comparison,
+    select_shown,
+)
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
@@ -86,9 +94,29 @@ def test_the_same_on_one_core_or_two():
         assert {**a.to_dict(), "seconds": 0} == {**b.to_dict(), "seconds": 0}
 
 
-def test_a_profile_that_fresh_starts_undercut_is_not_confirmed(determined):
-    assert not replace(determined, multistart_chi2=determined.profile_chi2 - 0.1).is_confirmed
-    assert not replace(determined, multistart_chi2=determined.profile_chi2 + 0.1).is_confirmed
+def test_the_set_is_checked_at_beta_of_its_own(determined):
+    low, high = determined.identified_set["0.95"].intervals[0]
+    assert determined.is_inside.tolist() == [False, True, False]
+    assert determined.checked == pytest.approx([0.99 * low, np.sqrt(low * high), 1.01 * high])
+    assert determined.multistart_chi2[[0, 2]] == pytest.approx([3.97, 3.97], abs=0.15)  # just beyond the level
+    others = [compare_choice(Choice(moment="none"), REPORT, GRID, name=name, **MODEL).checked for name in "ab"]
+    assert others[0].tolist() != others[1].tolist()
+
+
+def test_a_set_that_fresh_starts_contradict_is_not_reliable(determined, monkeypatch):
+    for row, value in ((0, 3.0), (2, 3.0), (1, 4.0), (1, -1.0)):
+        chi2 = determined.multistart_chi2.copy()
+        chi2[row] = value
+        assert not replace(determined, multistart_chi2=chi2).is_confirmed, (row, value)
+    original = comparison.scan_profile
+
+    def wrong(*arguments, **options):
+        found = original(*arguments, **options)
+        sets = {level: replace(one, intervals=one.intervals * 1.1) for level, one in found.identified_set.items()}
+        return replace(found, identified_set=sets)
+
+    monkeypatch.setattr(comparison, "scan_profile", wrong)
+    assert compare_choice(DETERMINED, REPORT, GRID, **MODEL).verdict_code == "unreliable"
 
 
 def test_what_is_in_tension_does_not_fit_and_determines_nothing(determined):
@@ -103,11 +131,30 @@ def test_the_sentence_counts_and_names(determined):
     quartic = compare_choice(Choice(shape="quartic"), REPORT, GRID, **MODEL)
     code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
     assert code == "determined"
-    assert said.startswith("Of 3 closures, 3 fit somewhere in [0.05, 50], 0 cannot be told, and 3 agree")
-    assert "1 determine β at 95 %" in said
+    assert said.startswith("Of 3 closures, 3 fit somewhere in [0.05, 50], and 0 cannot be told. 1 determine β at 95 %")
+    assert "from 0.1999 to 0.5659 (amplitude saturated, bounds wide, moment spin_half, radius free)" in said
     assert "0 of these allow 3.043233053" in said
-    assert "The single change that leaves least is stream quartic: 45 %" in said
+    assert "The single change that leaves least is stream quartic: 45 % of the scan in ln β; none" in said
+    single = replace(determined, choice=replace(Choice(), moment="spin_half"))
+    assert "none determines β" not in describe_comparison([report, single], 0.05, 50.0, reference=3.0)[1]
+    shown = select_shown([report, determined, replace(quartic, choice=replace(quartic.choice, bounds="wide"))])
+    assert shown == [report, determined]
+    rejected = replace(quartic, best_chi2=1e9, in_tension=True, choice=replace(Choice(), gradient="on"))
+    assert (
+        "leaves least is stream parabolic" not in describe_comparison([report, rejected], 0.05, 50.0, reference=3.0)[1]
+    )
     assert describe_comparison([report], 0.05, 50.0, reference=3.0)[0] == "not_determined"
+
+
+def test_the_box_sets_the_scale_of_what_is_determined():
+    boxes = {
+        outer: compare_choice(DETERMINED, REPORT, GRID, **{**MODEL, "r_max": outer}) for outer in (9.0, 10.0, 11.0)
+    }
+    best = [one.best_x[0] for one in boxes.values()]
+    assert best[0] > best[1] > best[2]
+    power = np.log(best[2] / best[0]) / np.log(11 / 9)
+    assert f"to the power {power:.1f}" in describe_boxes(boxes)
+    assert describe_boxes({9.0: replace(boxes[9.0], verdict_code="open_above")}) == ""
 
 
 def test_the_options_follow_their_rules(determined):
@@ -137,6 +184,10 @@ def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
     far = found.factors[0]
     assert found.deviance[0] == pytest.approx(5 * (found.factor / far) ** 2 + 10 * np.log(far), rel=2e-3)
     assert "times as large" in found.describe()
+    # −2 ln L rises by 1 where S/f² + n ln f² does, with S/f² = n at the minimum
+    for end in (found.low, found.high):
+        ratio = (end / found.factor) ** 2
+        assert 5 / ratio + 5 * np.log(ratio) - 5 == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(radius="mean")])
@@ -146,3 +197,5 @@ def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
     )
     assert found.factor is None
     assert "cannot be set" in found.describe()
+    assert ("lies in the radii" in found.describe()) is (choice.radius == "mean")
+    assert np.diff(found.deviance[:2]) == pytest.approx(10 * np.diff(np.log(found.factors[:2])), rel=1e-3)

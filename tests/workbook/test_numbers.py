@@ -72,7 +72,7 @@ def test_a_manuscript_with_all_of_it_compiles(tmp_path):
     macros = re.findall(r"\\newcommand\{(\\[A-Za-z]+)\}", (FIGURES / "numbers.tex").read_text())
     quoted = ", ".join(f"{macro}{{}}" for macro in macros)
     (tmp_path / "stub.tex").write_text(
-        "\\documentclass{article}\\usepackage[margin=1cm]{geometry}\\usepackage{graphicx,array}\n"
+        "\\documentclass{article}\\usepackage[margin=1cm]{geometry}\\usepackage{graphicx,array,longtable}\n"
         f"\\graphicspath{{{{{FIGURES}/}}}}\\makeatletter\\def\\input@path{{{{{FIGURES}/}}}}\\makeatother\n"
         f"\\input{{numbers.tex}}\\begin{{document}}\n{quoted}\n{pictures}\n{rows}\n\\end{{document}}\n"
     )

@@ -32,12 +32,13 @@ def test_one_core_or_two_and_nothing_left_behind(folder, monkeypatch):
 
 
 def test_a_run_that_was_cut_off_goes_on(folder, monkeypatch):
-    whole, made = run(1, monkeypatch).delta_chi2.tolist(), []
+    whole, made, stopped = run(1, monkeypatch).delta_chi2.tolist(), [], []
     original = toys.run_toys
 
     def counted(*arguments, **options):
         made.append(1)
-        if len(made) == 3:
+        if len(made) == 3 and not list(folder.glob(".toys-*/2.json")) and not stopped:
+            stopped.append(1)
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
@@ -45,5 +46,8 @@ def test_a_run_that_was_cut_off_goes_on(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run(1, monkeypatch)
     assert len(list(folder.glob(".toys-*/*.json"))) == 2
+    other = run(1, monkeypatch, seed=2).delta_chi2.tolist()
+    assert other != whole, "another seed must not take up these chunks"
+    made.clear()
     assert run(1, monkeypatch).delta_chi2.tolist() == whole
-    assert len(made) == 4  # two chunks, the one cut off, and that again
+    assert len(made) == 1  # the chunk that was cut off

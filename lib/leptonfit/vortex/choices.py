@@ -33,6 +33,7 @@ SPIN_HALF_C = 4.0
 """C of g = C m k R U for a spin of one half: the moment in units of the lepton's own magneton, and nothing free."""
 GRADIENT = 1.0
 """λ where the gradient term is on, in m_e per unit of length."""
+_CONTRASTS = np.array([[1, 1], [-1, 1], [0, -2]]) / np.sqrt([2, 6])
 SIGMA_KAPPA = 0.03
 """Relative error of κ where m R_rms is shared."""
 
@@ -120,9 +121,15 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
         If the file is not the one its checksum names, or a block names no such axis or choice.
     """
     name = "closures.toml"
-    blocks = tomllib.loads(read_checked(name, data=data).decode())["block"]
+    try:
+        blocks = tomllib.loads(read_checked(name, data=data).decode()).get("block", [])
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: {error}") from error
     found: dict[Choice, None] = {}
-    for block in blocks:
+    for block in blocks if isinstance(blocks, list) else [blocks]:
+        for axis, values in block.items():
+            if axis != "meaning" and not (isinstance(values, list) and values):
+                raise InputError(f"{name}: {axis} = {values!r}: must be a list of choices")
         listed = {axis: values for axis, values in block.items() if axis != "meaning"}
         unknown = set(listed) - {field.name for field in fields(Choice)}
         if unknown:
@@ -135,6 +142,8 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
                 found[Choice(**chosen)] = None
             except ValueError as error:
                 raise InputError(f"{name}: {error}") from error
+    if not found:
+        raise InputError(f"{name}: no combination: must have at least one [[block]] of choices that go together")
     return tuple(found)
 
 
@@ -165,13 +174,16 @@ def build_choice(
     Returns
     -------
     LeastSquaresProblem
-        Where m R_rms is shared, with residuals (m R_rms/κ − 1)/0.03 of e, μ and τ, m measured. No R exceeds r_max.
+        Where m R_rms is shared, with residuals (m R_rms/κ − 1)/0.03 of e, μ and τ, m measured; two contrasts of them
+        where κ is their mean. No R exceeds r_max.
 
     Raises
     ------
     ValueError
-        As for `build_problem`.
+        As for `build_problem`, or if a closure of one's own comes with a frame, shape or gradient term as well.
     """
+    if closure is not None and {"frame", "shape", "gradient"} & set(choice.changed):
+        raise ValueError(f"{choice.name}: frame, shape and gradient must be the report's beside an energy of one's own")
     bounds = {**BOUNDS[choice.bounds], "R": (BOUNDS[choice.bounds]["R"][0], min(BOUNDS[choice.bounds]["R"][1], r_max))}
     problem = build_problem(
         measurements,
@@ -196,7 +208,10 @@ def build_choice(
 
 
 def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Measurements) -> LeastSquaresProblem:
-    """Add m R_rms = κ; what R_rms weights by drops out of the ratio, and only sets the scale of κ."""
+    """Add m R_rms = κ; what R_rms weights by drops out of the ratio, and only sets the scale of κ.
+
+    From their own mean the three depart by amounts that add up to zero: two constraints, as two orthonormal contrasts.
+    """
     columns = [problem.index(f"R_{lepton}") for lepton in LEPTONS]
     scale = measurements.values[:3] * rms_factor("deficit", shape=choice.shape)
     n_par, is_free = problem.n_par, choice.radius == "free"
@@ -205,7 +220,8 @@ def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Me
     def residuals(x: np.ndarray) -> np.ndarray:
         size = scale * x[..., columns]
         kappa = x[..., n_par:] if is_free else size.mean(axis=-1, keepdims=True)
-        return (size / kappa - 1) / SIGMA_KAPPA
+        apart = (size / kappa - 1) / SIGMA_KAPPA
+        return apart if is_free else apart @ _CONTRASTS
 
     def slopes(x: np.ndarray) -> np.ndarray:
         size = scale * x[..., columns]
@@ -218,11 +234,12 @@ def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Me
             rows[..., n_par:] = by_kappa
         else:
             rows[..., columns] += by_kappa * scale / 3
+            rows = _CONTRASTS.T @ rows
         return rows / SIGMA_KAPPA
 
     kappa = Parameter(
         name="kappa", start=float(np.sqrt(smallest.min() * largest.max())), lower=float(smallest.min()),
         upper=float(largest.max()), symbol="κ", label=r"$\kappa$",
     )  # fmt: skip
-    names = [f"kappa_{lepton}" for lepton in LEPTONS]
+    names = [f"kappa_{lepton}" for lepton in LEPTONS] if is_free else ["kappa_e_mu", "kappa_tau"]
     return extend(problem, names, residuals, slopes, parameters=(kappa,) if is_free else ())

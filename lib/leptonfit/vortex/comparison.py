@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,18 +14,19 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.intervals import LEVELS, IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, run_multistart
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.profile import ProfileResult, scan_profile
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Result
 from leptonfit.vortex.choices import SPIN_HALF_C, Choice, build_choice
 from leptonfit.vortex.closures import Closure
 from leptonfit.vortex.measurements import Measurements
 
 N_CHECKED = 3
 _N_C_MU = 9
+_BEYOND = 0.01
 _AGREEMENT = 1e-2, 1e-12
 """Two values of χ² are the same within this, absolutely and as a fraction: what double precision leaves of 1e12."""
 
@@ -62,9 +64,12 @@ class ComparedResult(Result):
     c_mu : IntervalSet or None
         95 % set of C_μ at the reference β; None where C_μ is not free, or nothing fits exactly.
     checked : ndarray (n_checked,)
-        β at which fresh starts were made, apart from the scan's.
-    profile_chi2, multistart_chi2 : ndarray (n_checked,)
-        What the profile has there, and what the fresh starts found.
+        β of its own at which fresh starts were made: inside its 95 % set, and 1 % beyond either end, or anywhere in the
+        scan.
+    is_inside : ndarray (n_checked,) of bool
+        Which of them lie in the set.
+    multistart_chi2 : ndarray (n_checked,)
+        What the fresh starts found there.
     n_trusted, n_grid : int
         Points of the scan.
     seconds : float
@@ -88,7 +93,7 @@ class ComparedResult(Result):
     c_mu_best: float
     c_mu: IntervalSet | None
     checked: np.ndarray
-    profile_chi2: np.ndarray
+    is_inside: Booleans
     multistart_chi2: np.ndarray
     n_trusted: int
     n_grid: int
@@ -96,9 +101,11 @@ class ComparedResult(Result):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the fresh starts found the profile's χ² at every β checked, within 0.01 and rounding."""
-        one, other = self.profile_chi2, self.multistart_chi2
-        return bool(np.all(np.abs(one - other) <= _AGREEMENT[0] + _AGREEMENT[1] * one))
+        """Whether fresh starts put every β checked on the side of the 95 % level where the set has it."""
+        margin = _AGREEMENT[0] + _AGREEMENT[1] * self.best_chi2
+        excess = self.multistart_chi2 - self.best_chi2
+        right = np.where(self.is_inside, excess <= LEVELS["0.95"] + margin, excess > LEVELS["0.95"] - margin)
+        return bool(right.all() and (excess >= -margin).all())
 
     @property
     def fits(self) -> bool:
@@ -141,28 +148,47 @@ def describe_comparison(
         "determined" if some closure that fits determines β, else "not_determined"; and the sentence.
     """
     reliable = [one for one in compared if one.verdict_code != "unreliable"]
+    kinds = [set(one.choice.changed.items()) for one in compared if one.determines]
     fits = [one for one in reliable if one.fits]
     determined = [one for one in fits if one.determines]
     said = (
         f"Of {len(compared)} closures, {len(fits)} fit somewhere in [{low:g}, {high:g}], "
-        f"{len(compared) - len(reliable)} cannot be told, and {sum(one.is_confirmed for one in compared)} agree with "
-        "fresh starts at every β checked. "
+        f"and {len(compared) - len(reliable)} cannot be told. "
     )
     if determined:
-        sets = (one.identified_set["0.95"].intervals for one in determined)
-        listed = "; ".join(
-            f"{one.name}: {a:.4g} to {b:.4g}" for one, found in zip(determined, sets, strict=True) for a, b in found
-        )
+        ends = np.concatenate([one.identified_set["0.95"].intervals for one in determined])
+        shared = dict(sorted(set.intersection(*kinds)))
+        common = ", ".join(f"{axis} {value}" for axis, value in shared.items()) or "nothing in common"
         n_inside = sum(one.contains_reference is True for one in determined)
-        said += f"{len(determined)} determine β at 95 % ({listed}); {n_inside} of these allow {reference:.10g}. "
+        said += (
+            f"{len(determined)} determine β at 95 %, at values from {ends.min():.4g} to {ends.max():.4g} ({common}); "
+            f"{n_inside} of these allow {reference:.10g}. "
+        )
     else:
         said += "None determines β. "
     single = [one for one in fits if len(one.choice.changed) == 1]
     if single:
         most = min(single, key=lambda one: share_of_scan(one, low, high))
         said += f"The single change that leaves least is {most.name}: {100 * share_of_scan(most, low, high):.0f} % of "
-        said += "the scan in ln β; no single change determines β." if not most.determines else "the scan in ln β."
+        said += "the scan in ln β" + ("." if any(one.determines for one in single) else "; none determines β.")
     return "determined" if determined else "not_determined", said
+
+
+def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
+    """How the β that a closure determines moves with the outer radius of the flow's integral, in a sentence.
+
+    Parameters
+    ----------
+    boxes : mapping
+        The same closure by its r_max, ascending.
+    """
+    if not all(one.determines for one in boxes.values()):
+        return "It is not determined at every outer radius nearby." if any(o.determines for o in boxes.values()) else ""
+    sets = {outer: one.identified_set["0.95"].intervals[0] for outer, one in boxes.items()}
+    listed = ", ".join(f"{low:.4g} to {high:.4g} at r_max = {outer:g}" for outer, (low, high) in sets.items())
+    ends = list(boxes)
+    power = math.log(boxes[ends[-1]].best_x[0] / boxes[ends[0]].best_x[0]) / math.log(ends[-1] / ends[0])
+    return f"The first of these is {listed}: β goes as r_max to the power {power:.1f}, so that the box sets its scale."
 
 
 def compare_choice(
@@ -202,14 +228,12 @@ def compare_choice(
         choice, measurements, sigma_m_model=sigma_m_model, sigma_g_model=sigma_g_model, r_max=r_max,
         closure=closure, k=k,
     )  # fmt: skip
-    rng = np.random.default_rng(seed)
-    checked = np.exp(np.sort(rng.uniform(np.log(grid[0]), np.log(grid[-1]), N_CHECKED)))
-    asked = (reference, *checked)
-    profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=asked)
+    profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=(reference,))
     verdict = assess_profile(problem, profile, reference=reference)
-    freedom = verdict.degrees_of_freedom
-    return ComparedResult(
-        name=name or choice.name,
+    freedom, name = verdict.degrees_of_freedom, name or choice.name
+    checked, is_inside = _own_values(profile, grid, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    found = ComparedResult(
+        name=name,
         choice=choice,
         n_constraints=problem.n_res,
         n_parameters=problem.n_par,
@@ -227,12 +251,19 @@ def compare_choice(
         c_mu_best=_best_c_mu(choice, problem, profile),
         c_mu=_feasible_c_mu(problem, profile, verdict.contains_reference, n_starts=n_starts, seed=seed),
         checked=checked,
-        profile_chi2=profile.reference_chi2[1:],
-        multistart_chi2=_start_afresh(problem, profile, checked, n_starts=n_starts, seed=seed + 2),
+        is_inside=is_inside,
+        multistart_chi2=_start_afresh(
+            problem,
+            checked,
+            np.where(is_inside, profile.best_chi2 + LEVELS["0.95"], -np.inf),
+            n_starts=n_starts,
+            seed=seed + 2,
+        ),
         n_trusted=int(profile.trusted.sum()),
         n_grid=len(grid),
         seconds=time.perf_counter() - began,
     )
+    return found if found.is_confirmed else replace(found, verdict_code="unreliable")
 
 
 def compare_choices(
@@ -273,17 +304,30 @@ def _feasible_c_mu(
     return scan_profile(held, "c_mu", grid, n_starts=n_starts, seed=seed).identified_set["0.95"]
 
 
+def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """β (3,) at which to check a profile's 95 % set, ascending, and which of them lie in it."""
+    found, (low, high) = profile.identified_set["0.95"], grid[[0, -1]]
+    values = list(np.exp(rng.uniform(np.log(low), np.log(high), N_CHECKED)))
+    if len(found.intervals):
+        ends = found.intervals.clip(low, high)
+        values[0] = float(np.sqrt(ends[0, 0] * ends[0, 1]))
+        beside = (found.intervals[0, 0] * (1 - _BEYOND), found.intervals[-1, 1] * (1 + _BEYOND))
+        for row, value in enumerate(beside):
+            values[1 + row] = value if low < value < high else values[1 + row]
+    checked = np.sort(values)
+    return checked, np.array([found.contains(value) for value in checked])
+
+
 def _start_afresh(
-    problem: LeastSquaresProblem, profile: ProfileResult, beta: np.ndarray, *, n_starts: int, seed: int
+    problem: LeastSquaresProblem, beta: np.ndarray, wanted: np.ndarray, *, n_starts: int, seed: int
 ) -> np.ndarray:
-    """Lowest χ² from starts that know nothing of the profile, until one reaches it or 16 times as many were made."""
+    """Lowest χ² from starts that know nothing of the profile; up to 16 times as many where it must reach `wanted`."""
     found = np.full(len(beta), np.inf)
     for row, value in enumerate(beta):
-        known = float(profile.reference_chi2[1 + row])
         held = restrict(problem, fixed={"beta": float(value)})
         for n in (n_starts, 4 * n_starts, 11 * n_starts):
             again = run_multistart(held, n_starts=n, seed=seed + n)
             found[row] = min(found[row], float(np.nanmin(again.chi2)))
-            if found[row] <= max(known + _AGREEMENT[0], CHI2_FLOOR):
+            if found[row] <= max(wanted[row], CHI2_FLOOR) or not np.isfinite(wanted[row]):
                 break
     return found

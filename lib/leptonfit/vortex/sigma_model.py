@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
 from leptonfit.inference.solve import solve
@@ -36,7 +36,7 @@ class SigmaModelResult(Result):
     low, high : float
         Where −2 ln L has risen by 1; nan where there is no factor, or it has not within the range searched.
     chi2 : float
-        χ²_min at that f; nan where there is no factor.
+        χ²_min at that f; at the smallest tried where there is no factor.
     beta : float
         β there; nan likewise.
     factors, deviance : ndarray (n,)
@@ -56,15 +56,17 @@ class SigmaModelResult(Result):
     def describe(self) -> str:
         """The factor and the errors it makes, in words."""
         if self.factor is None:
+            rest = "" if self.chi2 < CHI2_FLOOR else f" What misfit there is, χ² = {self.chi2:.4g}, lies in the radii."
             return (
-                "The measured values can be met exactly whatever their errors: they leave no residual, the likelihood "
-                "grows without end as σ shrinks, and σ_model cannot be set from these data."
+                "The masses and g-factors can be met exactly whatever their errors: they leave no residual, the "
+                f"likelihood grows without end as σ shrinks, and σ_model cannot be set from these data.{rest}"
             )
         sigma_m, sigma_g = self.factor * self.sigma_m_model, self.factor * self.sigma_g_model
         ends = ", ".join(f"{end:.3g}" if math.isfinite(end) else "open" for end in (self.low, self.high))
         return (
             f"The residuals ask for errors {self.factor:.3g} times as large ({ends} at 68 %): "
             f"σ_m = {sigma_m:.3g}, σ_g = {sigma_g:.3g}; χ²_min is then {self.chi2:.3g}."
+            + (" An error of more than a tenth of a mass is no error: the closure misses." if sigma_m > 0.1 else "")
         )
 
 
@@ -117,7 +119,7 @@ def estimate_sigma_model(
     values = np.array([deviance(log_f) for log_f in grid])
     at = int(values.argmin())
     nothing = SigmaModelResult(
-        sigma_m_model, sigma_g_model, None, math.nan, math.nan, math.nan, math.nan, FACTORS, values
+        sigma_m_model, sigma_g_model, None, math.nan, math.nan, fit(grid[0])[0], math.nan, FACTORS, values
     )
     if values[0] < values[1] or at in (0, len(grid) - 1):
         return nothing

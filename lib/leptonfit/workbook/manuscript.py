@@ -205,10 +205,14 @@ TABLES = {
     "claims": ("06_verdict", "claims"),
     "options": ("06_verdict", "options"),
     "degeneracy": ("04_identifiability", "claimed_computed"),
-    "closures": ("05_closures", "closures"),
+    "closures": ("05_closures", "comparison"),
     "coverage": ("05_closures", "coverage"),
 }
 """The tables, by file name: notebook, and the name of its table."""
+
+
+COLUMNS = {"closures": ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"]}
+"""Columns of a table that a text block has room for, where it has more."""
 
 
 def source_notebooks() -> list[str]:
@@ -286,7 +290,7 @@ def write_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:
         path = request.folder / "results" / f"{notebook}.{table}.csv"
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
         store.write_whole(folder / f"table_{name}.csv", found.to_csv(index=False))
-        store.write_whole(folder / f"table_{name}.tex", numbers.write_tabular(found))
+        store.write_whole(folder / f"table_{name}.tex", numbers.write_tabular(found[COLUMNS.get(name, found.columns)]))
         say(f"figures/table_{name}: .csv, .tex")
     return []
 

@@ -28,6 +28,9 @@ _SYMBOLS = {
 _SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}",
             "~": r"\~{}", "\\": r"\textbackslash{}", "–": "--", "…": r"\dots{}", "<": r"$<$", ">": r"$>$"}  # fmt: skip
 
+_LONG = 30
+"""Rows that fit a page."""
+
 Row = tuple[str, str, str, str]
 """Name of a macro, its value, the notebook it comes from, and its mark."""
 
@@ -57,13 +60,14 @@ def escape(text: str) -> str:
 
 
 def write_tabular(table: pd.DataFrame) -> str:
-    """A table as a LaTeX tabular, columns ragged and wrapped to share a text block."""
+    """A table as a LaTeX tabular (longtable beyond a page), columns ragged and wrapped to share a text block."""
     width = f"{0.98 / len(table.columns) - 0.012:.3f}"
     columns = f">{{\\raggedright\\arraybackslash}}p{{{width}\\textwidth}}" * len(table.columns)
     rows = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in table.itertuples(index=False)]
     head = " & ".join(escape(str(name)) for name in table.columns) + r" \\"
-    return "\n".join([f"\\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline", *rows, r"\hline",
-                      r"\end{tabular}", ""])  # fmt: skip
+    kind = "tabular" if len(table) <= _LONG else "longtable"
+    return "\n".join([f"\\begin{{{kind}}}{{{columns}}}", r"\hline", head, r"\hline", *rows, r"\hline",
+                      f"\\end{{{kind}}}", ""])  # fmt: skip
 
 
 def _claimed() -> Iterator[Row]:

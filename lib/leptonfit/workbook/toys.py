@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from leptonfit.inference.coverage import CoverageResult, combine, run_toys
 from leptonfit.inference.parallel import count_cores, map_ordered, spawn_seeds
@@ -29,13 +30,12 @@ def cover_choice(
     n_toys: int,
     seed: int,
     measurements: str = "report_2025",
-    done: Callable[[int, int], None] = lambda finished, n: None,
     **model: Any,
 ) -> CoverageResult:
     """Run toys of β under a closure, a chunk a task, each with its own seed.
 
     Finished chunks are kept beside the results until all are: a run that is cut off goes on from there. The same seed
-    gives the same toys on one core or many.
+    gives the same toys on one core or many. Outside a report, where someone looks on, a bar shows how far it is.
 
     Parameters
     ----------
@@ -45,8 +45,6 @@ def cover_choice(
     n_toys, seed : int
     measurements : str
         Set of measured values.
-    done : callable, optional
-        Gets the number of chunks finished, and of all.
     **model
         `sigma_m_model`, `sigma_g_model`, `r_max` of `build_choice`.
     """
@@ -57,7 +55,8 @@ def cover_choice(
     folder.mkdir(parents=True, exist_ok=True)
     run = partial(_run_chunk, choice=choice, truth=truth, measurements=measurements, model=model, folder=folder)
     tasks = list(enumerate(zip(sizes, spawn_seeds(seed, len(sizes)), strict=True)))
-    toys = combine(map_ordered(run, tasks, jobs=count_cores(), done=done))
+    with tqdm(total=len(tasks), desc="toys", unit="chunk", disable=store.REPORT_VARIABLE in os.environ) as bar:
+        toys = combine(map_ordered(run, tasks, jobs=count_cores(), done=lambda finished, n: bar.update()))
     shutil.rmtree(folder)
     return toys
 

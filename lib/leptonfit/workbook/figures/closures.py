@@ -28,7 +28,10 @@ def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: 
         for level, width in (("0.95", 1.4), ("0.68", 4.5)):
             for a, b in one.identified_set[level].intervals:
                 left, right = max(a, low), min(b, high)
-                ax.plot([left, right], [row, row], color=colour, lw=width, alpha=1 if one.fits else 0.5)
+                ax.plot(
+                    [left, right], [row, row], color=colour, lw=width, alpha=1 if one.fits else 0.5,
+                    solid_capstyle="butt",
+                )  # fmt: skip
                 if level == "0.95":
                     for end, is_open, marker in ((left, a < left, "<"), (right, b > right, ">")):
                         ax.plot(end, row, marker if is_open else "|", color=colour, ms=6, mfc=colour)

@@ -110,7 +110,7 @@ def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
         for a, b in ladder.identified_set[row].intervals:
             bar(ax, row, a, b, low, high)
         largest = format_chi2(float(np.nanmax(ladder.chi2_min[row])))
-        text = f"{ladder.verdict_code[row]}; largest $\\chi^2_{{\\min}}$ {largest}"
+        text = f"{ladder.verdict_code[row].replace('_', ' ')}; largest $\\chi^2_{{\\min}}$ {largest}"
         ax.annotate(text, (low, row), xytext=(0, 8), textcoords="offset points", fontsize=8)
     ax.set_yticks(rows, [f"{m:.0e}, {g:.0e}" for m, g in zip(ladder.sigma_m_model, ladder.sigma_g_model, strict=True)])
     ax.set_ylim(len(rows) - 0.5, -0.7)

@@ -234,7 +234,7 @@ def plot_reenacted(
     right.axvline(claim["beta_min"], color="black", ls="--", lw=1, label=f"claimed minimum {claim['beta_min']:g}")
     right.set_yticks(range(len(rows)), [name for name, _ in rows])
     right.set_ylim(len(rows) - 0.5, -0.7)
-    right.set_xlabel(r"$\beta$ of the lowest $\chi^2$")
+    right.set_xlabel(r"$\beta$ of the lowest $\chi^2$ (dimensionless)")
     right.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
     return axes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -24,13 +25,13 @@ def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
                 "constraints": one.n_constraints,
                 "parameters": one.n_parameters,
                 "rank": one.rank,
-                "68 % set of β": describe_set(one.identified_set["0.68"]),
-                "95 % set of β": describe_set(one.identified_set["0.95"]),
+                "68 % set of β": _describe(one, "0.68"),
+                "95 % set of β": _describe(one, "0.95"),
                 "lowest χ²": format_chi2(one.best_chi2),
                 "p": "not testable" if one.p_value is None else f"{one.p_value:.2g}",
                 "verdict": one.verdict_code,
                 "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
-                "contains the reference": _WORDS[one.contains_reference],
+                "contains the reference": _WORDS[None if one.verdict_code == "unreliable" else one.contains_reference],
                 "C_μ at the reference": _describe_c_mu(one),
                 "on bounds": ", ".join(one.on_bounds) or "none",
                 "fresh starts agree": _WORDS[one.is_confirmed],
@@ -46,16 +47,15 @@ def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float
     rows = []
     for one in sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))):
         found = one.identified_set["0.95"]
-        free = one.n_parameters - len(one.on_bounds) - one.rank
         rows.append(
             {
                 "change": ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
                 "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
-                "95 % set of β": describe_set(found),
+                "95 % set of β": _describe(one, "0.95"),
                 "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %",
                 "ends below by": found.reason_below or "",
                 "ends above by": found.reason_above or "",
-                "free directions left": free if one.fits else "",
+                "parameters less constraints": one.n_parameters - one.n_constraints,
             }
         )
     return pd.DataFrame(rows)
@@ -82,6 +82,17 @@ def tabulate_coverage(toys: CoverageResult) -> pd.DataFrame:
 def tabulate_sigma_model(found: Mapping[str, SigmaModelResult]) -> pd.DataFrame:
     """The model error each closure's residuals ask for."""
     return pd.DataFrame([{"closure": name, "model error": one.describe()} for name, one in found.items()])
+
+
+def _describe(one: ComparedResult, level: str) -> str:
+    """A set in words, six digits; that nothing fits within it, or that it cannot be told."""
+    if one.verdict_code == "unreliable":
+        return _WORDS[None]
+    ends = [
+        f"{'open' if a == -math.inf else f'{a:.6g}'} to {'open' if b == math.inf else f'{b:.6g}'}"
+        for a, b in one.identified_set[level].intervals
+    ]
+    return ("; ".join(ends) or "none in the scan") + ("" if one.fits or not ends else ", in tension")
 
 
 def _describe_c_mu(one: ComparedResult) -> str:
