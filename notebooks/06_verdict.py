@@ -34,7 +34,7 @@ measurements = "report_2025"  # set of measured values, as in the notebooks read
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.vortex.claims import answer_options, answer_questions, describe_claims, judge_claims
+from leptonfit.vortex.claims import answer_options, answer_questions, describe_claims, find_standing, judge_claims
 from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook import figures, parameters, run, store, tables
@@ -106,12 +106,26 @@ for question, answer in answers.items():
     print(f"{question}: {answer}")
 
 # %% [markdown]
-# ## What to do next
+# ## Under every closure
 #
-# The report's four options, each by a rule, from the closures of `05_closures`.
+# The same rules, applied to each closure of `05_closures` over the scan made there.
 
 # %%
 compared = [ComparedResult.from_dict(one) for one in closures["results"]["compared"]]
+standing = find_standing(claims, compared)
+tables.show(tables.tabulate_standing(standing, len(compared)))
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for claim, names in standing.items():
+    print(f"{claim}: {len(names)} of {len(compared)}")
+
+# %% [markdown]
+# ## What to do next
+#
+# The report's four options, each by a rule, from the same closures.
+
+# %%
 options = answer_options(claims, own, compared)
 tables.show(tables.tabulate_claims(options))
 
@@ -127,9 +141,11 @@ sentence = f"{describe_claims(judged)} Under {settings.closure}: {profile['verdi
 
 # %%
 results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged, "options": options}
+results["standing"] = standing
 csv = {
     "claims": tables.tabulate_claims(own),
     "closures": tables.tabulate_closures(profiles, judged),
+    "standing": tables.tabulate_standing(standing, len(compared)),
     "options": tables.tabulate_claims(options),
 }
 how = {"verdict_code": profile["verdict_code"], "mark": profile["mark"]}

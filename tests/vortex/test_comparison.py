@@ -9,7 +9,7 @@ import pytest
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.vortex import comparison
 from leptonfit.vortex.choices import Choice, build_choice
-from leptonfit.vortex.claims import ClaimResult, answer_options
+from leptonfit.vortex.claims import ClaimResult, answer_options, find_standing
 from leptonfit.vortex.comparison import (
     ComparedResult,
     compare_choice,
@@ -155,6 +155,17 @@ def test_the_box_sets_the_scale_of_what_is_determined():
     power = np.log(best[2] / best[0]) / np.log(11 / 9)
     assert f"to the power {power:.1f}" in describe_boxes(boxes)
     assert describe_boxes({9.0: replace(boxes[9.0], verdict_code="open_above")}) == ""
+
+
+def test_a_claim_stands_under_the_closures_that_carry_it(determined):
+    claims, report = load_claims(), compare_choice(Choice(), REPORT, GRID, **MODEL)
+    standing = find_standing(claims, [report, determined])
+    assert standing["compatible"] == [report.name]
+    assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == standing["null"] == []
+    found = {level: replace(one, intervals=np.array([[3.02, 3.1]])) for level, one in determined.identified_set.items()}
+    moved = replace(determined, identified_set=found, contains_reference=True, in_tension=False)
+    standing = find_standing(claims, [moved, replace(moved, verdict_code="unreliable")])
+    assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == [determined.name]
 
 
 def test_the_options_follow_their_rules(determined):

@@ -78,6 +78,30 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
     return tuple(judged)
 
 
+def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult]) -> dict[str, list[str]]:
+    """Names of the closures under which each claim stands, by the rules of `judge_claims`.
+
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    compared : sequence of ComparedResult
+        Closures of `05_closures`.
+    """
+    standing: dict[str, list[str]] = {claim["name"]: [] for claim in claims["claims"]}
+    for one in compared:
+        results = {
+            "identified_set": {level: found.to_dict() for level, found in one.identified_set.items()},
+            "contains_reference": one.contains_reference,
+            "in_tension": one.in_tension,
+            "profile": {"best_chi2": one.best_chi2},
+        }
+        for claim in judge_claims(claims, {"verdict_code": one.verdict_code, "results": results}):
+            if claim.stands:
+                standing[claim.name].append(one.name)
+    return standing
+
+
 def answer_options(
     claims: Mapping[str, Any], judged: Sequence[ClaimResult], compared: Sequence[ComparedResult]
 ) -> tuple[ClaimResult, ...]:

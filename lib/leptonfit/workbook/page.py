@@ -21,7 +21,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "key-figure"
 """Tag of the notebook cell whose picture goes on the page."""
 CLAIMED = (
-    "claimed_computed", "claims", "options", "closures", "changes", "boxes", "coverage", "sigma", "audit",
+    "claimed_computed", "claims", "options", "closures", "standing", "changes", "boxes", "coverage", "sigma", "audit",
 )  # fmt: skip
 """Tables that go on the page: what is claimed, beside what is computed."""
 

@@ -28,6 +28,7 @@ from leptonfit.workbook.tables.leptons import (
     tabulate_degeneracy,
     tabulate_edges,
     tabulate_golden_loop,
+    tabulate_standing,
     tabulate_variants,
 )
 from leptonfit.workbook.tables.reported import (
@@ -71,6 +72,7 @@ __all__ = [
     "tabulate_scans",
     "tabulate_sets",
     "tabulate_sigma_model",
+    "tabulate_standing",
     "tabulate_starts",
     "tabulate_three_ways",
     "tabulate_variants",

@@ -46,6 +46,16 @@ def tabulate_closures(
     )
 
 
+def tabulate_standing(standing: Mapping[str, Sequence[str]], n_closures: int) -> pd.DataFrame:
+    """Under how many closures each claim stands, and which."""
+    return pd.DataFrame(
+        [
+            {"claim": claim, "stands under": f"{len(names)} of {n_closures}", "which": "; ".join(names) or "none"}
+            for claim, names in standing.items()
+        ]
+    )
+
+
 def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
     """The report's degeneracy checks, claimed beside computed."""
     rows = []
