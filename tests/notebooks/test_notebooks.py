@@ -2,21 +2,15 @@
 
 import io
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
-import numpy as np
 import pytest
 
-from leptonfit.datafiles import InputError
-from leptonfit.inference.profile import ProfileResult
-from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, run, store, sweep
+from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, run, store
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
@@ -76,182 +70,6 @@ def test_nbval(notebook, root, shared_report, monkeypatch):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert (shared_report / "results" / f"{notebook}.json").is_file()
-
-
-@pytest.fixture(scope="module")
-def scans(root, tmp_path_factory):
-    """02 at the report's two σ, by the runner, in a copy of the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for folder in ("notebooks", "data"):
-        shutil.copytree(root / folder, copy / folder)
-    loose = ["sigma_m_model=1e-5", "sigma_g_model=1e-7", "beta_min=2.95", "n_beta=31"]
-    for tag, assignments in (
-        ("tight", []),
-        ("again", []),
-        ("loose", loose),
-        ("edge", ["beta_min=0.8", "beta_max=1.4"]),
-    ):
-        request = run.check_request(["02_profile_scan"], assignments, tag=tag, root=copy)
-        assert run.execute(request) == []
-    return {tag: store.load("02_profile_scan", copy / "reports" / tag) for tag in ("tight", "again", "loose", "edge")}
-
-
-@pytest.mark.parametrize(("tag", "n"), [("tight", 41), ("loose", 31)])
-def test_02_at_the_reports_two_sigmas(scans, tag, n):
-    document = scans[tag]
-    results = document["results"]
-    assert len(results["beta"]) == len(results["chi2_min"]) == len(results["trusted"]) == n
-    assert max(results["chi2_min"]) <= 1e-6
-    assert all(results["trusted"])
-    assert document["verdict_code"] == "not_identified"
-    assert (results["beta_min"], results["in_tension"], results["contains_reference"]) == (None, None, True)
-    for level in ("0.68", "0.95"):
-        assert results["identified_set"][level]["intervals"] == [[None, None]]
-        assert results["identified_set"][level]["reason_above"] == "scan_end"
-    assert str(REFERENCE) in document["verdict"]
-    assert len(results["nuisance"]) == 10
-    assert all(len(path) == n for path in results["nuisance"].values())
-    assert [sum(chi2 < 1e-6 for chi2 in scan["chi2_min"]) for scan in results["report_scans"]] == [41, 31]
-    assert [round(scan["offset"], 4) for scan in results["report_scans"]] == [0.0968, 0.1368]
-
-
-def test_02_c_mu_at_the_start_of_the_tight_scan(scans):
-    assert 237.26 <= scans["tight"]["results"]["c_mu"][0] <= 318.63
-
-
-def test_02_below_the_edge(scans):
-    results = scans["edge"]["results"]
-    assert scans["edge"]["verdict_code"] == "open_above"
-    low, high = results["identified_set"]["0.95"]["intervals"][0]
-    assert low == pytest.approx(1.11487, abs=1e-4)
-    assert high is None
-    beta, chi2 = np.array(results["beta"]), np.array(results["chi2_min"])
-    assert (chi2[beta < 1.1148] > 1).all()
-    assert (chi2[beta > 1.1149] <= 1e-6).all()
-    ladder = np.array(results["sigma_ladder"]["chi2_min"])
-    assert (np.diff(ladder, axis=0) <= 1e-9 * ladder[:-1]).all()
-    assert results["on_bounds"]["R_e"][0]
-
-
-def test_02_twice_gives_the_same_numbers_to_the_last_digit(scans):
-    first, second = ({k: v for k, v in scans[tag].items() if k != "provenance"} for tag in ("tight", "again"))
-    assert json.dumps(first) == json.dumps(second)
-
-
-def test_02_the_profile_comes_back_as_a_result(scans):
-    profile = ProfileResult.from_dict(scans["edge"]["results"]["profile"])
-    assert profile.identified_set["0.95"].intervals[0, 1] == np.inf
-    assert profile.trusted.dtype == bool
-    assert profile.to_dict() == scans["edge"]["results"]["profile"]
-
-
-@pytest.mark.parametrize("notebook", ["01_multi_start", "02_profile_scan", "03_c_mu_calibration", "06_verdict"])
-def test_plain_papermill_with_a_new_sigma(notebook, root, checkout):
-    shutil.copytree(root / "lib", checkout / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    environment = {k: v for k, v in os.environ.items() if k not in (store.REPORT_VARIABLE, "LEPTONFIT_DATA")}
-    done = subprocess.run(
-        [Path(sys.executable).parent / "papermill", f"notebooks/{notebook}.ipynb", "out.ipynb",
-         "-p", "sigma_m_model", "1e-5"],
-        env={**environment, "PYTHONPATH": str(checkout / "lib")}, cwd=checkout,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for name in {notebook, *parameters.upstream(notebook)}:  # what it reads is made on the way
-        document = store.load(name, checkout / "reports" / store.INTERACTIVE)
-        assert document["parameters"]["sigma_m_model"] == 1e-5
-
-
-def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
-    done = subprocess.run(
-        [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
-         "-p", "sigma_m_model", "-1"],
-        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "sigma_m_model = -1: must be a number from 1e-12 to 1000" in done.stderr
-    assert not (tmp_path / "results").exists()
-
-
-def test_01_at_a_new_sigma(checkout):
-    request = run.check_request(["01_multi_start"], ["sigma_m_model=1e-5", "n_starts=5"], root=checkout)
-    assert run.execute(request) == []
-    document = store.load("01_multi_start", checkout / "reports" / "latest")
-    results = document["results"]
-    assert len(results["chi2"]) == len(results["beta"]) == len(results["status"]) == 5
-    assert results["chi2"] == sorted(results["chi2"])
-    assert results["reproduced"] == 5
-    assert document["verdict_code"] == "not_identified"
-    assert set(results["status"]) == {"converged"}
-    assert results["multistart"]["starts"] != results["multistart"]["x"]
-
-
-def test_03_at_a_range_of_its_own(checkout):
-    assignments = ["sigma_m_model=1e-5", "beta_min=0.9", "beta_max=1.5", "n_beta=9", "n_starts=6"]
-    request = run.check_request(["03_c_mu_calibration"], assignments, root=checkout)
-    assert run.execute(request) == []
-    results = store.load("03_c_mu_calibration", checkout / "reports" / "latest")["results"]
-    assert len(results["c_mu_interval"]) == 9
-    feasible = [low is not None for low, high in results["c_mu_interval"]]
-    assert feasible == results["is_feasible"] == [beta > 1.11487 for beta in results["beta"]]
-    assert [chi2 < 1e-6 for chi2 in results["chi2_min"]] == feasible
-
-
-def test_two_executions_normalise_to_the_same_bytes(tmp_path):
-    written = []
-    for path in (tmp_path / "first.ipynb", tmp_path / "second.ipynb"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(store.REPORT_VARIABLE, str(tmp_path))
-            assert execute_notebook("02_profile_scan", {}, path) is None
-        written.append(nbformat.writes(pairs.normalise(nbformat.read(path, as_version=4))))
-    assert written[0] == written[1]
-    assert " at 0x" not in written[0]
-
-
-def test_06_runs_what_it_needs_and_judges_by_rule(checkout):
-    assignments = ["closure=lab", "n_starts=4", "n_beta=3", "sigma_m_model=1e-5"]
-    names = ["01_multi_start", "02_profile_scan", "03_c_mu_calibration", "06_verdict"]
-    assert run.execute(run.check_request(names, assignments, jobs=2, root=checkout)) == []
-    report = checkout / "reports" / "latest"
-    rejected = store.load("06_verdict", report)
-    assert rejected["verdict_code"] == "empty"
-    assert [claim["name"] for claim in rejected["results"]["claims"] if claim["stands"]] == ["null"]
-    with pytest.raises(
-        InputError, match=r"06_verdict reads 01_multi_start, and .* was run with sigma_m_model = 1e-05, not 1e-06"
-    ):
-        run.check_request(["06_verdict"], ["closure=stream"], root=checkout)
-    assert store.load("06_verdict", report) == rejected, "a refused run loses nothing"
-    errors = run.execute(run.check_request(["06_verdict"], tag="new", root=checkout))
-    assert errors == []
-    fine = store.load("06_verdict", checkout / "reports" / "new")
-    assert [claim["name"] for claim in fine["results"]["claims"] if claim["stands"]] == ["compatible"]
-    assert "There is no minimum" in fine["results"]["answers"]["offset"]
-
-
-def test_06_judges_every_closure_run_so_far(checkout):
-    few = ["n_starts=4", "n_beta=3"]
-    parameter, requests = sweep.check_sweep(
-        ["02_profile_scan"], [*few, "closure=lab_linear,stream_quartic"], root=checkout
-    )
-    assert sweep.execute_sweep(parameter, requests) == []
-    assert run.execute(run.check_request(["02_profile_scan", "06_verdict"], few, root=checkout)) == []
-    found = store.load("06_verdict", checkout / "reports" / "latest")["results"]["closures"]
-    standing = {closure: [claim["name"] for claim in claims if claim["stands"]] for closure, claims in found.items()}
-    assert standing == {"stream": ["compatible"], "lab_linear": ["null"], "stream_quartic": ["compatible"]}
-
-
-def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
-    assignments = ["closure=lab", "n_beta=3", "n_starts=4"]
-    found = {}
-    for bounds in ("report", "wide"):
-        request = run.check_request(["02_profile_scan"], [*assignments, f"bounds={bounds}"], tag=bounds, root=checkout)
-        assert run.execute(request) == []
-        found[bounds] = store.load("02_profile_scan", checkout / "reports" / bounds)
-    rejected = found["report"]["results"]
-    assert min(rejected["chi2_min"]) == pytest.approx(2.92e12, rel=0.01)
-    assert min(rejected["profile"]["reproduced"]) >= 2
-    assert {"c_mu", "U_tau"} <= set(rejected["on_bounds"])
-    assert found["wide"]["verdict_code"] == "not_identified"
-    assert max(found["wide"]["results"]["chi2_min"]) < 1e-6
 
 
 def test_the_manuscript_is_the_same_bytes_twice(shared_report, monkeypatch):
