@@ -14,7 +14,7 @@
 # %% [markdown]
 # # What would identify β?
 #
-# The report's closure leaves β open. A closure is a choice along each of eight axes: frame, density, moment map, moment
+# The report's closure leaves β open. A closure is a choice along each of these axes: frame, density, moment map, moment
 # functional, amplitude, a shared radius, a gradient term, bounds. Which choices fit the measured values, and which of
 # those determine β?
 #
@@ -120,7 +120,7 @@ own = {
 # ## Every closure on the same footing
 #
 # Each is profiled over the same range of β, from fresh starts at every point. Its set is then held against starts that
-# know nothing of it, at three β of its own: inside, and beyond either end. Where these disagree nothing can be told.
+# know nothing of it, at β of its own: inside, and beyond either end. Where these disagree nothing can be told.
 
 # %%
 mine = [compare_choice(Choice(), measured, grid, name=name, **one, **model) for name, one in own.items()]

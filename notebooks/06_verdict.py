@@ -20,7 +20,7 @@
 #
 # **Needs** the results of `01_multi_start`, `02_profile_scan`, `03_c_mu_calibration` and `05_closures` at the same
 # $\sigma$, closure, bounds and measurements, and the report's claims (`data/`). **Makes** a verdict on each claim,
-# closure by closure, answers to the report's three critical questions, and to its four options for what to do next
+# closure by closure, answers to the report's critical questions, and to its options for what to do next
 # (`results/06_verdict.json`).
 
 # %% tags=["parameters"]
@@ -97,7 +97,7 @@ tables.show(tables.tabulate_closures(profiles, judged))
 print(tables.tabulate_claims(own)[["claim", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
-# ## The report's three critical questions
+# ## The report's critical questions
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -123,7 +123,7 @@ for claim, names in standing.items():
 # %% [markdown]
 # ## What to do next
 #
-# The report's four options, each by a rule, from the same closures.
+# The report's options, each by a rule, from the same closures.
 
 # %%
 options = answer_options(claims, own, compared)

@@ -1,4 +1,4 @@
-"""Every notebook, found by itself: its pair, its outputs, its execution; and what 02 must say."""
+"""Every notebook, found by itself: its pair, its outputs, its execution; and the manuscript made of them all."""
 
 import io
 import json
@@ -14,7 +14,6 @@ from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, 
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
-REFERENCE = 3.043233053
 
 
 def read(root, notebook):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,9 @@ class DegeneracyResult(Result):
     def n_zero(self) -> int:
         """Points of the scan that fit exactly."""
         return int(np.count_nonzero(self.chi2_min < CHI2_FLOOR))
+
+
+Minima = tuple[np.ndarray, np.ndarray, Booleans]
 
 
 @dataclass(frozen=True)
@@ -175,16 +178,37 @@ def run_degeneracy_checks(
     n_starts, seed : int
         As for `scan_profile`.
     """
+
+    def converge(part: LeastSquaresProblem, check: DegeneracyCheck) -> Minima:
+        profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed)
+        return profile.x[:, [part.index(name) for name in check.free]], profile.chi2_min, profile.trusted
+
+    return conclude_checks(problem, energy, plan_degeneracy_checks(energy, claims, velocity=velocity), converge)
+
+
+def conclude_checks(
+    problem: LeastSquaresProblem,
+    energy: Closure,
+    checks: Sequence[DegeneracyCheck],
+    minimise: Callable[[LeastSquaresProblem, DegeneracyCheck], Minima],
+) -> tuple[DegeneracyResult, ...]:
+    """Run checks, each minimised in its own way; what fits nothing only follows its quantity.
+
+    Parameters
+    ----------
+    problem, energy
+        As for `run_degeneracy_checks`.
+    checks : sequence of DegeneracyCheck
+    minimise : callable
+        The check's fit and the check → what is free at each β, (n, n_free), χ² there (n,), and what is trusted (n,).
+    """
     found = []
-    for check in plan_degeneracy_checks(energy, claims, velocity=velocity):
+    for check in checks:
         n, began = len(check.beta), time.perf_counter()
-        x, chi2, trusted = np.empty((n, 0)), np.full(n, np.nan), np.ones(n, dtype=bool)
+        minima = np.empty((n, 0)), np.full(n, np.nan), np.ones(n, dtype=bool)
         if check.constraints:
-            part = check.restrict(problem)
-            profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed)
-            x = profile.x[:, [part.index(name) for name in check.free]]
-            chi2, trusted = profile.chi2_min, profile.trusted
-        found.append(check.conclude(problem, energy, x, chi2, trusted, time.perf_counter() - began))
+            minima = minimise(check.restrict(problem), check)
+        found.append(check.conclude(problem, energy, *minima, time.perf_counter() - began))
     return tuple(found)
 
 

@@ -20,7 +20,13 @@ from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
-from leptonfit.vortex.degeneracy import DegeneracyResult, plan_degeneracy_checks
+from leptonfit.vortex.degeneracy import (
+    DegeneracyCheck,
+    DegeneracyResult,
+    Minima,
+    conclude_checks,
+    plan_degeneracy_checks,
+)
 from leptonfit.vortex.measurements import Measurements
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 
@@ -265,23 +271,21 @@ def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tup
         ):
             start[problem.index(f"{kind}_{lepton}")] = value
     start = np.clip(start, problem.lower, problem.upper)
-    found = []
-    for check in plan_degeneracy_checks(energy, claims, velocity=velocity):
-        began, n = time.perf_counter(), len(check.beta)
-        x, chi2, stationary = np.empty((n, len(check.free))), np.full(n, np.nan), np.ones(n, dtype=bool)
+
+    def stop(part: LeastSquaresProblem, check: DegeneracyCheck) -> Minima:
+        columns = [part.index(name) for name in ("beta", *check.free)]
         from_start = start[[problem.index(name) for name in check.free]]
-        if check.constraints:
-            part = check.restrict(problem)
-            for k, beta in enumerate(check.beta if check.free else ()):
+        stopped = np.empty((len(check.beta), part.n_par))
+        for row, beta in enumerate(check.beta):
+            x = from_start
+            if check.free:
                 at = restrict(part, fixed={"beta": float(beta)})
-                x[k] = descend(at, from_start, claims["multi_start"]["optimiser"], step=SETTINGS[0].step).x
-            columns = [part.index(name) for name in ("beta", *check.free)]
-            stopped = np.empty((n, part.n_par))
-            stopped[:, columns] = np.column_stack([check.beta, x])
-            judged = solve(part, stopped, fixed=("beta",), max_iter=0)
-            chi2, stationary = judged.chi2, judged.converged
-        found.append(check.conclude(problem, energy, x, chi2, stationary, time.perf_counter() - began))
-    return tuple(found)
+                x = descend(at, from_start, claims["multi_start"]["optimiser"], step=SETTINGS[0].step).x
+            stopped[row, columns] = [beta, *x]
+        judged = solve(part, stopped, fixed=("beta",), max_iter=0)
+        return stopped[:, columns[1:]], judged.chi2, judged.converged
+
+    return conclude_checks(problem, energy, plan_degeneracy_checks(energy, claims, velocity=velocity), stop)
 
 
 @dataclass(frozen=True)

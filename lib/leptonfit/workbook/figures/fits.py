@@ -135,14 +135,7 @@ def plot_waterfall(
     ax.plot(rank[stalled], theirs[stalled], "s", color=RED, mfc="none", label="report's optimiser, not stationary")
     if not stalled.all():
         ax.plot(rank[~stalled], theirs[~stalled], "s", color=RED, label="report's optimiser, stationary")
-    ax.axhline(claimed_chi2, color=GREY, ls="--", lw=1)
-    note(ax, f"claimed best {claimed_chi2:g}", rank[-1], claimed_chi2, ha="right")
-    ax.set_yscale("log")
-    ax.set_xlabel("start, sorted by χ²")
-    ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
-    return ax
+    return _finish_waterfall(ax, len(rank), claimed_chi2)
 
 
 def plot_recorded_waterfall(
@@ -154,8 +147,12 @@ def plot_recorded_waterfall(
     ax.plot(rank, ours, "o-", color=BLUE, label=f"this solver, {int(result.converged.sum())} of {len(rank)} stationary")
     theirs = np.maximum(recorded.chi2, CHI2_FLOOR)
     ax.plot(np.arange(1, len(theirs) + 1), theirs, "s-", color=RED, mfc="none", lw=1, label="re-enacted, recorded")
+    return _finish_waterfall(ax, len(rank), claimed_chi2)
+
+
+def _finish_waterfall(ax: Axes, n_starts: int, claimed_chi2: float) -> Axes:
     ax.axhline(claimed_chi2, color=GREY, ls="--", lw=1)
-    note(ax, f"claimed best {claimed_chi2:g}", rank[-1], claimed_chi2, ha="right")
+    note(ax, f"claimed best {claimed_chi2:g}", n_starts, claimed_chi2, ha="right")
     ax.set_yscale("log")
     ax.set_xlabel("start, sorted by χ²")
     ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
