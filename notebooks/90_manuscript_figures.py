@@ -46,6 +46,8 @@ documents = {
     "05_closures": store.load("05_closures"),
     "06_verdict": store.load("06_verdict"),
     "08_reported": store.load("08_reported"),
+    "11_limits": store.load("11_limits"),
+    "12_recoil_spectra": store.load("12_recoil_spectra"),
 }
 
 # %% [markdown]

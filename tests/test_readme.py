@@ -18,6 +18,18 @@ def test_every_file_and_target_named_exists():
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
 
 
-def test_the_python_example_runs(capsys):
-    exec(compile(re.search(r"```python\n(.*?)```", README, re.S)[1], "README.md", "exec"), {})
-    assert "bound β from below only" in capsys.readouterr().out
+def test_the_python_examples_run(capsys):
+    for example in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(example, "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "bound β from below only" in said
+    assert "'cls': array([8.32" in said
+
+
+def test_the_limits_quoted_are_those_of_the_figure():
+    document = json.loads((ROOT / "figures" / "moment_limits.json").read_text())
+    (xenon,) = (one for one in document["drawn"]["found"] if one["slug"] == "xenonnt")
+    for method in ("cls", "q_tilde"):
+        assert f"{1e-11 * xenon['limits']['observed'][method][0] ** 0.5:.1e} μ_B" in README
+    assert len(document["drawn"]["found"]) == 7
+    assert sum(one["observed"] for one in document["drawn"]["found"]) == 3

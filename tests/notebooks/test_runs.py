@@ -204,3 +204,33 @@ def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
     assert {"c_mu", "U_tau"} <= set(rejected["on_bounds"])
     assert found["wide"]["verdict_code"] == "not_identified"
     assert max(found["wide"]["results"]["chi2_min"]) < 1e-6
+
+
+def test_12_on_two_data_sets_at_one_confidence(checkout):
+    assignments = ["datasets=superk,xenonnt", "confidence_levels=0.9", "limit_method=fc", "n_toys=100"]
+    request = run.check_request(["12_recoil_spectra"], assignments, root=checkout)
+    assert run.execute(request) == []
+    document = store.load("12_recoil_spectra", checkout / "reports" / "latest")
+    limits = document["results"]["limits"]
+    assert list(limits) == ["superk", "xenonnt"]
+    xenon = limits["xenonnt"]
+    assert xenon["fc"] == pytest.approx({"90": 6.27e-12}, rel=0.02)
+    assert xenon["cls"] == pytest.approx({"90": 8.32e-12}, rel=0.02)
+    assert xenon["theta_hat"] == pytest.approx(-0.785e-22, rel=0.02)
+    assert set(xenon["delta_chi2"]) == {"1.64", "2.71", "3.84"}
+    assert xenon["observed"] is True
+    assert "6.28e-12 μ_B by Feldman–Cousins" in document["verdict"]
+
+
+def test_12_without_a_spectrum_has_nothing_to_say(checkout):
+    request = run.check_request(["12_recoil_spectra"], ["datasets=response"], root=checkout)
+    assert run.execute(request) == []
+    document = store.load("12_recoil_spectra", checkout / "reports" / "latest")
+    assert (document["verdict_code"], document["results"]["limits"]) == ("no_data", {})
+
+
+def test_11_with_the_disputed_limit_and_another_estimator(checkout):
+    request = run.check_request(["11_limits"], ["include_disputed=true", "estimator=DL"], root=checkout)
+    assert run.execute(request) == []
+    found = store.load("11_limits", checkout / "reports" / "latest")["results"]["published"]
+    assert found["classes"]["reactor"]["estimator"] == "DL"

@@ -1,10 +1,11 @@
 import json
 import math
+import shutil
 
 import pytest
 
 from leptonfit.datafiles import InputError
-from leptonfit.workbook import cli, parameters
+from leptonfit.workbook import cli, parameters, store
 
 NOTEBOOKS = parameters.notebook_names()
 
@@ -45,6 +46,23 @@ def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value
         parameters.check_value("sigma_m_model", value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "items"),
+    [
+        ("datasets", "all", ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt", "response")),
+        ("datasets", " xenonnt, gemma", ("xenonnt", "gemma")),
+        ("confidence_levels", "0.90, 0.95", (0.9, 0.95)),
+        ("confidence_levels", 0.9, (0.9,)),
+    ],
+)
+def test_lists_are_read_as_they_are_written(name, value, items):
+    settings = parameters.read_settings(
+        "12_recoil_spectra", {**parameters.notebook_defaults("12_recoil_spectra"), name: value}
+    )
+    assert getattr(settings, name) == items
+    assert settings.values[name] == value
+
+
 def test_a_notebook_namespace_is_checked_and_budget_fills_only_what_is_not_explicit():
     defaults = parameters.notebook_defaults("02_profile_scan")
     assert parameters.read_settings("02_profile_scan", {**defaults, "budget": "full"}).n_starts == 64
@@ -76,6 +94,19 @@ REFUSED = [
     (["-p", "bounds=wide", "-p", "r_max=5"], "r_max = 5.0: must be at least 10, the largest R of these bounds"),
     (["-p", "bounds=open"], "bounds = open: must be one of report, wide"),
     (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
+    (["-p", "datasets=gemma,lz"], "datasets = gemma,lz: must be one or more, with commas, of gemma, texono, conus"),
+    (["-p", "datasets=gemma,gemma"], "datasets = gemma,gemma: must be one or more, with commas, of gemma"),
+    (
+        ["-p", "confidence_levels=1.2"],
+        "confidence_levels = 1.2: must be one or more, with commas: each a",
+    ),
+    (
+        ["-p", "confidence_levels=0.9,high"],
+        "confidence_levels = 0.9,high: must be one or more, with commas:",
+    ),
+    (["-p", "confidence_levels="], "confidence_levels = : must be one or more, with commas: each a number"),
+    (["-p", "limit_method=bayes"], "limit_method = bayes: must be one of cls, fc, q_tilde, pinned"),
+    (["-p", "mu_nu=-1e-11"], "mu_nu = -1e-11: must be a number from 0 to 1e-06"),
     (["-p", "include_sigma_exp=maybe"], "include_sigma_exp = maybe: must be true or false"),
     (["-p", "sigma_model=1e-5"], "sigma_model = 1e-5: unknown parameter, must be one of sigma_m_model"),
     (["-p", "sigma_m_model"], "-p sigma_m_model: must be name=value"),
@@ -119,6 +150,30 @@ def test_refused_input_is_one_line_exit_2_and_nothing_written(arguments, message
     assert err.startswith("leptonfit: ")
     assert message in err
     assert (sorted(reports.rglob("*")) if reports.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in bin 1 = -4: must be a count, 0 or more"),
+        ("gemma.toml", 'unit = "cm-2 s-1"', "", "flux_total has no unit: every number needs one"),
+        ("conus.csv", "\n0.225836,", "\n0.22,", "overlaps 0.21 to 0.225836: bins must follow one another"),
+        ("published_limits.csv", ",reactor,", ",core,", "flavour_class in row 1 = core: must be one of reactor"),
+    ],
+)
+def test_bad_data_are_one_line_exit_2_and_nothing_written(name, old, new, message, root, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "data"
+    shutil.copytree(root / "data", folder)
+    path = folder / "neutrino" / name
+    path.write_text(path.read_text().replace(old, new, 1))
+    store.write_checksums(folder)
+    monkeypatch.setattr("sys.argv", ["leptonfit", "run", "--data", str(folder), "--tag", "refused-data"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not (root / "reports" / "refused-data").exists()
 
 
 def test_list_shows_every_parameter_with_unit_default_and_range(capsys, monkeypatch):

@@ -28,6 +28,15 @@ def test_a_sweep_runs_each_value_and_compares_them(checkout):
     assert sum("up to date" in line for line in said) == 4
 
 
+def test_a_list_is_swept_item_by_item_unless_another_parameter_is(checkout):
+    parameter, requests = sweep.check_sweep(["12_recoil_spectra"], ["datasets=gemma,xenonnt"], root=checkout)
+    assert (parameter, list(requests)) == ("datasets", ["gemma", "xenonnt"])
+    assignments = ["datasets=gemma,xenonnt", "seed=1,2"]
+    parameter, requests = sweep.check_sweep(["12_recoil_spectra"], assignments, root=checkout)
+    assert (parameter, list(requests)) == ("seed", ["1", "2"])
+    assert requests["1"].overrides == {"datasets": "gemma,xenonnt", "seed": 1}
+
+
 @pytest.mark.parametrize(
     ("names", "assignments", "message"),
     [

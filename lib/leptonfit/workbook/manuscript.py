@@ -20,9 +20,13 @@ from matplotlib.figure import Figure
 
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.coverage import CoverageResult
+from leptonfit.inference.limits import METHODS
 from leptonfit.inference.multistart import MultistartResult
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result, encode
+from leptonfit.neutrino.data_limits import DataLimitsResult
+from leptonfit.neutrino.likelihood import ComparedSpectrumResult
+from leptonfit.neutrino.published import PublishedResult
 from leptonfit.vortex.c_mu import CMuResult, solution_manifold
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.comparison import ComparedResult, select_shown
@@ -125,6 +129,18 @@ def _gather_forest(documents: Documents) -> dict[str, Any]:
     return {"shown": select_shown(compared), "scan": [given["beta_from"], given["beta_to"]]}
 
 
+def _draw_spectra(figure: Figure, drawn: dict[str, Any], claims: Mapping[str, Any]) -> None:
+    names = [("weak", f"at its limit, {limit:.2g} μ_B") for limit in drawn["limits"]]
+    figures.plot_all_compared(figure, drawn["compared"], names)
+
+
+def _gather_spectra(documents: Documents) -> dict[str, Any]:
+    results, given = _results(documents, "12_recoil_spectra"), documents["12_recoil_spectra"]["parameters"]
+    compared = _many(ComparedSpectrumResult, results["compared"])
+    limits = [next(iter(results["limits"][one.slug][given["limit_method"]].values())) for one in compared]
+    return {"compared": compared, "limits": limits}
+
+
 FIGURES: dict[str, Drawing] = {
     "vortex": Drawing(
         ("00_start_here",), (6.8, 2.9),
@@ -195,6 +211,20 @@ FIGURES: dict[str, Drawing] = {
         ("08_reported",), (6.8, 6.8), _gather_reenacted,
         lambda f, x, c: figures.plot_reenacted(f.subplots(2, 1), x["runs"], x["converged"], c),
     ),
+    "published_limits": Drawing(
+        ("11_limits",), (6.8, 5.6),
+        lambda d: {
+            "limits": _results(d, "11_limits")["limits"],
+            "published": PublishedResult.from_dict(_results(d, "11_limits")["published"]),
+        },
+        lambda f, x, c: figures.plot_published(f.subplots(), pd.DataFrame(x["limits"]), x["published"]),
+    ),
+    "recoil_spectra": Drawing(("12_recoil_spectra",), (9.0, 8.4), _gather_spectra, _draw_spectra),
+    "moment_limits": Drawing(
+        ("12_recoil_spectra",), (6.8, 5.8),
+        lambda d: {"found": _many(DataLimitsResult, _results(d, "12_recoil_spectra")["analysed"])},
+        lambda f, x, c: figures.plot_limits(f.subplots(), x["found"]),
+    ),
 }  # fmt: skip
 """The figures, by file name."""
 
@@ -207,11 +237,20 @@ TABLES = {
     "degeneracy": ("04_identifiability", "claimed_computed"),
     "closures": ("05_closures", "comparison"),
     "coverage": ("05_closures", "coverage"),
+    "published_limits": ("11_limits", "published"),
+    "published_spread": ("11_limits", "meta"),
+    "moment_limits": ("12_recoil_spectra", "limits"),
+    "moment_fits": ("12_recoil_spectra", "fits"),
 }
 """The tables, by file name: notebook, and the name of its table."""
 
 
-COLUMNS = {"closures": ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"]}
+COLUMNS = {
+    "closures": ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"],
+    "published_limits": ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"],
+    "moment_limits": ["data set", "counts", "confidence", *METHODS.values(), "expected CLs, 68 % of repetitions",
+                      "published"],
+}  # fmt: skip
 """Columns of a table that a text block has room for, where it has more."""
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 
 from leptonfit.inference.coverage import CoverageResult
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.limits import METHODS
 from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.neutrino.spectra import MU_UNIT
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
@@ -17,13 +19,14 @@ from leptonfit.vortex.moments import CURRENTS, moment_factor
 from leptonfit.vortex.recorded import RecordedRunResult
 from leptonfit.vortex.reported import load_claims
 
-NOTEBOOKS = ("02_profile_scan", "03_c_mu_calibration", "04_identifiability", "05_closures", "08_reported")
+NOTEBOOKS = ("02_profile_scan", "03_c_mu_calibration", "04_identifiability", "05_closures", "08_reported",
+             "11_limits", "12_recoil_spectra")  # fmt: skip
 
 _SYMBOLS = {
     "β": r"\beta", "χ": r"\chi", "σ": r"\sigma", "μ": r"\mu", "τ": r"\tau", "κ": r"\kappa", "α": r"\alpha",
     "π": r"\pi", "λ": r"\lambda", "δ": r"\delta", "ρ": r"\rho", "Δ": r"\Delta", "√": r"\surd", "²": "^2", "³": "^3",
     "₁": "_1", "₂": "_2", "±": r"\pm", "×": r"\times", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "∫": r"\int",
-    "∝": r"\propto", "−": "-", "∞": r"\infty",
+    "∝": r"\propto", "−": "-", "∞": r"\infty", "θ": r"\theta", "ν": r"\nu",
 }  # fmt: skip
 _SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}",
             "~": r"\~{}", "\\": r"\textbackslash{}", "–": "--", "…": r"\dots{}", "<": r"$<$", ">": r"$>$"}  # fmt: skip
@@ -44,7 +47,7 @@ def gather_numbers(documents: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         Stored results by notebook; those of `NOTEBOOKS`.
     """
     rows = [*_claimed(), *_profile(documents), *_c_mu(documents), *_identifiability(documents)]
-    return [*rows, *_closures(documents), *_reported(documents)]
+    return [*rows, *_closures(documents), *_reported(documents), *_neutrinos(documents)]
 
 
 def write_macros(documents: Mapping[str, Mapping[str, Any]]) -> str:
@@ -172,3 +175,18 @@ def _reported(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
 
 def _number(value: float | None, form: str) -> str:
     return "none" if value is None or value != value else format(value, form)
+
+
+def _neutrinos(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
+    """Limits in 1e-11 μ_B, at the first confidence."""
+    source = "11_limits"
+    for name, meta in documents[source]["results"]["published"]["classes"].items():
+        yield f"spread{name.title().replace('_', '')}Dex", f"{meta['tau2'] ** 0.5:.2f}", source, "numerical"
+    source = "12_recoil_spectra"
+    for slug, found in documents[source]["results"]["limits"].items():
+        mark = "numerical" if found["observed"] else "simulated"
+        for method in METHODS:
+            limit = next(iter(found[method].values()))
+            yield f"limit{slug.title()}{method.title().replace('_', '')}", f"{limit / MU_UNIT:.3g}", source, mark
+        expected = next(iter(found["expected_cls"].values()))[2]
+        yield f"expected{slug.title()}Cls", f"{expected / MU_UNIT:.3g}", source, mark

@@ -7,11 +7,14 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from leptonfit.datafiles import ROOT, InputError
+from leptonfit.inference.limits import METHODS
+from leptonfit.inference.meta import ESTIMATORS
+from leptonfit.neutrino.experiments import SLUGS
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
@@ -23,8 +26,8 @@ Value = float | int | bool | str
 class Spec:
     """What a parameter may be.
 
-    `low` and `high` are inclusive limits. `by_budget` gives the value that stands for
-    None in the notebook.
+    `low` and `high` are inclusive limits. `by_budget` gives the value that stands for None in the notebook. Where
+    `is_list`, several are written with commas between them, or `all` of the choices.
     """
 
     kind: type
@@ -34,10 +37,15 @@ class Spec:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     by_budget: Mapping[str, int] | None = None
+    is_list: bool = False
 
     @property
     def allowed(self) -> str:
         """The allowed values in words."""
+        if self.is_list:
+            if self.choices:
+                return f"one or more, with commas, of {', '.join(self.choices)}, or all"
+            return f"one or more, with commas: each {self.one.allowed}"
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind is bool:
@@ -48,6 +56,12 @@ class Spec:
 
     def accepts(self, value: object) -> bool:
         """Whether a value is of the type and in the range; integers pass for floats."""
+        if self.is_list:
+            try:
+                items = self.items(value)
+            except ValueError:
+                return False
+            return bool(items) and len(set(items)) == len(items) and all(self.one.accepts(item) for item in items)
         if self.choices:
             return value in self.choices
         if self.kind is bool or isinstance(value, bool):
@@ -55,6 +69,25 @@ class Spec:
         if not isinstance(value, int if self.kind is int else int | float):
             return False
         return self.low <= value <= self.high  # nan never is
+
+    @property
+    def one(self) -> Spec:
+        """What an item of a list may be."""
+        return replace(self, is_list=False)
+
+    def items(self, value: object) -> tuple[Any, ...]:
+        """The items of a list: as written with commas, alone, or all.
+
+        Raises
+        ------
+        ValueError
+            If an item is not a number where numbers are asked for.
+        """
+        if value == "all" and self.choices:
+            return self.choices
+        written = value.split(",") if isinstance(value, str) else [value]
+        items = [item.strip() if isinstance(item, str) else item for item in written]
+        return tuple(items) if self.kind is str else tuple(float(item) for item in items)  # type: ignore[arg-type]
 
 
 BUDGETS = ("quick", "full")
@@ -81,6 +114,17 @@ TABLE: dict[str, Spec] = {
     "bounds": Spec(kind=str, choices=tuple(BOUNDS), meaning="bounds of R, U, A and C_μ: the report's, or wide ones"),
     "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], high=1e3, unit="1", meaning="outer radius of the flow"),
     "measurements": Spec(kind=str, choices=SETS, meaning="set of measured masses and g-factors"),
+    "datasets": Spec(kind=str, choices=SLUGS, is_list=True, meaning="data sets"),
+    "mu_nu": Spec(kind=float, low=0.0, high=1e-6, unit="μ_B", meaning="effective moment drawn beside the data"),
+    "confidence_levels": Spec(
+        kind=float, low=0.55, high=0.999, unit="1", is_list=True, meaning="confidence of the upper limits"
+    ),
+    "limit_method": Spec(kind=str, choices=tuple(METHODS), meaning="construction of the limit that the verdict quotes"),
+    "estimator": Spec(kind=str, choices=ESTIMATORS, meaning="estimator of the variance between experiments"),
+    "sigma_log10_mu": Spec(
+        kind=float, low=1e-3, high=1.0, unit="dex", meaning="scatter of a limit between repetitions of its experiment"
+    ),
+    "include_disputed": Spec(kind=bool, meaning="count limits whose theory was refuted"),
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
 }  # fmt: skip
 
@@ -116,7 +160,7 @@ def parse_assignment(text: str) -> tuple[str, Value]:
     if not equals or not name:
         raise InputError(f"-p {text}: must be name=value")
     value: object = written
-    if name in TABLE and TABLE[name].kind is not str:
+    if name in TABLE and TABLE[name].kind is not str and not TABLE[name].is_list:
         readers: dict[type, Callable[[str], Value]] = {bool: _truth, int: int, float: float}
         try:
             value = readers[TABLE[name].kind](written.replace("_", "?"))  # Python would read 4_1 as 41
@@ -193,17 +237,16 @@ def upstream(notebook: str, root: Path = ROOT) -> set[str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked parameters of one execution, as attributes, and when it began."""
+    """The checked parameters of one execution, as attributes (lists as tuples), and when it began."""
 
     notebook: str
     values: Mapping[str, Value]
     started: float
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self.values[name]
-        except KeyError:
-            raise AttributeError(f"{self.notebook} has no parameter {name}") from None
+        if name not in self.values:
+            raise AttributeError(f"{self.notebook} has no parameter {name}")
+        return TABLE[name].items(self.values[name]) if TABLE[name].is_list else self.values[name]
 
 
 def resolve(values: Mapping[str, Value | None]) -> dict[str, Value]:

@@ -17,6 +17,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
+from leptonfit.neutrino.experiments import load_all, load_published
 from leptonfit.workbook import page, store
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
@@ -31,6 +32,8 @@ from leptonfit.workbook.parameters import (
     upstream,
 )
 
+DATA_OF: dict[str, Callable[..., object]] = {"datasets": load_all, "include_disputed": load_published}
+"""What a notebook with a parameter reads: checked before anything is written."""
 _PAGE = threading.Lock()
 """Held while the page is written, or what it is written from."""
 
@@ -134,6 +137,9 @@ def check_request(
     missing = _missing_upstream(request)
     for notebook in (*notebooks, *missing):
         check_together(notebook, request.parameters(notebook))
+        for name, read in DATA_OF.items():
+            if name in notebook_defaults(notebook, root):
+                read(data=folder)
     with _environment(request):
         for notebook in notebooks:
             settings = Settings(notebook, request.parameters(notebook), 0.0)

@@ -1,0 +1,1 @@
+"""Neutrino magnetic moments: from flux to recoil spectrum to upper limit, for each data set."""

@@ -1,0 +1,208 @@
+"""Upper limits on μ_ν of each data set, by every construction, beside what was published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leptonfit.inference.binned import NuisanceResult, rank_nuisances
+from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_limits
+from leptonfit.inference.neyman import LimitCoverageResult, ToyLimitResult, cover_limits, run_feldman_cousins
+from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.result import Result
+from leptonfit.neutrino.experiments import FLAVOUR_CLASSES, SPECTRA, load_experiment, load_published
+from leptonfit.neutrino.flux import Flux
+from leptonfit.neutrino.likelihood import Likelihood, load_likelihood, to_moment
+from leptonfit.neutrino.spectra import MU_UNIT, load_sources
+
+_GRID = np.linspace(-1.5, 4.0, 111)
+"""Where Q(θ) is drawn, in standard deviations about the best fit."""
+
+
+@dataclass(frozen=True)
+class DataLimitsResult(Result):
+    """What one data set says about its effective magnetic moment; θ = μ² in (1e-11 μ_B)².
+
+    Attributes
+    ----------
+    slug, title, flavour_class, moment : str
+        Whose moment it is: classes are not the same quantity.
+    observed : bool
+        Whether the counts were measured; else they are this workbook's own.
+    limits : LimitsResult
+        By four constructions, asymptotic or Gaussian.
+    toys : ToyLimitResult
+        Feldman and Cousins' by toys.
+    coverage : tuple of LimitCoverageResult
+        At θ = 0, and at the CLs limit of the first confidence.
+    nuisances : NuisanceResult
+    theta : ndarray (n,)
+    delta_chi2 : ndarray (n,)
+        Q(θ) − Q(θ̂).
+    n_data : int
+        Bins fitted.
+    n_fitted : int
+        Parameters without a pull, θ among them.
+    published : float
+        Published limit, 1e-11 μ_B; nan where there is none.
+    published_confidence : float
+    published_name : str
+    """
+
+    slug: str
+    title: str
+    flavour_class: str
+    moment: str
+    observed: bool
+    limits: LimitsResult
+    toys: ToyLimitResult
+    coverage: tuple[LimitCoverageResult, ...]
+    nuisances: NuisanceResult
+    theta: np.ndarray
+    delta_chi2: np.ndarray
+    n_data: int
+    n_fitted: int
+    published: float
+    published_confidence: float
+    published_name: str
+
+    @property
+    def significance(self) -> float:
+        """θ̂ from 0 in standard deviations: the signed root of Q(0) − Q(θ̂)."""
+        rise = max(float(self.limits.chi2_zero - self.limits.chi2_min), 0.0)
+        return math.copysign(math.sqrt(rise), float(self.limits.theta_hat))
+
+    def moment_limit(self, method: str, level: int = 0) -> float:
+        """Limit of a construction at one of the confidences, μ_B."""
+        return float(to_moment(self.limits.observed[method][level]))
+
+    def summarise(self) -> dict[str, Any]:
+        """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from."""
+        percents = [f"{100 * level:g}" for level in self.limits.confidence]
+        return {
+            **{
+                method: dict(zip(percents, to_moment(self.limits.observed[method]).tolist(), strict=True))
+                for method in METHODS
+            },
+            "fc_toys": dict(zip(percents, to_moment(self.toys.limit).tolist(), strict=True)),
+            "delta_chi2": dict(
+                zip(map(str, DELTA_CHI2), to_moment(self.limits.delta_chi2).tolist(), strict=True)
+            ),
+            "expected_cls": {
+                percent: to_moment(band).tolist()
+                for percent, band in zip(percents, self.limits.expected["cls"], strict=True)
+            },
+            "theta_hat": float(self.limits.theta_hat) * MU_UNIT**2,
+            "theta_sigma": float(self.limits.sigma) * MU_UNIT**2,
+            "observed": self.observed,
+            "flavour_class": self.flavour_class,
+            "moment": self.moment,
+        }  # fmt: skip
+
+
+def analyse(
+    slug: str, *, confidence: Sequence[float], n_toys: int, seed: int, data: Path | None = None
+) -> DataLimitsResult:
+    """Limits, toys, coverage and nuisances of one data set.
+
+    Parameters
+    ----------
+    slug : str
+        One of `SPECTRA`.
+    confidence : sequence of float
+    n_toys, seed : int
+        Toys at each truth.
+
+    Raises
+    ------
+    InputError
+        If its data are not as they must be.
+    """
+    likelihood = load_likelihood(slug, data=data)
+    model, counts = likelihood.model, likelihood.data
+    limits = find_limits(model, counts, confidence=confidence)
+    truths = (0.0, float(limits.observed["cls"][0]))
+    theta = np.maximum(float(limits.theta_hat) + float(limits.sigma) * _GRID, model.lowest_theta)
+    q = model.fit(counts, theta=theta).value
+    published = _find_published(likelihood, data)
+    return DataLimitsResult(
+        slug=slug,
+        title=likelihood.experiment.title,
+        flavour_class=likelihood.experiment.flavour_class,
+        moment=likelihood.experiment.moment,
+        observed=likelihood.experiment.is_observed,
+        limits=limits,
+        toys=run_feldman_cousins(model, counts, confidence=confidence, n_toys=n_toys, seed=seed),
+        coverage=tuple(
+            cover_limits(model, counts, truth, confidence=confidence, n_toys=n_toys, seed=seed + 1) for truth in truths
+        ),
+        nuisances=rank_nuisances(model, counts),
+        theta=theta,
+        delta_chi2=q - float(limits.chi2_min),
+        n_data=model.n_bins,
+        n_fitted=1 + int(model.is_free.sum()),
+        published=published[0],
+        published_confidence=published[1],
+        published_name=likelihood.experiment.published,
+    )
+
+
+def _find_published(likelihood: Likelihood, data: Path | None) -> tuple[float, float]:
+    if not likelihood.experiment.published:
+        return math.nan, math.nan
+    row = load_published(data=data).set_index("name").loc[likelihood.experiment.published]
+    return float(row["limit"]), float(row["confidence"])
+
+
+def analyse_all(
+    slugs: Sequence[str], *, confidence: Sequence[float], n_toys: int, seed: int, jobs: int = 1
+) -> list[DataLimitsResult]:
+    """Every data set that sets a limit, in the workbook's order, a task each."""
+    chosen = [slug for slug in SPECTRA if slug in slugs]
+    task = partial(analyse, confidence=tuple(confidence), n_toys=n_toys, seed=seed)
+    return map_ordered(task, chosen, jobs=jobs)
+
+
+def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str, str]:
+    """Verdict code and sentence: what the measured data sets say, one flavour class at a time.
+
+    The code is `excess` where Feldman and Cousins' interval by one of the measured sets leaves out θ = 0 at the highest
+    confidence, `no_data` where there is no measured set, else `no_moment_seen`.
+    """
+    measured = [one for one in found if one.observed]
+    simulated = [one.title for one in found if not one.observed]
+    note = f" Simulated, and no evidence of anything: {', '.join(simulated)}." if simulated else ""
+    if not measured:
+        return "no_data", f"None of these data sets is measured.{note}"
+    level = 100 * measured[0].limits.confidence[0]
+    parts = []
+    for one in measured:
+        others = [one.moment_limit(name) for name in METHODS] + [float(to_moment(one.toys.limit[0]))]
+        parts.append(
+            f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {one.moment_limit(method):.3g} μ_B by "
+            f"{METHODS[method]}, "
+            f"{np.nanmin(others):.3g} to {np.nanmax(others):.3g} over all constructions, best fit "
+            f"{one.significance:+.1f} σ from zero"
+        )
+    excess = [one.title for one in measured if one.limits.fc_low[-1] > 0]
+    code = "excess" if excess else "no_moment_seen"
+    highest = 100 * measured[0].limits.confidence[-1]
+    seen = (
+        f"{', '.join(excess)} would exclude a zero moment at {highest:g} %"
+        if excess
+        else f"none of the measured data sets excludes a zero moment at {highest:g} %"
+    )
+    each = f"Limits at {level:g} %, each on its own effective moment. {'; '.join(parts)}."
+    return code, f"{each} {seen[0].upper()}{seen[1:]}.{note}"
+
+
+def list_fluxes(*, data: Path | None = None) -> dict[str, list[Flux]]:
+    """Sources by kind, as strong as at GEMMA, at Earth, and at COHERENT over its whole run."""
+    shown = {"reactor": "gemma", "sun": "xenonnt", "stopped pions": "coherent"}
+    return {title: load_sources(load_experiment(slug, data=data), data=data) for title, slug in shown.items()}

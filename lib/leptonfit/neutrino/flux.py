@@ -1,0 +1,206 @@
+"""Neutrino fluxes from reactors, the sun and a stopped-pion source, and their moments above an energy.
+
+Energies in MeV, fluxes in cm⁻² s⁻¹ (a fluence in cm⁻² where an exposure is counted in protons).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from scipy import constants
+
+from leptonfit.neutrino.scattering import ELECTRON_MASS
+
+N_NODES = 12
+_NODES, _WEIGHTS = leggauss(N_NODES)
+_LEAST = 1e-4
+"""MeV: where spectra that begin at zero are begun. No recoil above 1e-8 MeV comes from below."""
+MUON_MASS = constants.value("muon mass energy equivalent in MeV")
+PION_MASS = 139.57039
+"""MeV (R. L. Workman et al., Prog. Theor. Exp. Phys. 2022, 083C01)."""
+
+
+@dataclass(frozen=True)
+class Flux:
+    """Neutrinos of one kind: a smooth spectrum in pieces, or a line.
+
+    Attributes
+    ----------
+    name : str
+    flavours : mapping
+        Fraction of each flavour that arrives: keys of `COUPLINGS`.
+    total : float
+        All energies together.
+    edges : ndarray (n_pieces + 1,)
+        Between which the spectrum is smooth; empty for a line.
+    density : callable or None
+        Energies → spectrum, integrating to `total`; None for a line.
+    line : float
+        Energy of the line; nan for a spectrum.
+    """
+
+    name: str
+    flavours: Mapping[str, float]
+    total: float
+    edges: np.ndarray
+    density: Callable[[np.ndarray], np.ndarray] | None = None
+    line: float = np.nan
+
+    @property
+    def largest_energy(self) -> float:
+        """Energy above which there is no neutrino."""
+        return self.line if self.density is None else float(self.edges[-1])
+
+    @cached_property
+    def _tails(self) -> np.ndarray:
+        """Moments (3, n_pieces + 1) above each edge."""
+        pieces = self._integrate(self.edges[:-1], self.edges[1:])
+        return np.concatenate([np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1], np.zeros((3, 1))], axis=1)
+
+    def moments(self, least: np.ndarray) -> np.ndarray:
+        """∫ φ E^(−k) dE for k = 0, 1, 2 above energies.
+
+        Parameters
+        ----------
+        least : ndarray (n,)
+
+        Returns
+        -------
+        ndarray (3, n)
+        """
+        if self.density is None:
+            return np.where(self.line > least, self.total, 0.0) * self.line ** -np.arange(3.0)[:, None]
+        start = np.clip(least, self.edges[0], self.edges[-1])
+        piece = np.minimum(np.searchsorted(self.edges, start, side="right") - 1, len(self.edges) - 2)
+        return self._integrate(start, self.edges[piece + 1]) + self._tails[:, piece + 1]
+
+    def spectrum(self, energy: np.ndarray) -> np.ndarray:
+        """φ(E) (...) of a smooth spectrum at energies (...), per MeV; nothing of a line."""
+        return np.zeros(np.shape(energy)) if self.density is None else self.density(energy)
+
+    def _integrate(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Moments (3, n) between energies (n,) with no edge between them."""
+        half = (high - low) / 2
+        energy = low[:, None] + half[:, None] * (1 + _NODES)
+        weighted = half[:, None] * _WEIGHTS * self.spectrum(energy)
+        return np.stack([np.sum(weighted * energy**-k, axis=-1) for k in (0.0, 1.0, 2.0)])
+
+
+def make_spectrum(
+    name: str, flavours: Mapping[str, float], total: float, edges: np.ndarray, shape: Callable[[np.ndarray], np.ndarray]
+) -> Flux:
+    """A flux of a given total with a spectrum of a given shape, of any norm."""
+    norm = Flux(name, flavours, 1.0, edges, shape)._tails[0, 0]
+    return Flux(name, flavours, total, edges, lambda energy: total / norm * shape(energy))
+
+
+def beta_shape(endpoint: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Allowed β spectrum E² p W of the neutrino, without the Coulomb field of the daughter.
+
+    W = Q − E + m_e is the total energy of the electron, Q the endpoint, MeV (E. J. Konopinski, The Theory of Beta
+    Radioactivity, Oxford 1966).
+    """
+
+    def shape(energy: np.ndarray) -> np.ndarray:
+        total = np.maximum(endpoint - energy, 0.0) + ELECTRON_MASS
+        return energy**2 * total * np.sqrt(total**2 - ELECTRON_MASS**2)
+
+    return shape
+
+
+def _approach(endpoint: float) -> np.ndarray:
+    """Edges that crowd toward an endpoint, where a β spectrum goes like a root."""
+    edges = endpoint * (1 - (1 - np.linspace(0, 1, 13)) ** 3)
+    edges[0] = _LEAST
+    return edges
+
+
+def _interpolate(knots: np.ndarray, values: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    return np.asarray(np.interp(energy, knots, values))
+
+
+def _spread(low: float, high: float, n: int) -> np.ndarray:
+    return np.linspace(low, high, n + 1)
+
+
+def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
+    """ν̄_e from a power reactor.
+
+    The sum over fissile isotopes of a table below 2 MeV (P. Vogel and J. Engel, Phys. Rev. D 39, 3378 (1989)) and
+    exp(Σ a_k E^k) from there to 8 MeV (P. Huber, Phys. Rev. C 84, 024617 (2011), arXiv:1106.0687; ²³⁸U T. A. Mueller et
+    al., Phys. Rev. C 83, 054615 (2011), arXiv:1101.2663), and of neutron capture on ²³⁸U. The two differ by a few
+    percent where they meet: a step that is kept.
+
+    Parameters
+    ----------
+    tables : mapping
+        `reactor` of the data file `flux.toml`.
+    total : float
+        At the detector, cm⁻² s⁻¹.
+    """
+    knots = np.array(tables["energy"]["value"])
+    isotopes = tables["isotope"]
+    fraction = np.array([one["fraction"]["value"] for one in isotopes.values()])
+    below = fraction @ np.array([one["below_2_mev"]["value"] for one in isotopes.values()])
+    coefficients = np.array([one["coefficients"]["value"] for one in isotopes.values()])
+    endpoints = tables["capture"]["endpoints"]
+    captures = [
+        make_spectrum("capture", {}, rate, _approach(endpoint), beta_shape(endpoint))
+        for rate, endpoint in zip(tables["capture"]["per_fission"], endpoints, strict=True)
+    ]
+
+    def shape(energy: np.ndarray) -> np.ndarray:
+        powers = energy[..., None] ** np.arange(coefficients.shape[1])
+        above = np.exp(powers @ coefficients.T) @ fraction
+        table = np.interp(energy, np.concatenate([[0.0], knots]), np.concatenate([[0.0], below]))
+        captured = [np.where(energy < one.largest_energy, one.spectrum(energy), 0.0) for one in captures]
+        return np.where(energy < 2.0, table, above) + np.sum(captured, axis=0)
+
+    ends = [*endpoints, *_spread(2.0, 8.0, 12)]
+    edges = np.unique(np.concatenate([[_LEAST], knots, ends]))
+    return make_spectrum("reactor", {"nu_e_bar": 1.0}, total, edges, shape)
+
+
+def solar_fluxes(tables: Mapping[str, Any]) -> list[Flux]:
+    """Neutrinos from the sun, those of each reaction apart, after oscillation.
+
+    Parameters
+    ----------
+    tables : mapping
+        `solar` of the data file `flux.toml`.
+    """
+    found = []
+    for name, one in tables["branch"].items():
+        survival, total = one["survival"]["value"], one["flux"]["value"]
+        flavours = {"nu_e": survival, "nu_mu": 1 - survival}
+        if "line" in one:
+            found.append(Flux(name, flavours, total, np.empty(0), None, one["line"]["value"]))
+        elif "endpoint" in one:
+            end = one["endpoint"]["value"]
+            found.append(make_spectrum(name, flavours, total, _approach(end), beta_shape(end)))
+        else:
+            energy = np.concatenate([[0.0], one["energy"]["value"], [one["energy"]["value"][-1] + 0.5]])
+            density = np.concatenate([[0.0], one["density"]["value"], [0.0]])
+            edges = np.concatenate([[_LEAST], energy[1:]])
+            found.append(make_spectrum(name, flavours, total, edges, partial(_interpolate, energy, density)))
+    return found
+
+
+def pion_fluxes(per_flavour: float) -> list[Flux]:
+    """Neutrinos from pions and muons that decay at rest, as many of each of ν_μ, ν̄_μ and ν_e.
+
+    A ν_μ line at (m_π² − m_μ²)/(2 m_π); ν̄_μ and ν_e up to m_μ/2 with E²(¾ − E/m_μ) and E²(½ − E/m_μ)
+    (L. Michel, Proc. Phys. Soc. A 63, 514 (1950)).
+    """
+    edges = _spread(_LEAST, MUON_MASS / 2, 12)
+    line = (PION_MASS**2 - MUON_MASS**2) / (2 * PION_MASS)
+    return [
+        Flux("nu_mu", {"nu_mu": 1.0}, per_flavour, np.empty(0), None, line),
+        make_spectrum("nu_mu_bar", {"nu_mu_bar": 1.0}, per_flavour, edges, lambda e: e**2 * (0.75 - e / MUON_MASS)),
+        make_spectrum("nu_e", {"nu_e": 1.0}, per_flavour, edges, lambda e: e**2 * (0.5 - e / MUON_MASS)),
+    ]

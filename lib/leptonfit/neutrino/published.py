@@ -1,0 +1,107 @@
+"""Published limits of one flavour class together: how much they differ beyond what their samples scatter.
+
+A combination of upper limits is no upper limit. It says where limits lie, and by how much they differ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leptonfit.inference.meta import MetaResult, combine_estimates
+from leptonfit.inference.result import Result
+from leptonfit.neutrino.experiments import FLAVOUR_CLASSES
+
+
+@dataclass(frozen=True)
+class PublishedResult(Result):
+    """Published limits by flavour class.
+
+    Attributes
+    ----------
+    classes : dict of MetaResult
+        Of log10(μ/1e-11 μ_B), by class with at least two experiments; √τ² is the spread in dex.
+    used : dict of tuple of str
+        Names of the limits that went in, by class: the latest of each experiment.
+    alone : tuple of str
+        Classes with a single experiment.
+    sigma_log10 : float
+        Scatter of a limit between repetitions of its experiment, dex.
+    """
+
+    classes: dict[str, MetaResult]
+    used: dict[str, tuple[str, ...]]
+    alone: tuple[str, ...]
+    sigma_log10: float
+
+
+def select_latest(table: pd.DataFrame, *, include_disputed: bool = False) -> pd.DataFrame:
+    """The latest limit of each experiment and flavour class; of the same year, the last in the file.
+
+    Earlier ones share its data and would be counted twice.
+    """
+    kept = table if include_disputed else table[~table["disputed"]]
+    order = kept.assign(row=range(len(kept))).sort_values(["year", "row"])
+    return order.drop_duplicates(["flavour_class", "experiment"], keep="last").drop(columns="row")
+
+
+def combine_published(
+    table: pd.DataFrame, *, sigma_log10: float, estimator: str = "REML", include_disputed: bool = False
+) -> PublishedResult:
+    """Random-effects combination of log10 μ_lim, one flavour class at a time.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `load_published`.
+    sigma_log10 : float
+        Scatter of each limit, dex.
+    estimator : str
+        One of `ESTIMATORS`.
+    include_disputed : bool
+
+    Raises
+    ------
+    ValueError
+        If limits of a class are at different confidence.
+    """
+    latest = select_latest(table, include_disputed=include_disputed)
+    classes, used, alone = {}, {}, []
+    for name in FLAVOUR_CLASSES:
+        group = latest[latest["flavour_class"] == name]
+        if group["confidence"].nunique() > 1:
+            raise ValueError(f"{name}: limits at different confidence cannot be combined")
+        if len(group) == 1:
+            alone.append(name)
+        if len(group) > 1:
+            variances = np.full(len(group), sigma_log10**2)
+            classes[name] = combine_estimates(np.log10(group["limit"]), variances, estimator=estimator)
+            used[name] = tuple(group["name"])
+    return PublishedResult(classes, used, tuple(alone), sigma_log10)
+
+
+def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str, str]:
+    """Verdict code and sentence: `limits_differ` where Q has p < 0.05 in some class, else `limits_agree`."""
+    limits = table.set_index("name")["limit"]
+    parts = []
+    for name, meta in found.classes.items():
+        these = limits.loc[list(found.used[name])]
+        low, high = np.sqrt(meta.tau2_interval)
+        parts.append(
+            f"{FLAVOUR_CLASSES[name]}: {meta.n} experiments from {these.min():g}e-11 to {these.max():g}e-11 μ_B, "
+            f"spread {math.sqrt(meta.tau2):.2f} dex ({low:.2f} to {high:.2f}) beyond a sampling scatter of "
+            f"{found.sigma_log10:g} dex"
+        )
+    differ = any(meta.p_value < 0.05 for meta in found.classes.values())
+    said = (
+        "Published limits differ by more than sampling within a flavour class, as they must where sensitivities do: "
+        "that is no contradiction between experiments. "
+        if differ
+        else "Published limits differ by no more than sampling within any flavour class. "
+    )
+    single = ", ".join(FLAVOUR_CLASSES[name] for name in found.alone)
+    more = f" A single experiment, not combined: {single}." if single else ""
+    return ("limits_differ" if differ else "limits_agree"), f"{said}{'; '.join(parts)}.{more}"

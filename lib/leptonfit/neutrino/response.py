@@ -1,0 +1,76 @@
+"""What a detector makes of a recoil: quenching, resolution, efficiency, energy scale.
+
+A response is a matrix (n_bins, n): the probability that a recoil of each of n energies is counted in each bin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from scipy.special import ndtr
+from scipy.stats import gamma
+
+_NODES, _WEIGHTS = leggauss(6)
+
+
+def quench_lindhard(recoil: np.ndarray, n_protons: int, k: np.ndarray | float) -> np.ndarray:
+    """Ionisation energy (...), keV, of nuclear recoils (...), keV.
+
+    T k g/(1 + k g) with ε = 11.5 Z^(−7/3) T, g = 3 ε^0.15 + 0.7 ε^0.6 + ε (J. Lindhard et al., Mat. Fys. Medd. Dan.
+    Vid. Selsk. 33, 10 (1963); J. D. Lewin and P. F. Smith, Astropart. Phys. 6, 87 (1996), eqs. 3.3 and 3.4).
+    """
+    epsilon = 11.5 * n_protons ** (-7 / 3) * recoil
+    kg = k * (3 * epsilon**0.15 + 0.7 * epsilon**0.6 + epsilon)
+    return recoil * kg / (1 + kg)
+
+
+def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
+    """Standard deviation a + b √E + c E (...) at energies (...), in their unit."""
+    a, b, c = resolution
+    return a + b * np.sqrt(energy) + c * energy
+
+
+def respond_gaussian(
+    energy: np.ndarray, edges: np.ndarray, resolution: np.ndarray, *, scale: float = 1.0
+) -> np.ndarray:
+    """Gaussian response (n_bins, n).
+
+    Parameters
+    ----------
+    energy : ndarray (n,)
+        True, in the unit of the edges.
+    edges : ndarray (n_bins + 1,)
+    resolution : ndarray (3,)
+        As for `width`.
+    scale : float
+        Measured energies come out so many times as large.
+    """
+    below = ndtr((edges[:, None] / scale - energy) / width(energy, resolution))
+    return np.diff(below, axis=0)
+
+
+def respond_photoelectrons(
+    energy: np.ndarray, edges: np.ndarray, *, light_yield: float, spread: np.ndarray, efficiency: np.ndarray
+) -> np.ndarray:
+    """Response (n_bins, n) in photoelectrons: gamma-distributed about the mean, counted with an efficiency.
+
+    Parameters
+    ----------
+    energy : ndarray (n,)
+        Electron-equivalent, keV.
+    edges : ndarray (n_bins + 1,)
+        In photoelectrons.
+    light_yield : float
+        Mean photoelectrons per keV.
+    spread : ndarray (2,)
+        The shape of the gamma law is a + b E.
+    efficiency : ndarray (4,)
+        a/(1 + exp(−b (n − c))) + d at n photoelectrons, not below 0.
+    """
+    half = np.diff(edges)[:, None] / 2
+    photoelectrons = (edges[:-1, None] + half * (1 + _NODES)).ravel()
+    a, b, c, d = efficiency
+    counted = np.maximum(a / (1 + np.exp(-b * (photoelectrons - c))) + d, 0.0) * (half * _WEIGHTS).ravel()
+    shape = spread[0] + spread[1] * energy
+    density = gamma.pdf(photoelectrons[:, None], shape, scale=light_yield * energy / shape)
+    return (counted[:, None] * density).reshape(len(edges) - 1, len(_NODES), -1).sum(axis=1)

@@ -1,0 +1,72 @@
+"""Simulated data sets: Poisson counts of the forward model, for exposures whose spectra were not published.
+
+The background is scaled so that the expected 90 % CLs limit equals the published one. The spread of limits among
+simulated sets is therefore put in by hand, and says nothing about experiments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import brentq
+
+from leptonfit.inference.limits import find_limits
+from leptonfit.inference.parallel import spawn_seeds
+from leptonfit.neutrino.experiments import RESPONSE, SLUGS, Experiment, load_published, load_response
+from leptonfit.neutrino.likelihood import build_likelihood
+from leptonfit.neutrino.response import quench_lindhard
+from leptonfit.neutrino.spectra import predict_spectrum
+
+SEED = 838
+DIGITS = 4
+"""Significant digits of a background's factor."""
+
+
+def tune_background(experiment: Experiment, *, data: Path | None = None) -> float:
+    """Factor on the background for which the expected CLs limit is the published one.
+
+    Raises
+    ------
+    ValueError
+        If no factor from 1e-3 to 1e3 does it.
+    """
+    published = load_published(data=data).set_index("name").loc[experiment.published]
+    spectrum = predict_spectrum(experiment, data=data)
+
+    def excess(log_factor: float) -> float:
+        tuned = replace(experiment, values={**experiment.values, "background_factor": 10**log_factor})
+        likelihood = build_likelihood(tuned, spectrum)
+        limits = find_limits(likelihood.model, likelihood.model.base, confidence=[published.confidence])
+        return float(np.log(limits.expected["cls"][0, 2]) - 2 * np.log(published.limit))
+
+    return float(f"{10 ** brentq(excess, -3, 3):.{DIGITS}g}")
+
+
+def draw_counts(experiment: Experiment, *, data: Path | None = None) -> dict[str, np.ndarray]:
+    """Counts of a simulated data set, by column, without a magnetic moment."""
+    likelihood = build_likelihood(experiment, predict_spectrum(experiment, data=data))
+    rng = _generator(experiment.slug)
+    counts = likelihood.model.draw(0.0, 0.0, rng)
+    names = ("on", "off") if experiment.background == "on_off" else ("counts",)
+    return dict(zip(names, counts.reshape(len(names), experiment.n_bins), strict=True))
+
+
+def draw_response(*, data: Path | None = None) -> dict[str, np.ndarray]:
+    """Measured columns of the calibration points: ionisation of nuclear recoils, and energies of lines."""
+    points = load_response(data=data)
+    rng = _generator(RESPONSE)
+    given = points.columns
+    recoil = rng.normal(given["recoil"], given["recoil_error"])
+    ionisation = quench_lindhard(recoil, 32, points.values["lindhard_k"])
+    line = rng.normal(given["line"], given["line_error"])
+    return {
+        "ionisation": rng.normal(ionisation, given["ionisation_error"]).round(DIGITS),
+        "measured": rng.normal(points.values["scale"] * line, given["measured_error"]).round(DIGITS),
+    }
+
+
+def _generator(slug: str) -> np.random.Generator:
+    """Each data set has a stream of its own."""
+    return np.random.default_rng(spawn_seeds(SEED, len(SLUGS))[SLUGS.index(slug)])

@@ -1,0 +1,283 @@
+"""From flux to recoil to detector: what each data set expects, weak and by a magnetic moment.
+
+The magnetic part is linear in θ = μ², so both parts are computed once, from the same moments of the flux, and any μ
+follows. θ is counted in (1e-11 μ_B)² everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from scipy import constants
+
+from leptonfit.datafiles import data_folder, read_checksums
+from leptonfit.inference.result import Result
+from leptonfit.neutrino import flux as fluxes
+from leptonfit.neutrino import scattering
+from leptonfit.neutrino.experiments import Experiment, load_experiment, read_tables
+from leptonfit.neutrino.flux import Flux
+from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons, width
+
+MU_UNIT = 1e-11
+"""θ = 1 is μ = 1e-11 μ_B."""
+DAY = 86400.0
+_KEV, _PANELS = 1e-3, 80
+_NODES, _WEIGHTS = leggauss(4)
+_LEAST_RECOIL = 1e-3
+"""Least nuclear recoil that is followed, as a share of the largest."""
+_BEYOND = 8.0
+"""Standard deviations beyond the bins from which recoils are counted."""
+
+
+@dataclass(frozen=True)
+class SpectrumResult(Result):
+    """What a data set expects in its bins.
+
+    Attributes
+    ----------
+    slug : str
+    edges : ndarray (n_bins + 1,)
+        In the experiment's unit.
+    weak, magnetic : ndarray (n_bins,)
+        Counts (rates for Super-Kamiokande) of weak scattering, and for μ = 1e-11 μ_B.
+    shifts : dict of ndarray (2, n_bins)
+        Change of both if the energy scale or the quenching is one standard deviation higher.
+    recoil : dict of ndarray (n,)
+        Recoil energies, MeV, by channel.
+    weak_rate, magnetic_rate : dict of ndarray (n,)
+        Recoils per MeV over the whole exposure at them, before the detector.
+    """
+
+    slug: str
+    edges: np.ndarray
+    weak: np.ndarray
+    magnetic: np.ndarray
+    shifts: dict[str, np.ndarray]
+    recoil: dict[str, np.ndarray]
+    weak_rate: dict[str, np.ndarray]
+    magnetic_rate: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Atom:
+    """What neutrinos scatter on; shells as (binding energy in MeV, electrons)."""
+
+    n_protons: int
+    mass_number: float
+    shells: tuple[tuple[float, int], ...]
+    n_outer: int
+
+
+def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps: bool = True) -> SpectrumResult:
+    """Expected spectrum of a data set.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    data : Path, optional
+        Folder of the fluxes and atoms; the workbook's where not given.
+    steps : bool
+        Whether bound electrons count only above their binding energy (the stepping approximation), or all always.
+
+    Returns
+    -------
+    SpectrumResult
+    """
+    folder = data or data_folder()
+    sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps)
+    if experiment.background == "oscillated":
+        return _predict_ratios(experiment, sources, atoms[0])
+    parts = {channel: _scatter(experiment, channel, sources, atoms) for channel in experiment.channels}
+
+    def respond(**moved: float) -> np.ndarray:
+        return sum((part.in_detector(experiment, **moved) for part in parts.values()), np.zeros((2, experiment.n_bins)))
+
+    weak, magnetic = nominal = respond()
+    shifts = {}
+    for name, keyword in (("energy_scale", "scale"), ("quenching", "quenching")):
+        if sigma := experiment.nuisances.get(name):
+            shifts[name] = (respond(**{keyword: 1 + sigma}) - respond(**{keyword: 1 - sigma})) / 2
+    assert nominal.shape == (2, experiment.n_bins)
+    return SpectrumResult(
+        slug=experiment.slug,
+        edges=experiment.edges,
+        weak=weak,
+        magnetic=magnetic,
+        shifts=shifts,
+        recoil={channel: part.recoil for channel, part in parts.items()},
+        weak_rate={channel: part.rates[:, 0].sum(axis=0) for channel, part in parts.items()},
+        magnetic_rate={channel: part.rates[:, 1].sum(axis=0) for channel, part in parts.items()},
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Recoils of one channel: energies (n,) and weights of a quadrature, rates (n_atoms, 2, n) per MeV."""
+
+    channel: str
+    atoms: tuple[Atom, ...]
+    recoil: np.ndarray
+    weights: np.ndarray
+    rates: np.ndarray
+
+    def in_detector(self, experiment: Experiment, *, scale: float = 1.0, quenching: float = 1.0) -> np.ndarray:
+        """Weak and magnetic counts (2, n_bins)."""
+        weighted = self.rates * self.weights
+        total = np.zeros((2, experiment.n_bins))
+        for atom, rates in zip(self.atoms, weighted, strict=True):
+            total += rates @ _response(experiment, self.channel, atom, self.recoil, scale, quenching).T
+        return total * experiment.columns.get("efficiency", 1.0)
+
+
+def _response(
+    experiment: Experiment, channel: str, atom: Atom, recoil: np.ndarray, scale: float, quenching: float
+) -> np.ndarray:
+    values = experiment.values
+    if experiment.unit == "PE":
+        x = recoil[:, None] ** np.arange(1, 1 + len(values["quenching"]))
+        seen = quenching * np.maximum(x @ np.array(values["quenching"]), 0.0) / _KEV
+        return values["time_efficiency"] * respond_photoelectrons(
+            np.maximum(seen, 1e-9), experiment.edges, light_yield=values["light_yield"],
+            spread=np.array(values["pe_spread"]), efficiency=np.array(values["efficiency"]),
+        )  # fmt: skip
+    energy = recoil / (_KEV if experiment.unit == "keV" else 1.0)
+    if channel == "nucleus":
+        energy = quench_lindhard(energy, atom.n_protons, values["lindhard_k"] * quenching)
+    return respond_gaussian(energy, experiment.edges, np.array(values["resolution"]), scale=scale)
+
+
+def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]) -> _Part:
+    """Recoil rates over the exposure, of every atom of the formula unit, on nodes that serve all of them."""
+    recoil, weights = _lay_nodes(experiment, channel, sources, atoms)
+    unit_mass = sum(atom.mass_number for atom in atoms) * constants.atomic_mass  # kg
+    exposure = (
+        experiment.values["exposure_on"] * DAY if "exposure_on" in experiment.values else experiment.values["mass"]
+    )
+    rates = np.zeros((len(atoms), 2, len(recoil)))
+    for i, atom in enumerate(atoms):
+        mass = scattering.ELECTRON_MASS if channel == "electron" else atom.mass_number * scattering.DALTON
+        moments = np.stack([source.moments(scattering.least_energy(recoil, mass)) for source in sources])
+        if channel == "electron":
+            many = scattering.count_electrons(recoil, atom.shells, atom.n_outer)
+            weak = sum(many * np.sum(_weak_electron(recoil, source.flavours) * found, axis=0)
+                       for source, found in zip(sources, moments, strict=True))  # fmt: skip
+            magnetic = many * np.sum(scattering.magnetic(recoil) * moments, axis=(0, 1))
+        else:
+            nucleus = recoil, atom.n_protons, atom.mass_number
+            weak = np.sum(scattering.weak_nucleus(*nucleus) * moments, axis=(0, 1))
+            magnetic = np.sum(scattering.magnetic_nucleus(*nucleus) * moments, axis=(0, 1))
+        rates[i] = np.stack([weak, MU_UNIT**2 * magnetic]) * exposure / unit_mass
+    return _Part(channel, tuple(atoms), recoil, weights, rates)
+
+
+def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndarray:
+    shares = [share * scattering.weak_electron(recoil, *scattering.COUPLINGS[name]) for name, share in flavours.items()]
+    return np.sum(shares, axis=0)
+
+
+def _lay_nodes(
+    experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Recoil energies, MeV, and weights of a quadrature that knows where the spectra step."""
+    electron = channel == "electron"
+    masses = [scattering.ELECTRON_MASS if electron else atom.mass_number * scattering.DALTON for atom in atoms]
+    steps = [
+        float(scattering.largest_recoil(source.largest_energy, mass)) for source in sources for mass in masses
+    ]  # fmt: skip
+    high = max(steps)
+    low = _LEAST_RECOIL * high
+    if electron:
+        unit = _KEV if experiment.unit == "keV" else 1.0
+        sigma = width(experiment.edges[[0, -1]], np.array(experiment.values["resolution"]))
+        reach = experiment.edges[[0, -1]] + _BEYOND * sigma * np.array([-1, 1])
+        low, high = max(reach[0], experiment.edges[0] / 20) * unit, min(reach[1] * unit, high)
+        steps += [binding for atom in atoms for binding, _ in atom.shells]
+    inside = [one for one in steps if low < one < high]
+    edges = np.unique(np.concatenate([np.geomspace(low, high, _PANELS + 1), inside]))
+    half = np.diff(edges)[:, None] / 2
+    return (edges[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
+
+
+def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom) -> SpectrumResult:
+    """Published rates without oscillation, times what oscillation leaves and what a moment adds, by ratios of spectra.
+
+    With r the ratio of smeared ν_μ to ν_e spectra and P the survival probability, oscillation leaves P + (1 − P) r.
+    """
+    (boron,) = (source for source in sources if source.name == "B8")
+    pure = {flavour: replace(boron, flavours={flavour: 1.0}) for flavour in ("nu_e", "nu_mu")}
+    whole = replace(experiment, values={**experiment.values, "exposure_on": 1.0})
+    parts = {flavour: _scatter(whole, "electron", [source], [atom]) for flavour, source in pure.items()}
+    rates = experiment.columns["boron"] + experiment.columns["hep"]
+    survival = boron.flavours["nu_e"]
+
+    def respond(scale: float = 1.0) -> np.ndarray:
+        electron, at_nominal = (parts["nu_e"].in_detector(whole, scale=one) for one in (scale, 1.0))
+        muon = parts["nu_mu"].in_detector(whole, scale=scale)
+        weak = rates * (survival * electron[0] + (1 - survival) * muon[0]) / at_nominal[0]
+        return np.stack([weak, experiment.columns["boron"] * electron[1] / at_nominal[0]])
+
+    weak, magnetic = respond()
+    sigma = experiment.nuisances["energy_scale"] or 0.0
+    electron, muon = (parts[flavour].in_detector(whole)[0] for flavour in ("nu_e", "nu_mu"))
+    lost = survival * rates * (1 - muon / electron)
+    tilt = np.linspace(-1, 1, experiment.n_bins)
+    return SpectrumResult(
+        slug=experiment.slug,
+        edges=experiment.edges,
+        weak=weak,
+        magnetic=magnetic,
+        shifts={
+            "energy_scale": (respond(1 + sigma) - respond(1 - sigma)) / 2,
+            "survival": np.stack([(experiment.nuisances["survival"] or 0.0) * lost, np.zeros(experiment.n_bins)]),
+            "slope": np.stack([(experiment.nuisances["slope"] or 0.0) * lost * tilt, np.zeros(experiment.n_bins)]),
+        },
+        recoil={"electron": parts["nu_e"].recoil},
+        weak_rate={"electron": survival * parts["nu_e"].rates[0, 0] + (1 - survival) * parts["nu_mu"].rates[0, 0]},
+        magnetic_rate={"electron": parts["nu_e"].rates[0, 1]},
+    )
+
+
+def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Flux]:
+    """Fluxes at a data set's detector."""
+    tables = _read("flux.toml", data or data_folder())
+    if experiment.flux == "reactor":
+        return [fluxes.reactor_flux(tables["reactor"], experiment.values["flux_total"])]
+    if experiment.flux == "solar":
+        return fluxes.solar_fluxes(tables["solar"])
+    values = experiment.values
+    area = 4 * math.pi * (100 * values["distance"]) ** 2
+    return fluxes.pion_fluxes(values["per_proton"] * values["protons"] / area)
+
+
+def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
+    table = _read("targets.toml", folder)["atom"]
+    found = []
+    for name in experiment.atoms:
+        one = table[name]
+        shells = tuple((binding * _KEV, electrons) for binding, electrons in one["shells"])
+        if not steps:
+            shells = tuple((0.0, electrons) for _, electrons in shells)
+        found.append(Atom(one["n_protons"], one["mass_number"], shells, one["n_outer"]))
+    return found
+
+
+def _read(name: str, folder: Path) -> Mapping[str, Any]:
+    return _read_once(name, folder, read_checksums(folder).get(f"neutrino/{name}", ""))
+
+
+@cache
+def _read_once(name: str, folder: Path, digest: str) -> Mapping[str, Any]:
+    return read_tables(name, data=folder)
+
+
+def load_spectrum(slug: str, *, data: Path | None = None) -> tuple[Experiment, SpectrumResult]:
+    """A data set and what it expects."""
+    experiment = load_experiment(slug, data=data)
+    return experiment, predict_spectrum(experiment, data=data)

@@ -1,0 +1,268 @@
+"""Figures of neutrino spectra and of limits on magnetic moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leptonfit.inference.limits import DELTA_CHI2, METHODS
+from leptonfit.neutrino.data_limits import DataLimitsResult
+from leptonfit.neutrino.experiments import FLAVOUR_CLASSES, ResponsePoints
+from leptonfit.neutrino.flux import Flux
+from leptonfit.neutrino.likelihood import ComparedSpectrumResult, to_moment
+from leptonfit.neutrino.published import PublishedResult
+from leptonfit.neutrino.spectra import SpectrumResult
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
+
+_CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, RED, GREY), strict=True))
+_NAMES = {
+    "reactor": "reactor", "pp": "pp", "Be7_384": "⁷Be 0.384", "Be7_861": "⁷Be 0.861", "pep": "pep", "N13": "¹³N",
+    "O15": "¹⁵O", "B8": "⁸B", "hep": "hep", "nu_mu": "ν_μ", "nu_mu_bar": "ν̄_μ", "nu_e": "ν_e",
+}  # fmt: skip
+_MARKERS = {"cls": ("s", BLUE), "fc": ("o", GREEN), "q_tilde": ("v", RED), "pinned": ("D", ORANGE)}
+
+
+def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Axes:
+    """Published limits by flavour class and year, with the middle and the prediction interval of each class."""
+    row, ticks = 0, []
+    for name, colour in _CLASS_COLOURS.items():
+        group = limits[limits["flavour_class"] == name].sort_values("year", kind="stable")
+        if group.empty:
+            continue
+        first = row
+        for one in group.itertuples():
+            used = one.name in found.used.get(name, ())
+            marker = "x" if one.disputed else "s"
+            face = "none" if one.mark == "textbook" else colour
+            ax.plot(one.limit * 1e-11, row, marker, color=colour, mfc=face, alpha=1 if used or one.disputed else 0.75)
+            ax.annotate("", (one.limit * 1e-11 / 1.5, row), (one.limit * 1e-11, row),
+                        arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.2 if used else 0.5})  # fmt: skip
+            ticks.append(one.name + (" (disputed)" if one.disputed else ""))
+            row += 1
+        if name in found.classes:
+            meta = found.classes[name]
+            low, high = 1e-11 * 10**meta.prediction
+            ax.fill_betweenx([first - 0.4, row - 0.6], low, high, color=colour, alpha=0.12, lw=0)
+            ax.plot([1e-11 * 10**meta.mean] * 2, [first - 0.4, row - 0.6], color=colour, lw=1, ls="--")
+        ax.annotate(FLAVOUR_CLASSES[name], (1, (first + row - 1) / 2), xycoords=("axes fraction", "data"),
+                    xytext=(6, 0), textcoords="offset points", va="center", fontsize=8, color=colour)  # fmt: skip
+        row += 1
+        ticks.append("")
+    ax.set_xscale("log")
+    ax.set_ylim(row - 1.2, -0.8)
+    ax.set_yticks(range(len(ticks)), ticks, fontsize=7.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(r"upper limit on the effective moment at 90 % ($\mu_B$)")
+    ax.plot([], [], "s", color=GREY, label="checked against its source")
+    ax.plot([], [], "s", color=GREY, mfc="none", label="quoted from general knowledge")
+    ax.plot([], [], "x", color=GREY, label="disputed")
+    ax.plot([], [], color=GREY, ls="--", label="middle of the class; shaded: a further experiment, 95 %")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, fontsize=7.5)
+    return ax
+
+
+def plot_fluxes(axes: Sequence[Axes], sources: Mapping[str, Sequence[Flux]]) -> Sequence[Axes]:
+    """Spectra of each kind of source, a panel each; lines as stems of their total."""
+    for ax, (title, several) in zip(axes, sources.items(), strict=True):
+        top = 0.0
+        for i, one in enumerate(several):
+            colour = f"C{i}" if i < 7 else GREY
+            if one.density is None:
+                ax.plot([one.line] * 2, [one.total * 1e-8, one.total], color=colour, lw=1, label=_NAMES[one.name])
+                ax.plot(one.line, one.total, "^", color=colour, ms=4)
+                top = max(top, one.total)
+                continue
+            energy = np.geomspace(one.edges[0] * 10, one.edges[-1], 400)
+            spectrum = one.spectrum(energy)
+            ax.plot(energy, np.where(spectrum > 0, spectrum, np.nan), color=colour, label=_NAMES[one.name])
+            top = max(top, float(spectrum.max()))
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_ylim(top * 1e-8 if len(several) > 3 else top * 1e-4, top * 4)
+        ax.set_xlim(0.01 if title != "stopped pions" else 1, None)
+        ax.set_title(title)
+        ax.set_xlabel("neutrino energy (MeV)")
+        if len(several) > 1:
+            ax.legend(fontsize=6.5, ncols=2, loc="lower left")
+    axes[0].set_ylabel("per MeV and cm² (lines: per cm²)")
+    return axes
+
+
+def plot_recoils(
+    axes: Sequence[Axes], spectra: Sequence[SpectrumResult], titles: Sequence[str], mu: float
+) -> Sequence[Axes]:
+    """Recoil spectra before the detector: weak, and magnetic at `mu` (μ_B); channels by line style."""
+    factor = float((mu / to_moment(1.0)) ** 2)
+    for ax, one, title in zip(axes, spectra, titles, strict=False):
+        for channel, style in zip(one.recoil, ("-", ":"), strict=False):
+            recoil = one.recoil[channel]
+            label = channel if len(one.recoil) > 1 else ""
+            for rate, colour, what in ((one.weak_rate, GREY, "weak"), (one.magnetic_rate, BLUE, "magnetic")):
+                scale = factor if what == "magnetic" else 1.0
+                ax.plot(recoil, scale * rate[channel], color=colour, ls=style, label=f"{what} {label}".strip())
+        recoils = np.concatenate(list(one.recoil.values()))
+        if recoils.max() > 20 * recoils.min():
+            ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_title(title, fontsize=9)
+        ax.set_xlabel("recoil (MeV)", fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.legend(fontsize=6.5)
+    for ax in axes[: len(spectra) : 4]:
+        ax.set_ylabel("recoils per MeV", fontsize=8)
+    for ax in axes[len(spectra) :]:
+        ax.set_axis_off()
+    return axes
+
+
+def plot_compared(
+    axes: tuple[Axes, Axes], compared: ComparedSpectrumResult, labels: Sequence[str]
+) -> tuple[Axes, Axes]:
+    """Data against expectations, and the residuals below; `labels` names the expectations, the one at θ = 0 first."""
+    top, below = axes
+    middle = (compared.edges[1:] + compared.edges[:-1]) / 2
+    top.errorbar(middle, compared.data, compared.errors, fmt="o", color="black", ms=2.5, lw=0.8,
+                 mfc="black" if compared.mark == "observed" else "white", label=f"{compared.mark} data")  # fmt: skip
+    for curve, label, colour, style in zip(
+        compared.expected, labels, (GREY, BLUE, RED), ("-", "-", "--"), strict=False
+    ):
+        top.stairs(curve, compared.edges, color=colour, ls=style, lw=1.3, label=label, baseline=None)
+    reach = np.concatenate(
+        [compared.data + compared.errors, compared.data - compared.errors, compared.expected[:2].ravel()]
+    )
+    span = reach.max() - reach.min()
+    top.set_ylim(reach.min() - 0.08 * span, reach.max() + 0.45 * span)
+    rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
+    top.set_ylabel(f"{rate} less background" if compared.subtracted else rate, fontsize=7.5)
+    top.set_title(f"{compared.title} ({compared.mark})", fontsize=9)
+    top.legend(fontsize=6, ncols=2, loc="upper right")
+    top.tick_params(labelbottom=False, labelsize=7)
+    below.axhline(0, color=GREY, lw=0.8)
+    below.plot(middle, compared.residuals, "o", color="black", ms=2.5,
+               mfc="black" if compared.mark == "observed" else "white")  # fmt: skip
+    shift = (compared.expected[1] - compared.expected[0]) / compared.errors
+    below.stairs(shift, compared.edges, color=BLUE, lw=1, baseline=None)
+    below.set_ylim(-3.9, 3.9)
+    below.set_ylabel("residual/σ", fontsize=7.5)
+    below.set_xlabel(f"{'recoil' if compared.unit == 'MeV' else 'measured energy'} ({compared.unit})", fontsize=8)
+    below.tick_params(labelsize=7)
+    for ax in axes:
+        ax.set_xlim(float(compared.edges[0]), float(compared.edges[-1]))
+        if compared.edges[-1] / compared.edges[0] > 25:
+            ax.set_xscale("log")
+    return axes
+
+
+def plot_all_compared(
+    figure: Figure, compared: Sequence[ComparedSpectrumResult], labels: Sequence[Sequence[str]], *, columns: int = 3
+) -> Figure:
+    """One panel with residuals for each data set."""
+    n_rows = -(-len(compared) // columns)
+    if not compared:
+        return figure
+    grid = figure.add_gridspec(n_rows, columns)
+    for i, (one, names) in enumerate(zip(compared, labels, strict=True)):
+        inner = grid[i // columns, i % columns].subgridspec(2, 1, height_ratios=[3, 1.2], hspace=0.05)
+        top = figure.add_subplot(inner[0])
+        plot_compared((top, figure.add_subplot(inner[1], sharex=top)), one, names)
+    return figure
+
+
+def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
+    """Δχ²(θ) of every data set, θ in its own expected errors; dashed where the counts are simulated."""
+    for i, one in enumerate(found):
+        ax.plot(one.theta / one.limits.sigma, one.delta_chi2, color=f"C{i % 7}", ls="-" if one.observed else "--",
+                label=f"{one.title}{'' if one.observed else ' (simulated)'}")  # fmt: skip
+    for rise in DELTA_CHI2:
+        ax.axhline(rise, color=GREY, lw=0.6, ls=":")
+        ax.annotate(f"{rise:g}", (1, rise), xycoords=("axes fraction", "data"), fontsize=7, color=GREY, va="bottom",
+                    ha="right")  # fmt: skip
+    ax.axvspan(ax.get_xlim()[0], 0, color=GREY, alpha=0.1, lw=0)
+    ax.annotate("μ² < 0", (0.01, 0.03), xycoords="axes fraction", fontsize=8, color=GREY)
+    ax.set_xlim(-3.2, 4.5)
+    ax.set_ylim(0, 8)
+    ax.set_xlabel(r"$\mu^2$ over its expected standard deviation")
+    ax.set_ylabel(r"$\Delta\chi^2$ from the free best fit")
+    ax.legend(fontsize=7.5)
+    return ax
+
+
+def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) -> Axes:
+    """Limits by construction beside the band of expected CLs limits and the published one, a row a data set."""
+    for row, one in enumerate(found):
+        band = to_moment(one.limits.expected["cls"][level])
+        for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
+            ax.fill_betweenx([row - 0.36, row + 0.36], band[low], band[high], color=GREY, alpha=alpha, lw=0)
+        ax.plot([band[2]] * 2, [row - 0.36, row + 0.36], color=GREY, lw=1)
+        for shift, (method, (marker, colour)) in zip((-0.24, -0.08, 0.08, 0.24), _MARKERS.items(), strict=True):
+            face = colour if one.observed else "white"
+            value = one.moment_limit(method, level)
+            if value > 0:
+                ax.plot(value, row + shift, marker, color=colour, mfc=face, ms=5)
+        toys = to_moment(one.toys.limit[level])
+        ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
+        if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
+            ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
+    for method, (marker, colour) in _MARKERS.items():
+        ax.plot([], [], marker, color=colour, label=METHODS[method])
+    ax.plot([], [], "P", color=GREEN, label="Feldman–Cousins, toys")
+    ax.plot([], [], "*", color="black", ms=8, ls="none", label="published")
+    ax.fill_betweenx([], [], [], color=GREY, alpha=0.3, lw=0, label="expected CLs, ±1 and ±2 σ")
+    names = [
+        f"{one.title}\n{FLAVOUR_CLASSES[one.flavour_class]}{'' if one.observed else ', simulated'}" for one in found
+    ]
+    ax.set_yticks(range(len(found)), names, fontsize=7)
+    ax.set_ylim(len(found) - 0.45, -0.55)
+    ax.set_xscale("log")
+    percent = 100 * found[0].limits.confidence[level] if found else 90
+    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated counts")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, fontsize=7.5)
+    return ax
+
+
+def plot_nuisances(axes: tuple[Axes, Axes], found: Sequence[DataLimitsResult]) -> tuple[Axes, Axes]:
+    """Pulls of the nuisances that move each best fit most, and by how much they move it."""
+    left, right = axes
+    rows = [(one, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
+    for row, (one, k) in enumerate(rows):
+        several = one.nuisances
+        colour = ORANGE if several.is_free[k] else BLUE
+        left.errorbar(several.pulls[k], row, xerr=several.errors[k], fmt="o", color=colour, ms=3.5, capsize=2)
+        right.barh(row, several.impacts[k] / one.limits.sigma, color=colour, height=0.6, alpha=0.7)
+    left.axvspan(-1, 1, color=GREY, alpha=0.12, lw=0)
+    for ax in axes:
+        ax.axvline(0, color=GREY, lw=0.8)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+    left.set_yticks(range(len(rows)), [f"{one.title}: {one.nuisances.names[k]}" for one, k in rows], fontsize=7)
+    right.set_yticks([])
+    left.set_xlabel("pull (prior σ; free ones in 10 % steps)")
+    right.set_xlabel(r"impact on $\hat\theta$ (its σ)")
+    left.plot([], [], "o", color=BLUE, label="constrained")
+    left.plot([], [], "o", color=ORANGE, label="free")
+    left.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+    return axes
+
+
+def plot_response(axes: tuple[Axes, Axes], points: ResponsePoints, curve: tuple[np.ndarray, np.ndarray]) -> None:
+    """Calibration points with errors in both variables, and what they were drawn with: (recoil, ionisation), keV."""
+    left, right = axes
+    given = points.columns
+    left.errorbar(given["recoil"], given["ionisation"], given["ionisation_error"], given["recoil_error"], fmt="o",
+                  color="black", mfc="white", ms=3, lw=0.8, label=f"{points.mark} points")  # fmt: skip
+    left.plot(*curve, color=BLUE, label=f"Lindhard, k = {points.values['lindhard_k']:g}")
+    left.set_xscale("log")
+    left.set_yscale("log")
+    left.set_xlabel("nuclear recoil in Ge (keV)")
+    left.set_ylabel("ionisation (keV)")
+    left.legend()
+    shift = given["measured"] - points.values["scale"] * given["line"]
+    error = np.hypot(given["measured_error"], points.values["scale"] * given["line_error"])
+    right.errorbar(given["line"], 1e3 * shift, 1e3 * error, fmt="o", color="black", mfc="white", ms=3, lw=0.8)
+    right.axhline(0, color=BLUE)
+    right.set_xlabel("line energy (keV)")
+    right.set_ylabel("measured less true (eV)")

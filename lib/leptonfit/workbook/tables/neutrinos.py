@@ -1,0 +1,187 @@
+"""Tables of neutrino spectra and of limits on magnetic moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from leptonfit.inference.limits import METHODS
+from leptonfit.neutrino.data_limits import DataLimitsResult
+from leptonfit.neutrino.experiments import FLAVOUR_CLASSES
+from leptonfit.neutrino.likelihood import Likelihood, to_moment
+from leptonfit.neutrino.published import PublishedResult
+
+_YES = {True: "yes", False: "no"}
+_TOP = 3
+"""Nuisances of a data set that are shown."""
+
+
+def tabulate_published(limits: pd.DataFrame) -> pd.DataFrame:
+    """Published limits by flavour class and year."""
+    order = list(FLAVOUR_CLASSES)
+    rows = limits.assign(rank=limits["flavour_class"].map(order.index)).sort_values(["rank", "year"])
+    return pd.DataFrame(
+        {
+            "effective moment of": rows["flavour_class"].map(FLAVOUR_CLASSES),
+            "experiment": rows["experiment"],
+            "year": rows["year"],
+            "limit (1e-11 μ_B)": [f"{value:g}" for value in rows["limit"]],
+            "confidence": [f"{100 * value:g} %" for value in rows["confidence"]],
+            "disputed": rows["disputed"].map(_YES),
+            "number": rows["mark"],
+            "source": rows["source"],
+        }
+    ).reset_index(drop=True)
+
+
+def tabulate_meta(found: PublishedResult) -> pd.DataFrame:
+    """Random-effects summary, a row a flavour class."""
+    rows = []
+    for name, meta in found.classes.items():
+        low, high = np.sqrt(meta.tau2_interval)
+        rows.append(
+            {
+                "effective moment of": FLAVOUR_CLASSES[name],
+                "experiments": meta.n,
+                "estimator": meta.estimator,
+                "middle (1e-11 μ_B)": f"{10**meta.mean:.3g}",
+                "its 95 % interval": "{:.3g} to {:.3g}".format(*10**meta.interval),
+                "spread τ (dex)": f"{math.sqrt(meta.tau2):.3f}",
+                "its 95 % interval (dex)": f"{low:.3f} to {high:.3f}",
+                "Q": f"{meta.q:.1f}",
+                "p if there were no spread": f"{meta.p_value:.2g}",
+                "I²": f"{100 * meta.i2:.0f} %",
+                "a further experiment, 95 % (1e-11 μ_B)": "{:.2g} to {:.2g}".format(*10**meta.prediction),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_estimators(found: Mapping[str, PublishedResult]) -> pd.DataFrame:
+    """Spread between experiments by estimator and flavour class, dex."""
+    return pd.DataFrame(
+        [
+            {"effective moment of": FLAVOUR_CLASSES[name]}
+            | {f"τ (dex), {estimator}": f"{math.sqrt(one.classes[name].tau2):.3f}" for estimator, one in found.items()}
+            for name in next(iter(found.values())).classes
+        ]
+    )
+
+
+def tabulate_spectra(likelihoods: Sequence[Likelihood], mu: float) -> pd.DataFrame:
+    """What went in and what is expected, a row a data set; `mu` in μ_B."""
+    unit = float(to_moment(1.0))
+    rows = []
+    for one in likelihoods:
+        experiment, spectrum = one.experiment, one.spectrum
+        rows.append(
+            {
+                "data set": experiment.title,
+                "effective moment of": FLAVOUR_CLASSES[experiment.flavour_class],
+                "counts": experiment.mark,
+                "bins": experiment.n_bins,
+                "range": f"{experiment.edges[0]:g} to {experiment.edges[-1]:g} {experiment.unit}",
+                "counted": f"{one.data[: experiment.n_bins].sum():.6g}",
+                "weak scattering": f"{spectrum.weak.sum():.4g}",
+                f"magnetic, {mu:g} μ_B": f"{spectrum.magnetic.sum() * (mu / unit) ** 2:.3g}",
+                "nuisances": len(one.model.nuisances),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
+    """Limits by every construction beside expected and published ones, a row a data set and confidence; in μ_B."""
+    rows = []
+    for one in found:
+        for level, confidence in enumerate(one.limits.confidence):
+            band = to_moment(one.limits.expected["cls"][level])
+            toys, error = one.toys.limit[level], one.toys.error[level]
+            spread = to_moment(toys + error) - to_moment(toys)
+            rows.append(
+                {
+                    "data set": one.title,
+                    "effective moment of": FLAVOUR_CLASSES[one.flavour_class],
+                    "counts": "observed" if one.observed else "simulated",
+                    "confidence": f"{100 * confidence:g} %",
+                    **{name: _write(one.moment_limit(key, level)) for key, name in METHODS.items()},
+                    "Feldman–Cousins, toys": f"{to_moment(toys):.3g} ± {spread:.1g}",
+                    "expected CLs, 68 % of repetitions": f"{band[2]:.3g} ({band[1]:.3g} to {band[3]:.3g})",
+                    "published": _publish(one, float(confidence)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _write(value: float) -> str:
+    return f"{value:.3g}" if value > 0 else "excludes all"
+
+
+def _publish(one: DataLimitsResult, confidence: float) -> str:
+    if math.isnan(one.published) or not math.isclose(confidence, one.published_confidence):
+        return "none"
+    return f"{one.published:g}e-11 ({one.published_name})"
+
+
+def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
+    """Best fits and how well they fit, a row a data set; θ = μ² in 1e-22 μ_B²."""
+    rows = []
+    for one in found:
+        dof = one.n_data - one.n_fitted
+        rows.append(
+            {
+                "data set": one.title,
+                "counts": "observed" if one.observed else "simulated",
+                "θ̂ (1e-22 μ_B²)": f"{one.limits.theta_hat:.4g} ± {one.limits.sigma:.3g}",
+                "from zero": f"{one.significance:+.2f} σ",
+                "χ² at θ̂": f"{one.limits.chi2_min:.1f}",
+                "degrees of freedom": dof,
+                "p (χ² law)": f"{chi2.sf(float(one.limits.chi2_min), dof):.2g}",
+                **{f"Δχ² = {rise:g} (μ_B)": f"{to_moment(end):.3g}"
+                   for rise, end in zip((1.64, 2.71, 3.84), one.limits.delta_chi2, strict=True)},
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
+    """How often each construction holds the truth, a row a data set, truth and confidence."""
+    rows = []
+    for one in found:
+        for toys in one.coverage:
+            for level, confidence in enumerate(toys.confidence):
+                row = {
+                    "data set": one.title,
+                    "true μ (μ_B)": f"{to_moment(toys.theta):.3g}",
+                    "confidence": f"{100 * confidence:g} %",
+                    "toys": toys.n_toys,
+                }
+                for key, name in METHODS.items():
+                    low, high = toys.interval(key, level)
+                    share = toys.n_covered[key][level] / toys.n_toys
+                    said = "under" if high < confidence else "over" if low > confidence else "as said"
+                    row[name] = f"{100 * share:.1f} % ({said})"
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tabulate_nuisances(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
+    """The nuisances that move each best fit most."""
+    rows = []
+    for one in found:
+        several = one.nuisances
+        for k in range(min(_TOP, len(several.names))):
+            rows.append(
+                {
+                    "data set": one.title,
+                    "nuisance": several.names[k],
+                    "constrained beforehand": _YES[not several.is_free[k]],
+                    "pull": f"{several.pulls[k]:+.2f} ± {several.errors[k]:.2f}",
+                    "impact on θ̂ (its σ)": f"{several.impacts[k] / one.limits.sigma:+.2f}",
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,94 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What limits on neutrino magnetic moments were published, and how much do they differ?
+#
+# A report, NU838, asks why upper limits on the magnetic moment of neutrinos disagree. What each experiment limits is
+# the effective moment of the mixture of states its source sends: reactors, the sun, pions at rest and accelerators send
+# different mixtures, and their limits are limits on different quantities.
+#
+# **Needs** the published limits (`data/neutrino/published_limits.csv`), each with its source; where a number is quoted
+# from general knowledge and was not checked, it says so. **Makes** their spread by flavour class
+# (`results/11_limits.json`).
+
+# %% tags=["parameters"]
+sigma_log10_mu = 0.079  # dex, scatter of a limit between repetitions of its experiment
+estimator = "REML"  # estimator of the variance between experiments
+include_disputed = False  # count limits whose theory was refuted
+
+# %%
+import matplotlib.pyplot as plt
+
+from leptonfit.neutrino.experiments import load_published
+from leptonfit.neutrino.published import combine_published, describe_published
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("11_limits", globals())
+how = {"estimator": settings.estimator, "include_disputed": settings.include_disputed}
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+limits = load_published()
+tables.show(tables.tabulate_published(limits))
+
+# %% [markdown]
+# ## How much they differ
+#
+# Of each experiment the latest limit counts, since earlier ones share its data. A limit scatters by chance even if
+# nothing changes but the counts: by `sigma_log10_mu`, that of a 90 % CLs limit without signal. What is left between
+# experiments, τ, is estimated one flavour class at a time. Limits combined are no limit: the middle of a class excludes
+# nothing.
+
+# %%
+found = combine_published(limits, sigma_log10=settings.sigma_log10_mu, **how)
+tables.show(tables.tabulate_meta(found))
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots(figsize=(6.8, 5.6))
+figures.plot_published(ax, limits, found)
+plt.show()
+
+# %% [markdown]
+# ## Does the answer depend on how it is estimated?
+
+# %%
+others = {name: combine_published(limits, sigma_log10=settings.sigma_log10_mu, estimator=name,
+                                  include_disputed=settings.include_disputed) for name in ("REML", "PM", "DL")}
+tables.show(tables.tabulate_estimators(others))
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert all(meta.n == len(set(found.used[name])) for name, meta in found.classes.items()), "a limit counts twice"
+assert len({name for names in found.used.values() for name in names}) == sum(map(len, found.used.values()))
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+code, sentence = describe_published(found, limits)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(code)
+print(sentence)
+
+# %%
+csv = {"published": tables.tabulate_published(limits), "meta": tables.tabulate_meta(found)}
+results = {"published": found, "estimators": others, "limits": limits.to_dict("list")}
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -1,0 +1,125 @@
+"""The binned likelihood, against closed forms and MIGRAD."""
+
+import numpy as np
+import pytest
+from iminuit import Minuit
+
+from leptonfit.inference.binned import BinnedModel, rank_nuisances
+
+
+def build(sigma=None, n_bins=12, seed=3):
+    """A falling signal over a tilted background with a free norm, a constrained slope and a signal's norm."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 1, n_bins)
+    base, signal = 30 + 10 * x, 8 * np.exp(-3 * x)
+    shifts = np.stack([0.1 * base, 2 * (x - 0.5), np.zeros(n_bins)])
+    signal_shifts = np.stack([np.zeros(n_bins), np.zeros(n_bins), 0.1 * signal])
+    free = np.array([True, False, False])
+    width = None if sigma is None else np.full(n_bins, sigma)
+    model = BinnedModel(("norm", "slope", "signal norm"), base, shifts, signal, signal_shifts, free, width)
+    return model, model.draw(0.7, np.array([0.3, -0.5, 0.2]), rng)
+
+
+def minus_two_log_likelihood(model, data, p):
+    expected = model.expected(p[0], np.array(p[1:]))
+    if model.sigma is not None:
+        terms = ((data - expected) / model.sigma) ** 2
+    else:
+        terms = 2 * (expected - data) + np.where(data > 0, 2 * data * np.log(np.maximum(data, 1) / expected), 0)
+    return terms.sum() + sum(a**2 for a, free in zip(p[1:], model.is_free, strict=True) if not free)
+
+
+@pytest.mark.parametrize("sigma", [None, 5.0])
+@pytest.mark.parametrize("theta", [None, 0.0, 1.5])
+def test_minimum_is_that_of_migrad(sigma, theta):
+    model, data = build(sigma)
+    fit = model.fit(data, theta=theta)
+    assert fit.converged
+    other = Minuit(lambda p: minus_two_log_likelihood(model, data, p), [theta or 0.0, 0, 0, 0])
+    other.errordef = Minuit.LEAST_SQUARES
+    other.fixed[0] = theta is not None
+    other.tol = 1e-6
+    other.migrad()
+    np.testing.assert_allclose(fit.value, other.fval, rtol=1e-7)
+    np.testing.assert_allclose([fit.theta, *fit.pulls], other.values, atol=2e-4)
+
+
+def test_one_bin_has_its_closed_form():
+    model = BinnedModel(("b",), np.array([4.0]), np.zeros((1, 1)), np.array([2.0]), np.zeros((1, 1)), np.array([False]))
+    fit = model.fit(np.array([[10.0], [1.0], [0.0]]))
+    assert fit.theta[:2] == pytest.approx([3.0, -1.5])
+    assert fit.theta[2] == model.lowest_theta  # without a count the expectation would go to zero
+    assert fit.value[:2] == pytest.approx(0, abs=1e-12)
+    held = model.fit(np.array([0.0]), theta=1.0)
+    assert held.value == pytest.approx(2 * 6.0)
+
+
+def test_on_and_off_counts_profile_to_their_closed_form():
+    on, off, ratio = (
+        25.0,
+        40.0,
+        0.5,
+    )  # background expected off is b, on ratio b: without signal b = (on + off)/(1 + ratio)
+    base = np.array([ratio * 40, 40.0])
+    model = BinnedModel(("b",), base, 0.1 * base[None], np.array([1.0, 0.0]), np.zeros((1, 2)), np.array([True]))
+    fit = model.fit(np.array([on, off]), theta=0.0)
+    b = (on + off) / (1 + ratio)
+    assert 40 * (1 + 0.1 * fit.pulls[0]) == pytest.approx(b)
+    assert fit.value == pytest.approx(
+        2 * (on * np.log(on / (ratio * b)) + off * np.log(off / b))
+    )  # Li and Ma's statistic
+
+
+def test_a_batch_is_the_same_as_one_at_a_time():
+    model, _ = build()
+    data = model.draw(np.zeros(20), np.zeros((20, 3)), np.random.default_rng(0))
+    together = model.fit(data, theta=np.linspace(0, 2, 20))
+    for i in (0, 7, 19):
+        alone = model.fit(data[i], theta=np.linspace(0, 2, 20)[i])
+        assert alone.value == pytest.approx(together.value[i], rel=1e-10)
+        np.testing.assert_allclose(alone.pulls, together.pulls[i], atol=1e-7)
+
+
+def test_bins_left_out_do_not_count():
+    model, data = build()
+    used = np.arange(12) >= 5
+    cut = BinnedModel(model.nuisances, *(a[..., used] for a in (model.base, model.shifts, model.signal,
+                                                               model.signal_shifts)), model.is_free)  # fmt: skip
+    assert model.fit(data, used=used).value == pytest.approx(cut.fit(data[used]).value, rel=1e-10)
+
+
+def test_slope_is_the_derivative_of_the_profile():
+    model, data = build()
+    step = 1e-4
+    around = model.fit(data, theta=np.array([1 - step, 1, 1 + step]))
+    assert around.slope[1] == pytest.approx((around.value[2] - around.value[0]) / (2 * step), rel=1e-6)
+
+
+def test_fisher_information_is_the_curvature_for_expected_data():
+    model, _ = build()
+    asimov = model.expected(0.4)
+    h = 1e-3
+    rise = model.fit(asimov, theta=0.4 + h).value + model.fit(asimov, theta=0.4 - h).value
+    assert np.linalg.inv(model.fisher(0.4))[0, 0] == pytest.approx(2 * h**2 / rise, rel=1e-4)
+
+
+def test_impact_is_what_refits_say():
+    model, data = build()
+    found = rank_nuisances(model, data)
+    assert np.all(np.diff(np.abs(found.impacts)) <= 0)
+    k = found.names.index("norm")
+    moved = []
+    for sign in (-1, 1):  # hold the norm one fitted error away by a new base without that nuisance
+        shift = found.pulls[k] + sign * found.errors[k]
+        base = model.base + shift * model.shifts[0]
+        held = BinnedModel(("slope", "signal norm"), base, model.shifts[1:], model.signal, model.signal_shifts[1:],
+                           model.is_free[1:])  # fmt: skip
+        moved.append(float(held.fit(data).theta))
+    assert found.impacts[k] == pytest.approx((moved[1] - moved[0]) / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan])
+def test_bad_data_are_refused(bad):
+    model, data = build()
+    with pytest.raises(ValueError, match="data: must be finite, and counts not negative"):
+        model.fit(np.where(np.arange(12) == 3, bad, data))

@@ -1,0 +1,66 @@
+"""Toys: Feldman and Cousins in general, and coverage."""
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.limits import feldman_cousins
+from leptonfit.inference.neyman import cover_limits, run_feldman_cousins
+
+
+def gaussian():
+    nothing = np.zeros((0, 1))
+    return BinnedModel((), np.array([0.0]), nothing, np.array([1.0]), nothing, np.zeros(0, dtype=bool), np.array([1.0]))
+
+
+def counting(background, signal=1.0):
+    nothing = np.zeros((0, 1))
+    return BinnedModel((), np.array([background]), nothing, np.array([signal]), nothing, np.zeros(0, dtype=bool))
+
+
+@pytest.mark.parametrize("x", [-1.5, 0.2, 1.5])
+def test_toys_find_the_exact_limits_of_a_gaussian(x):
+    found = run_feldman_cousins(gaussian(), np.array([x]), n_toys=20_000, seed=1)
+    exact = feldman_cousins(x, np.array([0.9, 0.95]))[1]
+    assert (np.abs(found.limit - exact) < 4 * found.error + 0.01).all()
+    assert (found.error < 0.05).all()
+
+
+def test_toys_find_the_exact_limit_of_counts():
+    """By the ordering itself: counts in the order of their likelihood ratio until they hold 90 %."""
+    n, background, counts = 112, 100.0, np.arange(400)
+    best = poisson.pmf(counts, np.maximum(counts, background))
+    accepting = []
+    for theta in np.linspace(5, 60, 551):
+        chance = poisson.pmf(counts, background + theta)
+        order = np.argsort(-chance / best)
+        taken = np.cumsum(chance[order])
+        accepting += [theta] * (n in counts[order][: np.searchsorted(taken, 0.9) + 1])
+    found = run_feldman_cousins(counting(background), np.array([float(n)]), confidence=(0.9,), n_toys=20_000, seed=2)
+    assert found.limit[0] == pytest.approx(max(accepting), abs=0.5)  # a step of one count
+
+
+def test_the_same_seed_gives_the_same_toys_on_any_number_of_processes():
+    one, two = (run_feldman_cousins(counting(50.0), np.array([52.0]), n_toys=200, seed=5, jobs=jobs) for jobs in (1, 2))
+    np.testing.assert_array_equal(one.critical, two.critical)
+    other = run_feldman_cousins(counting(50.0), np.array([52.0]), n_toys=200, seed=6)
+    assert not np.array_equal(one.critical, other.critical)
+
+
+@pytest.mark.parametrize("theta", [0.0, 1.0, 2.4])
+def test_every_construction_covers_a_gaussian_as_it_should(theta):
+    found = cover_limits(gaussian(), np.array([0.0]), theta, n_toys=20_000, seed=3)
+    for i, level in enumerate((0.9, 0.95)):
+        low, high = found.interval("fc", i, confidence=0.999)
+        assert low <= level <= high
+        if theta:
+            low, high = found.interval("q_tilde", i, confidence=0.999)
+            assert low <= level <= high
+        for method in ("cls", "pinned"):
+            assert found.interval(method, i, confidence=0.999)[1] >= level
+
+
+def test_toys_must_be_asked_for():
+    with pytest.raises(ValueError, match="n_toys = 0: must be at least 1"):
+        run_feldman_cousins(gaussian(), np.array([0.0]), n_toys=0, seed=1)

@@ -1,0 +1,86 @@
+"""The data files, and what is refused in them."""
+
+import numpy as np
+import pytest
+
+from leptonfit.datafiles import InputError
+from leptonfit.neutrino.experiments import SPECTRA, load_all, load_experiment, load_published, load_response
+from leptonfit.neutrino.likelihood import load_likelihood
+
+
+def test_marks_say_what_was_measured():
+    observed = {slug for slug in SPECTRA if load_experiment(slug).is_observed}
+    assert observed == {"superk", "coherent", "xenonnt"}
+    assert load_response().mark == "simulated"
+
+
+def test_attainable_thresholds_are_182():
+    """The report counts 240 conditions; thresholds of a real spectrum lie on its bin edges."""
+    n = {slug: load_experiment(slug).n_bins - 1 for slug in SPECTRA}
+    assert n == dict.fromkeys(("gemma", "texono", "conus", "borexino"), 30) | {
+        "xenonnt": 28,
+        "superk": 22,
+        "coherent": 12,
+    }
+    assert sum(n.values()) == 182
+
+
+def test_observed_spectra_have_their_published_totals():
+    xenon = load_experiment("xenonnt").columns
+    assert xenon["background"].sum() == pytest.approx(426.5, abs=0.1)
+    coherent = load_experiment("coherent").columns
+    difference = coherent["coincidence"].sum() - coherent["anticoincidence"].sum()
+    assert difference == 276
+    assert np.sqrt(coherent["coincidence"].sum() + coherent["anticoincidence"].sum()) == pytest.approx(53, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("xenonnt.toml", '[exposure_on]\nvalue = 423690.0\nunit = "kg d"', "[exposure_on]\nvalue = 423690.0",
+         "neutrino/xenonnt.toml: exposure_on has no unit"),
+        ("xenonnt.toml", 'unit = "kg d"', 'unit = "t y"', "unit of exposure_on = t y: must be kg d"),
+        ("xenonnt.toml", "value = 423690.0", 'value = "many"', "exposure_on = many: must be a number"),
+        ("xenonnt.toml", '[columns.counts]\nunit = "counts"', "[columns.counts]", "columns.counts has no unit"),
+        ("xenonnt.toml", 'mark = "observed"\nflux', 'mark = "guessed"\nflux', "mark = guessed: must be one of"),
+        ("xenonnt.toml", 'flux = "solar"', 'flux = "lunar"', "flux = lunar: must be one of reactor, solar, pion"),
+        ("xenonnt.toml", "title =", "title = =", "neutrino/xenonnt.toml: must be TOML"),
+        ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in bin 1 = -4: must be a count, 0 or more"),
+        ("xenonnt.csv", "\n1,2,4,", "\n1,2,4.5,", "counts in bin 1 = 4.5: must be a count, 0 or more"),
+        ("xenonnt.csv", "\n1,2,4,", "\n1,2,,", "counts in row 1 = nothing: must be a number"),
+        ("xenonnt.csv", "\n2,3,", "\n1.5,3,", "bin 2 from 1.5 to 3 overlaps 1 to 2: bins must follow one another"),
+        ("xenonnt.csv", "\n2,3,", "\n2.5,3,", "bin 2 from 2.5 to 3 leaves a gap to 1 to 2"),
+        ("xenonnt.csv", "\n1,2,", "\n2,1,", "bin 1 from 2 to 1: must have low < high"),
+        ("xenonnt.csv", "low,high,counts", "low,high,events", "column counts must be in the file"),
+        ("gemma.toml", "value = 0.03", "value = -0.03", "nuisances.flux = -0.03: must be above 0, or free = true"),
+        ("superk.csv", ",8.4,", ",0,", "error in bin 1 = 0: must be above 0"),
+        ("published_limits.csv", ",reactor,", ",nuclear,", "flavour_class in row 1 = nuclear: must be one of"),
+        ("published_limits.csv", ",24,0.9,", ",24,1.2,", "confidence in row 1 = 1.2: must be above 0.5 and below 1"),
+        ("published_limits.csv", ",24,0.9,", ",-24,0.9,", "limit in row 1 = -24: must be above 0"),
+        ("response.csv", "\n0.6,0.044", "\n0.6,0", "recoil_error = 0: must be above 0"),
+    ],
+)  # fmt: skip
+def test_bad_data_are_refused_in_one_line(edited, name, old, new, said):
+    folder = edited(name, old, new)
+    read = load_published if name.startswith("published") else load_all
+    with pytest.raises(InputError) as refused:
+        read(data=folder)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_slug_is_refused():
+    with pytest.raises(InputError, match="data set lz: must be one of gemma, texono, conus"):
+        load_experiment("lz")
+
+
+def test_a_nuisance_that_does_nothing_is_refused(edited):
+    folder = edited("xenonnt.toml", "[nuisances.background]", "[nuisances.weather]")
+    with pytest.raises(InputError, match=r"nuisances\.weather: not known for a background that is column"):
+        load_likelihood("xenonnt", data=folder)
+
+
+@pytest.mark.parametrize("slug", SPECTRA)
+def test_every_number_has_a_source(slug, root):
+    text = (root / "data/neutrino" / f"{slug}.toml").read_text()
+    assert text.count("source = ") == text.count("unit = ") - 1 == text.count("mark = ") - 1

@@ -1,0 +1,203 @@
+"""Limits of the data sets: known numbers, simulated sets, and what is said of them."""
+
+import numpy as np
+import pytest
+
+from leptonfit.inference.limits import METHODS, find_limits
+from leptonfit.inference.neyman import cover_limits
+from leptonfit.neutrino.data_limits import DataLimitsResult, analyse, analyse_all, describe_limits
+from leptonfit.neutrino.experiments import SPECTRA, load_experiment, load_published, load_response
+from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment
+from leptonfit.neutrino.published import combine_published, describe_published, select_latest
+from leptonfit.neutrino.simulation import draw_counts, draw_response, tune_background
+from leptonfit.neutrino.spectra import predict_spectrum
+
+SIMULATED = [slug for slug in SPECTRA if not load_experiment(slug).is_observed]
+
+
+@pytest.fixture(scope="module")
+def xenon():
+    return analyse("xenonnt", confidence=(0.9, 0.95), n_toys=300, seed=1)
+
+
+def test_xenon_limits_are_the_known_ones(xenon):
+    summary = xenon.summarise()
+    assert summary["theta_hat"] == pytest.approx(-0.785e-22, rel=0.02)
+    assert xenon.significance**2 == pytest.approx(1.67, rel=0.02)
+    for rise, known in (("1.64", 5.90e-12), ("2.71", 7.31e-12), ("3.84", 8.44e-12)):
+        assert summary["delta_chi2"][rise] == pytest.approx(known, rel=0.02)
+    assert summary["pinned"] == pytest.approx({"90": 5.90e-12, "95": 7.31e-12}, rel=0.02)
+    for method, known in (("cls", 8.32e-12), ("fc", 6.27e-12), ("q_tilde", 2.05e-12)):
+        assert summary[method]["90"] == pytest.approx(known, rel=0.02)
+    assert summary["observed"] is True
+    assert summary["flavour_class"] == "solar"
+
+
+def test_results_come_back_from_json(xenon):
+    again = DataLimitsResult.from_dict(xenon.to_dict())
+    assert again.summarise() == xenon.summarise()
+    assert again.coverage[1].n_covered["fc"].dtype == int
+
+
+@pytest.mark.parametrize("slug", SPECTRA)
+def test_profile_is_the_same_by_migrad(slug):
+    from iminuit import Minuit
+
+    one = load_likelihood(slug)
+    sigma = float(find_limits(one.model, one.data).sigma)
+    ours = one.model.fit(one.data, theta=sigma)
+
+    def cost(pulls):
+        expected = one.model.expected(sigma, np.array(pulls))
+        if one.model.sigma is not None:
+            terms = ((one.data - expected) / one.model.sigma) ** 2
+        else:
+            expected = np.maximum(expected, 1e-9)
+            safe = np.maximum(one.data, 1)
+            terms = 2 * (expected - one.data) + 2 * one.data * np.log(safe / expected)
+        return terms.sum() + np.sum(np.array(pulls)[~one.model.is_free] ** 2)
+
+    peer = Minuit(cost, np.zeros(len(one.model.nuisances)))
+    peer.errordef, peer.strategy, peer.tol = Minuit.LEAST_SQUARES, 2, 1e-4
+    peer.migrad(ncall=100_000)
+    assert ours.value == pytest.approx(peer.fval, abs=1e-3)
+    assert ours.value <= peer.fval + 1e-6
+
+
+@pytest.mark.parametrize("slug", SIMULATED)
+def test_simulated_sets_are_what_the_forward_model_draws(slug):
+    experiment = load_experiment(slug)
+    for name, counts in draw_counts(experiment).items():
+        np.testing.assert_array_equal(experiment.columns[name], counts)
+
+
+@pytest.mark.parametrize("slug", SIMULATED)
+def test_backgrounds_of_simulated_sets_are_tuned_to_the_published_limit(slug):
+    experiment = load_experiment(slug)
+    assert tune_background(experiment) == experiment.values["background_factor"]
+    one = load_likelihood(slug)
+    published = load_published().set_index("name").loc[experiment.published, "limit"]
+    expected = find_limits(one.model, one.data, confidence=(0.9,)).expected["cls"][0, 2]
+    assert to_moment(expected) == pytest.approx(published * 1e-11, rel=1e-3)
+
+
+def test_calibration_points_are_what_they_are_drawn_from():
+    points = load_response()
+    for name, values in draw_response().items():
+        np.testing.assert_allclose(points.columns[name], values)
+
+
+def test_signal_is_linear_in_the_square_of_the_moment():
+    one = load_likelihood("gemma")
+    rise = one.model.expected(np.array([1.0, 3.0])) - one.model.expected(0.0)
+    np.testing.assert_allclose(rise[1], 3 * rise[0])
+    np.testing.assert_allclose(rise[0, : one.experiment.n_bins], one.spectrum.magnetic)
+    assert not rise[0, one.experiment.n_bins :].any()  # the reactor is off
+
+
+def test_a_threshold_leaves_out_the_bins_below_it_in_every_window():
+    one = load_likelihood("coherent")
+    used = one.above(np.array([0, 3]))
+    assert used.sum(axis=1).tolist() == [26, 20]
+    limits = find_limits(one.model, one.data, used=used).observed["cls"][:, 0]
+    assert limits[1] > limits[0]
+
+
+@pytest.mark.parametrize("slug", SPECTRA)
+def test_data_compared_are_data_less_background(slug):
+    one = load_likelihood(slug)
+    found = compare_spectrum(one, [4.0])
+    assert found.mark == one.experiment.mark
+    weak = one.spectrum.weak
+    if found.subtracted:
+        pulls = one.model.fit(one.data, theta=0.0).pulls
+        background = one.model.expected(0.0, pulls)[: len(weak)] - weak
+        np.testing.assert_allclose(found.data + background, one.data[: len(weak)])
+    else:
+        np.testing.assert_allclose(found.data, one.data[: len(weak)])
+
+
+def test_classes_are_not_mixed_and_an_experiment_counts_once():
+    table = load_published()
+    found = combine_published(table, sigma_log10=0.079)
+    for name, used in found.used.items():
+        rows = table.set_index("name").loc[list(used)]
+        assert set(rows["flavour_class"]) == {name}
+        assert rows["experiment"].is_unique
+    assert "GEMMA 2010 ionisation" not in found.used["reactor"]
+    assert set(found.alone) == {"accelerator_numu", "accelerator_nutau"}
+    with_it = select_latest(table[table["year"] <= 2010], include_disputed=True)
+    assert "GEMMA 2010 ionisation" in set(with_it["name"])
+
+
+def test_limits_that_agree_are_said_to(root):
+    table = load_published()
+    table["limit"] = 5.0
+    code, sentence = describe_published(combine_published(table, sigma_log10=0.079), table)
+    assert code == "limits_agree"
+    assert "no more than sampling" in sentence
+    assert (
+        describe_published(combine_published(load_published(), sigma_log10=0.079), load_published())[0]
+        == "limits_differ"
+    )
+
+
+def test_limits_at_different_confidence_are_not_combined():
+    table = load_published()
+    table.loc[table["name"] == "MUNU 2005", "confidence"] = 0.95
+    with pytest.raises(ValueError, match="reactor: limits at different confidence cannot be combined"):
+        combine_published(table, sigma_log10=0.079)
+
+
+def test_verdict_is_on_measured_sets_and_names_the_simulated(xenon):
+    code, sentence = describe_limits([xenon], "cls")
+    assert code == "no_moment_seen"
+    assert "8.32e-12 μ_B by CLs" in sentence
+    assert "Simulated" not in sentence
+    others = analyse_all(["gemma"], confidence=(0.9,), n_toys=50, seed=1)
+    code, sentence = describe_limits(others, "fc")
+    assert code == "no_data"
+    assert "Simulated, and no evidence of anything: GEMMA" in sentence
+
+
+def test_a_moment_put_into_the_data_is_seen():
+    one = load_likelihood("xenonnt")
+    counts = one.model.expected(9.0).round()
+    limits = find_limits(one.model, counts)
+    assert limits.theta_hat == pytest.approx(9.0, rel=0.1)
+    assert limits.fc_low[-1] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", SPECTRA)
+def test_coverage_at_no_moment_and_at_the_limit(slug):
+    """CLs and q̃ cover as often as they say or more; the Gaussian Feldman–Cousins interval where θ̂ is Gaussian."""
+    one = load_likelihood(slug)
+    limits = find_limits(one.model, one.data)
+    for theta in (0.0, float(limits.observed["cls"][0])):
+        found = cover_limits(one.model, one.data, theta, n_toys=4000, seed=11)
+        for i, level in enumerate((0.9, 0.95)):
+            for method in METHODS:
+                low, high = found.interval(method, i, confidence=0.999)
+                if method in ("cls", "q_tilde"):
+                    assert high > level - 0.01, method
+                elif method == "fc" and slug in ("gemma", "texono", "conus"):
+                    assert low <= level <= high, method
+
+
+@pytest.mark.slow
+def test_expected_band_is_where_limits_of_toys_fall():
+    """Up to what an asymptotic formula misses at a dozen counts a bin: it is a little wide above."""
+    one = load_likelihood("xenonnt")
+    toys = one.model.draw(np.zeros(1500), np.zeros((1500, 1)), np.random.default_rng(4))
+    band = find_limits(one.model, one.data).expected
+    found = find_limits(one.model, toys).observed
+    for method in ("cls", "fc"):
+        shares = [np.mean(found[method][:, 0] < end) for end in band[method][0]]
+        np.testing.assert_allclose(shares, [0.023, 0.159, 0.5, 0.841, 0.977], atol=0.06)
+
+
+def test_a_moment_of_zero_draws_nothing():
+    experiment = load_experiment("borexino")
+    assert predict_spectrum(experiment).slug == "borexino"
+    assert to_moment(-3.0) == 0

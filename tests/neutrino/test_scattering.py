@@ -1,0 +1,74 @@
+"""Cross-sections, integrated two ways, and what is known of them."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from leptonfit.neutrino import scattering as sc
+
+
+def at(coefficients, energy):
+    return coefficients @ energy ** -np.arange(3.0)
+
+
+def test_constants_are_the_known_ones():
+    assert pytest.approx(2.4947e-25, rel=1e-4) == sc.MAGNETIC
+    scale = sc.weak_electron(np.array(0.0), 1.0, 0.0)[0]
+    assert scale == pytest.approx(1.723e-44, rel=3e-4)
+
+
+@pytest.mark.parametrize("flavour", sc.COUPLINGS)
+@pytest.mark.parametrize("energy", [0.3, 1.0, 10.0])
+def test_weak_cross_section_integrates_to_its_closed_form(flavour, energy):
+    """σ = (2G²m/π) [g_L² T + g_R² E/3 (1 − (1 − T/E)³) − g_L g_R m T²/(2E²)] at T = T_max."""
+    left, right = sc.COUPLINGS[flavour]
+    end = sc.largest_recoil(energy, sc.ELECTRON_MASS)
+    total = quad(lambda t: at(sc.weak_electron(np.array(t), left, right), energy), 0, end, epsrel=1e-11, epsabs=0)[0]
+    scale = sc.weak_electron(np.array(0.0), 1.0, 0.0)[0]
+    closed = left**2 * end + right**2 * energy / 3 * (1 - (1 - end / energy) ** 3)
+    closed -= left * right * sc.ELECTRON_MASS * end**2 / (2 * energy**2)
+    assert total == pytest.approx(scale * closed, rel=1e-10)
+
+
+def test_magnetic_cross_section_integrates_to_its_closed_form():
+    energy, low = 1.3, 1e-3
+    end = sc.largest_recoil(energy, sc.ELECTRON_MASS)
+    total = quad(lambda t: at(sc.magnetic(np.array(t)), energy), low, end, epsrel=1e-11, epsabs=0)[0]
+    assert total == pytest.approx(sc.MAGNETIC * (np.log(end / low) - (end - low) / energy), rel=1e-10)
+
+
+def test_least_energy_and_largest_recoil_are_inverses():
+    recoil = np.array([1e-5, 0.1, 3.0])
+    for mass in (sc.ELECTRON_MASS, 1e5):
+        np.testing.assert_allclose(sc.largest_recoil(sc.least_energy(recoil, mass), mass), recoil, rtol=1e-9)
+
+
+def test_total_of_high_energy_neutrinos_is_the_known_one():
+    """σ(ν_e e) = 9.2e-45 and σ(ν_μ e) = 1.6e-45 cm² per MeV far above the electron's mass (PDG)."""
+    for flavour, known in (("nu_e", 9.2e-45), ("nu_mu", 1.55e-45)):
+        left, right = sc.COUPLINGS[flavour]
+        scale = sc.weak_electron(np.array(0.0), 1.0, 0.0)[0]
+        assert scale * (left**2 + right**2 / 3) == pytest.approx(known, rel=0.05)
+
+
+def test_coherent_cross_section_without_a_form_factor():
+    """At zero recoil G_F² M/(4π) Q_w²: for caesium, per MeV, from the constants themselves."""
+    charge = 132.905 - 55 - (1 - 4 * 0.2386) * 55
+    mass = 132.905 * 931.494
+    expected = (1.1663788e-11) ** 2 * mass / (4 * np.pi) * charge**2 * (197.32698e-13) ** 2
+    assert sc.weak_nucleus(np.array([1e-12]), 55, 132.905)[0, 0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_form_factor_is_one_at_rest_and_falls():
+    recoil = np.array([1e-9, 0.005, 0.02])
+    factor = sc.form_factor(recoil, 131.0)
+    assert factor[0] == pytest.approx(1, abs=1e-5)
+    assert (np.diff(factor) < 0).all()
+    q, slope = np.sqrt(2 * 131 * sc.DALTON * 1e-7) / sc.HBAR_C, 1 - sc.form_factor(np.array(1e-7), 131.0)
+    mean_square = 6 * slope / q**2  # fm²: that of the sphere, and of the Yukawa range
+    assert mean_square == pytest.approx(3 / 5 * (1.2**2 * 131 ** (2 / 3)) + 6 * 0.7**2, rel=1e-3)
+
+
+def test_electrons_are_freed_shell_by_shell():
+    many = sc.count_electrons(np.array([0.5e-3, 2e-3, 20e-3, 40e-3]), [(34.561e-3, 2), (5e-3, 8), (1e-3, 18)], 26)
+    np.testing.assert_array_equal(many, [26, 44, 52, 54])
