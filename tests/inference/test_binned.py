@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from iminuit import Minuit
 
-from leptonfit.inference.binned import BinnedModel, rank_nuisances
+from leptonfit.inference.binned import BinnedModel, rank_nuisances, stack_models
 
 
 def build(sigma=None, n_bins=12, seed=3):
@@ -123,3 +123,20 @@ def test_bad_data_are_refused(bad):
     model, data = build()
     with pytest.raises(ValueError, match="data: must be finite, and counts not negative"):
         model.fit(np.where(np.arange(12) == 3, bad, data))
+
+
+def test_stacked_models_add_up():
+    counts, rates = build()[0], build(5.0)[0]
+    data = [one.draw(0.5, np.zeros(3), np.random.default_rng(i)) for i, one in enumerate((counts, rates))]
+    both = stack_models({"counts": counts, "rates": rates})
+    assert both.nuisances[3] == "rates: norm"
+    for theta in (0.0, 1.2):
+        apart = sum(one.fit(found, theta=theta).value for one, found in zip((counts, rates), data, strict=True))
+        assert both.fit(np.concatenate(data), theta=theta).value == pytest.approx(apart, rel=1e-9)
+    assert both.lowest_theta == counts.lowest_theta
+    toys = both.draw(np.zeros(4000), np.zeros((4000, 6)), np.random.default_rng(2))
+    np.testing.assert_allclose(toys.mean(axis=0), both.base, rtol=0.02)
+    np.testing.assert_allclose(toys.var(axis=0), both.variance(both.base), rtol=0.12)
+    assert (toys[:, :12] == toys[:, :12].round()).all()
+    alone = [one.theta_sigma() ** -2.0 for one in (counts, rates)]
+    assert both.theta_sigma() ** -2.0 == pytest.approx(sum(alone))

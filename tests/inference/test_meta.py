@@ -61,6 +61,19 @@ def test_estimates_that_agree_have_no_variance_between_them():
     assert found.tau2_interval[0] == 0
 
 
+def test_intervals_of_the_bcg_trials():
+    """t_11 and Gaussian quantiles 2.200985 and 1.959964."""
+    found = combine_estimates(*BCG.T)
+    reach = 2.200985 * np.sqrt(0.3132433 + 0.1797815**2)
+    assert found.prediction == pytest.approx([-0.7145325 - reach, -0.7145325 + reach], abs=1e-5)
+    assert found.interval == pytest.approx(
+        [-0.7145325 - 1.959964 * 0.1797815, -0.7145325 + 1.959964 * 0.1797815], abs=1e-5
+    )
+    few = combine_estimates(np.array([0.0, 1.0]), np.array([0.25, 0.25]))
+    assert few.q == pytest.approx(2.0)
+    assert few.p_value == pytest.approx(0.157299, abs=1e-6)  # χ² with one degree of freedom
+
+
 def test_two_estimates_predict_nothing():
     assert np.isnan(combine_estimates(np.array([1.0, 2.0]), np.ones(2)).prediction).all()
 

@@ -64,3 +64,25 @@ def test_every_construction_covers_a_gaussian_as_it_should(theta):
 def test_toys_must_be_asked_for():
     with pytest.raises(ValueError, match="n_toys = 0: must be at least 1"):
         run_feldman_cousins(gaussian(), np.array([0.0]), n_toys=0, seed=1)
+
+
+def test_auxiliary_measurements_scatter_about_the_truth():
+    """A background known to 20 % from elsewhere: intervals cover only if toys redraw what was known of it."""
+    base, signal = np.array([100.0]), np.array([10.0])
+    model = BinnedModel(("b",), base, 0.2 * base[None], signal, np.zeros((1, 1)), np.array([False]))
+    found = cover_limits(model, np.array([140.0]), 1.5, n_toys=8000, seed=9)  # its nuisance is pulled up there
+    for i, level in enumerate((0.9, 0.95)):
+        low, high = found.interval("q_tilde", i, confidence=0.999)
+        assert low - 0.01 <= level <= high + 0.01
+        assert found.interval("pinned", i, confidence=0.999)[1] < 1.0
+    toys = run_feldman_cousins(model, np.array([140.0]), n_toys=4000, seed=4)
+    sigma = float(model.theta_sigma())
+    exact = sigma * feldman_cousins(model.fit(np.array([140.0])).theta / sigma, np.array([0.9, 0.95]))[1]
+    np.testing.assert_allclose(toys.limit, exact, rtol=0.1)
+
+
+def test_toys_far_from_the_background_converge():
+    from leptonfit.neutrino.likelihood import load_likelihood
+
+    one = load_likelihood("coherent")
+    cover_limits(one.model, one.data, 2e5, n_toys=1000, seed=1)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from leptonfit.datafiles import InputError
-from leptonfit.neutrino.experiments import SPECTRA, load_all, load_experiment, load_published, load_response
+from leptonfit.neutrino.experiments import SPECTRA, load_all, load_experiment, load_response
 from leptonfit.neutrino.likelihood import load_likelihood
+from leptonfit.neutrino.sheets import load_published
 
 
 def test_marks_say_what_was_measured():
@@ -45,6 +46,33 @@ def test_observed_spectra_have_their_published_totals():
         ("xenonnt.toml", 'mark = "observed"\nflux', 'mark = "guessed"\nflux', "mark = guessed: must be one of"),
         ("xenonnt.toml", 'flux = "solar"', 'flux = "lunar"', "flux = lunar: must be one of reactor, solar, pion"),
         ("xenonnt.toml", "title =", "title = =", "neutrino/xenonnt.toml: must be TOML"),
+        ("gemma.toml", "value = 27000000000000.0", "value = -2.7e13", "flux_total = -27000000000000.0: must be"),
+        ("gemma.toml", "value = 748.875", "value = 0", "exposure_on = 0: must be a number above 0"),
+        ("gemma.toml", "[exposure_off]", "[exposure_away]", "exposure_off is missing"),
+        ("gemma.toml", 'unit = "keV"\n', 'unit = "MeV"\n', "unit of column low = keV: must be MeV"),
+        ("gemma.toml", '["electron"]', '["electro"]', "channels = electro: must be one of electron, nucleus"),
+        ("gemma.toml", '["Ge"]', '["Unobtainium"]', "atoms = Unobtainium: must be one of Xe, Ge, Cs, I"),
+        ("gemma.toml", 'statistics = "poisson"', 'statistics = "gaussian"', "must be poisson where the background"),
+        ("gemma.toml", "value = [0.0, 0.15, 0.0]", "value = [0.0, -0.15, 0.0]", "must be above 0 at every edge"),
+        ("gemma.toml", "value = [0.0, 0.15, 0.0]", "value = [0.0, 0.15]", "= [0.0, 0.15]: must be 3 numbers"),
+        ("gemma.toml", "free = true", 'free = "no"', "nuisances.background = no: must be above 0, or free = true"),
+        ("gemma.toml", "GEMMA 2010", "GEMMA 2036", "published = GEMMA 2036: must be a name in published_limits.csv"),
+        ("gemma.csv", "\n2.8,4.5,", "\n0,4.5,", "bin 1 from 0: must begin above 0"),
+        ("conus.toml", "[lindhard_k]", "[k]", "lindhard_k is missing"),
+        ("coherent.toml", "value = 19.3", "value = 0.0", "distance = 0.0: must be a number above 0"),
+        ("superk.toml", "[nuisances.survival]", "[nuisances.life]", "nuisances.survival is missing"),
+        ("superk.csv", ",94.1,", ",-94.1,", "rate in bin 1 = -94.1: must be 0 or more"),
+        ("flux.toml", 'unit = "cm-2 s-1"\n', "", "solar.branch.pp.flux has no unit"),
+        ("flux.toml", 'unit = "cm-2 s-1"', 'unit = "m-2 s-1"', "flux = m-2 s-1: must be cm-2 s-1"),
+        ("flux.toml", "value = 5.98e+10", "value = -5.98e+10", "pp.flux = -59800000000.0: must be above 0"),
+        ("flux.toml", "[solar.branch.pp.survival]\nvalue = 0.55", "[solar.branch.pp.survival]\nvalue = 5.5",
+         "solar.branch.pp.survival = 5.5: must be from 0 to 1"),
+        ("targets.toml", "n_outer = 26", "n_outer = 28", "atom.Xe holds 56 electrons: must be 54"),
+        ("targets.toml", "mass_number = 131.293\n", "", "atom.Xe has no mass_number"),
+        ("targets.toml", "shells keV", "shells eV", "unit of atom.Xe = mass number u; shells eV"),
+        ("published_limits.csv", ",24,0.9,", ",24,0.95,", "confidence of reactor limits = 0.95, 0.9: must be one"),
+        ("published_limits.csv", "\nRovno 1993,", "\nKrasnoyarsk 1992,", "every row must have a name of its own"),
+        ("published_limits.csv", ",1992,", ",1992.7,", "year in row 1 = 1992.7: must be a whole number"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in bin 1 = -4: must be a count, 0 or more"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,4.5,", "counts in bin 1 = 4.5: must be a count, 0 or more"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,,", "counts in row 1 = nothing: must be a number"),

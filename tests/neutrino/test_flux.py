@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from leptonfit.neutrino.experiments import load_experiment, read_tables
+from leptonfit.neutrino.experiments import load_experiment
 from leptonfit.neutrino.flux import Flux, pion_fluxes, reactor_flux, solar_fluxes
+from leptonfit.neutrino.sheets import read_tables
 from leptonfit.neutrino.spectra import load_sources
 
 
@@ -82,3 +83,19 @@ def test_the_beam_is_spread_over_a_sphere():
 
 def test_a_line_has_no_spectrum():
     assert Flux("x", {}, 1.0, np.empty(0), None, 0.4).spectrum(np.array([0.4, 0.5])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("name", "mean"), [("pp", 0.2668), ("N13", 0.7063), ("O15", 0.9964)])
+def test_mean_energies_of_solar_neutrinos_are_the_known_ones(name, mean):
+    """J. N. Bahcall, Neutrino Astrophysics, Cambridge 1989, table 6.1; without Coulomb corrections up to a percent."""
+    (flux,) = (one for one in solar_fluxes(read_tables("flux.toml")["solar"]) if one.name == name)
+    energy = np.linspace(1e-4, flux.largest_energy, 200_001)
+    spectrum = flux.spectrum(energy)
+    assert np.trapezoid(spectrum * energy, energy) / np.trapezoid(spectrum, energy) == pytest.approx(mean, rel=0.012)
+
+
+def test_solar_neutrinos_arrive_as_either_flavour():
+    for flux in solar_fluxes(read_tables("flux.toml")["solar"]):
+        assert sum(flux.flavours.values()) == pytest.approx(1)
+    shares = {flux.name: flux.flavours["nu_e"] for flux in solar_fluxes(read_tables("flux.toml")["solar"])}
+    assert (shares["pp"], shares["B8"]) == (0.55, 0.33)

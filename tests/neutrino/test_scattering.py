@@ -72,3 +72,27 @@ def test_form_factor_is_one_at_rest_and_falls():
 def test_electrons_are_freed_shell_by_shell():
     many = sc.count_electrons(np.array([0.5e-3, 2e-3, 20e-3, 40e-3]), [(34.561e-3, 2), (5e-3, 8), (1e-3, 18)], 26)
     np.testing.assert_array_equal(many, [26, 44, 52, 54])
+
+
+def test_couplings_are_those_of_the_standard_model():
+    """g_L = ±½ + s² and g_R = s² with s² = 0.2386, exchanged for antineutrinos."""
+    assert sc.COUPLINGS["nu_e"] == pytest.approx((0.7386, 0.2386))
+    assert sc.COUPLINGS["nu_e_bar"] == pytest.approx((0.2386, 0.7386))
+    assert sc.COUPLINGS["nu_mu"] == pytest.approx((-0.2614, 0.2386))
+    assert sc.COUPLINGS["nu_mu_bar"] == pytest.approx((0.2386, -0.2614))
+
+
+def test_nuclear_cross_sections_at_a_finite_recoil():
+    """Caesium, 10 keV from 30 MeV, from the formulas with numbers in place of names."""
+    recoil, energy, z, mass_number = 0.01, 30.0, 55, 132.905
+    mass = mass_number * 931.494102
+    q = np.sqrt(2 * mass * recoil) / 197.3269804
+    r = 1.2 * mass_number ** (1 / 3)
+    factor = 3 * (np.sin(q * r) - q * r * np.cos(q * r)) / (q * r) ** 3 / (1 + 0.49 * q**2)
+    weak = (1.1663788e-11) ** 2 * mass / (4 * np.pi) * (mass_number - z - (1 - 4 * 0.2386) * z) ** 2 * factor**2
+    weak *= (1 - mass * recoil / (2 * energy**2)) * (197.3269804e-13) ** 2
+    assert at(sc.weak_nucleus(np.array([recoil]), z, mass_number)[:, 0], energy) == pytest.approx(weak, rel=1e-5)
+    magnetic = 2.49467e-25 * z**2 * factor**2 * (1 / recoil - 1 / energy)
+    assert at(sc.magnetic_nucleus(np.array([recoil]), z, mass_number)[:, 0], energy) == pytest.approx(
+        magnetic, rel=1e-5
+    )

@@ -1,5 +1,7 @@
 """Expected spectra, against an independent integration and known totals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -107,3 +109,44 @@ def test_slugs_have_the_classes_they_are_said_to():
     assert classes == dict.fromkeys(("gemma", "texono", "conus"), "reactor") | dict.fromkeys(
         ("borexino", "superk", "xenonnt"), "solar"
     ) | {"coherent": "stopped_pion"}
+
+
+def test_shifts_of_both_parts_are_what_a_moved_detector_gives():
+    """Energy scale: the same counts between edges moved the other way. Quenching: another Lindhard k."""
+    conus, spectrum = load_spectrum("conus")
+    for name, sigma in (("energy_scale", conus.nuisances["energy_scale"]), ("quenching", conus.nuisances["quenching"])):
+        moved = []
+        for sign in (1, -1):
+            if name == "quenching":
+                values = {**conus.values, "lindhard_k": conus.values["lindhard_k"] * (1 + sign * sigma)}
+                one = predict_spectrum(replace(conus, values=values))
+            else:
+                factor = 1 + sign * sigma
+                a, b, c = conus.values["resolution"]
+                values = {**conus.values, "resolution": [a, b, c]}
+                columns = {key: conus.columns[key] / factor for key in ("low", "high")}
+                one = predict_spectrum(replace(conus, values=values, columns={**conus.columns, **columns}))
+            moved.append(np.stack([one.weak, one.magnetic]))
+        np.testing.assert_allclose(spectrum.shifts[name], (moved[0] - moved[1]) / 2, rtol=1e-3,
+                                   atol=1e-3 * abs(spectrum.shifts[name]).max())  # fmt: skip
+
+
+def test_super_kamiokande_from_its_own_columns():
+    """A signal of B σ_mag/σ_weak, and a survival probability whose pull of one adds 6 % of what it lost."""
+    experiment, spectrum = load_spectrum("superk")
+    boron, hep = experiment.columns["boron"], experiment.columns["hep"]
+    assert (spectrum.magnetic < 2e-3 * boron).all()
+    np.testing.assert_array_equal(np.argsort(spectrum.magnetic / boron), np.arange(len(boron))[::-1])
+    share = (spectrum.weak / (boron + hep) - 0.33) / 0.67  # of ν_μ in ν_e scattering
+    np.testing.assert_allclose(spectrum.shifts["survival"][0], 0.06 * 0.33 * (boron + hep) * (1 - share), rtol=1e-9)
+    middle = (experiment.columns["low"] + experiment.columns["high"]) / 2
+    slope = spectrum.shifts["slope"][0] / spectrum.shifts["survival"][0]
+    np.testing.assert_allclose(slope, -1 + 2 * (middle - middle[0]) / (middle[-1] - middle[0]), atol=1e-9)
+    assert not spectrum.shifts["survival"][1].any()
+
+
+def test_hep_neutrinos_add_no_signal_to_super_kamiokande():
+    experiment, spectrum = load_spectrum("superk")
+    more = predict_spectrum(replace(experiment, columns={**experiment.columns, "hep": 10 * experiment.columns["hep"]}))
+    np.testing.assert_array_equal(more.magnetic, spectrum.magnetic)
+    assert (more.weak > spectrum.weak).all()

@@ -10,6 +10,7 @@ only one, and one start finds it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,6 +20,8 @@ from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.stationarity import KKT_TOLERANCE, is_blocked, kkt_from_gradient
 
 MAX_STEPS = 100
+_CHUNK = 200_000
+"""Numbers in the largest array of one chunk of a batch: what a processor keeps near."""
 _DAMPING, _GIVE_UP = 1e-9, 1e12
 _ROUNDING, _SINGULAR = 1e-13, 1e-9
 _AIM = KKT_TOLERANCE * 1e-3
@@ -69,7 +72,7 @@ class BinnedModel:
     is_free : ndarray (n_nuisances,) of bool
         Nuisances without a pull term.
     sigma : ndarray (n_bins,) or None
-        Gaussian errors of rates; None for Poisson counts.
+        Gaussian errors of rates, nan for Poisson counts; None where all are counts.
     """
 
     nuisances: tuple[str, ...]
@@ -86,12 +89,20 @@ class BinnedModel:
         return len(self.base)
 
     @property
+    def is_counted(self) -> np.ndarray:
+        """Which bins (n_bins,) hold Poisson counts."""
+        return np.ones(self.n_bins, dtype=bool) if self.sigma is None else np.isnan(self.sigma)
+
+    def variance(self, expected: np.ndarray) -> np.ndarray:
+        """Variance (..., n_bins) of data with an expectation (..., n_bins)."""
+        return expected if self.sigma is None else np.where(self.is_counted, expected, self.sigma**2)
+
+    @property
     def lowest_theta(self) -> float:
         """Negative θ at which some bin of counts, at nominal nuisances, would expect a thousandth of its background."""
-        if self.sigma is not None:
-            return -np.inf
-        with np.errstate(divide="ignore"):
-            return -0.999 * float(np.min(np.where(self.signal > 0, self.base / self.signal, np.inf)))
+        ratio = np.full(self.n_bins, np.inf)
+        np.divide(self.base, self.signal, out=ratio, where=self.is_counted & (self.signal > 0))
+        return -0.999 * float(ratio.min())
 
     def scaled(self, unit: float) -> Self:
         """The same model with θ counted in another unit: `unit` is the new one in the old."""
@@ -105,8 +116,12 @@ class BinnedModel:
 
     def draw(self, theta: np.ndarray | float, pulls: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
         """Toy data (..., n_bins) at a truth."""
-        expected = self.expected(theta, pulls)
-        return rng.poisson(expected).astype(float) if self.sigma is None else rng.normal(expected, self.sigma)
+        expected, counted = self.expected(theta, pulls), self.is_counted
+        drawn = np.empty(expected.shape)
+        drawn[..., counted] = rng.poisson(expected[..., counted])
+        if self.sigma is not None:
+            drawn[..., ~counted] = rng.normal(expected[..., ~counted], self.sigma[~counted])
+        return drawn
 
     def fit(
         self,
@@ -143,8 +158,8 @@ class BinnedModel:
         ValueError
             If data are not finite, or counts negative.
         """
-        if not np.isfinite(data).all() or (self.sigma is None and (np.asarray(data) < 0).any()):
-            raise ValueError("data: must be finite" + (", and counts not negative" if self.sigma is None else ""))
+        if not np.isfinite(data).all() or (np.asarray(data)[..., self.is_counted] < 0).any():
+            raise ValueError("data: must be finite, and counts not negative")
         n_nuisances, fitted = len(self.nuisances), theta is None
         given = 0.0 if theta is None else theta
         used = np.ones(self.n_bins, dtype=bool) if used is None else used
@@ -157,11 +172,22 @@ class BinnedModel:
             return np.broadcast_to(array, (*batch, *last)).reshape(n, *last)
 
         x = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
-        problem = _Problem(
-            self, flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances),
-            (self.lowest_theta if lowest is None else lowest) if fitted else None,
-        )  # fmt: skip
-        value, slope, converged = problem.minimise(x)
+        counts, use, centre = flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances)
+        bound = (self.lowest_theta if lowest is None else lowest) if fitted else None
+        value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
+        rows = max(1, _CHUNK // (self.n_bins * x.shape[1]))
+        for i in range(0, n, rows):
+            part = slice(i, i + rows)
+            problem = _Problem(self, counts[part], use[part], centre[part], bound)
+            value[part], slope[part], converged[part] = problem.minimise(x[part])
+            lost = np.flatnonzero(~converged[part])
+            if len(lost):  # from nominal nuisances, in short steps first
+                again = i + lost
+                x[again] = 0.0 if fitted else np.column_stack([x[again, 0], np.zeros((len(lost), n_nuisances))])
+                problem = _Problem(self, counts[again], use[again], centre[again], bound)
+                retried = x[again]
+                value[again], slope[again], converged[again] = problem.minimise(retried, damping=1.0)
+                x[again] = retried
         return BinnedFitResult(
             theta=x[:, 0].reshape(batch),
             pulls=x[:, 1:].reshape(*batch, n_nuisances),
@@ -175,7 +201,7 @@ class BinnedModel:
     ) -> np.ndarray:
         """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (n_nuisances,)."""
         pulls = np.broadcast_to(pulls, len(self.nuisances))
-        weights = 1 / (self.expected(theta, pulls) if self.sigma is None else self.sigma**2)
+        weights = 1 / self.variance(self.expected(theta, pulls))
         slopes = np.vstack([self.signal + pulls @ self.signal_shifts, self.shifts + theta * self.signal_shifts])
         information = np.einsum("ib,...b,jb->...ij", slopes, weights * (1 if used is None else used), slopes)
         return information + np.diag(np.concatenate([[0.0], ~self.is_free]).astype(float))
@@ -195,6 +221,28 @@ def _scale(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.sqrt(np.diagonal(information, axis1=-2, axis2=-1))
     safe = np.where(lengths > 0, lengths, 1.0)
     return information / (safe[..., :, None] * safe[..., None, :]), lengths
+
+
+def stack_models(models: Mapping[str, BinnedModel]) -> BinnedModel:
+    """Several models of one θ as one, their bins side by side and their nuisances apart, named `model: nuisance`."""
+    several = list(models.values())
+    sizes = [(len(one.nuisances), one.n_bins) for one in several]
+    shifts, signal_shifts = (np.zeros(np.sum(sizes, axis=0)) for _ in range(2))
+    row = column = 0
+    for one, (n_nuisances, n_bins) in zip(several, sizes, strict=True):
+        block = slice(row, row + n_nuisances), slice(column, column + n_bins)
+        shifts[block], signal_shifts[block] = one.shifts, one.signal_shifts
+        row, column = row + n_nuisances, column + n_bins
+    sigma = [np.full(one.n_bins, np.nan) if one.sigma is None else one.sigma for one in several]
+    return BinnedModel(
+        nuisances=tuple(f"{name}: {nuisance}" for name, one in models.items() for nuisance in one.nuisances),
+        base=np.concatenate([one.base for one in several]),
+        shifts=shifts,
+        signal=np.concatenate([one.signal for one in several]),
+        signal_shifts=signal_shifts,
+        is_free=np.concatenate([one.is_free for one in several]),
+        sigma=None if all(one.sigma is None for one in several) else np.concatenate(sigma),
+    )
 
 
 @dataclass(frozen=True)
@@ -255,10 +303,10 @@ class _Problem:
     centres: np.ndarray
     lowest: float | None
 
-    def minimise(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def minimise(self, x: np.ndarray, *, damping: float = _DAMPING) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Damped Newton steps from x (n, 1 + n_nuisances), in place; value, slope and convergence (n,)."""
         n, n_par = x.shape
-        rows, damping = np.arange(n), np.full(n, _DAMPING)
+        rows, damped = np.arange(n), np.full(n, damping)
         value, gradient, hessian, lengths = self._expand(x, rows)
         kkt = np.full(n, np.inf)
         above = np.full((n, n_par), np.inf)
@@ -268,13 +316,13 @@ class _Problem:
             below[:, 0] = 0.0 if self.lowest is None else x[rows, 0] - self.lowest
             blocked = is_blocked(below, above[rows], gradient[rows])
             kkt[rows] = kkt_from_gradient(gradient[rows] / 2, lengths[rows], value[rows], below, above[rows])
-            going = (kkt[rows] > _AIM) & (damping[rows] < _GIVE_UP)
+            going = (kkt[rows] > _AIM) & (damped[rows] < _GIVE_UP)
             rows, blocked = rows[going], blocked[going]
             if not len(rows):
                 break
             downhill = np.where(blocked, 0.0, -gradient[rows])
             scale = np.maximum(lengths[rows] ** 2, np.finfo(float).tiny)
-            matrix = hessian[rows] + (damping[rows, None] * scale)[..., None] * np.eye(n_par)
+            matrix = hessian[rows] + (damped[rows, None] * scale)[..., None] * np.eye(n_par)
             matrix = np.where(blocked[:, :, None] | blocked[:, None, :], 0.0, matrix)
             step = np.linalg.solve(matrix + blocked[..., None] * np.eye(n_par), downhill[..., None])[..., 0]
             trial = x[rows] + step
@@ -287,7 +335,7 @@ class _Problem:
             x[won] = trial[better]
             for kept, new in zip((value, gradient, hessian, lengths), found, strict=True):
                 kept[won] = new[better]
-            damping[rows] = np.where(better, np.maximum(damping[rows] / 10, _DAMPING), damping[rows] * 10)
+            damped[rows] = np.where(better, np.maximum(damped[rows] / 10, _DAMPING), damped[rows] * 10)
         return value, gradient[:, 0], kkt <= KKT_TOLERANCE
 
     def _expand(self, x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -297,18 +345,18 @@ class _Problem:
         signal = model.signal + pulls @ model.signal_shifts
         expected = model.base + pulls @ model.shifts + theta * signal
         slopes = np.concatenate([signal[:, None], model.shifts + theta[..., None] * model.signal_shifts], axis=1)
-        if model.sigma is None:
-            is_positive = ((expected > 0) | ~used).all(axis=-1)
-            expected = np.where(expected > 0, expected, 1.0)
-            away = (expected - data) / np.where(data > 0, data, 1.0)  # so that small departures keep their digits
-            with np.errstate(divide="ignore", invalid="ignore"):
-                terms = 2 * np.where(data > 0, data * (away - np.log1p(away)), expected)
+        counted = model.is_counted
+        is_positive = ((expected > 0) | ~used | ~counted).all(axis=-1)
+        expected = np.where(counted & (expected <= 0), 1.0, expected)
+        away = (expected - data) / np.where(data > 0, data, 1.0)  # so that small departures keep their digits
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = 2 * np.where(data > 0, data * (away - np.log1p(away)), expected)
             first, second, weight = 2 * (1 - data / expected), 2 * data / expected**2, 1 / expected
-        else:
-            is_positive = np.ones(len(x), dtype=bool)
-            terms = ((data - expected) / model.sigma) ** 2
-            weight = np.broadcast_to(1 / model.sigma**2, expected.shape)
-            first, second = -2 * (data - expected) * weight, 2 * weight
+        if model.sigma is not None:
+            precision = np.where(counted, 0.0, 1 / model.sigma**2)
+            terms = np.where(counted, terms, (data - expected) ** 2 * precision)
+            first = np.where(counted, first, -2 * (data - expected) * precision)
+            second, weight = np.where(counted, second, 2 * precision), np.where(counted, weight, precision)
         first, second, weight = first * used, second * used, weight * used
         prior = np.where(model.is_free, 0.0, 1.0)
         pulled = (pulls - self.centres[rows]) * prior

@@ -24,7 +24,7 @@ from scipy.stats import norm
 from leptonfit.inference.binned import BinnedFitResult, BinnedModel
 from leptonfit.inference.result import Result
 
-METHODS = {"cls": "CLs", "fc": "Feldman–Cousins", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
+METHODS = {"cls": "CLs", "fc": "Feldman–Cousins, Gaussian", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
 """The constructions, and what they are called."""
 DELTA_CHI2 = (1.64, 2.71, 3.84)
 BANDS = (-2, -1, 0, 1, 2)
@@ -119,7 +119,8 @@ def find_limits(
         "q_tilde": find_end(lambda t, row, level: p_values(t, row)[1] - (1 - level), rows, levels),
         "pinned": find_end(lambda t, row, level: norm.ppf(level) ** 2 + seen.zero[row] - seen.q(t, row), rows, levels),
     }
-    targets = np.stack([_expect(method, levels) for method in METHODS])
+    fell, level = np.meshgrid(np.array(BANDS, dtype=float), levels)
+    targets = np.stack([gaussian_limit(method, fell, level) for method in METHODS])  # √q̃ of the Asimov data there
     band = find_end(lambda t, row, goal: goal - np.sqrt(flat.q_tilde(t, row)), rows, targets.ravel())
     band = band.reshape(rows, *targets.shape)
     crossings = find_end(lambda t, row, rise: rise - seen.q_tilde(t, row), rows, np.array(DELTA_CHI2))
@@ -259,13 +260,15 @@ def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.n
     return np.where(x <= least, 0.0, np.where(x >= 2 * d, x - d, lower)), np.where(x >= 0, x + d, upper)
 
 
-def _expect(method: str, levels: np.ndarray) -> np.ndarray:
-    """√q̃ of the Asimov data at the limit (n_levels, 5) if θ̂ fell −2 to 2 standard deviations from 0."""
-    fell, level = np.meshgrid(np.array(BANDS, dtype=float), levels)
+def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
+    """Limit (...) on the mean of a unit Gaussian found at x (...), by one of `METHODS`; 0 where it excludes all."""
+    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
     if method == "cls":
-        return fell + norm.isf((1 - level) * norm.cdf(fell))
+        return x + norm.isf((1 - confidence) * norm.cdf(x))
     if method == "fc":
-        return feldman_cousins(fell, level)[1]
+        return feldman_cousins(x, confidence)[1]
     if method == "q_tilde":
-        return fell + norm.ppf(level)
-    return fell + np.sqrt(fell**2 + norm.ppf(level) ** 2)
+        return np.maximum(x + norm.ppf(confidence), 0.0)
+    if method == "pinned":
+        return x + np.hypot(x, norm.ppf(confidence))
+    raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")

@@ -16,9 +16,10 @@ from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_l
 from leptonfit.inference.neyman import LimitCoverageResult, ToyLimitResult, cover_limits, run_feldman_cousins
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.experiments import FLAVOUR_CLASSES, SPECTRA, load_experiment, load_published
+from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood, to_moment
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
 from leptonfit.neutrino.spectra import MU_UNIT, load_sources
 
 _GRID = np.linspace(-1.5, 4.0, 111)
@@ -83,7 +84,10 @@ class DataLimitsResult(Result):
         return float(to_moment(self.limits.observed[method][level]))
 
     def summarise(self) -> dict[str, Any]:
-        """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from."""
+        """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from.
+
+        `coverage` is that of each construction at the data set's own CLs limit.
+        """
         percents = [f"{100 * level:g}" for level in self.limits.confidence]
         return {
             **{
@@ -97,6 +101,10 @@ class DataLimitsResult(Result):
             "expected_cls": {
                 percent: to_moment(band).tolist()
                 for percent, band in zip(percents, self.limits.expected["cls"], strict=True)
+            },
+            "coverage": {
+                method: dict(zip(percents, (found / self.coverage[-1].n_toys).tolist(), strict=True))
+                for method, found in self.coverage[-1].n_covered.items()
             },
             "theta_hat": float(self.limits.theta_hat) * MU_UNIT**2,
             "theta_sigma": float(self.limits.sigma) * MU_UNIT**2,
@@ -163,9 +171,9 @@ def _find_published(likelihood: Likelihood, data: Path | None) -> tuple[float, f
 def analyse_all(
     slugs: Sequence[str], *, confidence: Sequence[float], n_toys: int, seed: int, jobs: int = 1
 ) -> list[DataLimitsResult]:
-    """Every data set that sets a limit, in the workbook's order, a task each."""
+    """Every data set that sets a limit, in the workbook's order, a task each; confidences ascend."""
     chosen = [slug for slug in SPECTRA if slug in slugs]
-    task = partial(analyse, confidence=tuple(confidence), n_toys=n_toys, seed=seed)
+    task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed)
     return map_ordered(task, chosen, jobs=jobs)
 
 
@@ -199,7 +207,19 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
         else f"none of the measured data sets excludes a zero moment at {highest:g} %"
     )
     each = f"Limits at {level:g} %, each on its own effective moment. {'; '.join(parts)}."
-    return code, f"{each} {seen[0].upper()}{seen[1:]}.{note}"
+    return code, f"{each} {seen[0].upper()}{seen[1:]}.{_warn(measured)}{note}"
+
+
+def _warn(found: Sequence[DataLimitsResult]) -> str:
+    """Constructions that hold the truth less often than they say, at a data set's own limit."""
+    short = []
+    for one in found:
+        toys = one.coverage[-1]
+        for method in METHODS:
+            if toys.interval(method, 0)[1] < toys.confidence[0]:
+                share = toys.n_covered[method][0] / toys.n_toys
+                short.append(f"{METHODS[method]} at {one.title} ({100 * share:.0f} %)")
+    return f" Hold the truth less often than they say, in toys: {', '.join(short)}." if short else ""
 
 
 def list_fluxes(*, data: Path | None = None) -> dict[str, list[Flux]]:

@@ -1,13 +1,7 @@
-"""The data sets: spectra, exposures and what is known of the detectors, read from `data/neutrino` and checked.
-
-Every number there has a unit, a source and a mark: *observed* (published, checked against its source), *textbook*
-(quoted from general knowledge) or *simulated* (made by this workbook).
-"""
+"""The data sets: spectra, exposures and what is known of the detectors, read from `data/neutrino` and checked."""
 
 from __future__ import annotations
 
-import io
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import InputError
+from leptonfit.neutrino.sheets import (
+    FLAVOUR_CLASSES,
+    MARKS,
+    load_fluxes,
+    load_published,
+    load_targets,
+    read_columns,
+    read_tables,
+)
 
 SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
 """Slugs of the data sets that set a limit."""
 RESPONSE = "response"
 """Slug of the calibration points, which set none."""
 SLUGS = (*SPECTRA, RESPONSE)
-MARKS = ("observed", "simulated", "textbook")
-FLAVOUR_CLASSES = {
-    "reactor": "ν̄_e of reactors",
-    "solar": "solar mixture",
-    "stopped_pion": "ν_μ, ν̄_μ and ν_e of stopped pions",
-    "accelerator_numu": "ν_μ of accelerators",
-    "accelerator_nutau": "ν_τ of accelerators",
-}
-"""Whose effective moment a limit is on: these are not the same quantity."""
-
-_UNITS = {
-    "flux_total": "cm-2 s-1", "exposure_on": "kg d", "exposure_off": "kg d", "background_rate": "counts/(kg d keV)",
-    "background_factor": "1", "lindhard_k": "1", "mass": "kg", "distance": "m", "protons": "protons on target",
-    "per_proton": "neutrinos of each flavour per proton", "light_yield": "PE/keVee", "time_efficiency": "1",
-}  # fmt: skip
-_COUNTS = ("on", "off", "counts", "coincidence", "anticoincidence")
+_SIZES = {"resolution": 3, "quenching": 4, "pe_spread": 2, "efficiency": 4}
+"""Numbers of a quantity, where it is not one above zero."""
 _CHOICES = {
     "flavour_class": tuple(FLAVOUR_CLASSES),
     "mark": MARKS[:2],
@@ -47,11 +36,28 @@ _CHOICES = {
     "background": ("on_off", "flat", "column", "oscillated", "anticoincidence"),
     "unit": ("keV", "MeV", "PE"),
 }
-_COLUMNS = {
-    "on_off": ("on", "off"), "flat": ("counts",), "column": ("counts", "background", "efficiency"),
-    "oscillated": ("rate", "error", "boron", "hep"), "anticoincidence": ("coincidence", "anticoincidence"),
+_CHANNELS = ("electron", "nucleus")
+_REQUIRED = {
+    "on_off": ("exposure_on", "exposure_off", "background_rate", "background_factor", "resolution"),
+    "flat": ("exposure_on", "background_rate", "background_factor", "resolution"),
+    "column": ("exposure_on", "resolution"),
+    "oscillated": ("resolution",),
+    "anticoincidence": ("mass", "distance", "protons", "per_proton", "light_yield", "quenching", "pe_spread",
+                        "efficiency", "time_efficiency"),
 }  # fmt: skip
-"""Columns beside the bins' edges, by how the background is known."""
+"""Quantities by how the background is known."""
+_COLUMNS = {
+    "on_off": {"on": "counts", "off": "counts"},
+    "flat": {"counts": "counts"},
+    "column": {"counts": "counts", "background": "counts", "efficiency": "1"},
+    "oscillated": dict.fromkeys(("rate", "error", "boron", "hep"), "counts/(kt y)"),
+    "anticoincidence": {"coincidence": "counts", "anticoincidence": "counts"},
+}
+"""Columns beside the bins' edges, with their units."""
+_COUNTS = ("on", "off", "counts", "coincidence", "anticoincidence")
+_MOST = 1e9
+"""Counts of a bin."""
+_ABOVE_ZERO = ("error", "background", "boron")
 
 
 @dataclass(frozen=True)
@@ -109,75 +115,15 @@ class Experiment:
         return np.append(self.columns["low"], self.columns["high"][-1])
 
     @property
+    def tilt(self) -> np.ndarray:
+        """−1 at the middle of the first bin to 1 at that of the last, linear in energy (n_bins,)."""
+        middle = (self.columns["low"] + self.columns["high"]) / 2
+        return 2 * (middle - middle[0]) / (middle[-1] - middle[0]) - 1
+
+    @property
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.columns["low"])
-
-
-def read_tables(name: str, *, data: Path | None = None) -> dict[str, Any]:
-    """A TOML file of `data/neutrino`, each of its quantities checked for unit, source and mark.
-
-    Raises
-    ------
-    InputError
-        Naming the file, the quantity and what it lacks.
-    """
-    path = f"neutrino/{name}"
-    try:
-        tables = tomllib.loads(read_checked(path, data=data).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {path}: must be TOML: {error}") from None
-    _check_quantities(path, "", tables)
-    return tables
-
-
-def _check_quantities(path: str, name: str, table: Mapping[str, Any]) -> None:
-    if name and not any(isinstance(inner, dict) for inner in table.values()):
-        for key in ("unit", "source", "mark"):
-            if not isinstance(table.get(key), str) or not table[key]:
-                raise InputError(f"data file {path}: {name} has no {key}: every number needs one")
-        if table["mark"] not in MARKS:
-            raise InputError(f"data file {path}: mark of {name} = {table['mark']}: must be one of {', '.join(MARKS)}")
-        required = _UNITS.get(name)
-        if required and table["unit"] != required:
-            raise InputError(f"data file {path}: unit of {name} = {table['unit']}: must be {required}")
-        if "value" in table:
-            number = np.array(table["value"], dtype=object).ravel()
-            if not all(isinstance(one, int | float) and np.isfinite(one) for one in number):
-                raise InputError(f"data file {path}: {name} = {table['value']}: must be a number")
-        return
-    for key, inner in table.items():
-        if isinstance(inner, dict):
-            _check_quantities(path, f"{name}.{key}" if name else key, inner)
-
-
-def read_columns(stem: str, tables: Mapping[str, Any], *, data: Path | None = None) -> pd.DataFrame:
-    """The CSV beside a TOML file, its columns those the TOML describes.
-
-    Raises
-    ------
-    InputError
-        If a column is not described or missing, or a number not one.
-    """
-    path = f"neutrino/{stem}.csv"
-    described = list(tables.get("columns", {}))
-    try:
-        table = pd.read_csv(io.BytesIO(read_checked(path, data=data)), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {path}: must be CSV: {error}") from None
-    for name in sorted(set(table.columns) ^ set(described)):
-        where = f"described in {stem}.toml" if name in table.columns else "in the file"
-        raise InputError(f"data file {path}: column {name} must be {where}")
-    for name in described:
-        if tables["columns"][name]["unit"] == "text":
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = np.flatnonzero(~np.isfinite(numbers))
-        if len(wrong):
-            found = table[name].iloc[wrong[0]]
-            raise InputError(f"data file {path}: {name} in row {wrong[0] + 1} = {found or 'nothing'}: must be a number")
-        table[name] = numbers.astype(float)
-    return table
 
 
 def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
@@ -205,30 +151,78 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     for name in ("title", "moment", "published", "channels", "atoms", "nuisances"):
         if name not in tables:
             raise InputError(f"data file {path}: {name} is missing")
+    _check_set_up(path, tables, load_targets(data=data))
     nuisances: dict[str, float | None] = {}
     for name, table in tables["nuisances"].items():
-        sigma = table.get("value", 0.0)
-        if not table.get("free") and not sigma > 0:
-            raise InputError(f"data file {path}: nuisances.{name} = {sigma}: must be above 0, or free = true")
-        nuisances[name] = None if table.get("free") else sigma
+        free, sigma = table.get("free", False), table.get("value", 0.0)
+        if not isinstance(free, bool) or not (free or sigma > 0):
+            said = table.get("free") if "free" in table else sigma
+            raise InputError(f"data file {path}: nuisances.{name} = {said}: must be above 0, or free = true")
+        nuisances[name] = None if free else sigma
     columns = read_columns(slug, tables, data=data)
-    _check_bins(f"neutrino/{slug}.csv", columns, ("low", "high", *_COLUMNS[tables["background"]]))
+    units = {"low": tables["unit"], "high": tables["unit"], **_COLUMNS[tables["background"]]}
+    for name, unit in units.items():
+        if name not in columns:
+            raise InputError(f"data file neutrino/{slug}.csv: column {name} is missing")
+        if (found := tables["columns"][name]["unit"]) != unit:
+            raise InputError(f"data file {path}: unit of column {name} = {found}: must be {unit}")
+    _check_bins(f"neutrino/{slug}.csv", columns)
+    values = {name: table["value"] for name, table in tables.items() if isinstance(table, dict) and "value" in table}
+    _check_resolution(path, values, np.append(columns["low"], columns["high"].iloc[-1]))
+    if tables["published"] and tables["published"] not in set(load_published(data=data)["name"]):
+        raise InputError(f"data file {path}: published = {tables['published']}: must be a name in published_limits.csv")
     return Experiment(
         slug=slug,
         **{name: tables[name] for name in ("title", "moment", "published", *_CHOICES)},
         channels=tuple(tables["channels"]),
         atoms=tuple(tables["atoms"]),
-        values={name: table["value"] for name, table in tables.items() if isinstance(table, dict) and "value" in table},
+        values=values,
         nuisances=nuisances,
         columns={str(name): columns[name].to_numpy() for name in columns},
     )
 
 
-def _check_bins(path: str, columns: pd.DataFrame, required: tuple[str, ...]) -> None:
+def _check_set_up(path: str, tables: Mapping[str, Any], targets: Mapping[str, Any]) -> None:
+    """Channels, atoms and quantities are those that the background, the unit and the flux ask for."""
+    for name, allowed in (("channels", _CHANNELS), ("atoms", tuple(targets))):
+        wrong = [one for one in tables[name] if one not in allowed] or ([] if tables[name] else ["none"])
+        if wrong:
+            raise InputError(f"data file {path}: {name} = {wrong[0]}: must be one of {', '.join(allowed)}")
+    background = tables["background"]
+    expected = "gaussian" if background == "oscillated" else "poisson"
+    if tables["statistics"] != expected:
+        said = f"statistics = {tables['statistics']}: must be {expected} where the background is {background}"
+        raise InputError(f"data file {path}: {said}")
+    required = [*_REQUIRED[background], *(["flux_total"] if tables["flux"] == "reactor" else [])]
+    if "nucleus" in tables["channels"] and tables["unit"] == "keV":
+        required.append("lindhard_k")
     for name in required:
-        if name not in columns:
-            raise InputError(f"data file {path}: column {name} is missing")
+        if name not in tables:
+            raise InputError(f"data file {path}: {name} is missing")
+        value, size = tables[name]["value"], _SIZES.get(name)
+        if size is None and not (isinstance(value, int | float) and value > 0):
+            raise InputError(f"data file {path}: {name} = {value}: must be a number above 0")
+        if size is not None and np.shape(value) != (size,):
+            raise InputError(f"data file {path}: {name} = {value}: must be {size} numbers")
+    asked = {"oscillated": ("energy_scale", "survival", "slope"), "anticoincidence": ("bins",)}.get(background, ())
+    for name in asked:
+        if name not in tables["nuisances"]:
+            raise InputError(f"data file {path}: nuisances.{name} is missing")
+
+
+def _check_resolution(path: str, values: Mapping[str, Any], edges: np.ndarray) -> None:
+    if "resolution" in values:
+        a, b, c = values["resolution"]
+        if not (a + b * np.sqrt(edges) + c * edges > 0).all():
+            raise InputError(f"data file {path}: resolution = {values['resolution']}: must be above 0 at every edge")
+
+
+def _check_bins(path: str, columns: pd.DataFrame) -> None:
     low, high = columns["low"].to_numpy(), columns["high"].to_numpy()
+    if len(low) < 2:
+        raise InputError(f"data file {path}: {len(low)} bins: must be at least 2")
+    if not low[0] > 0:
+        raise InputError(f"data file {path}: bin 1 from {low[0]:g}: must begin above 0")
     for i in range(len(low)):
         if not low[i] < high[i]:
             raise InputError(f"data file {path}: bin {i + 1} from {low[i]:g} to {high[i]:g}: must have low < high")
@@ -237,19 +231,18 @@ def _check_bins(path: str, columns: pd.DataFrame, required: tuple[str, ...]) -> 
             before = f"{low[i - 1]:g} to {high[i - 1]:g}"
             raise InputError(f"data file {path}: bin {i + 1} from {low[i]:g} to {high[i]:g} {fault} {before}: "
                              "bins must follow one another")  # fmt: skip
-    if len(low) < 2:
-        raise InputError(f"data file {path}: {len(low)} bins: must be at least 2")
-    for name in _COUNTS:
-        for i, count in enumerate(columns.get(name, [])):
-            if count < 0 or count != round(count):
-                raise InputError(f"data file {path}: {name} in bin {i + 1} = {count:g}: must be a count, 0 or more")
-    for name in ("error", "background", "boron"):
-        for i, value in enumerate(columns.get(name, [])):
-            if not value > 0:
-                raise InputError(f"data file {path}: {name} in bin {i + 1} = {value:g}: must be above 0")
-    for i, value in enumerate(columns.get("efficiency", [])):
-        if not 0 <= value <= 1:
-            raise InputError(f"data file {path}: efficiency in bin {i + 1} = {value:g}: must be from 0 to 1")
+    for name in columns:
+        for i, value in enumerate(columns[name]):
+            if name in _COUNTS:
+                right, allowed = 0 <= value <= _MOST and value == round(value), "a count, 0 or more"
+            elif name == "efficiency":
+                right, allowed = 0 <= value <= 1, "from 0 to 1"
+            elif name in _ABOVE_ZERO:
+                right, allowed = value > 0, "above 0"
+            else:
+                right, allowed = value >= 0, "0 or more"
+            if not right:
+                raise InputError(f"data file {path}: {name} in bin {i + 1} = {value:g}: must be {allowed}")
 
 
 @dataclass(frozen=True)
@@ -291,40 +284,13 @@ def load_response(*, data: Path | None = None) -> ResponsePoints:
     )
 
 
-def load_published(*, data: Path | None = None) -> pd.DataFrame:
-    """Published limits: name, experiment, flavour_class, year, limit (1e-11 μ_B), confidence, disputed, mark, source.
-
-    Raises
-    ------
-    InputError
-        As for `load_experiment`; and if a flavour class, a mark or a confidence is not allowed.
-    """
-    stem, path = "published_limits", "neutrino/published_limits.csv"
-    table = read_columns(stem, read_tables(f"{stem}.toml", data=data), data=data)
-    for name, allowed in (("flavour_class", tuple(FLAVOUR_CLASSES)), ("mark", MARKS), ("disputed", ("yes", "no"))):
-        for i, value in enumerate(table[name]):
-            if value not in allowed:
-                raise InputError(f"data file {path}: {name} in row {i + 1} = {value or 'nothing'}: "
-                                 f"must be one of {', '.join(allowed)}")  # fmt: skip
-    for i, row in enumerate(table.itertuples()):
-        if not row.limit > 0:
-            raise InputError(f"data file {path}: limit in row {i + 1} = {row.limit:g}: must be above 0")
-        if not 0.5 < row.confidence < 1:
-            raise InputError(f"data file {path}: confidence in row {i + 1} = {row.confidence:g}: "
-                             "must be above 0.5 and below 1")  # fmt: skip
-        if not row.source:
-            raise InputError(f"data file {path}: row {i + 1} has no source")
-    table["year"] = table["year"].astype(int)
-    table["disputed"] = table["disputed"] == "yes"
-    return table
-
-
 def load_all(*, data: Path | None = None) -> tuple[dict[str, Experiment], ResponsePoints]:
-    """Every spectrum by slug, and the calibration points.
+    """Every spectrum by slug, and the calibration points; fluxes and published limits are checked with them.
 
     Raises
     ------
     InputError
         For the first thing that is not as it must be.
     """
+    load_fluxes(data=data)
     return {slug: load_experiment(slug, data=data) for slug in SPECTRA}, load_response(data=data)

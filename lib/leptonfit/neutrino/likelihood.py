@@ -74,7 +74,7 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         data, base = [columns["coincidence"], columns["anticoincidence"]], spectrum.weak
     background = np.concatenate(backgrounds)
     pad = np.zeros(len(background) - n_bins)
-    tilt = np.tile(np.linspace(-1, 1, n_bins), len(backgrounds))
+    tilt = np.tile(experiment.tilt, len(backgrounds))
     names: list[str] = []
     shifts: list[np.ndarray] = []
     signal_shifts: list[np.ndarray] = []
@@ -157,7 +157,7 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     strengths = np.array([0.0, *theta])
     pulls = model.fit(likelihood.data, theta=strengths).pulls
     expected = model.expected(strengths, pulls)[:, :n_bins]
-    errors = np.sqrt(expected[0]) if model.sigma is None else model.sigma[:n_bins]
+    errors = np.sqrt(model.variance(model.expected(0.0, pulls[0]))[:n_bins])
     subtracted = experiment.background in ("on_off", "flat", "anticoincidence")
     background = expected[0] - likelihood.spectrum.weak if subtracted else 0.0
     data = likelihood.data[:n_bins]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.experiments import FLAVOUR_CLASSES
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
 
 @dataclass(frozen=True)

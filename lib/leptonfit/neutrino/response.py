@@ -10,6 +10,11 @@ from numpy.polynomial.legendre import leggauss
 from scipy.special import ndtr
 from scipy.stats import gamma
 
+from leptonfit.inference.errors_in_variables import OrthogonalFitResult, fit_orthogonal
+from leptonfit.neutrino.experiments import ResponsePoints
+
+GERMANIUM = 32
+"""Protons of the calibrated nucleus."""
 _NODES, _WEIGHTS = leggauss(6)
 
 
@@ -74,3 +79,21 @@ def respond_photoelectrons(
     shape = spread[0] + spread[1] * energy
     density = gamma.pdf(photoelectrons[:, None], shape, scale=light_yield * energy / shape)
     return (counted[:, None] * density).reshape(len(edges) - 1, len(_NODES), -1).sum(axis=1)
+
+
+def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
+    """Lindhard's k from the calibration points, errors in both variables; from the first `n_points`, all by default."""
+    given = {name: column[:n_points] for name, column in points.columns.items()}
+    return fit_orthogonal(
+        lambda recoil, k: quench_lindhard(recoil, GERMANIUM, k[0]), given["recoil"], given["ionisation"],
+        given["recoil_error"], given["ionisation_error"], np.array([0.16]),
+    )  # fmt: skip
+
+
+def calibrate_scale(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
+    """The energy scale, measured over true, from the lines; from the first `n_points`, all by default."""
+    given = {name: column[:n_points] for name, column in points.columns.items()}
+    return fit_orthogonal(
+        lambda line, scale: scale[0] * line, given["line"], given["measured"], given["line_error"],
+        given["measured_error"], np.array([1.0]),
+    )  # fmt: skip

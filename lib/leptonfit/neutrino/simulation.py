@@ -6,6 +6,7 @@ simulated sets is therefore put in by hand, and says nothing about experiments.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from scipy.optimize import brentq
 
 from leptonfit.inference.limits import find_limits
 from leptonfit.inference.parallel import spawn_seeds
-from leptonfit.neutrino.experiments import RESPONSE, SLUGS, Experiment, load_published, load_response
+from leptonfit.neutrino.experiments import RESPONSE, SLUGS, Experiment, load_response
 from leptonfit.neutrino.likelihood import build_likelihood
-from leptonfit.neutrino.response import quench_lindhard
+from leptonfit.neutrino.response import GERMANIUM, quench_lindhard
+from leptonfit.neutrino.sheets import load_published
 from leptonfit.neutrino.spectra import predict_spectrum
 
 SEED = 838
@@ -33,15 +35,20 @@ def tune_background(experiment: Experiment, *, data: Path | None = None) -> floa
         If no factor from 1e-3 to 1e3 does it.
     """
     published = load_published(data=data).set_index("name").loc[experiment.published]
-    spectrum = predict_spectrum(experiment, data=data)
 
     def excess(log_factor: float) -> float:
-        tuned = replace(experiment, values={**experiment.values, "background_factor": 10**log_factor})
-        likelihood = build_likelihood(tuned, spectrum)
-        limits = find_limits(likelihood.model, likelihood.model.base, confidence=[published.confidence])
-        return float(np.log(limits.expected["cls"][0, 2]) - 2 * np.log(published.limit))
+        return math.log(expect_limit(experiment, 10**log_factor, data=data) / published.limit)
 
     return float(f"{10 ** brentq(excess, -3, 3):.{DIGITS}g}")
+
+
+def expect_limit(experiment: Experiment, factor: float, *, data: Path | None = None) -> float:
+    """Expected CLs limit, 1e-11 μ_B, with the background's level times a factor, at the published confidence."""
+    published = load_published(data=data).set_index("name").loc[experiment.published]
+    tuned = replace(experiment, values={**experiment.values, "background_factor": factor})
+    likelihood = build_likelihood(tuned, predict_spectrum(experiment, data=data))
+    limits = find_limits(likelihood.model, likelihood.model.base, confidence=[published.confidence])
+    return math.sqrt(limits.expected["cls"][0, 2])
 
 
 def draw_counts(experiment: Experiment, *, data: Path | None = None) -> dict[str, np.ndarray]:
@@ -59,7 +66,7 @@ def draw_response(*, data: Path | None = None) -> dict[str, np.ndarray]:
     rng = _generator(RESPONSE)
     given = points.columns
     recoil = rng.normal(given["recoil"], given["recoil_error"])
-    ionisation = quench_lindhard(recoil, 32, points.values["lindhard_k"])
+    ionisation = quench_lindhard(recoil, GERMANIUM, points.values["lindhard_k"])
     line = rng.normal(given["line"], given["line_error"])
     return {
         "ionisation": rng.normal(ionisation, given["ionisation_error"]).round(DIGITS),

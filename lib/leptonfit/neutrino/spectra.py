@@ -21,9 +21,10 @@ from leptonfit.datafiles import data_folder, read_checksums
 from leptonfit.inference.result import Result
 from leptonfit.neutrino import flux as fluxes
 from leptonfit.neutrino import scattering
-from leptonfit.neutrino.experiments import Experiment, load_experiment, read_tables
+from leptonfit.neutrino.experiments import Experiment, load_experiment
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons, width
+from leptonfit.neutrino.sheets import load_fluxes, load_targets
 
 MU_UNIT = 1e-11
 """θ = 1 is μ = 1e-11 μ_B."""
@@ -227,7 +228,7 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
     sigma = experiment.nuisances["energy_scale"] or 0.0
     electron, muon = (parts[flavour].in_detector(whole)[0] for flavour in ("nu_e", "nu_mu"))
     lost = survival * rates * (1 - muon / electron)
-    tilt = np.linspace(-1, 1, experiment.n_bins)
+    tilt = experiment.tilt
     return SpectrumResult(
         slug=experiment.slug,
         edges=experiment.edges,
@@ -246,7 +247,8 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
 
 def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Flux]:
     """Fluxes at a data set's detector."""
-    tables = _read("flux.toml", data or data_folder())
+    folder = data or data_folder()
+    tables = _fluxes(folder, _digest("flux.toml", folder))
     if experiment.flux == "reactor":
         return [fluxes.reactor_flux(tables["reactor"], experiment.values["flux_total"])]
     if experiment.flux == "solar":
@@ -257,7 +259,7 @@ def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Fl
 
 
 def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
-    table = _read("targets.toml", folder)["atom"]
+    table = _targets(folder, _digest("targets.toml", folder))
     found = []
     for name in experiment.atoms:
         one = table[name]
@@ -268,13 +270,18 @@ def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
     return found
 
 
-def _read(name: str, folder: Path) -> Mapping[str, Any]:
-    return _read_once(name, folder, read_checksums(folder).get(f"neutrino/{name}", ""))
+def _digest(name: str, folder: Path) -> str:
+    return read_checksums(folder).get(f"neutrino/{name}", "")
 
 
 @cache
-def _read_once(name: str, folder: Path, digest: str) -> Mapping[str, Any]:
-    return read_tables(name, data=folder)
+def _fluxes(folder: Path, digest: str) -> Mapping[str, Any]:
+    return load_fluxes(data=folder)
+
+
+@cache
+def _targets(folder: Path, digest: str) -> Mapping[str, Any]:
+    return load_targets(data=folder)
 
 
 def load_spectrum(slug: str, *, data: Path | None = None) -> tuple[Experiment, SpectrumResult]:

@@ -17,7 +17,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
-from leptonfit.neutrino.experiments import load_all, load_published
+from leptonfit.neutrino.experiments import load_all
+from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import page, store
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (

@@ -72,6 +72,8 @@ def save(
     folder = report_folder() / "results"
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (tables or {}).items():
+        if not len(table.columns):
+            continue  # nothing was tabulated
         write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
     document = {
         "schema_version": SCHEMA_VERSION,

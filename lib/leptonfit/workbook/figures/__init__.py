@@ -26,6 +26,7 @@ from leptonfit.workbook.figures.leptons import (
 )
 from leptonfit.workbook.figures.neutrinos import (
     plot_all_compared,
+    plot_coherence,
     plot_compared,
     plot_delta_chi2,
     plot_fluxes,
@@ -34,6 +35,7 @@ from leptonfit.workbook.figures.neutrinos import (
     plot_published,
     plot_recoils,
     plot_response,
+    plot_thresholds,
 )
 from leptonfit.workbook.figures.style import STYLE, use_style
 
@@ -43,6 +45,7 @@ __all__ = [
     "plot_best_band",
     "plot_c_mu_interval",
     "plot_claims",
+    "plot_coherence",
     "plot_compared",
     "plot_comparison",
     "plot_coverage",
@@ -67,6 +70,7 @@ __all__ = [
     "plot_response",
     "plot_sigma_ladder",
     "plot_spectrum",
+    "plot_thresholds",
     "plot_variants",
     "plot_waterfall",
     "use_style",

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from leptonfit.inference.limits import DELTA_CHI2, METHODS
 from leptonfit.neutrino.data_limits import DataLimitsResult
-from leptonfit.neutrino.experiments import FLAVOUR_CLASSES, ResponsePoints
+from leptonfit.neutrino.experiments import ResponsePoints
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import ComparedSpectrumResult, to_moment
 from leptonfit.neutrino.published import PublishedResult
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.neutrino.spectra import SpectrumResult
+from leptonfit.neutrino.threshold_scan import CoherenceResult, ThresholdScanResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 _CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, RED, GREY), strict=True))
@@ -111,7 +113,7 @@ def plot_recoils(
         ax.set_yscale("log")
         ax.set_title(title, fontsize=9)
         ax.set_xlabel("recoil (MeV)", fontsize=8)
-        ax.tick_params(labelsize=7)
+        ax.tick_params(which="both", labelsize=7)
         ax.legend(fontsize=6.5)
     for ax in axes[: len(spectra) : 4]:
         ax.set_ylabel("recoils per MeV", fontsize=8)
@@ -208,6 +210,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
         ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
         if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
             ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
+            ax.annotate(one.published_name, (one.published * 1e-11, row + 0.36), fontsize=6, ha="center", va="top")
     for method, (marker, colour) in _MARKERS.items():
         ax.plot([], [], marker, color=colour, label=METHODS[method])
     ax.plot([], [], "P", color=GREEN, label="Feldman–Cousins, toys")
@@ -220,7 +223,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     ax.set_ylim(len(found) - 0.45, -0.55)
     ax.set_xscale("log")
     percent = 100 * found[0].limits.confidence[level] if found else 90
-    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated counts")
+    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated")
     ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, fontsize=7.5)
     return ax
 
@@ -266,3 +269,46 @@ def plot_response(axes: tuple[Axes, Axes], points: ResponsePoints, curve: tuple[
     right.axhline(0, color=BLUE)
     right.set_xlabel("line energy (keV)")
     right.set_ylabel("measured less true (eV)")
+
+
+def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) -> Sequence[Axes]:
+    """Limits against the threshold, observed and expected with its band, and the process; a panel a data set."""
+    for ax, one in zip(axes, scans, strict=False):
+        for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
+            ax.fill_between(one.threshold, one.band[:, low], one.band[:, high], color=GREY, alpha=alpha, lw=0)
+        ax.plot(one.threshold, one.expected[:, 0], color=GREY, label="expected")
+        ax.plot(one.threshold, one.limit[:, 0], "o", color=BLUE, ms=2.8, mfc=BLUE if one.observed else "white",
+                label="observed" if one.observed else "simulated")  # fmt: skip
+        if one.curve:
+            scale = one.energy[-1] / one.threshold[-1]
+            ax.plot(one.curve.x / scale, np.exp(one.curve.y), color=RED, lw=0.8, ls="--", label="process")
+            if not one.curve.bend_on_edge:
+                ax.axvline(one.curve.bend / scale, color=RED, lw=0.6, ls=":")
+        ax.set_yscale("log")
+        ax.set_title(one.title + ("" if one.observed else " (simulated)"), fontsize=9)
+        ax.set_xlabel(f"threshold ({one.unit})", fontsize=8)
+        ax.tick_params(which="both", labelsize=7)
+        ax.legend(fontsize=6, loc="upper left")
+    for ax in axes[: len(scans) : 4]:
+        ax.set_ylabel(r"limit ($10^{-11}\,\mu_B$)", fontsize=8)
+    for ax in axes[len(scans) :]:
+        ax.set_axis_off()
+    return axes
+
+
+def plot_coherence(axes: tuple[Axes, Axes], found: CoherenceResult, claimed: Sequence[float]) -> tuple[Axes, Axes]:
+    """Deviations from the expected curves on a common axis; their coherence beside that of unrelated curves."""
+    left, right = axes
+    for i, (title, deviation) in enumerate(zip(found.titles, found.deviations, strict=True)):
+        left.plot(found.u, deviation, color=f"C{i % 7}", label=title)
+    left.axhline(0, color=GREY, lw=0.8)
+    left.set_xlabel("share of the threshold range")
+    left.set_ylabel("(observed − expected)/σ")
+    left.legend(fontsize=6.5, ncols=2)
+    right.hist(found.null, bins=40, color=GREY, alpha=0.5, label="unrelated experiments")
+    right.axvline(found.coherence, color=BLUE, label=f"found, {found.coherence:.2f}")
+    right.axvline(claimed[0], color=RED, ls="--", label=f"claimed, {claimed[0]:g} ± {claimed[1]:g}")
+    right.set_xlabel("C_coh")
+    right.set_ylabel("toys")
+    right.legend(fontsize=7)
+    return axes

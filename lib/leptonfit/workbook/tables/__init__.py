@@ -32,6 +32,7 @@ from leptonfit.workbook.tables.leptons import (
     tabulate_variants,
 )
 from leptonfit.workbook.tables.neutrinos import (
+    tabulate_calibration,
     tabulate_data_limits,
     tabulate_estimators,
     tabulate_fits,
@@ -40,6 +41,10 @@ from leptonfit.workbook.tables.neutrinos import (
     tabulate_nuisances,
     tabulate_published,
     tabulate_spectra,
+    tabulate_spreads,
+    tabulate_threshold_claims,
+    tabulate_thresholds,
+    tabulate_tuning,
 )
 from leptonfit.workbook.tables.reported import (
     tabulate_audit,
@@ -58,6 +63,7 @@ __all__ = [
     "tabulate_audit",
     "tabulate_c_mu",
     "tabulate_c_mu_claims",
+    "tabulate_calibration",
     "tabulate_changes",
     "tabulate_claims",
     "tabulate_closures",
@@ -90,8 +96,12 @@ __all__ = [
     "tabulate_sets",
     "tabulate_sigma_model",
     "tabulate_spectra",
+    "tabulate_spreads",
     "tabulate_standing",
     "tabulate_starts",
     "tabulate_three_ways",
+    "tabulate_threshold_claims",
+    "tabulate_thresholds",
+    "tabulate_tuning",
     "tabulate_variants",
 ]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from leptonfit.inference.errors_in_variables import OrthogonalFitResult
+from leptonfit.inference.gaussian_process import CurveResult
 from leptonfit.inference.limits import METHODS
+from leptonfit.inference.meta import MetaResult
 from leptonfit.neutrino.data_limits import DataLimitsResult
-from leptonfit.neutrino.experiments import FLAVOUR_CLASSES
+from leptonfit.neutrino.experiments import ResponsePoints
 from leptonfit.neutrino.likelihood import Likelihood, to_moment
 from leptonfit.neutrino.published import PublishedResult
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+from leptonfit.neutrino.simulation import expect_limit
+from leptonfit.neutrino.threshold_scan import ALL, CoherenceResult, SpreadResult, ThresholdScanResult
 
 _YES = {True: "yes", False: "no"}
 _TOP = 3
@@ -94,6 +101,27 @@ def tabulate_spectra(likelihoods: Sequence[Likelihood], mu: float) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def tabulate_tuning(likelihoods: Sequence[Likelihood]) -> pd.DataFrame:
+    """What was done to the backgrounds of simulated sets; limits in 1e-11 μ_B."""
+    rows = []
+    for one in likelihoods:
+        experiment, n_bins = one.experiment, one.experiment.n_bins
+        if experiment.is_observed:
+            continue
+        rows.append(
+            {
+                "data set": experiment.title,
+                "background, stated": f"{experiment.values['background_rate']:g} /(kg d keV)",
+                "factor on it": f"{experiment.values['background_factor']:g}",
+                "background counts": f"{one.model.base[:n_bins].sum() - one.spectrum.weak.sum():.3g}",
+                "expected CLs limit, as stated": f"{expect_limit(experiment, 1.0):.3g}",
+                "tuned to": f"{expect_limit(experiment, experiment.values['background_factor']):.3g} "
+                f"({experiment.published})",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
     """Limits by every construction beside expected and published ones, a row a data set and confidence; in μ_B."""
     rows = []
@@ -109,7 +137,7 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                     "counts": "observed" if one.observed else "simulated",
                     "confidence": f"{100 * confidence:g} %",
                     **{name: _write(one.moment_limit(key, level)) for key, name in METHODS.items()},
-                    "Feldman–Cousins, toys": f"{to_moment(toys):.3g} ± {spread:.1g}",
+                    "Feldman–Cousins, toys": "too few" if math.isnan(toys) else f"{to_moment(toys):.3g} ± {spread:.1g}",
                     "expected CLs, 68 % of repetitions": f"{band[2]:.3g} ({band[1]:.3g} to {band[3]:.3g})",
                     "published": _publish(one, float(confidence)),
                 }
@@ -164,7 +192,8 @@ def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                     low, high = toys.interval(key, level)
                     share = toys.n_covered[key][level] / toys.n_toys
                     said = "under" if high < confidence else "over" if low > confidence else "as said"
-                    row[name] = f"{100 * share:.1f} % ({said})"
+                    certain = toys.theta == 0 and key != "fc"
+                    row[name] = "100 %, by definition" if certain else f"{100 * share:.1f} % ({said})"
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -185,3 +214,101 @@ def tabulate_nuisances(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def tabulate_thresholds(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
+    """Each data set's thresholds, and the shape of its expected curve."""
+    rows = []
+    for one in scans:
+        slope, error = one.k_thr
+        curve = one.curve
+        rows.append(
+            {
+                "data set": one.title,
+                "counts": "observed" if one.observed else "simulated",
+                "attainable": one.attainable,
+                "set a limit": len(one.threshold),
+                "range": f"{one.threshold[0]:g} to {one.threshold[-1]:g} {one.unit}",
+                "worth (independent limits)": f"{one.n_independent:.1f}",
+                "k_thr (1e-11 μ_B/keV)": f"{slope:.3g} ± {error:.1g}" if curve else "too few thresholds",
+                "x_bend (keV)": _bend(curve) if curve else "",
+                "τ_c (keV)": f"{curve.length_scale:.3g}" if curve else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _bend(curve: CurveResult) -> str:
+    return f"none (bends most at the end, {curve.bend:.3g})" if curve.bend_on_edge else f"{curve.bend:.3g}"
+
+
+def tabulate_spreads(spreads: Mapping[str, Mapping[str, SpreadResult]], claims: Mapping[str, Any]) -> pd.DataFrame:
+    """Spreads between experiments beside what sensitivities alone would give; claimed for all together."""
+    claimed = "{:g} ± {:g}".format(*claims["result"]["delta_log10_mu"])
+    return pd.DataFrame(
+        [
+            {
+                "counts": counts,
+                "effective moment of": FLAVOUR_CLASSES.get(name, "all classes, which are not one quantity"),
+                "data sets": ", ".join(one.titles),
+                "Δlog10 μ, limits": f"{_dex(one.limits):.2f}",
+                "Δlog10 μ, sensitivities alone": f"{_dex(one.sensitivities):.2f}",
+                "Δlog10 μ, limits over sensitivities": f"{_dex(one.excess):.2f} (p = {one.excess.p_value:.2g})",
+                "Δμ_cross (1e-11 μ_B)": f"{one.cross:.3g}",
+                "Δμ_cross, sensitivities alone": f"{one.cross_expected:.3g}",
+                "claimed Δlog10 μ": claimed if (counts, name) == (ALL, ALL) else "",
+            }
+            for counts, classes in spreads.items()
+            for name, one in classes.items()
+        ]
+    )
+
+
+def _dex(meta: MetaResult) -> float:
+    return math.sqrt(meta.tau2) / math.log(10)
+
+
+def tabulate_threshold_claims(
+    scans: Sequence[ThresholdScanResult],
+    spreads: Mapping[str, Mapping[str, SpreadResult]],
+    coherence: Mapping[str, CoherenceResult | None],
+    claims: Mapping[str, Any],
+) -> pd.DataFrame:
+    """The report's numbers about thresholds and spreads beside those computed."""
+    claimed = claims["result"]
+    limited = sum(len(one.threshold) for one in scans)
+    curves = {one.title: one.curve for one in scans if one.curve}
+    scales = [curve.length_scale for curve in curves.values()]
+    bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
+    dex = [f"{counts}, {name}: {_dex(one.limits):.2f}" for counts, several in spreads.items()
+           for name, one in several.items()]  # fmt: skip
+    coherent = [f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)"
+                for counts, one in coherence.items() if one]  # fmt: skip
+    rows = [
+        ("n_conditions", f"{claims['report']['n_conditions']}",
+         f"{sum(one.attainable for one in scans)} attainable, {limited} set a limit"),
+        ("x_bend (keVee)", "{:g} ± {:g}".format(*claimed["x_bend"]), "; ".join(bends) or "no bend in any range"),
+        ("tau_c (keVee)", "{:g} ± {:g}".format(*claimed["tau_c"]),
+         f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve"),
+        ("Delta_log10_mu", "{:g} ± {:g}".format(*claimed["delta_log10_mu"]), "; ".join(dex) or "one data set"),
+        ("C_coh", "{:g} ± {:g}".format(*claimed["C_coh"]), "; ".join(coherent) or "no two curves"),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["claim", "claimed", "computed"])
+
+
+def tabulate_calibration(points: ResponsePoints, fits: Mapping[str, OrthogonalFitResult]) -> pd.DataFrame:
+    """What the calibration points give, beside what they were drawn with."""
+    drawn = {"Lindhard k": points.values["lindhard_k"], "energy scale": points.values["scale"]}
+    return pd.DataFrame(
+        [
+            {
+                "quantity": name,
+                "points": f"{fit.n_points} {points.mark}",
+                "fitted": f"{fit.values[0]:.5g} ± {fit.errors[0]:.2g}",
+                "drawn with": f"{drawn[name]:g}",
+                "χ²": f"{fit.chi2:.1f}",
+                "degrees of freedom": fit.n_points - 1,
+            }
+            for name, fit in fits.items()
+        ]
+    )

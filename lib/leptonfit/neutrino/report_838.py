@@ -1,0 +1,43 @@
+"""Report NU838's claims, and the covariates its extra terms need, read from the data folder."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leptonfit.datafiles import InputError, read_checked
+from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.sheets import read_tables
+
+COVARIATES = ("G_src", "delta_pi", "R_E", "U_env", "z", "xi")
+
+
+def load_report(*, data: Path | None = None) -> dict[str, Any]:
+    """Everything the report claims: `report_838.toml`.
+
+    Raises
+    ------
+    InputError
+        If the file is not the one its checksum names.
+    """
+    report: dict[str, Any] = tomllib.loads(read_checked("report_838.toml", data=data).decode())
+    return report
+
+
+def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
+    """Covariates (6,) of each data set, in the order of `COVARIATES`.
+
+    Raises
+    ------
+    InputError
+        If a data set has none, or not one of each.
+    """
+    table = read_tables("covariates_838.toml", data=data)
+    for slug in SPECTRA:
+        if len(table.get(slug, [])) != len(COVARIATES):
+            raise InputError(f"data file neutrino/covariates_838.toml: {slug} = {table.get(slug)}: must be "
+                             f"{len(COVARIATES)} numbers, {', '.join(COVARIATES)}")  # fmt: skip
+    return {slug: np.array(table[slug], dtype=float) for slug in SPECTRA}

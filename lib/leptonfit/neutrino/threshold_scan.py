@@ -1,0 +1,349 @@
+"""Limits against the detection threshold, and what their differences between experiments are worth.
+
+Thresholds of one experiment share their events: the limits of a curve are correlated, corr(i, j) = σ_small/σ_large for
+the errors of θ̂. So the covariance of a curve is taken from toys, and every spread between experiments is quoted beside
+what the expected (Asimov) limits alone would give.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from leptonfit.inference.gaussian_process import CurveResult, fit_curve
+from leptonfit.inference.limits import find_limits, gaussian_limit
+from leptonfit.inference.meta import MetaResult, combine_estimates
+from leptonfit.inference.parallel import map_ordered, spawn_seeds
+from leptonfit.inference.result import Result
+from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+
+_AXIS = np.linspace(0, 1, 21)
+"""Share of the threshold range, on which curves of different experiments are compared."""
+_NULL = 2000
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class ThresholdScanResult(Result):
+    """Limits of one data set at its thresholds; moments in 1e-11 μ_B.
+
+    Attributes
+    ----------
+    slug, title, flavour_class, unit : str
+    observed : bool
+        Whether the counts were measured.
+    attainable : int
+        Thresholds there are: one a bin, at least two bins above.
+    threshold : ndarray (n,)
+        Lower edges of those that set a limit, in `unit`.
+    energy : ndarray (n,)
+        The same in keV, electron-equivalent.
+    limit, expected : ndarray (n, n_levels)
+        Observed limit, and that of the Asimov data.
+    band : ndarray (n, 5)
+        Expected limit at −2 to 2 standard deviations, first confidence.
+    sigma : ndarray (n,)
+        Expected standard deviation of θ̂, 1e-22 μ_B².
+    signal_above : ndarray (n,)
+        Expected magnetic counts above the threshold, μ = 1e-11 μ_B.
+    log_ratio : ndarray (n,)
+        ln(observed/Asimov), first confidence.
+    toy_mean : ndarray (n,)
+    toy_covariance : ndarray (n, n)
+        Of the log ratio in toys without a moment.
+    toy_correlation : ndarray (n, n)
+        Of θ̂ in the same toys.
+    curve : CurveResult or None
+        Gaussian process through ln μ_Asimov against energy; None for fewer than four thresholds.
+    """
+
+    slug: str
+    title: str
+    flavour_class: str
+    unit: str
+    observed: bool
+    attainable: int
+    threshold: np.ndarray
+    energy: np.ndarray
+    limit: np.ndarray
+    expected: np.ndarray
+    band: np.ndarray
+    sigma: np.ndarray
+    signal_above: np.ndarray
+    log_ratio: np.ndarray
+    toy_mean: np.ndarray
+    toy_covariance: np.ndarray
+    toy_correlation: np.ndarray
+    curve: CurveResult | None
+
+    @property
+    def toy_sd(self) -> np.ndarray:
+        """Standard deviation (n,) of the log ratio in toys."""
+        return np.sqrt(np.diag(self.toy_covariance))
+
+    @property
+    def k_thr(self) -> tuple[float, float]:
+        """Slope dμ/dE of the Asimov curve at its lowest threshold, and its error, 1e-11 μ_B/keV; nan if no curve."""
+        if self.curve is None:
+            return math.nan, math.nan
+        return self.expected[0, 0] * self.curve.slope, self.expected[0, 0] * self.curve.slope_error
+
+    @property
+    def n_independent(self) -> float:
+        """Independent limits the curve is worth: Σ of its correlations' inverse."""
+        return float(np.linalg.pinv(self.toy_correlation, rtol=1e-6, hermitian=True).sum())
+
+
+def scan_thresholds(
+    likelihood: Likelihood, *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int,
+    seed: int | np.random.SeedSequence,
+) -> ThresholdScanResult:  # fmt: skip
+    """Limits of a data set above each of its thresholds, all at once.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    confidence : sequence of float
+    method : str
+        One of `METHODS`.
+    n_thresholds : int
+        At most so many, evenly over the attainable ones.
+    n_toys : int
+    seed : int or SeedSequence
+    """
+    experiment, model = likelihood.experiment, likelihood.model
+    attainable = experiment.n_bins - 1
+    first = np.unique(np.linspace(0, attainable - 1, min(n_thresholds, attainable)).round().astype(int))
+    used = likelihood.above(first)
+    sets_limit = np.isfinite(model.theta_sigma(used=used))
+    first, used = first[sets_limit], used[sets_limit]
+    found = find_limits(model, likelihood.data, confidence=confidence, used=used)
+    limit, expected = np.sqrt(found.observed[method]), np.sqrt(found.expected[method])
+    rng = np.random.default_rng(seed)
+    nothing = np.zeros((n_toys, len(model.nuisances)))
+    centres = rng.standard_normal(nothing.shape) * ~model.is_free
+    toys = model.draw(np.zeros(n_toys), nothing, rng)
+    fits = model.fit(toys[:, None], used=used, centres=centres[:, None])
+    x = fits.theta / found.sigma
+    log_ratio = np.log(gaussian_limit(method, x, confidence[0]) / gaussian_limit(method, 0.0, confidence[0])) / 2
+    threshold = experiment.columns["low"][first]
+    scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
+    curve = None
+    if len(first) >= 4:
+        curve = fit_curve(threshold * scale, np.log(expected[:, 0, 2]), seed=0)
+    return ThresholdScanResult(
+        slug=experiment.slug,
+        title=experiment.title,
+        flavour_class=experiment.flavour_class,
+        unit=experiment.unit,
+        observed=experiment.is_observed,
+        attainable=attainable,
+        threshold=threshold,
+        energy=threshold * scale,
+        limit=limit,
+        expected=expected[:, :, 2],
+        band=expected[:, 0],
+        sigma=found.sigma,
+        signal_above=np.array([likelihood.spectrum.magnetic[i:].sum() for i in first]),
+        log_ratio=np.log(limit[:, 0] / expected[:, 0, 2]),
+        toy_mean=log_ratio.mean(axis=0),
+        toy_covariance=np.cov(log_ratio.T),
+        toy_correlation=np.corrcoef(fits.theta.T),
+        curve=curve,
+    )
+
+
+def scan_all(
+    slugs: Sequence[str], *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int, seed: int,
+    jobs: int = 1,
+) -> list[ThresholdScanResult]:  # fmt: skip
+    """Every data set that sets a limit, in the workbook's order, a task each with its own seed."""
+    chosen = [slug for slug in SPECTRA if slug in slugs]
+    seeds = dict(zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True))
+    task = partial(_scan, confidence=tuple(confidence), method=method, n_thresholds=n_thresholds, n_toys=n_toys)
+    return map_ordered(task, [(slug, seeds[slug]) for slug in chosen], jobs=jobs)
+
+
+def _scan(
+    task: tuple[str, np.random.SeedSequence], *, data: Path | None = None, **options: object
+) -> ThresholdScanResult:
+    slug, seed = task
+    return scan_thresholds(load_likelihood(slug, data=data), seed=seed, **options)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SpreadResult(Result):
+    """How much limits of several experiments differ at their lowest thresholds.
+
+    Attributes
+    ----------
+    titles : tuple of str
+    limits, sensitivities, excess : MetaResult
+        Random effects of ln μ_lim, of ln μ_Asimov with the same variances, and of ln(observed/Asimov); √τ² is the
+        spread, in units of ln.
+    cross, cross_expected : float
+        Σ w |μ_a − μ_b| / Σ w over pairs, w = 1/(σ_a² + σ_b²), 1e-11 μ_B: observed, and of the Asimov limits.
+    """
+
+    titles: tuple[str, ...]
+    limits: MetaResult
+    sensitivities: MetaResult
+    excess: MetaResult
+    cross: float
+    cross_expected: float
+
+
+def select_counts(scans: Sequence[ThresholdScanResult]) -> dict[str, list[ThresholdScanResult]]:
+    """Those with measured counts, those with simulated ones (their spread was put in by tuning), and all."""
+    chosen = {
+        "observed": [one for one in scans if one.observed],
+        "simulated": [one for one in scans if not one.observed],
+        "all": list(scans),
+    }
+    return {name: several for name, several in chosen.items() if several}
+
+
+def compare_spreads(scans: Sequence[ThresholdScanResult]) -> dict[str, SpreadResult]:
+    """Spreads by flavour class with at least two data sets, then of all classes together under `all`."""
+    groups = {name: [one for one in scans if one.flavour_class == name] for name in FLAVOUR_CLASSES}
+    groups[ALL] = list(scans)
+    return {name: _spread(several) for name, several in groups.items() if len(several) > 1}
+
+
+def _spread(scans: Sequence[ThresholdScanResult]) -> SpreadResult:
+    limits = np.array([one.limit[0, 0] for one in scans])
+    expected = np.array([one.expected[0, 0] for one in scans])
+    sd = np.array([one.toy_sd[0] for one in scans])
+    ratio = np.array([one.log_ratio[0] - one.toy_mean[0] for one in scans])
+    return SpreadResult(
+        tuple(one.title for one in scans),
+        combine_estimates(np.log(limits), sd**2),
+        combine_estimates(np.log(expected), sd**2),
+        combine_estimates(ratio, sd**2),
+        _cross(limits, expected * sd),
+        _cross(expected, expected * sd),
+    )
+
+
+def _cross(moments: np.ndarray, sigma: np.ndarray) -> float:
+    pairs = list(combinations(range(len(moments)), 2))
+    weights = np.array([1 / (sigma[a] ** 2 + sigma[b] ** 2) for a, b in pairs])
+    return float(weights @ [abs(moments[a] - moments[b]) for a, b in pairs] / weights.sum())
+
+
+@dataclass(frozen=True)
+class CoherenceResult(Result):
+    """How far deviations from the expected curves run together from experiment to experiment.
+
+    Attributes
+    ----------
+    titles : tuple of str
+    u : ndarray (n_u,)
+        Share of the threshold range.
+    deviations : ndarray (n_experiments, n_u)
+        (observed − Asimov)/σ of ln μ_lim.
+    coherence : float
+        Mean over pairs of their correlation, in [−1, 1].
+    null : ndarray (n_null,)
+        The same of curves that share nothing, each with the covariance of its own toys; sorted.
+    p_value : float
+        Share of those that reach the coherence found.
+    """
+
+    titles: tuple[str, ...]
+    u: np.ndarray
+    deviations: np.ndarray
+    coherence: float
+    null: np.ndarray
+    p_value: float
+
+
+def measure_coherence(scans: Sequence[ThresholdScanResult], *, seed: int) -> CoherenceResult | None:
+    """Coherence of the curves with at least four thresholds; None for fewer than two of them.
+
+    The raw curves all rise with the threshold, so that their own correlation says nothing.
+    """
+    several = [one for one in scans if len(one.threshold) >= 4]
+    if len(several) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    deviations, nulls = [], []
+    for one in several:
+        u = (one.energy - one.energy[0]) / (one.energy[-1] - one.energy[0])
+        draws = rng.multivariate_normal(np.zeros(len(u)), one.toy_covariance, _NULL, method="eigh") / one.toy_sd
+        deviations.append(np.interp(_AXIS, u, (one.log_ratio - one.toy_mean) / one.toy_sd))
+        nulls.append(np.stack([np.interp(_AXIS, u, draw) for draw in draws]))
+    found = float(_mean_correlation(np.array(deviations)[None])[0])
+    null = np.sort(_mean_correlation(np.stack(nulls, axis=1)))
+    return CoherenceResult(
+        tuple(one.title for one in several), _AXIS, np.array(deviations), found, null, float(np.mean(null >= found))
+    )
+
+
+def _mean_correlation(curves: np.ndarray) -> np.ndarray:
+    """Mean pairwise correlation (n,) of curves (n, n_experiments, n_u)."""
+    centred = curves - curves.mean(axis=-1, keepdims=True)
+    unit = centred / np.linalg.norm(centred, axis=-1, keepdims=True)
+    correlation = unit @ unit.swapaxes(-1, -2)
+    first, second = np.triu_indices(curves.shape[1], 1)
+    return correlation[:, first, second].mean(axis=-1)
+
+
+def describe_scan(
+    scans: Sequence[ThresholdScanResult],
+    spreads: Mapping[str, Mapping[str, SpreadResult]],
+    coherence: Mapping[str, CoherenceResult | None],
+    claims: Mapping[str, Any],
+) -> tuple[str, str]:
+    """Verdict code and sentence, on measured counts where two of a class have them, else on all.
+
+    The code is `sensitivities_differ` where no class's ln(observed/Asimov) has a spread with p < 0.05, `limits_differ`
+    where some has, `no_comparison` for fewer than two data sets of any class.
+    """
+    attainable = sum(one.attainable for one in scans)
+    limited = sum(len(one.threshold) for one in scans)
+    claimed = claims["report"]["n_conditions"]
+    said = f"{limited} of {attainable} attainable thresholds set a limit; the report counts {claimed} conditions."
+    for name in ("observed", "all"):
+        classes = {key: one for key, one in spreads.get(name, {}).items() if key != ALL}
+        if classes:
+            break
+    else:
+        return "no_comparison", said
+    parts = [
+        f"{FLAVOUR_CLASSES[key]} ({', '.join(one.titles)}): limits spread by {_dex(one.limits):.2f} dex, sensitivities "
+        f"alone by {_dex(one.sensitivities):.2f}, limits over sensitivities by {_dex(one.excess):.2f} "
+        f"(p = {one.excess.p_value:.2g})"
+        for key, one in classes.items()
+    ]
+    differ = any(one.excess.p_value < 0.05 for one in classes.values())
+    why = (
+        "limits of a flavour class differ by more than their sensitivities and sampling explain"
+        if differ
+        else "within a flavour class limits differ because sensitivities do"
+    )
+    for key, found in coherence.items():
+        if found is not None:
+            low, high = np.quantile(found.null, [0.025, 0.975])
+            said += f" C_coh of {key} sets: {found.coherence:.2f}, unrelated ones give {low:.2f} to {high:.2f}."
+    if any(coherence.values()):
+        said += f" Claimed: {claims['result']['C_coh'][0]:g}."
+    whose = "Measured counts" if name == "observed" else "Measured and simulated counts"
+    listed = "; ".join(parts)
+    return (
+        "limits_differ" if differ else "sensitivities_differ",
+        f"{whose}: {why}. {listed[0].upper()}{listed[1:]}. {said}",
+    )
+
+
+def _dex(meta: MetaResult) -> float:
+    return math.sqrt(meta.tau2) / math.log(10)

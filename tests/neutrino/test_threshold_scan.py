@@ -1,0 +1,142 @@
+"""Limits against thresholds: against one at a time, toys, and known numbers."""
+
+import numpy as np
+import pytest
+
+from leptonfit.inference.errors_in_variables import fit_orthogonal
+from leptonfit.inference.gaussian_process import fit_curve
+from leptonfit.inference.limits import find_limits
+from leptonfit.neutrino.experiments import SPECTRA, load_response
+from leptonfit.neutrino.likelihood import load_likelihood
+from leptonfit.neutrino.report_838 import load_report
+from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
+from leptonfit.neutrino.threshold_scan import (
+    ThresholdScanResult,
+    compare_spreads,
+    describe_scan,
+    measure_coherence,
+    scan_all,
+    scan_thresholds,
+    select_counts,
+)
+
+HOW = {"confidence": (0.9, 0.95), "method": "cls", "n_toys": 400}
+
+
+@pytest.fixture(scope="module")
+def scans():
+    return scan_all(SPECTRA, n_thresholds=30, seed=838, **HOW)
+
+
+def test_every_attainable_condition_is_there(scans):
+    assert sum(one.attainable for one in scans) == 182
+    counts = {one.slug: len(one.threshold) for one in scans}
+    assert {slug: one.attainable for slug, one in zip(counts, scans, strict=True)} | {"borexino": 29} == counts
+    fewer = scan_thresholds(load_likelihood("xenonnt"), n_thresholds=5, seed=1, **HOW)
+    assert fewer.threshold.tolist() == [1, 8, 15, 21, 28]
+
+
+def test_a_limit_of_the_scan_is_that_of_the_data_cut_there(scans):
+    xenon = scans[-1]
+    one = load_likelihood("xenonnt")
+    for i in (0, 11, 27):
+        alone = find_limits(one.model, one.data, used=one.above(i))
+        np.testing.assert_allclose(xenon.limit[i], np.sqrt(alone.observed["cls"]), rtol=1e-6)
+        np.testing.assert_allclose(xenon.band[i], np.sqrt(alone.expected["cls"][0]), rtol=1e-6)
+
+
+def test_thresholds_share_events_as_nested_data_do(scans):
+    for one in scans:
+        nested = np.minimum.outer(one.sigma, one.sigma) / np.maximum.outer(one.sigma, one.sigma)
+        assert abs(one.toy_correlation - nested).mean() < 0.06
+    assert scans[-1].n_independent == pytest.approx(4.5, abs=1)
+
+
+def test_results_come_back_from_json(scans):
+    again = ThresholdScanResult.from_dict(scans[3].to_dict())
+    assert again.k_thr == scans[3].k_thr
+    np.testing.assert_array_equal(again.toy_covariance, scans[3].toy_covariance)
+
+
+def test_observed_and_simulated_sets_are_kept_apart(scans):
+    chosen = select_counts(scans)
+    assert [one.slug for one in chosen["observed"]] == ["superk", "coherent", "xenonnt"]
+    assert len(chosen["simulated"]) == 4
+    spreads = {name: compare_spreads(several) for name, several in chosen.items()}
+    assert set(spreads["observed"]) == {"solar", "all"}
+    coherence = {name: measure_coherence(several, seed=1) for name, several in chosen.items()}
+    code, sentence = describe_scan(scans, spreads, coherence, load_report())
+    assert code == "sensitivities_differ"
+    assert sentence.startswith("Measured counts: ")
+    assert "181 of 182 attainable thresholds" in sentence
+    assert describe_scan(scans[:1], {}, {}, load_report())[0] == "no_comparison"
+
+
+def test_a_disagreement_put_in_is_seen(scans):
+    shifted = ThresholdScanResult.from_dict(scans[-1].to_dict())
+    object.__setattr__(shifted, "log_ratio", scans[-1].log_ratio + 1.5)
+    spread = compare_spreads([scans[4], shifted])["solar"]
+    assert spread.excess.p_value < 1e-4
+    assert compare_spreads([scans[4], scans[-1]])["solar"].excess.p_value > 0.01
+
+
+def test_curves_that_run_together_are_coherent(scans):
+    together = []
+    for one in scans:
+        copy = ThresholdScanResult.from_dict(one.to_dict())
+        u = (one.energy - one.energy[0]) / (one.energy[-1] - one.energy[0])
+        object.__setattr__(copy, "log_ratio", one.toy_mean + one.toy_sd * 3 * np.sin(5 * u))
+        together.append(copy)
+    found = measure_coherence(together, seed=1)
+    assert found.coherence > 0.97
+    assert found.p_value < 0.01
+    assert measure_coherence(scans, seed=1).p_value > 0.05
+    assert measure_coherence(scans[:1], seed=1) is None
+
+
+def test_unrelated_curves_have_a_coherence_about_zero(scans):
+    null = measure_coherence(scans, seed=3).null
+    assert abs(null.mean()) < 0.05
+    assert null.max() < 0.81
+
+
+def test_a_process_finds_slope_bend_and_scale():
+    x = np.linspace(1, 30, 28)
+    for curve, slope in (
+        (lambda x: np.sqrt(x + 4), 0.5 / np.sqrt(5)),
+        (lambda x: np.log(1 + x), 0.5),
+        (lambda x: 3 - 0.1 * x, -0.1),
+    ):
+        found = fit_curve(x, curve(x), seed=1)
+        assert abs(found.slope - slope) < max(0.05 * abs(slope), 3 * found.slope_error)
+        np.testing.assert_allclose(np.interp(x, found.x, found.y), curve(x), atol=2e-3)
+    kink = fit_curve(x, np.log1p(np.exp((x - 18) / 0.8)), seed=1)
+    assert kink.bend == pytest.approx(18, abs=0.5)
+    assert not kink.bend_on_edge
+    assert fit_curve(x, np.exp(x / 8), seed=1).bend_on_edge
+    np.testing.assert_allclose(fit_curve(10 * x, np.sqrt(x), seed=1).length_scale,
+                               10 * fit_curve(x, np.sqrt(x), seed=1).length_scale, rtol=1e-6)  # fmt: skip
+    with pytest.raises(ValueError, match="3 points: must be at least four"):
+        fit_curve(x[:3], x[:3], seed=1)
+
+
+def test_errors_in_variables_give_pearsons_data_with_yorks_weights():
+    """D. York, Can. J. Phys. 44, 1079 (1966)."""
+    x = [0, 0.9, 1.8, 2.6, 3.3, 4.4, 5.2, 6.1, 6.5, 7.4]
+    y = [5.9, 5.4, 4.4, 4.6, 3.5, 3.7, 2.8, 2.8, 2.4, 1.5]
+    wx, wy = (
+        np.array([1000, 1000, 500, 800, 200, 80, 60, 20, 1.8, 1]),
+        np.array([1, 1.8, 4, 8, 20, 20, 70, 70, 100, 500]),
+    )
+    found = fit_orthogonal(lambda x, b: b[0] + b[1] * x, x, y, wx**-0.5, wy**-0.5, [5, -0.5])
+    assert found.values == pytest.approx([5.479910, -0.480533], abs=1e-6)
+    assert found.chi2 == pytest.approx(11.86635, abs=1e-5)
+    assert found.errors == pytest.approx([0.295, 0.058], abs=1e-3)
+
+
+def test_calibration_gives_back_what_the_points_were_drawn_with():
+    points = load_response()
+    for fit, truth in ((calibrate_quenching(points), 0.162), (calibrate_scale(points), 1.0)):
+        assert abs(fit.values[0] - truth) < 3 * fit.errors[0]
+        assert fit.chi2 < 25
+    assert calibrate_quenching(points, 4).errors[0] > calibrate_quenching(points).errors[0]
