@@ -115,7 +115,7 @@ def test_a_process_finds_slope_bend_and_scale():
     assert not kink.bend_on_edge
     assert fit_curve(x, np.exp(x / 8), seed=1).bend_on_edge
     np.testing.assert_allclose(fit_curve(10 * x, np.sqrt(x), seed=1).length_scale,
-                               10 * fit_curve(x, np.sqrt(x), seed=1).length_scale, rtol=1e-6)  # fmt: skip
+                               10 * fit_curve(x, np.sqrt(x), seed=1).length_scale, rtol=1e-4)  # fmt: skip
     with pytest.raises(ValueError, match="3 points: must be at least four"):
         fit_curve(x[:3], x[:3], seed=1)
 

@@ -16,9 +16,6 @@ from scipy.stats import kstest
 
 from leptonfit.inference.result import Result
 
-_STEPS_PER_ESS = 50
-"""Autocorrelation times a chain should hold before its estimates are trusted (emcee's own rule)."""
-
 
 def aic(minus_two_log_likelihood: float, n_parameters: int) -> float:
     """Akaike's criterion −2 ln L + 2k (H. Akaike, IEEE Trans. Autom. Control 19, 716 (1974))."""
@@ -142,7 +139,9 @@ def run_ensemble(
     import emcee
 
     n_walkers, n_par = start.shape
-    moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
+    moves = [  # the second jumps from mode to mode
+        (emcee.moves.DEMove(), 0.6), (emcee.moves.DEMove(gamma0=1.0), 0.2), (emcee.moves.StretchMove(), 0.2),
+    ]  # fmt: skip
     sampler = emcee.EnsembleSampler(n_walkers, n_par, log_posterior, vectorize=True, moves=moves)
     state = emcee.State(start, random_state=np.random.RandomState(seed).get_state())  # emcee's own kind
     sampler.run_mcmc(state, n_steps, progress=False)

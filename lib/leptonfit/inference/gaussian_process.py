@@ -6,17 +6,21 @@ C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from leptonfit.inference.result import Result
 
 _FINE, _MARGIN = 401, 0.05
+_SHORTEST = 0.02
+"""Least length scale, as a share of the range."""
 _JITTER = 1e-6
 
 
@@ -34,6 +38,8 @@ class CurveResult(Result):
         Whether that is within 5 % of an end of the range: then the curve shows no bend of its own.
     length_scale : float
         Of the kernel, in units of x.
+    is_resolved : bool
+        Whether the length scale is not its least: else the curve is rougher than its points can tell.
     x, y : ndarray (401,)
         The mean.
     """
@@ -43,6 +49,7 @@ class CurveResult(Result):
     bend: float
     bend_on_edge: bool
     length_scale: float
+    is_resolved: bool
     x: np.ndarray
     y: np.ndarray
 
@@ -75,11 +82,13 @@ def fit_curve(x: np.ndarray, y: np.ndarray, *, seed: int) -> CurveResult:
         raise ValueError(f"{len(x)} points: must be at least four, in ascending order")
     origin, reach, middle, height = x[0], x[-1] - x[0], y.mean(), y.std() or 1.0
     u = (x - origin) / reach
-    kernel = ConstantKernel(1.0, (1e-2, 1e4)) * RBF(0.5, (0.02, 20.0))
+    kernel = ConstantKernel(1.0, (1e-2, 1e4)) * RBF(0.5, (_SHORTEST, 20.0))
     process = GaussianProcessRegressor(
         kernel, alpha=_JITTER, optimizer=_minimise, n_restarts_optimizer=3, random_state=seed
     )
-    process.fit(u[:, None], (y - middle) / height)
+    with warnings.catch_warnings():  # that the kernel ends on a bound is kept in the result
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        process.fit(u[:, None], (y - middle) / height)
     amplitude, length = process.kernel_.k1.constant_value, process.kernel_.k2.length_scale
     fine = np.linspace(0, 1, _FINE)
     away = fine[:, None] - u
@@ -95,6 +104,7 @@ def fit_curve(x: np.ndarray, y: np.ndarray, *, seed: int) -> CurveResult:
         bend=float(origin + fine[bend] * reach),
         bend_on_edge=not _MARGIN < fine[bend] < 1 - _MARGIN,
         length_scale=float(length * reach),
+        is_resolved=bool(length > _SHORTEST * 1.01),
         x=origin + fine * reach,
         y=middle + height * (covariance @ process.alpha_),
     )

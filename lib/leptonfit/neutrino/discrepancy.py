@@ -218,16 +218,19 @@ class DiscrepancyModel:
                 x[..., j] = low + (high - low) * share
         return x
 
-    def log_prior(self, x: np.ndarray) -> np.ndarray:
-        """Log density (...) of the prior, without its norm; −inf outside."""
-        inside = ((x >= self.bounds[:, 0]) & (x <= self.bounds[:, 1])).all(axis=-1)
-        total = np.zeros(np.shape(x)[:-1])
+    def untransform(self, x: np.ndarray) -> np.ndarray:
+        """Parameters (..., n_par) to unit Gaussians (..., n_par): the prior's quantiles."""
+        z = np.empty(np.shape(x))
         for j, name in enumerate(self.names):
+            low, high = self.bounds[j]
             if name == "offset" or name in PULLS:
-                total = total - 0.5 * (x[..., j] / (OFFSET_SIGMA if name == "offset" else 1.0)) ** 2
-            elif name in ("x_bend", "tau_c"):
-                total = total - np.log(np.maximum(x[..., j], LENGTHS[0]))
-        return np.where(inside, total, -np.inf)
+                z[..., j] = x[..., j] / (OFFSET_SIGMA if name == "offset" else 1.0)
+                continue
+            share = (x[..., j] - low) / (high - low)
+            if name in ("x_bend", "tau_c"):
+                share = np.log(x[..., j] / low) / np.log(high / low)
+            z[..., j] = ndtri(np.clip(share, 1e-9, 1 - 1e-9))
+        return z
 
     def _unpack(self, x: np.ndarray) -> dict[str, Any]:
         """Parameters (..., 1) by name; those held are zero, lengths that do not matter one."""
@@ -265,7 +268,7 @@ class DiscrepancyModel:
         return np.searchsorted(self.conditions.owner, np.arange(len(self.conditions.slugs)))
 
     def minus_two_log_likelihood(self, x: np.ndarray) -> np.ndarray:
-        """−2 ln L (...) of the conditions at parameters (..., n_par); also at complex ones, for derivatives."""
+        """−2 ln L (...) of the conditions at parameters (..., n_par)."""
         c, first = self.conditions, self._first
         white = (c.log_ratio - self.predict(x)) @ c.whitener.T
         ones = c.whitener.sum(axis=1)
@@ -280,21 +283,27 @@ class DiscrepancyModel:
         """Ln L (...)."""
         return -0.5 * self.minus_two_log_likelihood(x)
 
-    def log_posterior(self, x: np.ndarray) -> np.ndarray:
-        """Ln L + ln prior (...), without its norm; −inf outside the prior."""
-        prior = self.log_prior(x)
-        inside = np.isfinite(prior)
-        found = np.full(prior.shape, -np.inf)
-        found[inside] = prior[inside] + self.log_likelihood(x[inside])
-        return found
-
-    def penalised(self, x: np.ndarray) -> np.ndarray:
-        """−2 ln L with the pulls' and the offset's own terms: what is minimised."""
-        total = self.minus_two_log_likelihood(x)
+    def cost(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """−2 ln L with the pulls' and the offset's own terms, and its gradient (n_par,), at parameters (n_par,)."""
+        c, first = self.conditions, self._first
+        moved = x + 1j * _STEP * np.eye(len(x))
+        predicted, variances = self.predict(moved), self.shared_variance(moved)
+        variance, variance_slopes = variances[0].real, variances.imag / _STEP
+        white = c.whitener @ (c.log_ratio - predicted[0].real)
+        slopes = -(predicted.imag / _STEP) @ c.whitener.T  # (n_par, n)
+        ones = c.whitener.sum(axis=1)
+        along, weight = np.add.reduceat(white * ones, first), np.add.reduceat(ones**2, first)
+        along_slopes = np.add.reduceat(slopes * ones, first, axis=-1)
+        inflated = 1 + variance * weight
+        value = white @ white - np.sum(variance * along**2 / inflated) + np.sum(np.log(inflated))
+        gradient = 2 * slopes @ white - 2 * along_slopes @ (variance * along / inflated)
+        gradient += variance_slopes @ (weight / inflated - (along / inflated) ** 2)
         for j, name in enumerate(self.names):
             if name == "offset" or name in PULLS:
-                total = total + (x[..., j] / (OFFSET_SIGMA if name == "offset" else 1.0)) ** 2
-        return total
+                sigma = OFFSET_SIGMA if name == "offset" else 1.0
+                value += (x[j] / sigma) ** 2
+                gradient[j] += 2 * x[j] / sigma**2
+        return float(value + c.log_determinant.sum() + c.n * math.log(2 * math.pi)), gradient
 
     def covariance(self, x: np.ndarray) -> np.ndarray:
         """Covariance (n, n) of the conditions at parameters (n_par,)."""
@@ -317,7 +326,8 @@ class DiscrepancyFitResult(Result):
     penalised : float
         With the terms of pulls and offset.
     slope : float
-        Largest free component of the gradient over its scale: 0 at a minimum.
+        Largest free component of the gradient, ranges scaled to 1: 0 at a smooth minimum, not where x_bend sits on a
+        threshold, at which W_Coh has a kink.
     n_reached : int
         Starts that ended within 0.01 of it.
     residuals : ndarray (n,)
@@ -333,8 +343,10 @@ class DiscrepancyFitResult(Result):
     residuals: np.ndarray
 
 
-def fit_model(model: DiscrepancyModel, *, n_starts: int, seed: int) -> DiscrepancyFitResult:
-    """Minimise −2 ln L, pulls and offset with their own terms, from starts drawn from the prior.
+def fit_model(
+    model: DiscrepancyModel, *, n_starts: int, seed: int, start: np.ndarray | None = None
+) -> DiscrepancyFitResult:
+    """Minimise −2 ln L, pulls and offset with their own terms, from starts drawn from the prior and those given.
 
     Derivatives are taken by complex step, exact to rounding; lengths are walked in their logarithm.
     """
@@ -348,16 +360,17 @@ def fit_model(model: DiscrepancyModel, *, n_starts: int, seed: int) -> Discrepan
         return np.where(is_length, np.exp(np.where(is_length, x, 0.0)), x)
 
     def cost(u: np.ndarray) -> tuple[float, np.ndarray]:
-        steps = model.penalised(unscale(u + 1j * _STEP * np.eye(n_par)))
-        return float(steps[0].real), steps.imag / _STEP
+        x = unscale(u)
+        value, gradient = model.cost(x)
+        return value, gradient * scale * np.where(is_length, x, 1.0)
 
     starts = model.transform(np.random.default_rng(seed).uniform(0.02, 0.98, (n_starts, n_par)))
+    if start is not None:
+        starts = np.vstack([np.atleast_2d(start), starts])
     walked = (np.where(is_length, np.log(np.maximum(starts, LENGTHS[0])), starts) - bounds[:, 0]) / scale
     walked = np.clip(walked, 1e-3, 1 - 1e-3)
     ends = [
-        minimize(
-            cost, u, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * n_par, options={"maxiter": 2000, "ftol": 1e-13}
-        )
+        minimize(cost, u, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * n_par, options={"maxiter": 500, "ftol": 1e-11})
         for u in walked
     ]
     best = min(ends, key=lambda end: end.fun)

@@ -63,7 +63,8 @@ class ThresholdScanResult(Result):
     toy_correlation : ndarray (n, n)
         Of θ̂ in the same toys.
     curve : CurveResult or None
-        Gaussian process through ln μ_Asimov against energy; None for fewer than four thresholds.
+        Gaussian process through ln μ_Asimov against energy; None for fewer than four thresholds, or where they do not
+        resolve it.
     """
 
     slug: str
@@ -139,7 +140,8 @@ def scan_thresholds(
     scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
     curve = None
     if len(first) >= 4:
-        curve = fit_curve(threshold * scale, np.log(expected[:, 0, 2]), seed=0)
+        fitted = fit_curve(threshold * scale, np.log(expected[:, 0, 2]), seed=0)
+        curve = fitted if fitted.is_resolved else None
     return ThresholdScanResult(
         slug=experiment.slug,
         title=experiment.title,

@@ -22,7 +22,7 @@ KEY_FIGURE = "key-figure"
 """Tag of the notebook cell whose picture goes on the page."""
 CLAIMED = (
     "claimed_computed", "claims", "options", "closures", "standing", "changes", "boxes", "coverage", "sigma", "audit",
-    "meta", "limits", "fits",
+    "meta", "limits", "fits", "spreads", "joint", "widths", "scorecard", "falsification",
 )  # fmt: skip
 """Tables that go on the page: what is claimed, beside what is computed."""
 

@@ -115,6 +115,12 @@ TABLE: dict[str, Spec] = {
     "r_max": Spec(kind=float, low=REPORT_BOUNDS["R"][1], high=1e3, unit="1", meaning="outer radius of the flow"),
     "measurements": Spec(kind=str, choices=SETS, meaning="set of measured masses and g-factors"),
     "datasets": Spec(kind=str, choices=SLUGS, is_list=True, meaning="data sets"),
+    "sampler": Spec(kind=str, choices=("emcee", "dynesty"), meaning="whose draws the posterior is"),
+    "priors": Spec(kind=str, choices=("report", "wide"), meaning="ranges of the report's parameters, or twice as wide"),
+    "n_live": Spec(
+        kind=int, low=40, high=100_000, unit="count", meaning="live points of the nested sampling",
+        by_budget={"quick": 100, "full": 1_000},
+    ),
     "n_thresholds": Spec(kind=int, low=4, high=1000, unit="count", meaning="thresholds of each data set, at most"),
     "mu_nu": Spec(kind=float, low=0.0, high=1e-6, unit="μ_B", meaning="effective moment drawn beside the data"),
     "confidence_levels": Spec(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
 from leptonfit.neutrino.experiments import load_all
+from leptonfit.neutrino.report_838 import load_covariates
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import page, store
 from leptonfit.workbook.execution import execute_notebook
@@ -33,7 +34,11 @@ from leptonfit.workbook.parameters import (
     upstream,
 )
 
-DATA_OF: dict[str, Callable[..., object]] = {"datasets": load_all, "include_disputed": load_published}
+DATA_OF: dict[str, Callable[..., object]] = {
+    "datasets": load_all,
+    "include_disputed": load_published,
+    "priors": load_covariates,
+}
 """What a notebook with a parameter reads: checked before anything is written."""
 _PAGE = threading.Lock()
 """Held while the page is written, or what it is written from."""

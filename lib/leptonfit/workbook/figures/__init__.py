@@ -1,6 +1,11 @@
 """Figures: each function draws a result into given axes, and computes nothing."""
 
 from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
+from leptonfit.workbook.figures.discrepancy import (
+    plot_corner,
+    plot_models,
+    plot_scorecard,
+)
 from leptonfit.workbook.figures.fits import (
     plot_best_band,
     plot_comparison,
@@ -48,6 +53,7 @@ __all__ = [
     "plot_coherence",
     "plot_compared",
     "plot_comparison",
+    "plot_corner",
     "plot_coverage",
     "plot_degeneracy",
     "plot_delta_chi2",
@@ -59,6 +65,7 @@ __all__ = [
     "plot_manifolds",
     "plot_map",
     "plot_model",
+    "plot_models",
     "plot_nuisance_paths",
     "plot_nuisances",
     "plot_outer_radius",
@@ -68,6 +75,7 @@ __all__ = [
     "plot_recorded_waterfall",
     "plot_reenacted",
     "plot_response",
+    "plot_scorecard",
     "plot_sigma_ladder",
     "plot_spectrum",
     "plot_thresholds",

@@ -230,7 +230,7 @@ def tabulate_thresholds(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
                 "set a limit": len(one.threshold),
                 "range": f"{one.threshold[0]:g} to {one.threshold[-1]:g} {one.unit}",
                 "worth (independent limits)": f"{one.n_independent:.1f}",
-                "k_thr (1e-11 μ_B/keV)": f"{slope:.3g} ± {error:.1g}" if curve else "too few thresholds",
+                "k_thr (1e-11 μ_B/keV)": f"{slope:.3g} ± {error:.1g}" if curve else "too few thresholds to tell",
                 "x_bend (keV)": _bend(curve) if curve else "",
                 "τ_c (keV)": f"{curve.length_scale:.3g}" if curve else "",
             }

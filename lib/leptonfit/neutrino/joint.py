@@ -1,0 +1,122 @@
+"""Data sets together: one θ for all of them, and whether they can agree on it.
+
+A common θ means something within a flavour class only: across classes the effective moments are different quantities,
+and a joint limit holds if they happen to be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from leptonfit.inference.binned import BinnedModel, stack_models
+from leptonfit.inference.limits import LimitsResult, find_limits
+from leptonfit.inference.result import Result
+from leptonfit.neutrino.likelihood import Likelihood
+
+
+@dataclass(frozen=True)
+class JointResult(Result):
+    """A joint likelihood and its parameter goodness of fit.
+
+    Attributes
+    ----------
+    titles : tuple of str
+    limits : LimitsResult
+        On the common θ, (1e-11 μ_B)².
+    chi2_pg : float
+        min_θ Σ Q_r − Σ min_θ Q_r, θ free in both (M. Maltoni and T. Schwetz, Phys. Rev. D 68, 033020 (2003),
+        arXiv:hep-ph/0304176).
+    dof : int
+        Data sets less one.
+    p_value : float
+        By the χ² law.
+    toy_p_value : float
+        By toys at the joint best fit; nan where none were asked for.
+    n_toys : int
+    """
+
+    titles: tuple[str, ...]
+    limits: LimitsResult
+    chi2_pg: float
+    dof: int
+    p_value: float
+    toy_p_value: float
+    n_toys: int
+
+
+def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_toys: int, seed: int) -> JointResult:
+    """Fit several data sets with one θ.
+
+    Parameters
+    ----------
+    likelihoods : sequence of Likelihood
+        At least two.
+    confidence : sequence of float
+    n_toys, seed : int
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two.
+    RuntimeError
+        If a fit does not converge.
+    """
+    if len(likelihoods) < 2:
+        raise ValueError(f"{len(likelihoods)} data set: there is nothing to join")
+    models = {one.experiment.slug: one.model for one in likelihoods}
+    both = stack_models(models)
+    data = np.concatenate([one.data for one in likelihoods])
+    found = _compare(both, models, data, np.zeros(len(both.nuisances)))
+    best = both.fit(data)
+    rng = np.random.default_rng(seed)
+    pulls = np.tile(best.pulls, (n_toys, 1))
+    toys = both.draw(np.full(n_toys, float(best.theta)), pulls, rng)
+    centres = pulls + rng.standard_normal(pulls.shape) * ~both.is_free
+    dof = len(models) - 1
+    return JointResult(
+        titles=tuple(one.experiment.title for one in likelihoods),
+        limits=find_limits(both, data, confidence=confidence),
+        chi2_pg=float(found),
+        dof=dof,
+        p_value=float(chi2.sf(found, dof)),
+        toy_p_value=float((1 + np.sum(_compare(both, models, toys, centres) >= found)) / (1 + n_toys)),
+        n_toys=n_toys,
+    )
+
+
+def _compare(both: BinnedModel, models: Mapping[str, BinnedModel], data: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """χ²_PG (...) of data (..., n_bins)."""
+    joint = both.fit(data, centres=centres)
+    fits, column, row = [], 0, 0
+    for model in models.values():
+        part = data[..., column : column + model.n_bins]
+        fits.append(model.fit(part, centres=centres[..., row : row + len(model.nuisances)]))
+        column, row = column + model.n_bins, row + len(model.nuisances)
+    lost = sum(int(np.count_nonzero(~one.converged)) for one in (joint, *fits))
+    if lost > 0.01 * joint.converged.size:
+        raise RuntimeError(f"{lost} fits of {joint.converged.size} data sets did not converge")
+    return np.maximum(joint.value - sum(one.value for one in fits), 0.0)
+
+
+def join_classes(
+    selections: Mapping[str, Sequence[Likelihood]], *, confidence: Sequence[float], n_toys: int, seed: int
+) -> dict[str, JointResult]:
+    """Joint fits by selection and class with at least two data sets, and of all classes, under `selection: class`.
+
+    The class is `all` where several are joined as if they had one moment.
+    """
+    found = {}
+    for selection, several in selections.items():
+        groups: dict[str, list[Likelihood]] = {}
+        for one in several:
+            groups.setdefault(one.experiment.flavour_class, []).append(one)
+        if len(groups) > 1:
+            groups["all"] = list(several)
+        for name, members in groups.items():
+            if len(members) > 1:
+                found[f"{selection}: {name}"] = join(members, confidence=confidence, n_toys=n_toys, seed=seed)
+    return found

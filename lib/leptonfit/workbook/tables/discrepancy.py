@@ -1,0 +1,182 @@
+"""Tables of joint fits and of the report's extra terms against a baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from leptonfit.neutrino.discrepancy import BASELINE
+from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.joint import JointResult
+from leptonfit.neutrino.likelihood import to_moment
+from leptonfit.neutrino.model_comparison import (
+    PRIOR_DOMINATED,
+    ComparisonResult,
+    FalsificationResult,
+    MetricsResult,
+    RelationsResult,
+)
+from leptonfit.neutrino.scorecard import AuditRow, ClaimRow, add_points, rank_differences
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+
+_YES = {True: "yes", False: "no"}
+_OTHERS = {True: "baseline", False: "0.1 to 4000 keV"}
+
+
+def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any]) -> pd.DataFrame:
+    """Joint limits and goodness of fit, a row a selection and class."""
+    claimed = report["result"]
+    rows = []
+    for key, one in joined.items():
+        counts, _, name = key.partition(": ")
+        limits = [f"{100 * level:g} %: {to_moment(limit):.3g}"
+                  for level, limit in zip(one.limits.confidence, one.limits.observed["cls"], strict=True)]  # fmt: skip
+        is_all = key == "all: all"
+        rows.append(
+            {
+                "counts": counts,
+                "effective moment of": FLAVOUR_CLASSES.get(name, "all classes, if equal"),
+                "data sets": ", ".join(one.titles),
+                "CLs limit (μ_B)": "; ".join(limits),
+                "θ̂ (1e-22 μ_B²)": f"{one.limits.theta_hat:.3g} ± {one.limits.sigma:.2g}",
+                "χ²_PG / dof": f"{one.chi2_pg:.2f} / {one.dof}",
+                "PG_PTE, χ² law": f"{one.p_value:.2f}",
+                "PG_PTE, toys": f"{one.toy_p_value:.2f}",
+                "claimed": f"90 %: {claimed['mu_lim_90'][0]:g}; PG_PTE {claimed['PG_PTE']:g}" if is_all else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_METRICS = {
+    "rmse": ("RMSE (ln μ)", ".3f"), "r2": ("R²", ".4f"), "chi2_dof": ("χ²/dof", ".2f"), "aic": ("AIC", ".1f"),
+    "bic": ("BIC (independent limits)", ".1f"), "ks_p": ("KS p", ".2f"), "n_parameters": ("parameters", "d"),
+    "cv_rmse": ("5-fold CV error (ln μ)", ".3f"),
+}  # fmt: skip
+_CLAIMED = {"cv_rmse": "cv"}
+
+
+def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> pd.DataFrame:
+    """Metrics, evidence and convergence of both models, beside the report's."""
+    rows = []
+    for key, (title, form) in _METRICS.items():
+        claimed = report["metrics"].get(_CLAIMED.get(key, key), ["not claimed"] * 2)
+        row = {"quantity": title, "claimed EFT": f"{claimed[0]}", "claimed baseline": f"{claimed[1]}"}
+        for one in found:
+            for name, model in (("EFT", one.eft), ("baseline", one.baseline)):
+                row[f"{one.selection}, {name}"] = _write(model.metrics, key, form)
+        rows.append(row)
+    more: dict[str, Any] = {"quantity": "ln evidence", "claimed EFT": "", "claimed baseline": ""}
+    factor: dict[str, Any] = {"quantity": "lnK", "claimed EFT": "{:g} ± {:g}".format(*report["result"]["lnK"])}
+    mixing: dict[str, Any] = {"quantity": "largest R̂; least effective sample"}
+    for one in found:
+        factor[f"{one.selection}, EFT"] = "{:.1f} ± {:.1f}".format(*one.log_bayes_factor)
+        for name, model in (("EFT", one.eft), ("baseline", one.baseline)):
+            more[f"{one.selection}, {name}"] = f"{model.evidence.log_evidence:.1f} ± {model.evidence.error:.1f}"
+            posterior = model.posterior
+            mixing[f"{one.selection}, {name}"] = f"{posterior.r_hat.max():.2f}; {posterior.effective_size.min():.0f}"
+    return pd.DataFrame([*rows, more, factor, mixing]).fillna("")
+
+
+def _write(metrics: MetricsResult, key: str, form: str) -> str:
+    value = getattr(metrics, key)
+    return "" if isinstance(value, float) and math.isnan(value) else format(value, form)
+
+
+def tabulate_widths(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> pd.DataFrame:
+    """Posterior over prior width of each EFT parameter, with claimed and found values."""
+    names = found[0].eft.fit.names
+    rows = []
+    for j, name in enumerate(names):
+        claim = report["parameter"].get(name)
+        row = {
+            "parameter": name,
+            "prior": "[{:g}, {:g}]".format(*claim["prior"])
+            if claim
+            else "baseline"
+            if name in BASELINE
+            else "0.1 to 4000",
+            "claimed": "{:g} ± {:g}".format(*claim["claimed"]) if claim else "",
+        }
+        for one in found:
+            width = one.eft.width[j]
+            row[one.selection] = f"{one.eft.mean[j]:.3g} ± {one.eft.sd[j]:.2g}"
+            row[f"{one.selection}: posterior/prior"] = f"{width:.2f}" + (" prior" if width > PRIOR_DOMINATED else "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tabulate_variations(varied: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
+    """What covariates and priors do to the EFT's advantage."""
+    return pd.DataFrame(
+        [{"varied": name, "−2 ln L, EFT less baseline": f"{change:.1f}", "AIC, EFT less baseline": f"{aic:+.1f}"}
+         for name, (change, aic) in varied.items()]
+    )  # fmt: skip
+
+
+def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.DataFrame:
+    """The report's two rules, by selection of data sets."""
+    rows = []
+    for name, one in falsified.items():
+        apart = [slug for slug in SPECTRA if slug in one.within and not all(one.within[slug])]
+        rows.append(
+            {
+                "counts": name,
+                "ΔAIC with five parameters at zero": f"{one.delta_aic:+.1f} ({one.aic_percent:+.1f} %)",
+                "Δ(−2 ln L)": f"{one.delta_chi2:+.1f}",
+                "ΔRMSE": f"{one.rmse_percent:+.1f} %",
+                "limits and slopes apart from the baseline": ", ".join(apart) or "none",
+                "rule 1 (≤ 1 % and converged): falsified": _YES[one.first_rule],
+                "rule 2 (ΔRMSE < 1 %, ΔAIC < 2): disfavoured": _YES[one.second_rule],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tabulate_relations(found: RelationsResult) -> pd.DataFrame:
+    """Correlations in the posterior."""
+    rows = [{"pair": f"k_thr of {slug} and x_bend", "correlation": f"{value:+.2f}"}
+            for slug, value in found.k_thr_x_bend.items()]  # fmt: skip
+    others = (("k_STG and beta_TPR", found.k_stg_beta_tpr), ("energy scale and rho_Recon", found.scale_rho_recon),
+              ("quenching and k_TBN", found.quenching_k_tbn))  # fmt: skip
+    return pd.DataFrame([*rows, *({"pair": name, "correlation": f"{value:+.2f}"} for name, value in others)])
+
+
+def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
+    """The scorecard: claimed scores, points recomputed from them, and computed scores where there are any."""
+    points = add_points(report)
+    ranks = rank_differences(points[:, 0] - points[:, 1])
+    rows = []
+    for one, (eft, base), rank in zip(report["scorecard"]["dimension"], points, ranks, strict=True):
+        own = scores.get(one["name"])
+        rows.append(
+            {
+                "dimension": one["name"],
+                "weight": one["weight"],
+                "claimed scores": "{} : {}".format(*one["scores"]),
+                "points, recomputed": f"{eft:.1f} : {base:.1f}",
+                "rank of difference": f"{rank} (claimed {one['rank']})",
+                "computed scores": f"{own[0]:.1f} : {own[1]:.1f}" if own else "none",
+            }
+        )
+    totals, claimed = points.sum(axis=0), report["scorecard"]["totals"]
+    rows.append(
+        {
+            "dimension": "total", "weight": 100, "claimed scores": f"{claimed[0]:.1f} : {claimed[1]:.1f}",
+            "points, recomputed": f"{totals[0]:.1f} : {totals[1]:.1f}", "rank of difference": "", "computed scores": "",
+        }
+    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def tabulate_report_audit(rows: Sequence[AuditRow]) -> pd.DataFrame:
+    """The report recomputed from its own numbers."""
+    return pd.DataFrame([one.to_dict() for one in rows])
+
+
+def tabulate_report_results(rows: Sequence[ClaimRow]) -> pd.DataFrame:
+    """The report's results, claimed and computed."""
+    return pd.DataFrame([one.to_dict() for one in rows])

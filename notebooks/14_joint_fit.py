@@ -1,0 +1,167 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Do the limits need the report's extra terms?
+#
+# The report fits ten further parameters to limits at thresholds and reports a model that wins. Here the same
+# parameters, with equations rebuilt from their names and the priors it states, meet a baseline of experiments' own
+# errors on the same conditions, with the covariance that shared events give. And one common moment is put to all data
+# sets: can they agree on it?
+#
+# **Needs** the scan of `13_threshold_scan`, the data sets and the report's claims (`data/`). **Makes** joint limits and
+# their goodness of fit, both models' fits, evidence, posteriors and predictions (`results/14_joint_fit.json`).
+
+# %% tags=["parameters"]
+datasets = "all"  # data sets, with commas between them
+sampler = "emcee"  # whose draws the posterior is
+priors = "report"  # ranges of the ten parameters: the report's, or twice as wide
+n_live = None  # live points of the nested sampling; None: what the budget says
+seed = 838  # seed of toys, starts and samplers
+budget = "quick"  # effort
+
+# %%
+import matplotlib.pyplot as plt
+
+from leptonfit.inference.parallel import count_cores
+from leptonfit.neutrino.discrepancy import gather_conditions
+from leptonfit.neutrino.joint import join_classes
+from leptonfit.neutrino.likelihood import load_likelihood
+from leptonfit.neutrino.model_comparison import (
+    choose_ranges, compare_models, describe_comparison, falsify, relate_thresholds, vary,
+)
+from leptonfit.neutrino.report_838 import load_covariates, load_report
+from leptonfit.neutrino.threshold_scan import ThresholdScanResult, select_counts
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("14_joint_fit", globals())
+report = load_report()
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+scanned = store.load("13_threshold_scan", like=settings)
+scans = [ThresholdScanResult.from_dict(one) for one in scanned["results"]["scans"]]
+likelihoods = {one.slug: load_likelihood(one.slug) for one in scans}
+chosen = select_counts(scans)
+
+# %% [markdown]
+# ## One moment for all
+#
+# Within a flavour class one effective moment is common to all data sets. Across classes it is not one quantity: the
+# joint limit holds if the moments happen to be equal.
+
+# %%
+confidence = parameters.TABLE["confidence_levels"].items(scanned["parameters"]["confidence_levels"])
+several = {name: [likelihoods[one.slug] for one in some] for name, some in chosen.items()}
+joined = join_classes(several, confidence=confidence, n_toys=300, seed=settings.seed)
+tables.show(tables.tabulate_joint(joined, report))
+
+# %% [markdown]
+# ## Two models of the same conditions
+#
+# Baseline: an offset, pulls of energy scale, quenching, background and fluxes, and a random effect of each data set.
+# EFT: the report's ten parameters and two lengths on top. Covariates of the extra terms are this workbook's choices.
+
+# %%
+together = {"n_toys": scanned["parameters"]["n_toys"]}
+conditions = {
+    name: gather_conditions(several, likelihoods, load_covariates(), **together) for name, several in chosen.items()
+}
+ranges = choose_ranges(report, settings.priors)
+how = {"n_live": settings.n_live, "sampler": settings.sampler, "seed": settings.seed}
+
+# %%
+found = compare_models(conditions, ranges, jobs=count_cores(), **how)
+tables.show(tables.tabulate_models(found, report))
+
+# %% tags=["key-figure"]
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.4), width_ratios=[1, 1.6])
+figures.plot_models(axes, found, report)
+plt.show()
+
+# %% [markdown]
+# ## What was measured, and what was assumed
+#
+# A posterior as wide as its prior has measured nothing. Five of the terms are constants of a data set, and compete with
+# its random effect.
+
+# %%
+tables.show(tables.tabulate_widths(found, report))
+
+# %%
+fig = plt.figure(figsize=(8, 8))
+figures.plot_corner(fig, found[-1].eft)
+plt.show()
+
+# %% [markdown]
+# ## Covariates and priors varied
+#
+# −2 ln L of the EFT less the baseline's, on all conditions.
+
+# %%
+varied = vary(conditions["all"], ranges, found[-1], seed=settings.seed)
+tables.show(tables.tabulate_variations(varied))
+
+# %% [markdown]
+# ## The report's falsification line, executed
+#
+# Its five parameters at zero, the rest refitted.
+
+# %%
+toy_sd = {one.slug: one.toy_sd for one in scans}
+falsified = {
+    one.selection: falsify(conditions[one.selection], ranges, one, toy_sd, seed=settings.seed) for one in found
+}
+tables.show(tables.tabulate_falsification(falsified))
+
+# %% [markdown]
+# ## Correlations the report asks for
+
+# %%
+related = relate_thresholds(conditions["all"], ranges, found[-1])
+tables.show(tables.tabulate_relations(related))
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert all(one.eft.fit.penalised <= one.baseline.fit.penalised + 0.1 for one in found), "the larger model fits worse"
+doubtful = [f"{one.selection} {name}" for one in found for name, model in (("EFT", one.eft), ("baseline", one.baseline))
+            if settings.sampler == "emcee" and not model.posterior.has_converged]
+print("Ensembles that have not converged:", ", ".join(doubtful) or "none")
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+code, sentence = describe_comparison(found, report)
+
+# %%
+print(code)
+print(sentence)
+
+# %%
+results = {"joined": joined, "comparisons": [one.without_samples() for one in found], "varied": varied,
+           "falsified": falsified, "related": related}
+csv = {
+    "joint": tables.tabulate_joint(joined, report),
+    "claimed_computed": tables.tabulate_models(found, report),
+    "widths": tables.tabulate_widths(found, report),
+    "variations": tables.tabulate_variations(varied),
+    "falsification": tables.tabulate_falsification(falsified),
+}
+mark = "numerical" if any(one.selection == "observed" for one in found) else "simulated"
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)

@@ -1,0 +1,141 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which of the report's claims stand?
+#
+# Report NU838 scores its model above the mainstream, states results, and says what would falsify it. Its sums are done
+# again from its own scores, its results stand beside computed ones, and its two falsification rules are executed.
+#
+# **Needs** the report's claims (`data/report_838.toml`), `13_threshold_scan` and `14_joint_fit`. **Makes** the
+# scorecard recomputed, the audit, and a verdict by rule on each claim (`results/15_scorecard.json`).
+
+# %% tags=["parameters"]
+datasets = "all"  # data sets, with commas between them
+seed = 838  # seed of the toys behind what is read
+
+# %%
+import matplotlib.pyplot as plt
+
+from leptonfit.neutrino.experiments import SPECTRA, load_experiment
+from leptonfit.neutrino.joint import JointResult
+from leptonfit.neutrino.model_comparison import ComparisonResult, FalsificationResult, RelationsResult
+from leptonfit.neutrino.report_838 import load_report
+from leptonfit.neutrino.scorecard import audit_report, describe_scorecard, judge_results, score_models
+from leptonfit.neutrino.sheets import load_published
+from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
+from leptonfit.workbook import figures, parameters, store, tables
+
+settings = parameters.read_settings("15_scorecard", globals())
+report = load_report()
+figures.use_style()
+
+# %% [markdown]
+# ## What goes in
+
+# %%
+scanned = store.load("13_threshold_scan", like=settings)["results"]
+joint_fit = store.load("14_joint_fit", like=settings)["results"]
+compared = {one["selection"]: ComparisonResult.from_dict(one) for one in joint_fit["comparisons"]}
+selection = "observed" if "observed" in compared else "all"
+
+# %%
+joined = {key: JointResult.from_dict(one) for key, one in joint_fit["joined"].items()}
+joint = joined.get(f"{selection}: all")
+spreads = scanned["spreads"][selection]
+spread = SpreadResult.from_dict(spreads["all"]) if "all" in spreads else None
+coherence = CoherenceResult.from_dict(found) if (found := scanned["coherence"][selection]) else None
+
+# %% [markdown]
+# ## The scorecard
+#
+# Points are weight times score over ten. Where a dimension has a computed counterpart it stands beside: goodness of fit
+# from χ²/dof, predictiveness from data sets left out, economy from the number of parameters, explanatory power from the
+# evidence, robustness from the share of parameters that data measure.
+
+# %%
+scores = score_models(compared[selection], joint)
+tables.show(tables.tabulate_scorecard(report, scores))
+
+# %% tags=["key-figure"]
+fig, ax = plt.subplots(figsize=(6.8, 4.4))
+figures.plot_scorecard(ax, report, scores)
+plt.show()
+
+# %% [markdown]
+# ## The report from its own numbers
+
+# %%
+experiments = {slug: load_experiment(slug) for slug in SPECTRA}
+published = load_published().set_index("name")["limit"].to_dict()
+audit = audit_report(report, experiments, published)
+tables.show(tables.tabulate_report_audit(audit))
+
+# %% [markdown]
+# ## Its results
+#
+# Agreement is judged within two errors of both; what the data leave where the prior had it is not measured. All classes
+# are taken together, as the report does, although their effective moments are different quantities.
+
+# %%
+claims = judge_results(report, compared[selection], joint, spread, coherence)
+tables.show(tables.tabulate_report_results(claims))
+
+# %% [markdown]
+# ## Its falsification rules
+#
+# Neither rule compares with a model that has fewer parameters to begin with; both are executed as they are written.
+
+# %%
+falsified = {name: FalsificationResult.from_dict(one) for name, one in joint_fit["falsified"].items()}
+tables.show(tables.tabulate_falsification(falsified))
+
+# %% [markdown]
+# ## Its recommendations
+#
+# Correlations in the posterior that its suggestions turn on. A calibration that fixed a pull would take the square of
+# the correlation off the other's variance.
+
+# %%
+tables.show(tables.tabulate_relations(RelationsResult.from_dict(joint_fit["related"])))
+
+# %% [markdown]
+# ## Checks
+
+# %%
+assert len(audit) > 20, "audit rows are missing"
+assert {one.standing for one in claims} <= {"agrees", "differs", "not measured"}
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+code, sentence = describe_scorecard(audit, claims, scores, selection)
+
+# %%
+print(code)
+print(sentence)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+print(sum(one.standing == "contradicted" for one in audit), "of", len(audit), "audited numbers are contradicted")
+
+# %%
+results = {"audit": audit, "claims": claims, "scores": scores, "selection": selection, "falsified": falsified}
+csv = {
+    "claims": tables.tabulate_report_results(claims),
+    "audit": tables.tabulate_report_audit(audit),
+    "scorecard": tables.tabulate_scorecard(report, scores),
+    "falsification": tables.tabulate_falsification(falsified),
+}
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -1,0 +1,305 @@
+"""The report's terms against a baseline: likelihood, evidence, what is put in and comes back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+
+from leptonfit.inference.compare import aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
+from leptonfit.neutrino.discrepancy import BASELINE, EFT, PULLS, DiscrepancyModel, fit_model, gather_conditions
+from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.joint import join, join_classes
+from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
+from leptonfit.neutrino.model_comparison import (
+    ComparisonResult,
+    choose_ranges,
+    compare_models,
+    cross_validate,
+    falsify,
+    measure,
+    select_sets,
+    vary,
+)
+from leptonfit.neutrino.report_838 import COVARIATES, load_covariates, load_report
+from leptonfit.neutrino.threshold_scan import scan_all
+
+N_TOYS = 400
+
+
+@pytest.fixture(scope="module")
+def likelihoods():
+    return {slug: load_likelihood(slug) for slug in SPECTRA}
+
+
+@pytest.fixture(scope="module")
+def conditions(likelihoods):
+    scans = scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+    return gather_conditions(scans, likelihoods, load_covariates(), n_toys=N_TOYS)
+
+
+@pytest.fixture(scope="module")
+def ranges():
+    return choose_ranges(load_report(), "report")
+
+
+def point(model, **values):
+    given = {"x_bend": 10.0, "tau_c": 5.0} | values
+    return np.array([given.get(name, 0.0) for name in model.names])
+
+
+def test_eight_and_twenty_parameters(conditions, ranges):
+    assert len(BASELINE) == 8
+    assert len(EFT) == 20
+    assert DiscrepancyModel(conditions, True, ranges).names == EFT
+    assert ranges[1].tolist() == [-0.05, 0.05]
+    assert choose_ranges(load_report(), "wide")[1].tolist() == [-0.1, 0.1]
+
+
+def test_likelihood_is_that_of_a_gaussian_with_its_covariance(conditions, ranges):
+    model = DiscrepancyModel(conditions, True, ranges)
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        x = model.transform(rng.uniform(0.1, 0.9, 20))
+        expected = multivariate_normal.logpdf(conditions.log_ratio, model.predict(x), model.covariance(x))
+        assert model.log_likelihood(x) == pytest.approx(expected, rel=1e-8)
+    several = model.transform(rng.uniform(0.1, 0.9, (5, 20)))
+    np.testing.assert_allclose(model.log_likelihood(several), [model.log_likelihood(x) for x in several], rtol=1e-10)
+
+
+@pytest.mark.parametrize("is_eft", [False, True])
+def test_gradient_is_that_of_differences(conditions, ranges, is_eft):
+    model = DiscrepancyModel(conditions, is_eft, ranges)
+    x = model.transform(np.random.default_rng(8).uniform(0.2, 0.8, len(model.names)))
+    value, gradient = model.cost(x)
+    pulls = [j for j, name in enumerate(model.names) if name in ("offset", *PULLS)]
+    prior = (x[pulls] / np.where(np.array(pulls) == 0, 0.5, 1.0)) ** 2
+    assert value == pytest.approx(float(model.minus_two_log_likelihood(x)) + prior.sum(), rel=1e-10)
+    for j in range(len(x)):
+        step = np.zeros(len(x))
+        step[j] = 1e-6 * max(abs(x[j]), 1e-12)
+        slope = (model.cost(x + step)[0] - model.cost(x - step)[0]) / (2 * step[j])
+        assert gradient[j] == pytest.approx(slope, rel=1e-4, abs=1e-4 * abs(gradient[j]) + 1e-5)
+
+
+def test_without_its_terms_the_eft_is_the_baseline(conditions, ranges):
+    eft, base = (DiscrepancyModel(conditions, flag, ranges) for flag in (True, False))
+    x = np.array([0.1, 0.5, -0.3, 0.2, 0.4, -1.0, 0.3, 0.2])
+    both = point(eft, **dict(zip(BASELINE, x, strict=True)))
+    np.testing.assert_allclose(eft.predict(both), base.predict(x), atol=1e-12)
+    assert eft.log_likelihood(both) == pytest.approx(float(base.log_likelihood(x)))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"mu0": 3e-11}, lambda c: 0.5 * np.log(1 + 9 * np.exp(-2 * c.log_expected))),
+        ({"gamma": 0.04}, lambda c: np.log(1 + 0.04 * c.path)),
+        ({"k_STG": 0.3}, lambda c: np.log(1 + 0.3 * c.covariates[:, 0])),
+        ({"beta_TPR": 0.2}, lambda c: np.log(1 + 0.2 * c.covariates[:, 1])),
+        ({"rho_Recon": 0.5}, lambda c: np.log(1 + 0.5 * c.covariates[:, 2])),
+        ({"alpha_thr": 0.4}, lambda c: np.log(1 + 0.4 * np.log(1 + c.energy / 10))),
+        ({"theta_Coh": 0.4}, lambda c: np.log(1 - 0.4 * (1 - np.exp(-np.abs(c.energy - 10) / 5)))),
+        ({"eta_Damp": 0.3}, lambda c: -0.3 * c.covariates[:, 4] ** 2),
+        ({"xi_RL": 0.2}, lambda c: -np.log(1 + 0.2 * c.covariates[:, 5])),
+    ],
+)
+def test_each_term_is_the_equation_it_stands_for(conditions, ranges, values, expected):
+    model = DiscrepancyModel(conditions, True, ranges)
+    np.testing.assert_allclose(model.predict(point(model, **values)), expected(conditions), atol=1e-12)
+
+
+def test_the_environment_adds_a_variance_to_each_data_set(conditions, ranges):
+    model = DiscrepancyModel(conditions, True, ranges)
+    found = model.shared_variance(point(model, tau=0.1, k_TBN=0.2))
+    u = [load_covariates()[slug][COVARIATES.index("U_env")] for slug in conditions.slugs]
+    np.testing.assert_allclose(found, 0.01 + (0.2 * np.array(u)) ** 2)
+
+
+def test_transforms_are_inverses(conditions, ranges):
+    model = DiscrepancyModel(conditions, True, ranges)
+    cube = np.random.default_rng(1).uniform(0.01, 0.99, (50, 20))
+    np.testing.assert_allclose(norm.cdf(model.untransform(model.transform(cube))), cube, atol=1e-9)
+
+
+def test_slopes_of_limits_are_known_ones(conditions):
+    """A flux 3 % higher lowers a limit on μ by half of it, where the background does not come from the flux."""
+    xenon = conditions.owner == conditions.slugs.index("xenonnt")
+    gemma = conditions.owner == conditions.slugs.index("gemma")
+    np.testing.assert_allclose(conditions.slopes[gemma, PULLS.index("flux_reactor")], -0.015, rtol=0.03)
+    np.testing.assert_allclose(conditions.slopes[xenon, PULLS.index("background")], 0.025, rtol=0.03)
+    assert not conditions.slopes[xenon, PULLS.index("flux_reactor")].any()
+    assert conditions.path[xenon][[0, -1]].tolist() == [0, 1]
+
+
+def test_the_best_fit_is_found_again_from_elsewhere(conditions, ranges):
+    base = DiscrepancyModel(conditions, False, ranges)
+    first, second = (fit_model(base, n_starts=6, seed=seed) for seed in (1, 2))
+    assert first.penalised == pytest.approx(second.penalised, abs=1e-4)
+    assert first.slope < 1e-3
+    eft = fit_model(DiscrepancyModel(conditions, True, ranges), n_starts=4, seed=1)
+    assert eft.penalised < first.penalised + 0.1
+
+
+def test_nested_sampling_gives_the_evidence_of_a_conjugate_gaussian():
+    """Data from N(μ, 0.3²) with μ from N(0, 1): a Gaussian of covariance 0.09 I + 1."""
+    y = np.array([0.3, 0.5, 0.1, 0.7])
+    exact = multivariate_normal.logpdf(y, np.zeros(4), 0.09 * np.eye(4) + 1)
+    found = run_nested(lambda x: norm.logpdf(y, x[0], 0.3).sum(), norm.ppf, 1, n_live=400, seed=3)
+    assert abs(found.log_evidence - exact) < 3 * found.error
+    assert found.error < 0.15
+    mean = y.sum() / 0.09 / (1 + 4 / 0.09)
+    assert found.samples.mean() == pytest.approx(mean, abs=0.03)
+
+
+def test_ensemble_finds_a_gaussian_and_says_when_it_has_not():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(32, 2))
+    found = run_ensemble(lambda x: -0.5 * np.sum((x / [1.0, 3.0]) ** 2, axis=-1), start, n_steps=2000, seed=1)
+    assert found.has_converged
+    np.testing.assert_allclose(found.samples.std(axis=0), [1, 3], rtol=0.08)
+    again = run_ensemble(lambda x: -0.5 * np.sum(x**2, axis=-1), np.ones((8, 2)) + 0.01 * rng.normal(size=(8, 2)),
+                         n_steps=60, seed=1)  # fmt: skip
+    assert not again.has_converged
+    apart = np.concatenate([rng.normal(0, 1, (100, 4, 1)), rng.normal(8, 1, (100, 4, 1))], axis=1)
+    assert split_r_hat(apart)[0] > 2
+
+
+def test_criteria_and_bootstrap():
+    assert aic(10.0, 3) == 16
+    assert bic(10.0, 3, np.e) == pytest.approx(13)
+    rng = np.random.default_rng(2)
+    toys = rng.standard_normal((300, 50))
+    assert bootstrap_ks(rng.standard_normal(50), toys) > 0.05
+    assert bootstrap_ks(2.5 * rng.standard_normal(50), toys) < 0.01
+
+
+def test_parameter_goodness_of_fit_of_gaussians_is_their_scatter(likelihoods):
+    """Two copies of one experiment, one with a moment in it: χ²_PG as for two Gaussian measurements of θ."""
+    xenon = likelihoods["xenonnt"]
+    shifted = Likelihood(replace(xenon.experiment, slug="other"), xenon.spectrum, xenon.model,
+                         xenon.model.expected(2.0).round())  # fmt: skip
+    found = join([xenon, shifted], confidence=(0.9,), n_toys=50, seed=1)
+    fits = [one.model.fit(one.data) for one in (xenon, shifted)]
+    steps = [1e-3 / abs(one.model.fit(one.data, theta=fit.theta + 1e-3).slope / 2) for one, fit in
+             zip((xenon, shifted), fits, strict=True)]  # fmt: skip
+    assert found.chi2_pg == pytest.approx((fits[1].theta - fits[0].theta) ** 2 / sum(steps), rel=0.25)
+    assert found.p_value < 0.05
+    assert found.toy_p_value < 0.1
+    assert found.dof == 1
+
+
+def test_classes_are_joined_apart_and_together(likelihoods):
+    measured = {"observed": [likelihoods[slug] for slug in ("superk", "coherent", "xenonnt")]}
+    found = join_classes(measured, confidence=(0.9, 0.95), n_toys=30, seed=1)
+    assert set(found) == {"observed: solar", "observed: all"}
+    assert found["observed: all"].limits.observed["cls"][0] == pytest.approx(0.69, rel=0.02)  # XENONnT decides
+    assert found["observed: all"].toy_p_value > 0.05
+    with pytest.raises(ValueError, match="1 data set: there is nothing to join"):
+        join([likelihoods["xenonnt"]], confidence=(0.9,), n_toys=5, seed=1)
+
+
+def test_left_out_data_sets_take_no_part(conditions, ranges):
+    some = select_sets(conditions, [0, 2])
+    assert some.slugs == (conditions.slugs[0], conditions.slugs[2])
+    model = DiscrepancyModel(some, False, ranges)
+    x = np.array([0.1, 0, 0, 0, 0, 0, 0, 0.2])
+    expected = multivariate_normal.logpdf(some.log_ratio, model.predict(x), model.covariance(x))
+    assert model.log_likelihood(x) == pytest.approx(expected)
+    fit = fit_model(DiscrepancyModel(conditions, False, ranges), n_starts=2, seed=1)
+    rmse, density = cross_validate(DiscrepancyModel(conditions, False, ranges), fit, seed=1)
+    assert 0.05 < rmse < 0.5
+    assert np.isfinite(density)
+
+
+@pytest.fixture(scope="module")
+def compared(conditions, ranges):
+    """Models on data drawn from the baseline: a shared offset and a small random effect."""
+    base = DiscrepancyModel(conditions, False, ranges)
+    truth = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.05])
+    rng = np.random.default_rng(11)
+    drawn = replace(conditions, log_ratio=rng.multivariate_normal(base.predict(truth), base.covariance(truth)))
+    (found,) = compare_models({"simulated": drawn}, ranges, n_live=50, sampler="emcee", seed=5)
+    return drawn, found
+
+
+def test_data_from_the_baseline_prefer_the_baseline(compared):
+    _, found = compared
+    assert found.log_bayes_factor[0] < 0
+    assert found.eft.metrics.aic > found.baseline.metrics.aic
+    assert len(found.eft.prior_dominated) >= 4
+    assert abs(found.baseline.mean[0]) < 4 * found.baseline.sd[0]
+    again = ComparisonResult.from_dict(found.without_samples().to_dict())
+    assert again.log_bayes_factor == found.log_bayes_factor
+    assert again.eft.prior_dominated == found.eft.prior_dominated
+
+
+def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, ranges):
+    drawn, found = compared
+    toy_sd = {slug: np.full(np.sum(drawn.owner == i), 0.2) for i, slug in enumerate(drawn.slugs)}
+    ended = falsify(drawn, ranges, found, toy_sd, seed=1)
+    assert ended.delta_chi2 > -0.5
+    assert ended.delta_aic == pytest.approx(ended.delta_chi2 - 10)
+    assert ended.first_rule
+    varied = vary(drawn, ranges, found, seed=1)
+    assert varied["as they are"][1] == pytest.approx(varied["as they are"][0] + 24)
+
+
+def test_large_terms_put_in_are_preferred_and_measured(conditions, ranges):
+    eft = DiscrepancyModel(conditions, True, ranges)
+    truth = point(eft, tau=0.03, eta_Damp=0.45, alpha_thr=0.6, mu0=4e-11, x_bend=5.0)
+    rng = np.random.default_rng(4)
+    drawn = replace(conditions, log_ratio=rng.multivariate_normal(eft.predict(truth), eft.covariance(truth)))
+    (found,) = compare_models({"simulated": drawn}, ranges, n_live=50, sampler="emcee", seed=5)
+    assert found.log_bayes_factor[0] > 5
+    j = EFT.index("mu0")
+    assert abs(found.eft.mean[j] - 4e-11) < 4 * found.eft.sd[j]
+    assert "mu0" not in found.eft.prior_dominated
+    assert "k_TBN" in found.eft.prior_dominated or found.eft.width[EFT.index("k_TBN")] > 0.7
+
+
+def test_metrics_are_those_of_the_fit(compared, ranges):
+    drawn, found = compared
+    base = DiscrepancyModel(drawn, False, ranges)
+    metrics = measure(base, found.baseline.fit, seed=1)
+    r = found.baseline.fit.residuals
+    assert metrics.rmse == pytest.approx(np.sqrt(np.mean(r**2)))
+    assert metrics.chi2 == pytest.approx(r @ np.linalg.solve(base.covariance(found.baseline.fit.x), r))
+    assert metrics.aic == pytest.approx(found.baseline.fit.minus_two_log_likelihood + 16)
+    assert metrics.bic == pytest.approx(metrics.aic - 16 + 8 * np.log(drawn.n_independent))
+    assert metrics.ks_p > 0.01
+
+
+@pytest.mark.slow
+def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
+    """Two hundred toys of the baseline: Δ(−2 ln L) of the true offset below 3.84 in 95 % of them."""
+    base = DiscrepancyModel(conditions, False, ranges)
+    held = DiscrepancyModel(conditions, False, ranges, fixed=("offset",))
+    truth = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.15])
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(200):
+        y = rng.multivariate_normal(base.predict(truth), base.covariance(truth))
+        free = fit_model(replace(base, conditions=replace(conditions, log_ratio=y)), n_starts=0, seed=1, start=truth)
+        at_truth = fit_model(replace(held, conditions=replace(conditions, log_ratio=y)), n_starts=0, seed=1,
+                             start=truth[1:])  # fmt: skip
+        covered += at_truth.penalised - free.penalised <= 3.84
+    assert 0.89 <= covered / 200 <= 0.985
+
+
+@pytest.mark.slow
+def test_a_moment_put_in_is_recovered_as_often_as_it_should(conditions, ranges):
+    """Two hundred toys of the EFT with μ0 = 4e-11 μ_B: Δ(−2 ln L) of the truth below 3.84 in 95 % of them."""
+    there = ranges.copy()
+    there[0] = 4e-11 * np.array([1 - 1e-9, 1 + 1e-9])
+    eft, held = (DiscrepancyModel(conditions, True, box) for box in (ranges, there))
+    truth = point(eft, tau=0.05, mu0=4e-11, alpha_thr=0.2, x_bend=20.0)
+    mean, covariance = eft.predict(truth), eft.covariance(truth)
+    rng = np.random.default_rng(12)
+    covered = 0
+    for _ in range(200):
+        drawn = replace(conditions, log_ratio=rng.multivariate_normal(mean, covariance))
+        at_truth = fit_model(replace(held, conditions=drawn), n_starts=0, seed=1, start=truth)
+        free = fit_model(replace(eft, conditions=drawn), n_starts=0, seed=1, start=np.stack([truth, at_truth.x]))
+        covered += at_truth.penalised - free.penalised <= 3.84
+    assert 0.90 <= covered / 200 <= 0.995
