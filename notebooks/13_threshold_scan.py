@@ -82,12 +82,12 @@ tables.show(tables.tabulate_spreads(spreads, claims))
 # %% [markdown]
 # ## Coherence
 #
-# Raw curves all rise with the threshold, so that their correlation says nothing. Deviations from the expected curve do,
-# beside those of unrelated experiments with the covariance of their own toys.
+# Fewer bins say less, so that raw curves tend to rise with the threshold, and their correlation says nothing.
+# Deviations from the expected curve do, beside those of unrelated experiments with the covariance of their own toys.
 
 # %%
 coherence = {name: measure_coherence(several, seed=settings.seed) for name, several in chosen.items()}
-if coherence["all"]:
+if coherence.get("all"):
     fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9))
     figures.plot_coherence(axes, coherence["all"], claims["result"]["C_coh"])
     plt.show()
@@ -95,8 +95,8 @@ if coherence["all"]:
 # %% [markdown]
 # ## Energy scale and quenching
 #
-# From the calibration points, with errors in both variables. The points are simulated, and give back what they were
-# drawn with.
+# From the calibration points, with errors in both variables. The points are simulated: they can do no more than give
+# back what they were drawn with.
 
 # %%
 points = load_response()
@@ -135,9 +135,11 @@ print(sentence)
 # %%
 results = {"scans": scans, "spreads": spreads, "coherence": coherence, "calibration": calibration}
 csv = {
+    "conditions": tables.tabulate_conditions(scans),
     "thresholds": tables.tabulate_thresholds(scans),
     "spreads": tables.tabulate_spreads(spreads, claims),
     "calibration": tables.tabulate_calibration(points, calibration),
     "claimed_computed": claimed,
 }
-_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)
+mark = "numerical" if "observed" in chosen else "simulated"
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)

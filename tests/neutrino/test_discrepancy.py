@@ -9,6 +9,7 @@ from scipy.stats import multivariate_normal, norm
 from leptonfit.inference.compare import aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
 from leptonfit.neutrino.discrepancy import BASELINE, EFT, PULLS, DiscrepancyModel, fit_model, gather_conditions
 from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.falsification import falsify, vary
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.model_comparison import (
@@ -16,10 +17,8 @@ from leptonfit.neutrino.model_comparison import (
     choose_ranges,
     compare_models,
     cross_validate,
-    falsify,
     measure,
     select_sets,
-    vary,
 )
 from leptonfit.neutrino.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.neutrino.threshold_scan import scan_all
@@ -236,11 +235,14 @@ def test_data_from_the_baseline_prefer_the_baseline(compared):
 
 def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, ranges):
     drawn, found = compared
-    toy_sd = {slug: np.full(np.sum(drawn.owner == i), 0.2) for i, slug in enumerate(drawn.slugs)}
-    ended = falsify(drawn, ranges, found, toy_sd, seed=1)
+    covariances = {slug: 0.04 * np.eye(np.sum(drawn.owner == i)) for i, slug in enumerate(drawn.slugs)}
+    report = load_report()
+    ended = falsify(drawn, ranges, found, covariances, report, seed=1)
     assert ended.delta_chi2 > -0.5
     assert ended.delta_aic == pytest.approx(ended.delta_chi2 - 10)
     assert ended.first_rule
+    strict = {**report, "report": {**report["report"], "falsification_deterioration_percent": -99.0}}
+    assert not falsify(drawn, ranges, found, covariances, strict, seed=1).first_rule
     varied = vary(drawn, ranges, found, seed=1)
     assert varied["as they are"][1] == pytest.approx(varied["as they are"][0] + 24)
 

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from scipy import constants
@@ -52,8 +54,7 @@ def test_unknown_set_is_refused():
 def test_a_changed_byte_is_refused(tmp_path):
     from leptonfit.datafiles import ROOT
 
-    for path in (ROOT / "data").iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(ROOT / "data", tmp_path, dirs_exist_ok=True)
     changed = tmp_path / "charged_leptons.toml"
     changed.write_text(changed.read_text().replace("206.7682826", "206.7682827"))
     with pytest.raises(InputError, match=r"charged_leptons\.toml: its SHA-256 is"):

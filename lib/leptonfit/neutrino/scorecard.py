@@ -16,9 +16,11 @@ from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
-from leptonfit.neutrino.model_comparison import ComparisonResult
+from leptonfit.neutrino.model_comparison import FOLDS, ComparisonResult
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
+_LEAD = 0.5
+"""Of a score of ten: less is no lead."""
 HOLDS, CONTRADICTED, UNVERIFIABLE = "holds", "contradicted", "not verifiable"
 
 
@@ -137,7 +139,7 @@ def audit_report(
                  f"XENONnT alone: {xenon:.2g} μ_B", HOLDS if result["mu_lim_90"][0] <= xenon else CONTRADICTED)
     )  # fmt: skip
     attainable = sum(one.n_bins - 1 for one in experiments.values())
-    rows.append(_row("n_conditions, on bins of real spectra", n, attainable, "d"))
+    rows.append(_row("n_conditions, on the bins of the spectra here", n, attainable, "d"))
     gates = ", ".join(given["gates"])
     rows.append(AuditRow("quality gates I to IV", gates, "what they test is not said", UNVERIFIABLE))
     rows.append(AuditRow("hash of the package", given["hash"], "cut off: names no file", UNVERIFIABLE))
@@ -170,7 +172,7 @@ def _thresholds(report: Mapping[str, Any], experiments: Mapping[str, Experiment]
             continue
         experiment = experiments[slug]
         scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
-        low, high = experiment.edges[[0, -2]] * scale
+        low, high = experiment.edges[[0, -3]] * scale
         first, last = one["threshold_kevee"]
         if one.get("nuclear"):
             recoil = np.linspace(0, 0.06, 601)
@@ -179,7 +181,15 @@ def _thresholds(report: Mapping[str, Any], experiments: Mapping[str, Experiment]
         unit = "keV nuclear" if one.get("nuclear") else "keVee"
         standing = HOLDS if first <= high and last >= low else CONTRADICTED
         found = f"{low:.3g} to {high:.3g}"
-        rows.append(AuditRow(f"thresholds of {one['name']} ({unit})", f"{first:g} to {last:g}", found, standing))
+        rows.append(
+            AuditRow(f"thresholds of {one['name']} ({unit}), overlap", f"{first:g} to {last:g}", found, standing)
+        )
+        if slug == "conus":  # its numbers would be sensible in eVee
+            standing = HOLDS if first <= 1e3 * high and last >= 1e3 * low else CONTRADICTED
+            found = f"{1e3 * low:.3g} to {1e3 * high:.3g}"
+            rows.append(
+                AuditRow(f"the same numbers for {one['name']} in eVee", f"{first:g} to {last:g}", found, standing)
+            )
     return rows
 
 
@@ -189,7 +199,7 @@ def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, 
     Goodness of fit: 10 exp(−|ln χ²/dof|). Predictiveness: 10 shared in inverse proportion to the error on data sets
     left out. Parameter economy: 10 shared in inverse proportion to the number of parameters. Explanatory power: 10
     shared by the evidence. Robustness: the share of parameters that the data have measured. Cross-sample consistency:
-    10 times the goodness of fit of one moment for all measured sets, the same for both.
+    10 where one moment for all sets is not rejected at 5 %, less in proportion where it is; the same for both.
     """
     eft, base = one.eft, one.baseline
     errors = np.array([eft.metrics.cv_rmse, base.metrics.cv_rmse])
@@ -206,8 +216,8 @@ def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, 
         "Parameter economy": _share(1 / parameters),
     }  # fmt: skip
     if joint is not None:
-        scores["Cross-sample consistency"] = (10 * joint.toy_p_value, 10 * joint.toy_p_value)
-    return scores
+        scores["Cross-sample consistency"] = (10 * min(1.0, joint.toy_p_value / 0.05),) * 2
+    return {name: pair for name, pair in scores.items() if np.isfinite(pair).all()}
 
 
 def _share(merit: np.ndarray) -> tuple[float, float]:
@@ -222,7 +232,8 @@ class ClaimRow(Result):
     Attributes
     ----------
     claim, claimed, computed, standing : str
-        Standing: agrees within two errors of both, differs, or not measured (the data leave it where the prior had it).
+        Standing: agrees within two errors of both, differs, not measured (the data leave it where the prior had it),
+        cannot be told (there is no number, or its error is above half the claim), not comparable (of other data).
     """
 
     claim: str
@@ -232,6 +243,8 @@ class ClaimRow(Result):
 
 
 AGREES, DIFFERS, UNMEASURED = "agrees", "differs", "not measured"
+VAGUE, INCOMPARABLE = "cannot be told", "not comparable"
+STANDINGS = (AGREES, DIFFERS, UNMEASURED, VAGUE, INCOMPARABLE)
 
 
 def judge_results(
@@ -259,13 +272,13 @@ def judge_results(
         rows.append(_claim(name, entry["claimed"], mean, sd, standing))
     result, metrics = report["result"], report["metrics"]
     if joint is not None:
-        for k, key in enumerate(("mu_lim_90", "mu_lim_95")):
-            if k < len(joint.limits.confidence):
+        for level, key in ((0.90, "mu_lim_90"), (0.95, "mu_lim_95")):
+            for k in np.flatnonzero(np.isclose(joint.limits.confidence, level)):
                 limit = float(to_moment(joint.limits.observed["cls"][k]))
                 band = to_moment(joint.limits.expected["cls"][k])
                 error = float(band[3] - band[1]) / 2
                 rows.append(_claim(key, result[key], limit, error, _judge(result[key], limit, error)))
-        rows.append(_plain("PG_PTE", result["PG_PTE"], joint.toy_p_value, 0.05))
+        rows.append(_p_value("PG_PTE", result["PG_PTE"], joint.toy_p_value))
     if spread is not None:
         dex = math.sqrt(spread.limits.tau2) / math.log(10)
         low, high = np.sqrt(spread.limits.tau2_interval) / math.log(10)
@@ -285,23 +298,38 @@ def judge_results(
         rows.append(_claim(f"{name} (keV)", result[name], one.eft.mean[j], one.eft.sd[j], standing))
     found = one.eft.metrics
     gains = metrics["aic"][0] - metrics["aic"][1], found.aic - one.baseline.metrics.aic
-    rows += [
-        _plain("RMSE (ln μ)", metrics["rmse"][0], found.rmse, 0.1 * metrics["rmse"][0]),
-        _plain("R2", metrics["r2"][0], found.r2, 0.01),
-        _plain("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof, math.sqrt(2 / max(found.n - found.n_parameters, 1))),
-        _plain("AIC", metrics["aic"][0], found.aic, 2.0),
-        _plain("BIC", metrics["bic"][0], found.bic, 2.0),
+    folds = min(FOLDS, len(one.slugs))
+    other_data = [
+        ("RMSE (ln μ)", metrics["rmse"][0], found.rmse),
+        ("R2", metrics["r2"][0], found.r2),
+        ("AIC", metrics["aic"][0], found.aic),
+        ("BIC", metrics["bic"][0], found.bic),
+        (f"CV error (ln μ), {folds} folds, claimed {report['report']['folds']}", metrics["cv"][0], found.cv_rmse),
+        ("n_experiments, those fitted here", report["report"]["n_experiments"], len(one.slugs)),
+        ("n_conditions, those fitted here", report["report"]["n_conditions"], found.n),
+    ]
+    rows += [ClaimRow(name, f"{claimed:g}", f"{value:.4g}", INCOMPARABLE) for name, claimed, value in other_data]
+    spread_of_chi2 = math.sqrt(2 / max(found.n - found.n_parameters, 1))
+    rmse = 100 * (found.rmse / one.baseline.metrics.rmse - 1)
+    return [
+        *rows,
+        _plain("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof, spread_of_chi2),
         _plain("AIC, EFT less baseline", *gains, 2.0),
-        _plain("KS_p", metrics["ks_p"][0], found.ks_p, 0.05),
-        _plain("5-fold CV error (ln μ)", metrics["cv"][0], found.cv_rmse, 0.1 * metrics["cv"][0]),
-        _plain("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"],
-               100 * (found.rmse / one.baseline.metrics.rmse - 1), 2.0),
-    ]  # fmt: skip
-    return rows
+        _plain("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], rmse, 2.0),
+        _p_value("KS_p", metrics["ks_p"][0], found.ks_p),
+    ]
 
 
 def _judge(claimed: Sequence[float], found: float, error: float) -> str:
+    if math.isnan(found) or error > abs(claimed[0]) / 2:
+        return VAGUE
     return AGREES if abs(found - claimed[0]) <= 2 * math.hypot(claimed[1], error) else DIFFERS
+
+
+def _p_value(name: str, claimed: float, found: float) -> ClaimRow:
+    """Agree where both are on one side of 0.05."""
+    standing = VAGUE if math.isnan(found) else AGREES if (claimed > 0.05) == (found > 0.05) else DIFFERS
+    return ClaimRow(name, f"{claimed:g}", f"{found:.2g}", standing)
 
 
 def _claim(name: str, claimed: Sequence[float], found: float, error: float, standing: str) -> ClaimRow:
@@ -318,16 +346,17 @@ def describe_scorecard(
     """Verdict code and sentence: `contradicted` where any audit row is, else `consistent`."""
     counts = {standing: sum(one.standing == standing for one in rows)
               for standing in (HOLDS, CONTRADICTED, UNVERIFIABLE)}  # fmt: skip
-    judged = {standing: sum(one.standing == standing for one in claims) for standing in (AGREES, DIFFERS, UNMEASURED)}
-    better = [name for name, (eft, base) in scores.items() if eft > base]
+    judged = {standing: sum(one.standing == standing for one in claims) for standing in STANDINGS}
+    better = [name for name, (eft, base) in scores.items() if eft > base + _LEAD]
     listed = f": {', '.join(better)}" if better else ""
     audited = (
-        f"Of {len(rows)} numbers recomputed from the report's own, {counts[CONTRADICTED]} are contradicted, "
+        f"Of {len(rows)} numbers audited, {counts[CONTRADICTED]} are contradicted, "
         f"{counts[HOLDS]} hold and {counts[UNVERIFIABLE]} cannot be verified."
     )
     results = (
-        f"Of its {len(claims)} results, on {selection} counts, {judged[DIFFERS]} differ, {judged[AGREES]} agree and "
-        f"{judged[UNMEASURED]} are not measured by any data here."
+        f"Of its {len(claims)} results, on {selection} counts, {judged[DIFFERS]} differ, {judged[AGREES]} agree, "
+        f"{judged[UNMEASURED]} are not measured by these counts, {judged[VAGUE]} cannot be told and "
+        f"{judged[INCOMPARABLE]} are of other data and not comparable."
     )
     ahead = f"Of {len(scores)} dimensions with a computed score the EFT is ahead in {len(better)}{listed}."
     said = f"{audited} {results} {ahead}"

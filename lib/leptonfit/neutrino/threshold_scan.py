@@ -26,9 +26,10 @@ from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
-_AXIS = np.linspace(0, 1, 21)
+AXIS = np.linspace(0, 1, 21)
 """Share of the threshold range, on which curves of different experiments are compared."""
-_NULL = 2000
+_NULL, _EXACT = 2000, 1e-8
+"""Draws of unrelated curves; variance of expected limits, which do not scatter."""
 ALL = "all"
 
 
@@ -56,7 +57,8 @@ class ThresholdScanResult(Result):
     signal_above : ndarray (n,)
         Expected magnetic counts above the threshold, μ = 1e-11 μ_B.
     log_ratio : ndarray (n,)
-        ln(observed/Asimov), first confidence.
+        ln(observed/Asimov), first confidence, by the construction's form for a Gaussian θ̂, as in the toys; `limit` is
+        exact.
     toy_mean : ndarray (n,)
     toy_covariance : ndarray (n, n)
         Of the log ratio in toys without a moment.
@@ -134,8 +136,12 @@ def scan_thresholds(
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
     toys = model.draw(np.zeros(n_toys), nothing, rng)
     fits = model.fit(toys[:, None], used=used, centres=centres[:, None])
-    x = fits.theta / found.sigma
-    log_ratio = np.log(gaussian_limit(method, x, confidence[0]) / gaussian_limit(method, 0.0, confidence[0])) / 2
+
+    def compare(theta: np.ndarray) -> np.ndarray:  # one formula for data and toys, or their scatter is not comparable
+        limits = gaussian_limit(method, theta / found.sigma, confidence[0])
+        return np.log(limits / gaussian_limit(method, 0.0, confidence[0])) / 2
+
+    log_ratio = compare(fits.theta)
     threshold = experiment.columns["low"][first]
     scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
     curve = None
@@ -156,7 +162,7 @@ def scan_thresholds(
         band=expected[:, 0],
         sigma=found.sigma,
         signal_above=np.array([likelihood.spectrum.magnetic[i:].sum() for i in first]),
-        log_ratio=np.log(limit[:, 0] / expected[:, 0, 2]),
+        log_ratio=compare(found.theta_hat),
         toy_mean=log_ratio.mean(axis=0),
         toy_covariance=np.cov(log_ratio.T),
         toy_correlation=np.corrcoef(fits.theta.T),
@@ -190,7 +196,7 @@ class SpreadResult(Result):
     ----------
     titles : tuple of str
     limits, sensitivities, excess : MetaResult
-        Random effects of ln μ_lim, of ln μ_Asimov with the same variances, and of ln(observed/Asimov); √τ² is the
+        Random effects of ln μ_lim, of ln μ_Asimov, which does not scatter, and of ln(observed/Asimov); √τ² is the
         spread, in units of ln.
     cross, cross_expected : float
         Σ w |μ_a − μ_b| / Σ w over pairs, w = 1/(σ_a² + σ_b²), 1e-11 μ_B: observed, and of the Asimov limits.
@@ -229,7 +235,7 @@ def _spread(scans: Sequence[ThresholdScanResult]) -> SpreadResult:
     return SpreadResult(
         tuple(one.title for one in scans),
         combine_estimates(np.log(limits), sd**2),
-        combine_estimates(np.log(expected), sd**2),
+        combine_estimates(np.log(expected), np.full(len(scans), _EXACT)),
         combine_estimates(ratio, sd**2),
         _cross(limits, expected * sd),
         _cross(expected, expected * sd),
@@ -282,16 +288,21 @@ def measure_coherence(scans: Sequence[ThresholdScanResult], *, seed: int) -> Coh
     for one in several:
         u = (one.energy - one.energy[0]) / (one.energy[-1] - one.energy[0])
         draws = rng.multivariate_normal(np.zeros(len(u)), one.toy_covariance, _NULL, method="eigh") / one.toy_sd
-        deviations.append(np.interp(_AXIS, u, (one.log_ratio - one.toy_mean) / one.toy_sd))
-        nulls.append(np.stack([np.interp(_AXIS, u, draw) for draw in draws]))
-    found = float(_mean_correlation(np.array(deviations)[None])[0])
-    null = np.sort(_mean_correlation(np.stack(nulls, axis=1)))
+        deviations.append(np.interp(AXIS, u, (one.log_ratio - one.toy_mean) / one.toy_sd))
+        nulls.append(np.stack([np.interp(AXIS, u, draw) for draw in draws]))
+    found = float(mean_correlation(np.array(deviations)[None])[0])
+    null = np.sort(mean_correlation(np.stack(nulls, axis=1)))
     return CoherenceResult(
-        tuple(one.title for one in several), _AXIS, np.array(deviations), found, null, float(np.mean(null >= found))
+        tuple(one.title for one in several),
+        AXIS,
+        np.array(deviations),
+        found,
+        null,
+        float((1 + np.sum(null >= found)) / (1 + _NULL)),
     )
 
 
-def _mean_correlation(curves: np.ndarray) -> np.ndarray:
+def mean_correlation(curves: np.ndarray) -> np.ndarray:
     """Mean pairwise correlation (n,) of curves (n, n_experiments, n_u)."""
     centred = curves - curves.mean(axis=-1, keepdims=True)
     unit = centred / np.linalg.norm(centred, axis=-1, keepdims=True)
@@ -308,7 +319,7 @@ def describe_scan(
 ) -> tuple[str, str]:
     """Verdict code and sentence, on measured counts where two of a class have them, else on all.
 
-    The code is `sensitivities_differ` where no class's ln(observed/Asimov) has a spread with p < 0.05, `limits_differ`
+    The code is `sensitivities_differ` where no class's ln(observed/Asimov) has a spread with p < 0.01, `limits_differ`
     where some has, `no_comparison` for fewer than two data sets of any class.
     """
     attainable = sum(one.attainable for one in scans)
@@ -327,11 +338,11 @@ def describe_scan(
         f"(p = {one.excess.p_value:.2g})"
         for key, one in classes.items()
     ]
-    differ = any(one.excess.p_value < 0.05 for one in classes.values())
+    differ = any(one.excess.p_value < 0.01 for one in classes.values())
     why = (
-        "limits of a flavour class differ by more than their sensitivities and sampling explain"
+        "limits of a flavour class differ by more than sensitivities and sampling explain"
         if differ
-        else "within a flavour class limits differ because sensitivities do"
+        else "limits of a flavour class differ by no more than sensitivities and sampling explain"
     )
     for key, found in coherence.items():
         if found is not None:

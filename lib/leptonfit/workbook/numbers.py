@@ -28,6 +28,8 @@ _SYMBOLS = {
     "₁": "_1", "₂": "_2", "±": r"\pm", "×": r"\times", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "∫": r"\int",
     "∝": r"\propto", "−": "-", "∞": r"\infty", "θ": r"\theta", "ν": r"\nu",
 }  # fmt: skip
+_ACCENTS = {"\u0302": r"\hat", "\u0303": r"\tilde", "\u0304": r"\bar"}
+"""Signs over the letter before."""
 _SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}",
             "~": r"\~{}", "\\": r"\textbackslash{}", "–": "--", "…": r"\dots{}", "<": r"$<$", ">": r"$>$"}  # fmt: skip
 
@@ -59,7 +61,13 @@ def write_macros(documents: Mapping[str, Mapping[str, Any]]) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX, Greek letters and signs as mathematics."""
-    return "".join(f"${_SYMBOLS[c]}$" if c in _SYMBOLS else _SPECIAL.get(c, c) for c in text).replace("$$", "")
+    parts: list[str] = []
+    for c in text:
+        if c in _ACCENTS:
+            parts.append(f"${_ACCENTS[c]}{{{parts.pop().strip('$')}}}$")
+        else:
+            parts.append(f"${_SYMBOLS[c]}$" if c in _SYMBOLS else _SPECIAL.get(c, c))
+    return "".join(parts).replace("$$", "")
 
 
 def write_tabular(table: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.limits import METHODS
 from leptonfit.inference.meta import ESTIMATORS
-from leptonfit.neutrino.experiments import SLUGS
+from leptonfit.neutrino.experiments import SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
@@ -118,7 +118,7 @@ TABLE: dict[str, Spec] = {
     "sampler": Spec(kind=str, choices=("emcee", "dynesty"), meaning="whose draws the posterior is"),
     "priors": Spec(kind=str, choices=("report", "wide"), meaning="ranges of the report's parameters, or twice as wide"),
     "n_live": Spec(
-        kind=int, low=40, high=100_000, unit="count", meaning="live points of the nested sampling",
+        kind=int, low=50, high=100_000, unit="count", meaning="live points of the nested sampling",
         by_budget={"quick": 100, "full": 1_000},
     ),
     "n_thresholds": Spec(kind=int, low=4, high=1000, unit="count", meaning="thresholds of each data set, at most"),
@@ -135,6 +135,8 @@ TABLE: dict[str, Spec] = {
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
 }  # fmt: skip
 
+_FEWEST_TOYS = 100
+_NEED_LIMITS = ("13_threshold_scan", "14_joint_fit", "15_scorecard")
 RANGES = (("beta_min", "beta_max"), ("beta_from", "beta_to"))
 """Pairs that must ascend."""
 
@@ -199,6 +201,17 @@ def check_together(notebook: str, values: Mapping[str, object]) -> None:
         start, end, n_beta = (float(str(values[name])) for name in (low, high, "n_beta"))
         if (end - start) / (n_beta - 1) < 1e-9 * end:
             raise InputError(f"n_beta = {n_beta:g}: must be few enough for points from {start:g} to {end:g} to differ")
+    if "datasets" in values and notebook in _NEED_LIMITS:
+        datasets = TABLE["datasets"].items(values["datasets"])
+        if not set(datasets) & set(SPECTRA):
+            said = f"must hold one that sets a limit, of {', '.join(SPECTRA)}, in {notebook}"
+            raise InputError(f"datasets = {values['datasets']}: {said}")
+    n_toys = values.get("n_toys")
+    if "n_thresholds" in values and n_toys is not None and int(str(n_toys)) < _FEWEST_TOYS:
+        raise InputError(f"n_toys = {n_toys}: must be at least {_FEWEST_TOYS} in {notebook}, which needs covariances")
+    if "n_thresholds" in values and values.get("limit_method") == "q_tilde":
+        said = f"must be one of cls, fc, pinned in {notebook}, which takes logarithms, and this one can be zero"
+        raise InputError(f"limit_method = q_tilde: {said}")
     if "r_max" in values:
         closure = str(values.get("closure", "stream"))
         bounds = str(values.get("bounds", "report"))

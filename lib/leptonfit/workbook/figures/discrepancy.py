@@ -48,12 +48,12 @@ def plot_models(
 
 
 def plot_corner(figure: Figure, model: ModelResult) -> Figure:
-    """Posterior of some of the report's parameters, and x_bend in its logarithm."""
+    """Posterior of some of the report's parameters, x_bend in its logarithm; the figure must have no layout engine."""
     import corner
 
     names = [name for name in _CORNER if name in model.fit.names]
     columns = [model.fit.names.index(name) for name in names]
-    samples = model.posterior.samples[:, columns].copy()
+    samples = model.samples[:, columns].copy()
     labels = list(names)
     if "mu0" in names:
         samples[:, names.index("mu0")] *= 1e11
@@ -62,7 +62,6 @@ def plot_corner(figure: Figure, model: ModelResult) -> Figure:
         samples[:, names.index("x_bend")] = np.log10(samples[:, names.index("x_bend")])
         labels[names.index("x_bend")] = "log10 x_bend/keV"
     with np.errstate(invalid="ignore"):
-        figure.set_layout_engine("none")
         corner.corner(samples, labels=labels, fig=figure, color=BLUE, plot_datapoints=False, plot_density=True,
                       label_kwargs={"fontsize": 7.5}, max_n_ticks=3, hist_kwargs={"density": True})  # fmt: skip
     for ax in figure.axes:

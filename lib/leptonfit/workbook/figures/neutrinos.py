@@ -144,6 +144,8 @@ def plot_compared(
     top.set_title(f"{compared.title} ({compared.mark})", fontsize=9)
     top.legend(fontsize=6, ncols=2, loc="upper right")
     top.tick_params(labelbottom=False, labelsize=7)
+    top.set_xlabel("energy")
+    top.xaxis.label.set_visible(False)  # it stands below the residuals
     below.axhline(0, color=GREY, lw=0.8)
     below.plot(middle, compared.residuals, "o", color="black", ms=2.5,
                mfc="black" if compared.mark == "observed" else "white")  # fmt: skip
@@ -196,6 +198,9 @@ def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
 
 def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) -> Axes:
     """Limits by construction beside the band of expected CLs limits and the published one, a row a data set."""
+    if not found:
+        ax.set_axis_off()
+        return ax
     for row, one in enumerate(found):
         band = to_moment(one.limits.expected["cls"][level])
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):

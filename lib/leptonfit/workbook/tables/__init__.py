@@ -44,6 +44,7 @@ from leptonfit.workbook.tables.leptons import (
 )
 from leptonfit.workbook.tables.neutrinos import (
     tabulate_calibration,
+    tabulate_conditions,
     tabulate_data_limits,
     tabulate_estimators,
     tabulate_fits,
@@ -79,6 +80,7 @@ __all__ = [
     "tabulate_claims",
     "tabulate_closures",
     "tabulate_comparison",
+    "tabulate_conditions",
     "tabulate_coverage",
     "tabulate_data_limits",
     "tabulate_degeneracy",

@@ -10,15 +10,10 @@ import pandas as pd
 
 from leptonfit.neutrino.discrepancy import BASELINE
 from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.falsification import FalsificationResult, RelationsResult
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
-from leptonfit.neutrino.model_comparison import (
-    PRIOR_DOMINATED,
-    ComparisonResult,
-    FalsificationResult,
-    MetricsResult,
-    RelationsResult,
-)
+from leptonfit.neutrino.model_comparison import PRIOR_DOMINATED, ComparisonResult, MetricsResult
 from leptonfit.neutrino.scorecard import AuditRow, ClaimRow, add_points, rank_differences
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
@@ -54,7 +49,7 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
 _METRICS = {
     "rmse": ("RMSE (ln μ)", ".3f"), "r2": ("R²", ".4f"), "chi2_dof": ("χ²/dof", ".2f"), "aic": ("AIC", ".1f"),
     "bic": ("BIC (independent limits)", ".1f"), "ks_p": ("KS p", ".2f"), "n_parameters": ("parameters", "d"),
-    "cv_rmse": ("5-fold CV error (ln μ)", ".3f"),
+    "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
 }  # fmt: skip
 _CLAIMED = {"cv_rmse": "cv"}
 
@@ -71,14 +66,18 @@ def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]
         rows.append(row)
     more: dict[str, Any] = {"quantity": "ln evidence", "claimed EFT": "", "claimed baseline": ""}
     factor: dict[str, Any] = {"quantity": "lnK", "claimed EFT": "{:g} ± {:g}".format(*report["result"]["lnK"])}
-    mixing: dict[str, Any] = {"quantity": "largest R̂; least effective sample"}
+    mixing: dict[str, Any] = {"quantity": "emcee: largest R̂; least effective sample"}
+    drawn: dict[str, Any] = {"quantity": "posterior drawn by"}
+    reached: dict[str, Any] = {"quantity": "best fit: starts that reached it; slope left"}
     for one in found:
         factor[f"{one.selection}, EFT"] = "{:.1f} ± {:.1f}".format(*one.log_bayes_factor)
         for name, model in (("EFT", one.eft), ("baseline", one.baseline)):
             more[f"{one.selection}, {name}"] = f"{model.evidence.log_evidence:.1f} ± {model.evidence.error:.1f}"
             posterior = model.posterior
             mixing[f"{one.selection}, {name}"] = f"{posterior.r_hat.max():.2f}; {posterior.effective_size.min():.0f}"
-    return pd.DataFrame([*rows, more, factor, mixing]).fillna("")
+            reached[f"{one.selection}, {name}"] = f"{model.fit.n_reached}; {model.fit.slope:.1g}"
+            drawn[f"{one.selection}, {name}"] = model.drawn_by
+    return pd.DataFrame([*rows, more, factor, mixing, drawn, reached]).fillna("")
 
 
 def _write(metrics: MetricsResult, key: str, form: str) -> str:
@@ -128,9 +127,12 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
                 "ΔAIC with five parameters at zero": f"{one.delta_aic:+.1f} ({one.aic_percent:+.1f} %)",
                 "Δ(−2 ln L)": f"{one.delta_chi2:+.1f}",
                 "ΔRMSE": f"{one.rmse_percent:+.1f} %",
+                "C_coh left, EFT → zero": " → ".join(f"{value:.2f}" for value in one.coherence),
+                "Δlog10 μ left, EFT → zero (baseline)": f"{one.spread[0]:.2f} → {one.spread[1]:.2f} "
+                f"({one.spread[2]:.2f} ± {one.spread_error[2]:.2f})",
                 "limits and slopes apart from the baseline": ", ".join(apart) or "none",
-                "rule 1 (≤ 1 % and converged): falsified": _YES[one.first_rule],
-                "rule 2 (ΔRMSE < 1 %, ΔAIC < 2): disfavoured": _YES[one.second_rule],
+                "rule 1 (AIC hardly worse, all at the baseline): falsified": _YES[one.first_rule],
+                "rule 2 (RMSE, AIC, C_coh, Δlog10 μ): disfavoured": _YES[one.second_rule],
             }
         )
     return pd.DataFrame(rows)

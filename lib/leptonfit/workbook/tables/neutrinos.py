@@ -238,6 +238,21 @@ def tabulate_thresholds(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tabulate_conditions(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
+    """Every condition: a data set at a threshold, its limits observed and expected, 1e-11 μ_B."""
+    rows = []
+    for one in scans:
+        for i, threshold in enumerate(one.threshold):
+            row = {"data set": one.title, "counts": "observed" if one.observed else "simulated",
+                   "threshold": f"{threshold:g}", "unit": one.unit}  # fmt: skip
+            for k, (limit, expected) in enumerate(zip(one.limit[i], one.expected[i], strict=True)):
+                row |= {f"limit, level {k + 1}": f"{limit:.5g}", f"expected, level {k + 1}": f"{expected:.5g}"}
+            names = ("−2 σ", "−1 σ", "median", "+1 σ", "+2 σ")
+            row |= {f"band {name}": f"{end:.5g}" for name, end in zip(names, one.band[i], strict=True)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _bend(curve: CurveResult) -> str:
     return f"none (bends most at the end, {curve.bend:.3g})" if curve.bend_on_edge else f"{curve.bend:.3g}"
 

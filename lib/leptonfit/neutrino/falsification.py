@@ -1,0 +1,199 @@
+"""The report's falsification line executed, and what its extra terms turn on: covariates, priors, correlations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from leptonfit.inference.meta import combine_estimates
+from leptonfit.inference.result import Result
+from leptonfit.neutrino.discrepancy import REPORTED, Conditions, DiscrepancyModel, fit_model
+from leptonfit.neutrino.model_comparison import ComparisonResult
+from leptonfit.neutrino.report_838 import COVARIATES
+from leptonfit.neutrino.threshold_scan import AXIS, mean_correlation
+
+FALSIFIED = ("mu0", "gamma", "k_STG", "k_TBN", "alpha_thr")
+"""Parameters that the report's falsification line sets to zero."""
+
+
+@dataclass(frozen=True)
+class FalsificationResult(Result):
+    """The report's falsification line, executed.
+
+    Attributes
+    ----------
+    delta_aic, delta_chi2 : float
+        AIC and −2 ln L with its five parameters at zero, less the whole EFT's.
+    aic_percent, rmse_percent : float
+        Deterioration of AIC and RMSE, percent of the whole EFT's.
+    coherence : ndarray (2,)
+        C_coh of what the whole EFT, and the EFT with the five at zero, leave of the curves; nan for fewer than two.
+    spread, spread_error : ndarray (3,)
+        Δlog10 μ (dex) that the whole EFT, the reduced one and the baseline leave at the lowest thresholds.
+    within : dict of tuple of bool
+        For each data set: whether the reduced EFT's limit at the lowest threshold, and its slope there, are within one
+        standard deviation of the baseline's.
+    first_rule, second_rule : bool
+        Whether the report's two rules fire, with its own thresholds: hardly worse in AIC with all limits and slopes at
+        the baseline's; hardly worse in RMSE and AIC while C_coh does not fall and Δlog10 μ is within its error of the
+        baseline's.
+    """
+
+    delta_aic: float
+    delta_chi2: float
+    aic_percent: float
+    rmse_percent: float
+    coherence: np.ndarray
+    spread: np.ndarray
+    spread_error: np.ndarray
+    within: dict[str, tuple[bool, ...]]
+    first_rule: bool
+    second_rule: bool
+
+
+def falsify(
+    conditions: Conditions,
+    ranges: np.ndarray,
+    comparison: ComparisonResult,
+    covariances: Mapping[str, np.ndarray],
+    report: Mapping[str, Any],
+    *,
+    seed: int,
+) -> FalsificationResult:
+    """Set the report's parameters to zero, refit, and apply its rules with its own thresholds.
+
+    AIC has an arbitrary constant, so that a percentage of it means little; the rule is executed as it is written.
+    """
+    whole, eft = comparison.eft, DiscrepancyModel(conditions, True, ranges)
+    reduced = DiscrepancyModel(conditions, True, ranges, fixed=FALSIFIED)
+    fit = fit_model(reduced, n_starts=8, seed=seed,
+                    start=np.array([whole.fit.x[eft.names.index(name)] for name in reduced.names]))  # fmt: skip
+    delta_chi2 = fit.minus_two_log_likelihood - whole.fit.minus_two_log_likelihood
+    delta_aic = delta_chi2 - 2 * len(FALSIFIED)
+    rmse = float(np.sqrt(np.mean(fit.residuals**2)))
+    base = DiscrepancyModel(conditions, False, ranges)
+    shift = reduced.predict(fit.x) - base.predict(comparison.baseline.fit.x)
+    within: dict[str, tuple[bool, ...]] = {}
+    for i, slug in enumerate(conditions.slugs):
+        rows = np.flatnonzero(conditions.owner == i)
+        v = covariances[slug]
+        at_lowest = abs(shift[rows[0]]) <= math.sqrt(v[0, 0])
+        slope = len(rows) < 2 or abs(shift[rows[1]] - shift[rows[0]]) <= math.sqrt(v[0, 0] + v[1, 1] - 2 * v[0, 1])
+        within[slug] = (bool(at_lowest), bool(slope))
+    left = [whole.fit.residuals, fit.residuals, comparison.baseline.fit.residuals]
+    summaries = [_summarise(conditions, residuals, covariances) for residuals in left]
+    coherence = np.array([summary[0] for summary in summaries[:2]])
+    spread, spread_error = np.array([summary[1:] for summary in summaries]).T
+    returned = not coherence[1] < coherence[0] and not abs(spread[1] - spread[2]) > spread_error[2]
+    rules = report["report"]
+    aic_percent = 100 * delta_aic / abs(whole.metrics.aic)
+    rmse_percent = 100 * (rmse - whole.metrics.rmse) / whole.metrics.rmse
+    return FalsificationResult(
+        delta_aic=delta_aic,
+        delta_chi2=delta_chi2,
+        aic_percent=aic_percent,
+        rmse_percent=rmse_percent,
+        coherence=coherence,
+        spread=spread,
+        spread_error=spread_error,
+        within=within,
+        first_rule=aic_percent <= rules["falsification_deterioration_percent"]
+        and all(all(pair) for pair in within.values()),
+        second_rule=rmse_percent < rules["falsification_delta_rmse_percent"]
+        and delta_aic < rules["falsification_delta_aic"]
+        and returned,
+    )
+
+
+def _summarise(
+    c: Conditions, residuals: np.ndarray, covariances: Mapping[str, np.ndarray]
+) -> tuple[float, float, float]:
+    """C_coh of residual curves, and the spread between data sets at their lowest thresholds with its error, dex."""
+    curves, lowest, variances = [], [], []
+    for i, slug in enumerate(c.slugs):
+        rows, sd = np.flatnonzero(c.owner == i), np.sqrt(np.diag(covariances[slug]))
+        lowest.append(residuals[rows[0]])
+        variances.append(sd[0] ** 2)
+        if len(rows) >= 4:
+            u = (c.energy[rows] - c.energy[rows[0]]) / (c.energy[rows[-1]] - c.energy[rows[0]])
+            curves.append(np.interp(AXIS, u, residuals[rows] / sd))
+    coherence = float(mean_correlation(np.array(curves)[None])[0]) if len(curves) > 1 else math.nan
+    if len(lowest) < 2:
+        return coherence, math.nan, math.nan
+    meta = combine_estimates(np.array(lowest), np.array(variances))
+    low, high = np.sqrt(meta.tau2_interval)
+    return coherence, math.sqrt(meta.tau2) / math.log(10), (high - low) / (2 * 1.96 * math.log(10))
+
+
+def vary(
+    conditions: Conditions, ranges: np.ndarray, comparison: ComparisonResult, *, seed: int
+) -> dict[str, tuple[float, float]]:
+    """−2 ln L and AIC of the EFT less the baseline's, as covariates and priors are varied."""
+
+    def scaled(column: str, change: Callable[[np.ndarray], np.ndarray]) -> Conditions:
+        covariates = conditions.covariates.copy()
+        j = COVARIATES.index(column)
+        covariates[:, j] = change(covariates[:, j])
+        return replace(conditions, covariates=covariates)
+
+    cases = {"as they are": (conditions, ranges)}
+    cases |= {
+        f"{name} turned round": (scaled(name, lambda v: v.max() + v.min() - v), ranges) for name in COVARIATES[:4]
+    }
+    cases |= {f"{name} halved": (scaled(name, lambda v: v / 2), ranges) for name in COVARIATES[4:]}
+    wide = ranges.copy()
+    wide[: len(REPORTED)] *= 2
+    cases["priors twice as wide"] = (conditions, wide)
+    found = {}
+    for name, (one, box) in cases.items():
+        eft = fit_model(DiscrepancyModel(one, True, box), n_starts=2, seed=seed, start=comparison.eft.fit.x)
+        change = eft.minus_two_log_likelihood - comparison.baseline.fit.minus_two_log_likelihood
+        found[name] = (change, change + 2 * (len(eft.names) - len(comparison.baseline.fit.names)))
+    return found
+
+
+@dataclass(frozen=True)
+class RelationsResult(Result):
+    """Correlations in the EFT's posterior that the report asks for.
+
+    Attributes
+    ----------
+    k_thr_x_bend : dict of float
+        By data set: of the curve's slope at its lowest threshold and x_bend, which is one for all.
+    k_stg_beta_tpr : float
+    scale_rho_recon, quenching_k_tbn : float
+        Of the energy scale's pull with ρ_Recon and of the quenching's with k_TBN: a calibration that fixed the pull
+        would take the square of it off the other's variance.
+    """
+
+    k_thr_x_bend: dict[str, float]
+    k_stg_beta_tpr: float
+    scale_rho_recon: float
+    quenching_k_tbn: float
+
+
+def relate_thresholds(conditions: Conditions, ranges: np.ndarray, comparison: ComparisonResult) -> RelationsResult:
+    """Correlations of k_thr with x_bend, of k_STG with β_TPR, and of calibrations with what they are to reduce."""
+    model = DiscrepancyModel(conditions, True, ranges)
+    samples = comparison.eft.samples
+    log_mu = conditions.log_expected + model.predict(samples)
+    bend = np.log(samples[:, model.names.index("x_bend")])
+    slopes = {}
+    for i, slug in enumerate(conditions.slugs):
+        rows = np.flatnonzero(conditions.owner == i)
+        if len(rows) > 1:
+            mu = np.exp(log_mu[:, rows[:2]])
+            slope = (mu[:, 1] - mu[:, 0]) / (conditions.energy[rows[1]] - conditions.energy[rows[0]])
+            slopes[slug] = float(np.corrcoef(slope, bend)[0, 1])
+
+    def correlate(first: str, second: str) -> float:
+        pair = samples[:, [model.names.index(first), model.names.index(second)]]
+        return float(np.corrcoef(pair.T)[0, 1])
+
+    return RelationsResult(
+        slopes, correlate("k_STG", "beta_TPR"), correlate("energy_scale", "rho_Recon"), correlate("quenching", "k_TBN")
+    )
