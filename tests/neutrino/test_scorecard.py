@@ -88,6 +88,13 @@ def test_a_changed_claim_changes_its_row(change, claim, standing):
     assert audit(report)[claim].standing == standing
 
 
+def test_a_claim_changed_in_a_copy_of_the_data_changes_its_row(edited):
+    folder = edited("../report_838.toml", "totals = [85.1, 70.0]", "totals = [85.1, 69.6]")
+    rows = audit(load_report(data=folder))
+    assert rows["mainstream total"].standing == "holds"
+    assert rows["EFT total"].standing == "contradicted"
+
+
 def test_points_and_ranks():
     points = add_points(load_report())
     np.testing.assert_allclose(points.sum(axis=0), [85.2, 69.6])

@@ -162,18 +162,25 @@ class RelationsResult(Result):
 
     Attributes
     ----------
-    k_thr_x_bend : dict of float
-        By data set: of the curve's slope at its lowest threshold and x_bend, which is one for all.
+    k_thr_x_bend, k_thr_x_bend_covariance : dict of float
+        By data set: correlation and covariance of the curve's slope at its lowest threshold, 1e-11 μ_B/keV, and
+        ln(x_bend/keV), which is one for all.
     k_stg_beta_tpr : float
     scale_rho_recon, quenching_k_tbn : float
         Of the energy scale's pull with ρ_Recon and of the quenching's with k_TBN: a calibration that fixed the pull
         would take the square of it off the other's variance.
+    rho_recon_sd, k_tbn_sd : ndarray (2,)
+        Standard deviation of ρ_Recon as it is and with the energy scale known; of k_TBN as it is and with the quenching
+        known.
     """
 
     k_thr_x_bend: dict[str, float]
+    k_thr_x_bend_covariance: dict[str, float]
     k_stg_beta_tpr: float
     scale_rho_recon: float
     quenching_k_tbn: float
+    rho_recon_sd: np.ndarray
+    k_tbn_sd: np.ndarray
 
 
 def relate_thresholds(conditions: Conditions, ranges: np.ndarray, comparison: ComparisonResult) -> RelationsResult:
@@ -182,18 +189,24 @@ def relate_thresholds(conditions: Conditions, ranges: np.ndarray, comparison: Co
     samples = comparison.eft.samples
     log_mu = conditions.log_expected + model.predict(samples)
     bend = np.log(samples[:, model.names.index("x_bend")])
-    slopes = {}
+    slopes, covariances = {}, {}
     for i, slug in enumerate(conditions.slugs):
         rows = np.flatnonzero(conditions.owner == i)
         if len(rows) > 1:
             mu = np.exp(log_mu[:, rows[:2]])
             slope = (mu[:, 1] - mu[:, 0]) / (conditions.energy[rows[1]] - conditions.energy[rows[0]])
             slopes[slug] = float(np.corrcoef(slope, bend)[0, 1])
+            covariances[slug] = float(np.cov(slope, bend)[0, 1])
 
     def correlate(first: str, second: str) -> float:
         pair = samples[:, [model.names.index(first), model.names.index(second)]]
         return float(np.corrcoef(pair.T)[0, 1])
 
+    def known(name: str, correlation: float) -> np.ndarray:
+        return comparison.eft.sd[model.names.index(name)] * np.array([1.0, math.sqrt(1 - correlation**2)])
+
+    scale, quenching = correlate("energy_scale", "rho_Recon"), correlate("quenching", "k_TBN")
     return RelationsResult(
-        slopes, correlate("k_STG", "beta_TPR"), correlate("energy_scale", "rho_Recon"), correlate("quenching", "k_TBN")
-    )
+        slopes, covariances, correlate("k_STG", "beta_TPR"), scale, quenching, known("rho_Recon", scale),
+        known("k_TBN", quenching),
+    )  # fmt: skip

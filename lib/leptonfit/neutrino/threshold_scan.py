@@ -340,9 +340,9 @@ def describe_scan(
     ]
     differ = any(one.excess.p_value < 0.01 for one in classes.values())
     why = (
-        "limits of a flavour class differ by more than sensitivities and sampling explain"
+        "limits of a flavour class differ, at 1 %, by more than sensitivities and sampling explain"
         if differ
-        else "limits of a flavour class differ by no more than sensitivities and sampling explain"
+        else "limits of a flavour class do not differ, at 1 %, by more than sensitivities and sampling explain"
     )
     for key, found in coherence.items():
         if found is not None:

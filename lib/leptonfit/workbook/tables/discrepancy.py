@@ -140,11 +140,19 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
 
 def tabulate_relations(found: RelationsResult) -> pd.DataFrame:
     """Correlations in the posterior."""
-    rows = [{"pair": f"k_thr of {slug} and x_bend", "correlation": f"{value:+.2f}"}
-            for slug, value in found.k_thr_x_bend.items()]  # fmt: skip
-    others = (("k_STG and beta_TPR", found.k_stg_beta_tpr), ("energy scale and rho_Recon", found.scale_rho_recon),
-              ("quenching and k_TBN", found.quenching_k_tbn))  # fmt: skip
-    return pd.DataFrame([*rows, *({"pair": name, "correlation": f"{value:+.2f}"} for name, value in others)])
+    rows = [
+        {"pair": f"k_thr of {slug} and ln x_bend", "correlation": f"{value:+.2f}",
+         "says": f"covariance {found.k_thr_x_bend_covariance[slug]:.2g} (1e-11 μ_B/keV)"}
+        for slug, value in found.k_thr_x_bend.items()
+    ]  # fmt: skip
+    rows.append({"pair": "k_STG and beta_TPR", "correlation": f"{found.k_stg_beta_tpr:+.2f}", "says": ""})
+    for pair, name, value, (now, then) in (
+        ("energy scale and rho_Recon", "rho_Recon", found.scale_rho_recon, found.rho_recon_sd),
+        ("quenching and k_TBN", "k_TBN", found.quenching_k_tbn, found.k_tbn_sd),
+    ):
+        calibrated = f"error of {name} {now:.3f}, with a perfect calibration {then:.3f}"
+        rows.append({"pair": pair, "correlation": f"{value:+.2f}", "says": calibrated})
+    return pd.DataFrame(rows)
 
 
 def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
