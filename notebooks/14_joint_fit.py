@@ -82,6 +82,13 @@ conditions = {
     name: gather_conditions(several, likelihoods, load_covariates(), **together) for name, several in chosen.items()
 }
 ranges = choose_ranges(report, settings.priors)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+for name, one in conditions.items():
+    print(f"{name}: {one.n} conditions of {len(one.slugs)} data sets, worth {one.n_independent:.0f} independent limits")
+
+# %%
 how = {"n_live": settings.n_live, "sampler": settings.sampler, "seed": settings.seed}
 
 # %%

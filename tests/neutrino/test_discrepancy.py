@@ -34,7 +34,7 @@ def likelihoods():
 
 @pytest.fixture(scope="module")
 def conditions(likelihoods):
-    scans = scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+    scans = scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=5, n_toys=N_TOYS, seed=838)
     return gather_conditions(scans, likelihoods, load_covariates(), n_toys=N_TOYS)
 
 
