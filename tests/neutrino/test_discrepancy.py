@@ -314,6 +314,7 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
 @pytest.mark.slow
 def test_a_moment_put_in_is_recovered_as_often_as_it_should(conditions, ranges):
     """Two hundred toys of the EFT with μ0 = 4e-11 μ_B: Δ(−2 ln L) of the truth below 3.84 in 95 % of them."""
+    conditions = select_sets(conditions, [0, 2, 6])
     there = ranges.copy()
     there[0] = 4e-11 * np.array([1 - 1e-9, 1 + 1e-9])
     eft, held = (DiscrepancyModel(conditions, True, box) for box in (ranges, there))
