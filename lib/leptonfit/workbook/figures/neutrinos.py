@@ -229,7 +229,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     ax.set_xscale("log")
     percent = 100 * found[0].limits.confidence[level] if found else 90
     ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, fontsize=7.5)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=3, fontsize=7.5)
     return ax
 
 
