@@ -11,8 +11,7 @@ only one, and one start finds it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -103,10 +102,6 @@ class BinnedModel:
         ratio = np.full(self.n_bins, np.inf)
         np.divide(self.base, self.signal, out=ratio, where=self.is_counted & (self.signal > 0))
         return -0.999 * float(ratio.min())
-
-    def scaled(self, unit: float) -> Self:
-        """The same model with θ counted in another unit: `unit` is the new one in the old."""
-        return replace(self, signal=self.signal * unit, signal_shifts=self.signal_shifts * unit)
 
     def expected(self, theta: np.ndarray | float, pulls: np.ndarray | float = 0.0) -> np.ndarray:
         """Expectation (..., n_bins) at θ (...) and pulls (..., n_nuisances)."""
