@@ -60,7 +60,7 @@ chosen = select_counts(scans)
 # ## One moment for all
 #
 # Within a flavour class one effective moment is common to all data sets. Across classes it is not one quantity: the
-# joint limit holds if the moments happen to be equal.
+# joint limit holds if the moments happen to be equal. A class of one data set has the limit of `12_recoil_spectra`.
 
 # %%
 confidence = parameters.TABLE["confidence_levels"].items(scanned["parameters"]["confidence_levels"])
@@ -104,23 +104,24 @@ plt.show()
 # ## What was measured, and what was assumed
 #
 # A posterior as wide as its prior has measured nothing. Five of the terms are constants of a data set, and compete with
-# its random effect.
+# its random effect. Contours hold 68 % and 95 %.
 
 # %%
 tables.show(tables.tabulate_widths(found, report))
 
 # %%
 fig = plt.figure(figsize=(8, 8), layout="none")
-figures.plot_corner(fig, found[-1].eft)
+figures.plot_corner(fig, {one.selection: one.eft for one in found if one.selection != "simulated"})
 plt.show()
 
 # %% [markdown]
 # ## Covariates and priors varied
 #
-# −2 ln L of the EFT less the baseline's, on all conditions.
+# EFT less baseline. With a covariate changed, lnK follows from the posterior's draws, weighted anew (in brackets: what
+# they are then worth); wider priors have a run of their own.
 
 # %%
-varied = vary(conditions["all"], ranges, found[-1], seed=settings.seed)
+varied = vary(conditions, ranges, found, n_live=settings.n_live, seed=settings.seed, jobs=count_cores())
 tables.show(tables.tabulate_variations(varied))
 
 # %% [markdown]
@@ -139,10 +140,10 @@ tables.show(tables.tabulate_falsification(falsified))
 # %% [markdown]
 # ## Correlations the report asks for
 #
-# On all conditions.
+# A calibration that fixed a pull would take the square of its correlation off the other's variance.
 
 # %%
-related = relate_thresholds(conditions["all"], ranges, found[-1])
+related = {one.selection: relate_thresholds(conditions[one.selection], ranges, one) for one in found}
 tables.show(tables.tabulate_relations(related))
 
 # %% [markdown]
@@ -173,6 +174,7 @@ csv = {
     "widths": tables.tabulate_widths(found, report),
     "variations": tables.tabulate_variations(varied),
     "falsification": tables.tabulate_falsification(falsified),
+    "relations": tables.tabulate_relations(related),
 }
 mark = "numerical" if any(one.selection == "observed" for one in found) else "simulated"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)

@@ -108,11 +108,12 @@ tables.show(tables.tabulate_falsification(falsified))
 # %% [markdown]
 # ## Its recommendations
 #
-# Correlations in the posterior on all conditions that its suggestions turn on. A calibration that fixed a pull would
-# take the square of the correlation off the other's variance.
+# Correlations in the posterior that its suggestions turn on. A calibration that fixed a pull would take the square of
+# the correlation off the other's variance.
 
 # %%
-tables.show(tables.tabulate_relations(RelationsResult.from_dict(joint_fit["related"])))
+related = {name: RelationsResult.from_dict(one) for name, one in joint_fit["related"].items()}
+tables.show(tables.tabulate_relations(related))
 
 # %% [markdown]
 # ## Checks

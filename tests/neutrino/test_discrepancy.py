@@ -53,7 +53,11 @@ def test_eight_and_twenty_parameters(conditions, ranges):
     assert len(EFT) == 20
     assert DiscrepancyModel(conditions, True, ranges).names == EFT
     assert ranges[1].tolist() == [-0.05, 0.05]
-    assert choose_ranges(load_report(), "wide")[1].tolist() == [-0.1, 0.1]
+    wide = choose_ranges(load_report(), "wide")
+    assert wide[1].tolist() == [-0.1, 0.1]
+    cube = np.random.default_rng(0).choice([1e-9, 1 - 1e-9], (2000, 20))  # corners: every moment stays above zero
+    model = DiscrepancyModel(conditions, True, wide)
+    assert np.isfinite(model.log_likelihood(model.transform(cube))).all()
 
 
 def test_likelihood_is_that_of_a_gaussian_with_its_covariance(conditions, ranges):
@@ -159,7 +163,7 @@ def test_ensemble_finds_a_gaussian_and_says_when_it_has_not():
     assert found.has_converged
     np.testing.assert_allclose(found.samples.std(axis=0), [1, 3], rtol=0.08)
     again = run_ensemble(lambda x: -0.5 * np.sum(x**2, axis=-1), np.ones((8, 2)) + 0.01 * rng.normal(size=(8, 2)),
-                         n_steps=60, seed=1)  # fmt: skip
+                         n_steps=20, seed=1)  # fmt: skip
     assert not again.has_converged
     apart = np.concatenate([rng.normal(0, 1, (100, 4, 1)), rng.normal(8, 1, (100, 4, 1))], axis=1)
     assert split_r_hat(apart)[0] > 2
@@ -265,8 +269,6 @@ def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, range
     assert (np.abs(list(related.k_thr_x_bend.values())) <= 1).all()
     assert related.rho_recon_sd[0] == pytest.approx(found.eft.sd[EFT.index("rho_Recon")])
     assert related.rho_recon_sd[1] == pytest.approx(related.rho_recon_sd[0] * np.sqrt(1 - related.scale_rho_recon**2))
-    varied = vary(drawn, ranges, found, seed=1)
-    assert varied["as they are"][1] == pytest.approx(varied["as they are"][0] + 24)
 
 
 def test_large_terms_put_in_are_preferred_and_measured(conditions, ranges):
@@ -294,6 +296,130 @@ def test_metrics_are_those_of_the_fit(compared, ranges):
     assert metrics.ks_p > 0.01
 
 
+def test_a_covariate_changed_changes_the_evidence_as_a_run_of_its_own_finds(compared, ranges):
+    drawn, found = compared
+    as_they_are, *changed, wide = vary({"simulated": drawn}, ranges, [found], n_live=50, seed=1, jobs=2)["simulated"]
+    assert as_they_are.delta_aic == pytest.approx(as_they_are.delta_chi2 + 24)
+    assert as_they_are.log_bayes_factor == found.log_bayes_factor[0]
+    assert {one.name for one in changed} >= {"G_src turned round", "xi halved"}
+    assert all(one.error < 2 for one in changed)
+    assert wide.delta_chi2 <= as_they_are.delta_chi2 + 0.5
+    covariates = drawn.covariates.copy()
+    covariates[:, COVARIATES.index("z")] /= 2
+    model = DiscrepancyModel(replace(drawn, covariates=covariates), True, ranges)
+    anew = run_nested(model.log_likelihood, model.transform, len(EFT), n_live=50, seed=2)
+    (halved,) = (one for one in changed if one.name == "z halved")
+    bayes = anew.log_evidence - found.baseline.evidence.log_evidence
+    assert abs(halved.log_bayes_factor - bayes) < 3 * np.hypot(halved.error, anew.error)
+
+
+N_DRAWS, N_REPEATS = 300_000, 200
+
+
+def weigh(model, data, truths, rng):
+    """Evidence (t,), effective draws (t,), posterior distribution functions at truths (t, n_par), and widths over the
+    prior's, of data sets (t, n): by draws of the prior, weighted by their likelihood. A second way to all of them."""
+    c = model.conditions
+    first = np.searchsorted(c.owner, np.arange(len(c.slugs)))
+    ones = c.whitener.sum(axis=1)
+    weight = np.add.reduceat(ones**2, first)
+    white_data = data @ c.whitener.T
+    along_data = np.add.reduceat(white_data * ones, first, axis=1)
+    n_par = len(model.names)
+    total, squares = np.zeros((2, len(data), 1))
+    below, first_moment, second_moment = np.zeros((3, len(data), n_par))
+    reference = model.log_likelihood(truths[0])
+    for _ in range(N_DRAWS // 20_000):
+        cube = rng.uniform(size=(20_000, n_par))
+        x = model.transform(cube)
+        white = np.broadcast_to(model.predict(x), (len(x), c.n)) @ c.whitener.T
+        variance = model.shared_variance(x)
+        shrunk = variance / (1 + variance * weight)
+        along = np.add.reduceat(white * ones, first, axis=1)
+        chi2 = (white_data**2).sum(axis=1)[:, None] + (white**2).sum(axis=1) - 2 * white_data @ white.T
+        chi2 -= along_data**2 @ shrunk.T + (shrunk * along**2).sum(axis=1) - 2 * along_data @ (shrunk * along).T
+        log_l = -0.5 * (chi2 + np.log(1 + variance * weight).sum(axis=1) + c.log_determinant.sum()
+                        + c.n * np.log(2 * np.pi))  # fmt: skip
+        if not total.any():
+            one = replace(model, conditions=replace(c, log_ratio=data[0]))
+            np.testing.assert_allclose(log_l[0, :5], one.log_likelihood(x[:5]), rtol=1e-8)
+        w = np.exp(log_l - reference)
+        total += w.sum(axis=1, keepdims=True)
+        squares += (w**2).sum(axis=1, keepdims=True)
+        first_moment += w @ cube
+        second_moment += w @ cube**2
+        below += np.stack([w[t] @ (x < truths[t]) for t in range(len(w))])
+    log_evidence = np.log(total[:, 0] / N_DRAWS) + reference
+    width = np.sqrt(second_moment / total - (first_moment / total) ** 2) * np.sqrt(12)
+    return log_evidence, (total**2 / squares)[:, 0], below / total, width
+
+
+@pytest.fixture(scope="module")
+def repeated(conditions, ranges):
+    """Two hundred data sets of three experiments from either model, truths drawn from its prior."""
+    some = select_sets(conditions, [0, 2, 6])
+    models = {is_eft: DiscrepancyModel(some, is_eft, ranges) for is_eft in (True, False)}
+    rng, found = np.random.default_rng(17), {}
+    for is_eft, model in models.items():
+        truths = model.transform(rng.uniform(size=(N_REPEATS, len(model.names))))
+        data = np.array([rng.multivariate_normal(model.predict(x), model.covariance(x)) for x in truths])
+        found[is_eft] = truths, data
+    return models, found
+
+
+@pytest.mark.slow
+def test_what_is_put_in_comes_back_as_often_as_it_should(repeated):
+    """Parameters and data drawn together: credible intervals hold the truth at their nominal rate, all twenty of them
+    (calibration by simulation, S. Talts et al., arXiv:1804.06788); few parameters are measured, and those are."""
+    models, found = repeated
+    truths, data = found[True]
+    _, effective, below, width = weigh(models[True], data, truths, np.random.default_rng(18))
+    enough = effective > 30
+    assert enough.mean() > 0.9
+    for level in (0.68, 0.95):
+        covered = (np.abs(below[enough] - 0.5) <= level / 2).mean(axis=0)
+        error = np.sqrt(level * (1 - level) / enough.sum())
+        assert (np.abs(covered - level) < 3.5 * error).all(), dict(zip(EFT, covered.round(2), strict=True))
+    measured = {name for name, one in zip(EFT, width[enough].mean(axis=0), strict=True) if one < 0.8}
+    assert measured == {"offset", "tau", "mu0", "x_bend"}
+
+
+@pytest.mark.slow
+def test_data_prefer_the_model_they_are_from(repeated):
+    """Evidence by draws of the prior. From the baseline, a Bayes factor above ten for the EFT has a chance below a
+    tenth, whatever the models."""
+    models, found = repeated
+    bayes = {}
+    for source, (_, data) in found.items():
+        middle = {
+            is_eft: model.transform(np.full((N_REPEATS, len(model.names)), 0.5)) for is_eft, model in models.items()
+        }
+        eft, base = (
+            weigh(models[is_eft], data, middle[is_eft], np.random.default_rng(19))[0] for is_eft in (True, False)
+        )
+        bayes[source] = eft - base
+    assert np.mean(bayes[False] < 0) > 0.9
+    assert np.mean(bayes[False] > np.log(10)) < 0.05
+    assert np.mean(bayes[True] > 0) > 0.7
+
+
+def test_both_samplers_agree_with_draws_of_the_prior(repeated, ranges):
+    models, found = repeated
+    drawn = replace(models[True].conditions, log_ratio=found[False][1][0])
+    (one,) = compare_models({"simulated": drawn}, ranges, n_live=60, sampler="emcee", seed=5)
+    for is_eft, result in ((True, one.eft), (False, one.baseline)):
+        truth = models[is_eft].transform(np.full((1, len(models[is_eft].names)), 0.5))
+        log_evidence, effective, below, width = weigh(
+            models[is_eft], drawn.log_ratio[None], truth, np.random.default_rng(2)
+        )
+        assert effective[0] > 500
+        assert abs(result.evidence.log_evidence - log_evidence[0]) < 4 * result.evidence.error
+        assert result.drawn_by == "emcee"
+        cube = norm.cdf(models[is_eft].untransform(result.samples))
+        np.testing.assert_allclose(cube.std(axis=0) * np.sqrt(12), width[0], atol=0.1)
+        np.testing.assert_allclose((cube < 0.5).mean(axis=0), below[0], atol=0.1)
+
+
 @pytest.mark.slow
 def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
     """Two hundred toys of the baseline: Δ(−2 ln L) of the true offset below 3.84 in 95 % of them."""
@@ -309,22 +435,3 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
                              start=truth[1:])  # fmt: skip
         covered += at_truth.penalised - free.penalised <= 3.84
     assert 0.89 <= covered / 200 <= 0.985
-
-
-@pytest.mark.slow
-def test_a_moment_put_in_is_recovered_as_often_as_it_should(conditions, ranges):
-    """Two hundred toys of the EFT with μ0 = 4e-11 μ_B: Δ(−2 ln L) of the truth below 3.84 in 95 % of them."""
-    conditions = select_sets(conditions, [0, 2, 6])
-    there = ranges.copy()
-    there[0] = 4e-11 * np.array([1 - 1e-9, 1 + 1e-9])
-    eft, held = (DiscrepancyModel(conditions, True, box) for box in (ranges, there))
-    truth = point(eft, tau=0.05, mu0=4e-11, alpha_thr=0.2, x_bend=20.0)
-    mean, covariance = eft.predict(truth), eft.covariance(truth)
-    rng = np.random.default_rng(12)
-    covered = 0
-    for _ in range(200):
-        drawn = replace(conditions, log_ratio=rng.multivariate_normal(mean, covariance))
-        at_truth = fit_model(replace(held, conditions=drawn), n_starts=0, seed=1, start=truth)
-        free = fit_model(replace(eft, conditions=drawn), n_starts=0, seed=1, start=np.stack([truth, at_truth.x]))
-        covered += at_truth.penalised - free.penalised <= 3.84
-    assert 0.90 <= covered / 200 <= 0.995

@@ -42,7 +42,8 @@ def test_every_recomputed_number_is_the_known_one():
             recomputed,
             "contradicted",
         )
-    for claim in ("points of each row", "ranking of differences", f"thresholds of Borexino {KEV}",
+    for claim in ("points of each row", "difference of each row", "ranking of differences",
+                  f"thresholds of Borexino {KEV}",
                   f"thresholds of XENON/PandaX {KEV}", "thresholds of COHERENT (keV nuclear), overlap"):  # fmt: skip
         assert rows[claim].standing == "holds", claim
     for claim in (f"thresholds of GEMMA {KEV}", f"thresholds of CONUS/CONNIE {KEV}", f"thresholds of Super-K {KEV}",
@@ -51,7 +52,7 @@ def test_every_recomputed_number_is_the_known_one():
     assert rows["the same numbers for CONUS/CONNIE in eVee"].standing == "holds"
     for claim in ("quality gates I to IV", "hash of the package"):
         assert rows[claim].standing == "not verifiable"
-    assert len(rows) == 27
+    assert len(rows) == 28
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,11 @@ def test_every_recomputed_number_is_the_known_one():
         (lambda r: r["metrics"].__setitem__("delta_rmse_percent", -15.6), "ΔRMSE (%)", "holds"),
         (lambda r: r["result"].__setitem__("lnK", [39.0, 0.5]), "lnK, beside −ΔBIC/2", "holds"),
         (lambda r: r["scorecard"]["dimension"][0]["points"].__setitem__(0, 10.7), "points of each row", "contradicted"),
+        (
+            lambda r: r["scorecard"]["dimension"][2].__setitem__("difference", 1.3),
+            "difference of each row",
+            "contradicted",
+        ),
         (lambda r: r["scorecard"]["dimension"][9].__setitem__("rank", 2), "ranking of differences", "contradicted"),
         (lambda r: r["metrics"]["n_parameters"].__setitem__(0, 8), "parameter economy, EFT above mainstream", "holds"),
         (

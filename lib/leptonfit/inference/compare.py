@@ -139,9 +139,7 @@ def run_ensemble(
     import emcee
 
     n_walkers, n_par = start.shape
-    moves = [  # the second jumps from mode to mode
-        (emcee.moves.DEMove(), 0.6), (emcee.moves.DEMove(gamma0=1.0), 0.2), (emcee.moves.StretchMove(), 0.2),
-    ]  # fmt: skip
+    moves = [(emcee.moves.DEMove(), 0.9), (emcee.moves.DEMove(gamma0=1.0), 0.1)]  # the second jumps between modes
     sampler = emcee.EnsembleSampler(n_walkers, n_par, log_posterior, vectorize=True, moves=moves)
     state = emcee.State(start, random_state=np.random.RandomState(seed).get_state())  # emcee's own kind
     sampler.run_mcmc(state, n_steps, progress=False)

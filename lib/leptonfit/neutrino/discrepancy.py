@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -188,12 +189,12 @@ class DiscrepancyModel:
     ranges: np.ndarray
     fixed: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Parameters that are fitted."""
         return tuple(name for name in (EFT if self.is_eft else BASELINE) if name not in self.fixed)
 
-    @property
+    @cached_property
     def bounds(self) -> np.ndarray:
         """Range (n_par, 2) of each; five standard deviations where the prior is Gaussian."""
         every = {
@@ -263,7 +264,7 @@ class DiscrepancyModel:
         environment = self.conditions.covariates[self._first, COVARIATES.index("U_env")]
         return p["tau"] ** 2 + (p["k_TBN"] * environment) ** 2
 
-    @property
+    @cached_property
     def _first(self) -> np.ndarray:
         return np.searchsorted(self.conditions.owner, np.arange(len(self.conditions.slugs)))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.compare import run_nested
 from leptonfit.inference.meta import combine_estimates
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.discrepancy import REPORTED, Conditions, DiscrepancyModel, fit_model
-from leptonfit.neutrino.model_comparison import ComparisonResult
+from leptonfit.neutrino.discrepancy import Conditions, DiscrepancyModel, fit_model
+from leptonfit.neutrino.model_comparison import ComparisonResult, widen
 from leptonfit.neutrino.report_838 import COVARIATES
 from leptonfit.neutrino.threshold_scan import AXIS, mean_correlation
 
@@ -129,31 +132,82 @@ def _summarise(
     return coherence, math.sqrt(meta.tau2) / math.log(10), (high - low) / (2 * 1.96 * math.log(10))
 
 
+@dataclass(frozen=True)
+class VariationResult(Result):
+    """The EFT against the baseline with a covariate or the priors changed.
+
+    Attributes
+    ----------
+    name : str
+        What was changed.
+    delta_chi2, delta_aic : float
+        −2 ln L and AIC of the EFT less the baseline's.
+    log_bayes_factor, error : float
+        LnK, and its error.
+    n_effective : float
+        Draws of the unchanged posterior that lnK rests on, after their weights; nan where it has a run of its own.
+    """
+
+    name: str
+    delta_chi2: float
+    delta_aic: float
+    log_bayes_factor: float
+    error: float
+    n_effective: float
+
+
 def vary(
-    conditions: Conditions, ranges: np.ndarray, comparison: ComparisonResult, *, seed: int
-) -> dict[str, tuple[float, float]]:
-    """−2 ln L and AIC of the EFT less the baseline's, as covariates and priors are varied."""
+    selections: Mapping[str, Conditions], ranges: np.ndarray, comparisons: Sequence[ComparisonResult], *,
+    n_live: int, seed: int, jobs: int = 1,
+) -> dict[str, list[VariationResult]]:  # fmt: skip
+    """Change covariates and priors, by selection.
 
-    def scaled(column: str, change: Callable[[np.ndarray], np.ndarray]) -> Conditions:
-        covariates = conditions.covariates.copy()
-        j = COVARIATES.index(column)
-        covariates[:, j] = change(covariates[:, j])
-        return replace(conditions, covariates=covariates)
-
-    cases = {"as they are": (conditions, ranges)}
-    cases |= {
-        f"{name} turned round": (scaled(name, lambda v: v.max() + v.min() - v), ranges) for name in COVARIATES[:4]
-    }
-    cases |= {f"{name} halved": (scaled(name, lambda v: v / 2), ranges) for name in COVARIATES[4:]}
-    wide = ranges.copy()
-    wide[: len(REPORTED)] *= 2
-    cases["priors twice as wide"] = (conditions, wide)
-    found = {}
-    for name, (one, box) in cases.items():
-        eft = fit_model(DiscrepancyModel(one, True, box), n_starts=2, seed=seed, start=comparison.eft.fit.x)
-        change = eft.minus_two_log_likelihood - comparison.baseline.fit.minus_two_log_likelihood
-        found[name] = (change, change + 2 * (len(eft.names) - len(comparison.baseline.fit.names)))
+    A changed covariate changes the evidence by the mean of L'/L over the posterior's draws; wider priors reach where
+    there are no draws, and are sampled anew.
+    """
+    names = [*[f"{name} turned round" for name in COVARIATES[:4]], *[f"{name} halved" for name in COVARIATES[4:]]]
+    changes: list[tuple[str, int | None]] = [
+        *zip(names, range(len(names)), strict=True),
+        ("priors twice as wide", None),
+    ]
+    cases = [(one, *change) for one in comparisons for change in changes]
+    run = partial(_vary, selections=selections, ranges=ranges, n_live=n_live, seed=seed)
+    found: dict[str, list[VariationResult]] = {}
+    for one in comparisons:
+        change = one.eft.fit.minus_two_log_likelihood - one.baseline.fit.minus_two_log_likelihood
+        aic = one.eft.metrics.aic - one.baseline.metrics.aic
+        found[one.selection] = [VariationResult("as they are", change, aic, *one.log_bayes_factor, math.nan)]
+    for (one, *_), value in zip(cases, map_ordered(run, cases, jobs=jobs), strict=True):
+        found[one.selection].append(value)
     return found
+
+
+def _vary(
+    case: tuple[ComparisonResult, str, int | None], *, selections: Mapping[str, Conditions], ranges: np.ndarray,
+    n_live: int, seed: int,
+) -> VariationResult:  # fmt: skip
+    one, name, column = case
+    conditions = selections[one.selection]
+    eft, base = DiscrepancyModel(conditions, True, ranges), one.baseline
+    if column is None:
+        changed = replace(eft, ranges=widen(ranges))
+        evidence = run_nested(changed.log_likelihood, changed.transform, len(eft.names), n_live=n_live, seed=seed)
+        bayes, effective = evidence.log_evidence - base.evidence.log_evidence, math.nan
+        error = math.hypot(evidence.error, base.evidence.error)
+    else:
+        covariates = conditions.covariates.copy()
+        values = covariates[:, column]
+        covariates[:, column] = values.max() + values.min() - values if column < 4 else values / 2
+        changed = replace(eft, conditions=replace(conditions, covariates=covariates))
+        draws = one.eft.evidence.samples
+        weights = np.exp(changed.log_likelihood(draws) - eft.log_likelihood(draws))
+        effective = float(weights.sum() ** 2 / np.sum(weights**2))
+        before, error_before = one.log_bayes_factor
+        bayes, error = before + math.log(weights.mean()), math.hypot(error_before, effective**-0.5)
+    fit = fit_model(changed, n_starts=1, seed=seed, start=one.eft.fit.x)
+    change = fit.minus_two_log_likelihood - base.fit.minus_two_log_likelihood
+    aic = change + 2 * (len(eft.names) - len(base.fit.names))
+    return VariationResult(name, change, aic, bayes, error, effective)
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ from leptonfit.neutrino.discrepancy import (
 
 PRIOR_DOMINATED = 0.9
 """Width of a posterior over its prior's, above which the data have not measured the parameter."""
-_PRIORS = {"report": 1.0, "wide": 2.0}
-_N_WALKERS, _STEPS, _N_BOOTSTRAP = 96, 40, 400
+_N_WALKERS, _STEPS, _N_BOOTSTRAP = 48, 6, 400
 FOLDS = 5
 _FAR = 8.0
 """Standard deviations of the prior beyond which no walker goes."""
@@ -154,9 +153,17 @@ class ComparisonResult(Result):
 
 
 def choose_ranges(report: Mapping[str, Any], priors: str) -> np.ndarray:
-    """Ranges (12, 2) of the report's ten parameters, as it has them or twice as wide, and of the two lengths."""
-    factor = _PRIORS[priors]
-    return np.array([[factor * end for end in report["parameter"][name]["prior"]] for name in REPORTED] + [LENGTHS] * 2)
+    """Ranges (12, 2) of the report's ten parameters, as it has them or wide, and of the two lengths."""
+    ranges = np.array([report["parameter"][name]["prior"] for name in REPORTED] + [LENGTHS] * 2)
+    return widen(ranges) if priors == "wide" else ranges
+
+
+def widen(ranges: np.ndarray) -> np.ndarray:
+    """Ranges (12, 2) with the ten parameters' doubled; θ_Coh stays below 1, where W_Coh turns negative."""
+    wide = ranges.copy()
+    wide[: len(REPORTED)] *= 2
+    wide[REPORTED.index("theta_Coh"), 1] = min(wide[REPORTED.index("theta_Coh"), 1], 0.99)
+    return wide
 
 
 def compare_models(
@@ -169,7 +176,7 @@ def compare_models(
     selections : mapping of Conditions
     ranges : ndarray (12, 2)
     n_live : int
-        Live points of the nested sampling; each walker of the ensemble takes forty times as many steps.
+        Live points of the nested sampling; each walker of the ensemble takes six times as many steps a parameter.
     sampler : {"emcee", "dynesty"}
         Whose draws the posterior is; emcee starts from dynesty's, which stand in where it has not converged.
     seed, jobs : int
@@ -190,7 +197,7 @@ def _study(model: DiscrepancyModel, *, n_live: int, sampler: str, seed: int) -> 
     evidence = run_nested(model.log_likelihood, model.transform, n_par, n_live=n_live, seed=seed)
     likely = evidence.samples[np.argsort(model.minus_two_log_likelihood(evidence.samples))]
     fit = fit_model(model, n_starts=8, seed=seed, start=likely[:: max(1, len(likely) // 80)][:16])
-    posterior = sample_posterior(model, evidence, n_steps=_STEPS * n_live, seed=seed)
+    posterior = sample_posterior(model, evidence, n_steps=_STEPS * n_live * n_par, seed=seed)
     drawn_by = "emcee" if sampler == "emcee" and posterior.has_converged else "dynesty"
     samples = posterior.samples if drawn_by == "emcee" else evidence.samples
     is_length = np.array([name in ("x_bend", "tau_c") for name in model.names])

@@ -75,6 +75,7 @@ def audit_report(
     score, metrics, given, result = report["scorecard"], report["metrics"], report["report"], report["result"]
     points, dimensions = add_points(report), report["scorecard"]["dimension"]
     totals, claimed_points = points.sum(axis=0), np.array([one["points"] for one in dimensions])
+    differences = np.array([one["difference"] for one in dimensions])
     samples = sum(one["n_samples"] for one in report["dataset"])
     records = sum(one.get("records", 0) for one in report["dataset"])
     rows = [
@@ -83,6 +84,8 @@ def audit_report(
         _row("difference of totals", score["difference"], totals[0] - totals[1], ".1f"),
         AuditRow("points of each row", "10 rows", f"{np.sum(np.isclose(points, claimed_points).all(axis=1))} right",
                  HOLDS if np.isclose(points, claimed_points).all() else CONTRADICTED),
+        AuditRow("difference of each row", "10 rows", f"{np.sum(np.isclose(points @ [1, -1], differences))} right",
+                 HOLDS if np.isclose(points @ [1, -1], differences).all() else CONTRADICTED),
         _ranks(dimensions, points),
         _row("n_samples_total, over the eight data sets", given["n_samples_total"], samples, "d",
              more=f" (table 1: {records})"),
@@ -304,15 +307,20 @@ def judge_results(
         ("R2", metrics["r2"][0], found.r2),
         ("AIC", metrics["aic"][0], found.aic),
         ("BIC", metrics["bic"][0], found.bic),
-        (f"CV error (ln μ), {folds} folds, claimed {report['report']['folds']}", metrics["cv"][0], found.cv_rmse),
+        ("CV error (ln μ)", metrics["cv"][0], found.cv_rmse),
+        ("CrossVal_kfold, at most a data set each", report["report"]["folds"], folds),
         ("n_experiments, those fitted here", report["report"]["n_experiments"], len(one.slugs)),
         ("n_conditions, those fitted here", report["report"]["n_conditions"], found.n),
     ]
     rows += [ClaimRow(name, f"{claimed:g}", f"{value:.4g}", INCOMPARABLE) for name, claimed, value in other_data]
+    total, samples = report["report"]["n_samples_total"], sum(entry["n_samples"] for entry in report["dataset"])
     spread_of_chi2 = math.sqrt(2 / max(found.n - found.n_parameters, 1))
     rmse = 100 * (found.rmse / one.baseline.metrics.rmse - 1)
     return [
         *rows,
+        ClaimRow(
+            "n_samples_total, sum over its own list", str(total), str(samples), AGREES if total == samples else DIFFERS
+        ),
         _plain("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof, spread_of_chi2),
         _plain("AIC, EFT less baseline", *gains, 2.0),
         _plain("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], rmse, 2.0),

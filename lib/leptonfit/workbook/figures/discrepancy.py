@@ -47,25 +47,29 @@ def plot_models(
     return axes
 
 
-def plot_corner(figure: Figure, model: ModelResult) -> Figure:
-    """Posterior of some of the report's parameters, x_bend in its logarithm; the figure must have no layout engine."""
+def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
+    """Posteriors of some of the report's parameters by selection, 68 % and 95 %; a figure without a layout engine."""
     import corner
 
-    names = [name for name in _CORNER if name in model.fit.names]
-    columns = [model.fit.names.index(name) for name in names]
-    samples = model.samples[:, columns].copy()
-    labels = list(names)
-    if "mu0" in names:
-        samples[:, names.index("mu0")] *= 1e11
-        labels[names.index("mu0")] = "mu0 (1e-11 μ_B)"
-    if "x_bend" in names:
-        samples[:, names.index("x_bend")] = np.log10(samples[:, names.index("x_bend")])
-        labels[names.index("x_bend")] = "log10 x_bend/keV"
-    with np.errstate(invalid="ignore"):
-        corner.corner(samples, labels=labels, fig=figure, color=BLUE, plot_datapoints=False, plot_density=True,
-                      label_kwargs={"fontsize": 7.5}, max_n_ticks=3, hist_kwargs={"density": True})  # fmt: skip
+    labels = [{"mu0": "mu0 (1e-11 μ_B)", "x_bend": "log10 x_bend/keV"}.get(name, name) for name in _CORNER]
+    drawn = {}
+    for selection, model in models.items():
+        drawn[selection] = samples = model.samples[:, [model.fit.names.index(name) for name in _CORNER]]
+        samples[:, _CORNER.index("mu0")] *= 1e11
+        samples[:, _CORNER.index("x_bend")] = np.log10(samples[:, _CORNER.index("x_bend")])
+    every = np.concatenate(list(drawn.values()))
+    ends = list(zip(every.min(axis=0), every.max(axis=0), strict=True))
+    for selection, samples in drawn.items():
+        colour = _MARKERS[selection][1]
+        with np.errstate(invalid="ignore"):
+            corner.corner(samples, labels=labels, fig=figure, range=ends, color=colour, plot_datapoints=False,
+                          plot_density=False, label_kwargs={"fontsize": 7.5}, max_n_ticks=3, smooth=1.0,
+                          levels=(0.68, 0.95),
+                          hist_kwargs={"density": True})  # fmt: skip
+        figure.axes[len(_CORNER) - 1].plot([], [], color=colour, label=f"{selection} counts")
     for ax in figure.axes:
         ax.tick_params(labelsize=6)
+    figure.axes[len(_CORNER) - 1].legend(loc="upper right", fontsize=8)
     return figure
 
 

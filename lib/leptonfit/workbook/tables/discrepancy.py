@@ -10,7 +10,7 @@ import pandas as pd
 
 from leptonfit.neutrino.discrepancy import BASELINE
 from leptonfit.neutrino.experiments import SPECTRA
-from leptonfit.neutrino.falsification import FalsificationResult, RelationsResult
+from leptonfit.neutrino.falsification import FalsificationResult, RelationsResult, VariationResult
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
 from leptonfit.neutrino.model_comparison import PRIOR_DOMINATED, ComparisonResult, MetricsResult
@@ -48,8 +48,9 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
 
 _METRICS = {
     "rmse": ("RMSE (ln μ)", ".3f"), "r2": ("R²", ".4f"), "chi2_dof": ("χ²/dof", ".2f"), "aic": ("AIC", ".1f"),
-    "bic": ("BIC (independent limits)", ".1f"), "ks_p": ("KS p", ".2f"), "n_parameters": ("parameters", "d"),
-    "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
+    "bic": ("BIC (independent limits)", ".1f"), "bic_n": ("BIC (all conditions)", ".1f"), "ks_p": ("KS p", ".2f"),
+    "n_parameters": ("parameters", "d"), "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
+    "cv_log_density": ("CV log density a condition, data sets left out", ".2f"),
 }  # fmt: skip
 _CLAIMED = {"cv_rmse": "cv"}
 
@@ -58,7 +59,7 @@ def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]
     """Metrics, evidence and convergence of both models, beside the report's."""
     rows = []
     for key, (title, form) in _METRICS.items():
-        claimed = report["metrics"].get(_CLAIMED.get(key, key), ["not claimed"] * 2)
+        claimed = report["metrics"].get(_CLAIMED.get(key, key), ["", ""])
         row = {"quantity": title, "claimed EFT": f"{claimed[0]}", "claimed baseline": f"{claimed[1]}"}
         for one in found:
             for name, model in (("EFT", one.eft), ("baseline", one.baseline)):
@@ -108,12 +109,17 @@ def tabulate_widths(found: Sequence[ComparisonResult], report: Mapping[str, Any]
     return pd.DataFrame(rows)
 
 
-def tabulate_variations(varied: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
-    """What covariates and priors do to the EFT's advantage."""
-    return pd.DataFrame(
-        [{"varied": name, "−2 ln L, EFT less baseline": f"{change:.1f}", "AIC, EFT less baseline": f"{aic:+.1f}"}
-         for name, (change, aic) in varied.items()]
-    )  # fmt: skip
+def tabulate_variations(varied: Mapping[str, Sequence[VariationResult]]) -> pd.DataFrame:
+    """What covariates and priors do to the EFT's advantage, by selection."""
+    rows = []
+    for changes in zip(*varied.values(), strict=True):
+        row = {"varied": changes[0].name}
+        for selection, one in zip(varied, changes, strict=True):
+            drawn = "" if math.isnan(one.n_effective) else f" ({one.n_effective:.0f} draws)"
+            row[f"{selection}: −2 ln L; AIC"] = f"{one.delta_chi2:+.1f}; {one.delta_aic:+.1f}"
+            row[f"{selection}: lnK"] = f"{one.log_bayes_factor:+.1f} ± {one.error:.1f}{drawn}"
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.DataFrame:
@@ -138,21 +144,24 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
     return pd.DataFrame(rows)
 
 
-def tabulate_relations(found: RelationsResult) -> pd.DataFrame:
-    """Correlations in the posterior."""
-    rows = [
-        {"pair": f"k_thr of {slug} and ln x_bend", "correlation": f"{value:+.2f}",
-         "says": f"covariance {found.k_thr_x_bend_covariance[slug]:.2g} (1e-11 μ_B/keV)"}
-        for slug, value in found.k_thr_x_bend.items()
-    ]  # fmt: skip
-    rows.append({"pair": "k_STG and beta_TPR", "correlation": f"{found.k_stg_beta_tpr:+.2f}", "says": ""})
-    for pair, name, value, (now, then) in (
-        ("energy scale and rho_Recon", "rho_Recon", found.scale_rho_recon, found.rho_recon_sd),
-        ("quenching and k_TBN", "k_TBN", found.quenching_k_tbn, found.k_tbn_sd),
-    ):
-        calibrated = f"error of {name} {now:.3f}, with a perfect calibration {then:.3f}"
-        rows.append({"pair": pair, "correlation": f"{value:+.2f}", "says": calibrated})
-    return pd.DataFrame(rows)
+def tabulate_relations(related: Mapping[str, RelationsResult]) -> pd.DataFrame:
+    """Correlations in the posterior, by selection; covariances of slopes in 1e-11 μ_B/keV."""
+    rows: dict[str, dict[str, str]] = {}
+    for selection, found in related.items():
+        said = {
+            f"k_thr of {slug} and ln x_bend": f"{value:+.2f}; covariance {found.k_thr_x_bend_covariance[slug]:.2g}"
+            for slug, value in found.k_thr_x_bend.items()
+        }
+        said["k_STG and beta_TPR"] = f"{found.k_stg_beta_tpr:+.2f}"
+        for pair, value, (now, then) in (
+            ("energy scale and rho_Recon", found.scale_rho_recon, found.rho_recon_sd),
+            ("quenching and k_TBN", found.quenching_k_tbn, found.k_tbn_sd),
+        ):
+            said[pair] = f"{value:+.2f}; error {now:.3f}, perfectly calibrated {then:.3f}"
+        for pair, text in said.items():
+            rows.setdefault(pair, {"correlation of": pair})[selection] = text
+    ordered = sorted(rows.values(), key=lambda row: not row["correlation of"].startswith("k_thr"))
+    return pd.DataFrame(ordered, columns=["correlation of", *related]).fillna("")
 
 
 def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
