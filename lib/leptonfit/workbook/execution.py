@@ -11,6 +11,7 @@ from leptonfit.workbook.parameters import Value
 
 CELL_TIMEOUT = 1800
 """Seconds after which a cell is given up."""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment of kernels, where it says nothing else: threads of BLAS on small matrices only wait for one another."""
 
@@ -29,10 +30,20 @@ def execute_notebook(
     """
     import jupytext
     import nbclient.exceptions
+    import nbformat
     import papermill
 
     os.environ.update({**ONE_THREAD, **os.environ})  # kernels inherit it
     source = jupytext.read(root / "notebooks" / f"{name}.py")
+
+    def keep_pictures() -> None:  # a widget lives as long as its kernel; its picture stays
+        done = nbformat.read(output, as_version=4)
+        for data in [o["data"] for cell in done.cells for o in cell.get("outputs", []) if "data" in o]:
+            if "image/png" in data:
+                data.pop(_WIDGET, None)
+        done.metadata.pop("widgets", None)
+        nbformat.write(done, output)
+
     for attempt in (1, 2):
         try:
             papermill.execute_notebook(
@@ -42,6 +53,7 @@ def execute_notebook(
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else each start warns of TCP on this very machine
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
+            keep_pictures()
             return f"cell {error.exec_count} failed: {error.ename}: {str(error.evalue).splitlines()[0]}"
         except nbclient.exceptions.CellTimeoutError:
             return f"a cell took longer than {CELL_TIMEOUT} s"
@@ -50,5 +62,6 @@ def execute_notebook(
             if attempt == 2 or "before replying" not in str(error):
                 return f"the kernel died: {error}"
         else:
+            keep_pictures()
             return None
     return None

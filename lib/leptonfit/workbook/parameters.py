@@ -136,7 +136,7 @@ TABLE: dict[str, Spec] = {
 }  # fmt: skip
 
 _FEWEST_TOYS = 100
-_NEED_LIMITS = ("13_threshold_scan", "14_joint_fit", "15_scorecard")
+_NEED_LIMITS = ("13_threshold_scan", "14_joint_fit", "15_scorecard", "16_explore_neutrinos")
 RANGES = (("beta_min", "beta_max"), ("beta_from", "beta_to"))
 """Pairs that must ascend."""
 

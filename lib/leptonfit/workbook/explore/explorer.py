@@ -1,0 +1,246 @@
+"""What every explorer does: events gathered, the newest drawn, refused input said, the command shown."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import html
+import io
+import math
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from leptonfit.datafiles import InputError
+from leptonfit.workbook.figures.style import STYLE
+from leptonfit.workbook.parameters import TABLE, Value, check_together, notebook_defaults, resolve
+
+_WAIT = 0.012
+"""Seconds from an event to its drawing: those at hand by then are one."""
+_WRONG = ("refused", "failed")
+_WIDE = widgets.Layout(width="26rem")
+_NAMES = {"style": {"description_width": "8.5rem"}, "layout": _WIDE, "continuous_update": True}
+
+
+class Explorer(widgets.VBox):
+    """Controls, a picture, a sentence and the command that runs the same as notebooks.
+
+    A subclass draws once, then updates its artists. Events that come while it draws are gathered, and only the newest
+    state is drawn. Without a front end, `draw` does the same at once.
+
+    Parameters
+    ----------
+    controls : mapping of Widget
+        By name; a change of any `value` draws anew.
+    size : tuple of float
+        Of the picture, inches.
+    actions : tuple of Widget
+        Further widgets, which draw nothing by themselves.
+
+    Attributes
+    ----------
+    controls : dict of Widget
+    sentence : str
+        What the picture says, or why the state is refused.
+    code : str
+        Verdict code; "refused" where the state is, "failed" where the computation did.
+    n_drawn : int
+        Pictures so far.
+    milliseconds, computed : float
+        From the event to the last picture, and what of it was spent computing.
+    """
+
+    notebooks: ClassVar[tuple[str, ...]] = ()
+    """Which notebooks repeat the state."""
+
+    def __init__(
+        self, controls: Mapping[str, widgets.Widget], *, size: tuple[float, float],
+        actions: tuple[widgets.Widget, ...] = (),
+    ) -> None:  # fmt: skip
+        self.controls = dict(controls)
+        self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._began, self._quiet = 0.0, False
+        with plt.style.context(STYLE):
+            self.figure = Figure(figsize=size, dpi=100)
+            self.figure.set_layout_engine("none")
+            self._canvas = FigureCanvasAgg(self.figure)
+            self.set_up()
+        self._image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
+        self._said = widgets.HTML()
+        self._command = widgets.HTML()
+        panel = widgets.Box(
+            [*self.controls.values(), *actions], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
+        )
+        super().__init__([panel, self._image, self._said, self._command])
+        for control in self.controls.values():
+            control.observe(self._notice, "value")
+        self.draw()
+
+    @property
+    def picture(self) -> bytes:
+        """The picture on screen, PNG."""
+        return bytes(self._image.value)
+
+    def set_up(self) -> None:
+        """Make the axes and artists of `figure`."""
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, Value]:
+        """Notebook parameters of the state on screen."""
+        raise NotImplementedError
+
+    def advance(self) -> Iterator[None]:
+        """Compute and update the artists; yield wherever there is something to show."""
+        raise NotImplementedError
+
+    def draw(self) -> None:
+        """Draw the state on screen now, to the end."""
+        self._cancel()
+        self._began = time.perf_counter()
+        for _ in self._steps():
+            pass
+
+    def put(self, **values: Any) -> None:
+        """Set several controls as one event, and draw now."""
+        self._quiet = True
+        try:
+            for name, value in values.items():
+                self.controls[name].value = value
+        finally:
+            self._quiet = False
+        self.draw()
+
+    def commands(self) -> list[str]:
+        """The lines that run the notebooks at the state on screen: the workbook's, and papermill's for each."""
+        chosen = self.parameters()
+        given: dict[str, Value] = {}
+        papermill = []
+        for notebook in self.notebooks:
+            defaults = resolve(notebook_defaults(notebook))
+            changed = {name: v for name, v in chosen.items() if name in defaults and defaults[name] != v}
+            given |= changed
+            words = [f"-p {name} {shlex.quote(_write(v))}" for name, v in changed.items()]
+            papermill.append(" ".join([f"papermill notebooks/{notebook}.ipynb out.ipynb", *words]))
+        words = [f"-p {name}={shlex.quote(_write(v))}" for name, v in given.items()]
+        return [" ".join(["leptonfit run", *self.notebooks, *words, "--tag explored"]), *papermill]
+
+    def say(self, code: str, sentence: str) -> None:
+        """Set what the picture says."""
+        self.code, self.sentence = code, sentence
+
+    def _notice(self, _: object) -> None:
+        if self._quiet:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # no front end
+            self.draw()
+            return
+        if self._timer is None:
+            self._began = time.perf_counter()
+            self._timer = loop.call_later(_WAIT, self._start, loop)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self._continue(self._steps(), loop)
+
+    def _continue(self, steps: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
+        """Draw one part and let events in; a newer state ends what is left."""
+        if self._timer is None and next(steps, self) is None:
+            loop.call_later(0.001, self._continue, steps, loop)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _steps(self) -> Iterator[None]:
+        """The parts of a drawing, each shown."""
+        computing = time.perf_counter()
+        try:
+            chosen = self.parameters()
+            for notebook in self.notebooks:
+                defaults = notebook_defaults(notebook)
+                check_together(notebook, {**resolve(defaults), **{k: v for k, v in chosen.items() if k in defaults}})
+            for _ in self.advance():
+                self.computed = 1e3 * (time.perf_counter() - computing)
+                self._show()
+                yield
+                computing = time.perf_counter()
+        except Exception as error:
+            refused = isinstance(error, InputError | ValueError)
+            self.say("refused" if refused else "failed", " ".join(str(error).split()))
+            self.computed = 1e3 * (time.perf_counter() - computing)
+            self._show()
+            yield
+            if not refused:
+                raise
+
+    def _show(self) -> None:
+        buffer = io.BytesIO()
+        self.figure.savefig(
+            buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+        )
+        self._image.value = buffer.getvalue()
+        lines = "\n".join(html.escape(line) for line in self.commands()) if self.code not in _WRONG else ""
+        self._command.value = f'<pre style="white-space: pre-wrap; font-size: 0.85em">{lines}</pre>' if lines else ""
+        self.n_drawn += 1
+        self.milliseconds = 1e3 * (time.perf_counter() - self._began)
+        colour = ' style="color: #b3261e"' if self.code in _WRONG else ""
+        self._said.value = (
+            f'<p role="status"{colour} data-drawn="{self.n_drawn}" data-milliseconds="{self.milliseconds:.1f}" '
+            f'data-computed="{self.computed:.1f}" data-code="{html.escape(self.code)}">'
+            f"<code>{html.escape(self.code)}</code> {html.escape(self.sentence)}</p>"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and its picture for readers that show no widgets."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "image/png": base64.b64encode(self.picture).decode()}, metadata
+
+
+def log_slider(name: str, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:
+    """A slider over all decades that the parameter may have."""
+    spec = TABLE[name]
+    return widgets.FloatLogSlider(
+        value=value, base=10, min=math.log10(spec.low), max=math.log10(spec.high), step=step,
+        description=name, readout_format=".2e", tooltip=spec.meaning, **_NAMES,
+    )  # fmt: skip
+
+
+def slider(name: str, value: float, low: float, high: float, step: float, **more: Any) -> widgets.FloatSlider:
+    """A linear slider."""
+    return widgets.FloatSlider(value=value, min=low, max=high, step=step, description=name, **{**_NAMES, **more})
+
+
+def range_slider(name: str, value: tuple[float, float], low: float, high: float, step: float) -> widgets.Widget:
+    """A slider with two ends."""
+    return widgets.FloatRangeSlider(value=value, min=low, max=high, step=step, description=name, **_NAMES)
+
+
+def choice(name: str, options: Any, value: Any) -> widgets.Dropdown:
+    """A list to choose from."""
+    style = {key: _NAMES[key] for key in ("style", "layout")}
+    return widgets.Dropdown(options=options, value=value, description=name, **style)
+
+
+def whole(name: str, value: int, low: int, high: int) -> widgets.IntSlider:
+    """A slider over whole numbers."""
+    return widgets.IntSlider(value=value, min=low, max=high, description=name, **_NAMES)
+
+
+def tidy(value: float) -> float:
+    """A slider's value to four digits, as a command line has it."""
+    return float(f"{value:.4g}")
+
+
+def _write(value: Value) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

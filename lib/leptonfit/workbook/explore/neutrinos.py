@@ -1,0 +1,194 @@
+"""One data set on the neutrino magnetic moment, live: spectrum against data, Δχ² and limits above a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from leptonfit.inference.limits import METHODS, LimitsResult, find_limits
+from leptonfit.neutrino.experiments import SPECTRA, load_experiment
+from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
+from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
+from leptonfit.workbook.parameters import TABLE, Value
+
+_POINTS = 61
+_COLOURS = dict(zip(METHODS, (RED, BLUE, ORANGE, GREEN), strict=True))
+_REACH = 5.0
+"""Standard deviations of θ̂ above zero that Δχ² is drawn to."""
+
+
+class NeutrinoExplorer(Explorer):
+    """Data set, moment, threshold, confidence and construction; spectrum, Δχ²(μ) and every construction's limit.
+
+    The threshold drops the bins below it from the fit; at the lowest the notebook's limits are those shown.
+
+    Parameters
+    ----------
+    dataset : str
+        One of `SPECTRA`.
+    mu_nu : float
+        μ_B.
+    confidence : float
+    limit_method : str
+        One of `METHODS`.
+    """
+
+    def __init__(
+        self, *, dataset: str = "xenonnt", mu_nu: float = 1e-11, confidence: float = 0.9, limit_method: str = "cls"
+    ) -> None:
+        self._likelihoods: dict[str, Likelihood] = {}
+        self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
+        spec, methods = TABLE["confidence_levels"], [(title, name) for name, title in METHODS.items()]
+        super().__init__(
+            {
+                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in SPECTRA], dataset),
+                "mu_nu": slider("μ_ν (1e-11 μ_B)", 1e11 * mu_nu, 0.0, max(30.0, 1e11 * mu_nu), 0.05),
+                "threshold": whole("threshold, bin", 1, 1, 20),
+                "confidence": slider("confidence", confidence, spec.low, spec.high, 0.005, readout_format=".3f"),
+                "limit_method": choice("construction", methods, limit_method),
+            },
+            size=(9.2, 4.0),
+        )
+        self.controls["dataset"].observe(self._change_dataset, "value")
+        self._change_dataset({"new": dataset})
+
+    @property
+    def limits(self) -> LimitsResult:
+        """The limits on screen."""
+        return self._current[1]
+
+    @property
+    def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
+        """The spectra; and the threshold scan where bins are left out."""
+        scanned = self.controls["threshold"].value > 1 and self.controls["limit_method"].value != "q_tilde"
+        return ("12_recoil_spectra", "13_threshold_scan") if scanned else ("12_recoil_spectra",)
+
+    def parameters(self) -> dict[str, Value]:
+        """As for the notebooks; the scan takes every threshold."""
+        return {
+            "datasets": self.controls["dataset"].value,
+            "mu_nu": tidy(1e-11 * self.controls["mu_nu"].value),
+            "confidence_levels": f"{tidy(self.controls['confidence'].value):g}",
+            "limit_method": self.controls["limit_method"].value,
+        }
+
+    def set_up(self) -> None:
+        """Spectrum with residuals; Δχ² with limits."""
+        grid = self.figure.add_gridspec(
+            2, 2, height_ratios=[3, 1], left=0.075, right=0.985, top=0.93, bottom=0.12, hspace=0.08, wspace=0.2
+        )
+        top, below, right = (self.figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
+        below.sharex(top)
+        top.tick_params(labelbottom=False)
+        self._top, self._below, self._right = top, below, right
+        (self._bars,) = top.plot([], [], "-", color="black", lw=0.8)
+        (self._points,) = top.plot([], [], "o", color="black", ms=3, label="data")
+        (self._none,) = top.plot([], [], "-", color=GREY, label="no moment")
+        (self._moment,) = top.plot([], [], "-", color=BLUE)
+        (self._pulls,) = below.plot([], [], "o", color="black", ms=3)
+        for level in (-2, 0, 2):
+            below.axhline(level, color=GREY, lw=0.6, ls="-" if level == 0 else ":")
+        below.set_ylim(-4, 4)
+        below.set_ylabel("pull")
+        self._left_out = [ax.axvspan(0, 0, color=GREY, alpha=0.25, lw=0) for ax in (top, below)]
+        (self._curve,) = right.plot([], [], color=BLUE)
+        (self._here,) = right.plot([], [], "D", color="black", mfc="white", ms=7)
+        self._limit_lines = {
+            name: right.axvline(1, color=_COLOURS[name], ls="-" if name == "cls" else "--", lw=1.4) for name in METHODS
+        }
+        right.set_ylim(0, 10)
+        right.set_xlabel(r"$\mu_\nu$ ($10^{-11}\,\mu_{\rm B}$)")
+        right.set_ylabel(r"$\Delta\chi^2$ above the best $\mu^2 \geq 0$")
+
+    def advance(self) -> Iterator[None]:
+        """Compare, scan, set limits."""
+        _, limits, moments, rises = self._current
+        likelihood, mu = self._likelihood, float(self.controls["mu_nu"].value)
+        used, level = self._used, float(limits.confidence[0])
+        rise = float(likelihood.model.fit(likelihood.data, theta=mu**2, used=used).value - self._lowest)
+        found = {name: 1e11 * float(to_moment(limits.observed[name][0])) for name in METHODS}
+        self._update_spectrum(mu)
+        self._curve.set_data(moments, rises)
+        self._here.set_data([mu], [min(rise, 9.8)])
+        chosen = str(self.controls["limit_method"].value)
+        for name, line in self._limit_lines.items():
+            line.set_xdata([found[name]] * 2)
+            line.set_linewidth(2.6 if name == chosen else 1.1)
+            line.set_label(f"{METHODS[name]}: {found[name]:.3g}")
+        self._right.set_xlim(0, max(1.15 * mu, moments[-1]))
+        self._right.legend(fontsize=7.5, loc="upper left", title=f"limits at {100 * level:g} %", title_fontsize=8)
+        experiment = likelihood.experiment
+        sigmas = float(limits.theta_hat / limits.sigma)
+        source = "measured" if experiment.is_observed else "simulated, and no evidence"
+        lowest = experiment.edges[self.controls["threshold"].value - 1]
+        sentence = (
+            f"{experiment.title} ({source}), {experiment.moment}, from {lowest:g} {experiment.unit}: "
+            f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {METHODS[chosen]}; best fit μ² {sigmas:+.2f} "
+            f"standard deviations from zero; Δχ²({mu:g}e-11 μ_B) = {rise:.3g}."
+        )
+        self.say("excluded" if mu > found[chosen] else "allowed", sentence)
+        yield
+
+    @property
+    def _likelihood(self) -> Likelihood:
+        slug = str(self.controls["dataset"].value)
+        if slug not in self._likelihoods:
+            self._likelihoods[slug] = load_likelihood(slug)
+        return self._likelihoods[slug]
+
+    @property
+    def _used(self) -> np.ndarray:
+        return self._likelihood.above(self.controls["threshold"].value - 1)
+
+    @property
+    def _lowest(self) -> float:
+        """The lowest −2 ln L at μ² ≥ 0."""
+        limits = self._current[1]
+        return float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
+
+    @property
+    def _current(self) -> tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray]:
+        key = tuple(self.controls[name].value for name in ("dataset", "threshold", "confidence"))
+        if self._found is None or self._found[0] != key:
+            likelihood, used = self._likelihood, self._used
+            limits = find_limits(likelihood.model, likelihood.data, confidence=(tidy(key[2]),), used=used)
+            theta = np.linspace(0, max(float(limits.theta_hat), 0.0) + _REACH * float(limits.sigma), _POINTS)
+            lowest = float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
+            rises = likelihood.model.fit(likelihood.data, theta=theta, used=used).value - lowest
+            self._found = key, limits, 1e11 * to_moment(theta), rises
+        return self._found
+
+    def _change_dataset(self, change: dict[str, Any]) -> None:
+        """The thresholds there are, and moments worth looking at."""
+        self._quiet = True
+        threshold = self.controls["threshold"]
+        threshold.value, threshold.max = 1, load_experiment(change["new"]).n_bins - 1
+        self._quiet = False
+        self.draw()
+
+    def _update_spectrum(self, mu: float) -> None:
+        compared = compare_spectrum(self._likelihood, [mu**2])
+        edges, middle = compared.edges, (compared.edges[1:] + compared.edges[:-1]) / 2
+        gap = np.full(len(middle), np.nan)
+        bars = np.stack([compared.data - compared.errors, compared.data + compared.errors, gap], axis=1).ravel()
+        self._bars.set_data(np.repeat(middle, 3), bars)
+        self._points.set_data(middle, compared.data)
+        self._points.set_markerfacecolor("black" if compared.mark == "observed" else "white")
+        self._points.set_label(f"{compared.mark} data" + (", background taken off" if compared.subtracted else ""))
+        for line, expected in zip((self._none, self._moment), compared.expected, strict=True):
+            line.set_data(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2))
+        self._moment.set_label(f"μ_ν = {mu:g}e-11 μ_B")
+        self._pulls.set_data(middle, compared.residuals)
+        self._top.set_xlim(edges[0], edges[-1])
+        reach = np.concatenate([compared.data - compared.errors, compared.data + compared.errors, *compared.expected])
+        self._top.set_ylim(reach.min() - 0.05 * np.ptp(reach), reach.max() + 0.15 * np.ptp(reach))
+        self._top.legend(fontsize=7.5, loc="upper right")
+        self._top.set_ylabel("events/(kt y)" if compared.slug == "superk" else "counts")
+        self._below.set_xlabel(f"energy ({compared.unit})" if compared.unit != "PE" else "photoelectrons (PE)")
+        cut = edges[self.controls["threshold"].value - 1]
+        for span in self._left_out:
+            span.set_width(cut - edges[0])
+            span.set_x(edges[0])

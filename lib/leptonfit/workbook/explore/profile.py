@@ -1,0 +1,206 @@
+"""The profile of β, live: errors, scan, closure and bounds, and the vortices that fit at any β of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Circle, Rectangle
+
+from leptonfit.inference.identifiability import VerdictResult, assess_profile
+from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.solve import solve
+from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
+from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
+from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
+
+N_STARTS = 4
+"""Fresh starts at each β: a quarter of the notebook's."""
+_POINTS, _C_MU_POINTS = 41, 9
+_HIGHEST = 10.0
+"""End of the sliders of β."""
+
+
+class ProfileExplorer(Explorer):
+    """χ²_min(β), its identified set, the feasible C_μ and the verdict; and the three vortices at one β.
+
+    Parameters
+    ----------
+    **start
+        Parameters of `02_profile_scan` to begin with; its defaults where not given.
+    """
+
+    notebooks = ("02_profile_scan", "03_c_mu_calibration")
+
+    def __init__(self, **start: Value) -> None:
+        default = resolve({**notebook_defaults("02_profile_scan"), **start})
+        self._measured = load_measurements(str(default["measurements"]))
+        self._reference = load_claims()["golden_loop"]["beta"]
+        self._seed = int(str(default["seed"]))
+        self._found: tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult] | None = None
+        scan = float(default["beta_min"]), float(default["beta_max"])
+        lowest, highest = TABLE["beta_min"].low, max(_HIGHEST, scan[1])
+        super().__init__(
+            {
+                "sigma_m_model": log_slider("sigma_m_model", float(default["sigma_m_model"])),
+                "sigma_g_model": log_slider("sigma_g_model", float(default["sigma_g_model"])),
+                "scan": range_slider("scan of β", scan, lowest, highest, 0.05),
+                "r_max": log_slider("r_max", float(default["r_max"]), step=0.05),
+                "closure": choice("closure", tuple(CLOSURES), default["closure"]),
+                "bounds": choice("bounds", tuple(BOUNDS), default["bounds"]),
+                "beta": slider("vortices at β", sum(scan) / 2, lowest, highest, 0.01),
+            },
+            size=(9.2, 4.3),
+        )
+
+    @property
+    def profile(self) -> ProfileResult:
+        """The profile on screen."""
+        return self._current[1]
+
+    @property
+    def verdict(self) -> VerdictResult:
+        """The verdict on screen."""
+        return self._current[2]
+
+    def parameters(self) -> dict[str, Value]:
+        """As for the notebooks."""
+        low, high = self.controls["scan"].value
+        numbers = {name: tidy(self.controls[name].value) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
+        return {
+            **numbers,
+            "beta_min": tidy(low),
+            "beta_max": tidy(high),
+            "n_beta": _POINTS,
+            "closure": self.controls["closure"].value,
+            "bounds": self.controls["bounds"].value,
+        }
+
+    def set_up(self) -> None:
+        """Three panels: profile, C_μ, vortices."""
+        grid = self.figure.add_gridspec(
+            2, 2, width_ratios=[1.15, 1], left=0.075, right=0.985, top=0.965, bottom=0.11, wspace=0.2, hspace=0.42
+        )
+        left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
+        self._left, self._right, self._below = left, right, below
+        (self._trusted,) = left.plot([], [], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
+        (self._untrusted,) = left.plot([], [], "x", color=RED, ms=7, label="computed, not trusted")
+        self._level = left.axhline(1, color=GREY, ls="--", lw=1, label="95 % level")
+        left.axvline(self._reference, color=GREY, ls=":", lw=1.2, label=f"reference {self._reference:.6g}")
+        (self._marker,) = left.plot([], [], "D", color="black", mfc="white", ms=7, label="vortices at")
+        self._spans: list[Rectangle] = []
+        left.set_yscale("log")
+        left.set_xlabel(r"$\beta$ (dimensionless)")
+        left.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
+        left.legend(loc="upper right", fontsize=7.5)
+        self._band = right.fill_between([0, 1], [1, 1], [2, 2], color=GREEN, alpha=0.4, hatch="//")
+        (self._fitted,) = right.plot([], [], ".", color=BLUE, ms=4)
+        self._none = right.text(0.5, 0.5, "no exact solution in this scan", transform=right.transAxes, ha="center")
+        right.set_yscale("log")
+        right.set_xlabel(r"$\beta$ (dimensionless)")
+        right.set_ylabel(r"$C_\mu$: feasible, fitted")
+        for axis_formatter in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+            axis_formatter("{x:g}")
+        below.set_aspect("equal")
+        below.set_axis_off()
+        below.set_xlim(-1.3, 7.3)
+        below.set_ylim(-2.2, 1.45)
+        self._streamlines = trace_streamlines(extent=1.25)
+        self._vortices = []
+        for number, lepton in enumerate(LEPTONS):
+            disc, lines = Circle((3.0 * number, 0), 1, ec="black", lw=1), LineCollection([], colors=RED)
+            below.add_patch(disc)
+            below.add_collection(lines)
+            text = below.text(3.0 * number, -2.2, "", ha="center", va="bottom", fontsize=7.5)
+            self._vortices.append((lepton, disc, lines, text))
+
+    def advance(self) -> Iterator[None]:
+        """Scan, judge, and lay out the vortices."""
+        found = self._current
+        profile, verdict, feasible = found[1:]
+        beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
+        start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
+        problem = self._build(found[0])
+        start[problem.index("beta")] = beta
+        fit = solve(problem, start, fixed=("beta",))
+        chi2 = float(fit.chi2)
+        self._update_profile(profile, feasible, problem.index("c_mu"), beta, chi2)
+        self._update_vortices(dict(zip(problem.names, fit.x, strict=True)))
+        exact = feasible.joint[feasible.is_feasible]
+        interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
+        self.say(
+            verdict.code, f"{verdict.sentence} In this scan, {interval}. At β = {beta:.4g}, χ² = {format_chi2(chi2)}."
+        )
+        yield
+
+    @property
+    def _current(self) -> tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult]:
+        chosen = self.parameters()
+        if self._found is None or self._found[0] != chosen:
+            problem = self._build(chosen)
+            grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
+            profile = scan_profile(
+                problem, "beta", grid, n_starts=N_STARTS, seed=self._seed, references=(self._reference,)
+            )
+            feasible = feasible_c_mu(
+                self._measured, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)], closure=str(chosen["closure"]),
+                r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
+            )  # fmt: skip
+            self._found = chosen, profile, assess_profile(problem, profile, reference=self._reference), feasible
+        return self._found
+
+    def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
+        return build_problem(
+            self._measured, sigma_m_model=float(chosen["sigma_m_model"]), sigma_g_model=float(chosen["sigma_g_model"]),
+            closure=str(chosen["closure"]), r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
+        )  # fmt: skip
+
+    def _update_profile(self, profile: ProfileResult, feasible: CMuResult, c_mu: int, beta: float, chi2: float) -> None:
+        grid, shown = profile.grid, np.maximum(profile.chi2_min, CHI2_FLOOR)
+        self._trusted.set_data(grid[profile.trusted], shown[profile.trusted])
+        self._untrusted.set_data(grid[~profile.trusted], shown[~profile.trusted])
+        level = profile.best_chi2 + LEVELS["0.95"]
+        self._level.set_ydata([level, level])
+        self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
+        self._marker.set_label(f"vortices at {beta:.4g}")
+        for span in self._spans:
+            span.remove()
+        self._spans = [
+            self._left.axvspan(max(a, grid[0]), min(b, grid[-1]), color=GREEN, alpha=0.13, lw=0,
+                               label="" if number else "95 % set")
+            for number, (a, b) in enumerate(profile.identified_set["0.95"].intervals)
+        ]  # fmt: skip
+        margin = 0.02 * (grid[-1] - grid[0])
+        for ax in (self._left, self._right):
+            ax.set_xlim(grid[0] - margin, grid[-1] + margin)
+        heights = np.append(shown[np.isfinite(shown)], level)
+        self._left.set_ylim(heights.min() / 5, 20 * heights.max())
+        self._left.legend(loc="upper right", fontsize=7.5)
+        exact = feasible.is_feasible
+        self._none.set_visible(not exact.any())
+        low, high = feasible.joint[exact].T if exact.any() else np.ones((2, 0))
+        self._band.set_data(feasible.beta[exact], low, high)
+        values = profile.x[:, c_mu]
+        self._fitted.set_data(grid, values)
+        ends = np.concatenate([values[np.isfinite(values)], low, high])
+        self._right.set_ylim(ends.min() / 1.3, ends.max() * 1.3)
+
+    def _update_vortices(self, x: dict[str, float]) -> None:
+        scale = 1.15 / max(x[f"R_{lepton}"] for lepton in LEPTONS)
+        for number, (lepton, disc, lines, text) in enumerate(self._vortices):
+            radius, velocity, amplitude = (x[f"{kind}_{lepton}"] for kind in "RUA")
+            disc.set_radius(scale * radius)
+            disc.set_facecolor(SHADES(1 - amplitude))
+            lines.set_segments([scale * radius * line + [3.0 * number, 0] for line in self._streamlines])
+            lines.set_linewidth(0.4 + 1.2 * velocity / (0.5 + velocity))
+            text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")

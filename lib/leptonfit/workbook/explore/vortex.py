@@ -1,0 +1,208 @@
+"""One vortex, live: its shape, energies, mass and moment; and a walk along the degeneracy, on which they stay put."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import contourpy
+import ipywidgets as widgets
+import matplotlib as mpl
+import numpy as np
+from matplotlib.collections import LineCollection
+
+from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.inference.problem import LeastSquaresProblem, restrict
+from leptonfit.inference.solve import solve
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_problem
+from leptonfit.vortex.flow import FlowResult, lay_out_flow
+from leptonfit.vortex.measurements import QUANTITIES, load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy
+from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
+from leptonfit.workbook.parameters import Value, notebook_defaults
+
+SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
+SHADES = mpl.colormaps["Blues_r"].resampled(256)
+"""Density, from 0 to that of the vacuum."""
+_EXTENT, _STEP, _PAUSE = 1.5, 1.01, 0.03
+"""Half width of the picture; factor of β in a step of the walk, and seconds between steps."""
+_INSIDE = np.array([-0.17, -0.12, -0.06, 0.0])
+_OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
+"""Levels of ψ: over U R² inside, and the surface; over U outside, even far from the vortex."""
+
+
+def trace_streamlines(*, extent: float) -> list[np.ndarray]:
+    """Contours of ψ over U R² as lines (n, 2) in units of R, the surface among them."""
+    flow = lay_out_flow(0.0, r_max=2.0, extent=extent, n=121)
+    return trace(flow, np.append(_INSIDE, [0.05, 0.2, 0.45, 0.8]))
+
+
+def trace(flow: FlowResult, levels: np.ndarray) -> list[np.ndarray]:
+    """Contours of ψ at some levels: lines (n, 2)."""
+    generator = contourpy.contour_generator(flow.x, flow.z, flow.psi)
+    return [np.asarray(line) for level in levels for line in generator.lines(level)]
+
+
+class VortexExplorer(Explorer):
+    """R, U, A of one lepton, β and C_μ; the walk changes β and refits R, U, A from where they are.
+
+    Attributes
+    ----------
+    walk_button : ToggleButton
+        Walks while it is on.
+    """
+
+    notebooks = ("02_profile_scan",)
+
+    def __init__(self) -> None:
+        default = notebook_defaults("02_profile_scan")
+        measured = load_measurements(str(default["measurements"]))
+        self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
+        self._problem = build_problem(
+            measured, sigma_m_model=float(str(default["sigma_m_model"])),
+            sigma_g_model=float(str(default["sigma_g_model"])),
+        )  # fmt: skip
+        self._measured = dict(zip(QUANTITIES, measured.values, strict=True))
+        reference = load_claims()["golden_loop"]["beta"]
+        start = self._problem.start.copy()
+        start[self._problem.index("beta")] = reference
+        self._fitted = dict(zip(self._problem.names, solve(self._problem, start, fixed=("beta",)).x, strict=True))
+        self._ended = ""
+        self.walk_button = widgets.ToggleButton(
+            description="walk along the degeneracy", icon="play", layout=widgets.Layout(width="16rem"),
+            tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
+        )  # fmt: skip
+        bounds = BOUNDS[str(default["bounds"])]
+        super().__init__(
+            {
+                "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], "e"),
+                **{
+                    kind: slider(kind, self._fitted[f"{kind}_e"], *bounds[kind], 1e-4, readout_format=".4f")
+                    for kind in "RUA"
+                },
+                "beta": slider("β", reference, 0.0, 10.0, 1e-3, readout_format=".3f"),
+                "c_mu": slider("C_μ", self._fitted["c_mu"], *bounds["c_mu"], 0.01),
+            },
+            size=(9.2, 3.9), actions=(self.walk_button,),
+        )  # fmt: skip
+        self.controls["lepton"].observe(self._change_lepton, "value")
+        self.walk_button.observe(self._toggle, "value")
+
+    def parameters(self) -> dict[str, Value]:
+        """A scan around the β on screen."""
+        beta = float(self.controls["beta"].value)
+        return {"beta_min": tidy(0.9 * beta), "beta_max": tidy(1.1 * beta)}
+
+    def set_up(self) -> None:
+        """Flow over density; energies and mass; g-factor."""
+        grid = self.figure.add_gridspec(
+            2, 2, width_ratios=[1, 1.25], height_ratios=[2.2, 1], left=0.07, right=0.985, top=0.94, bottom=0.13,
+            wspace=0.5, hspace=0.62,
+        )  # fmt: skip
+        left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
+        ends = (-_EXTENT, _EXTENT)
+        left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="$x$ (dimensionless)", ylabel="$z$, axis (dimensionless)")
+        extent = (-_EXTENT, _EXTENT, -_EXTENT, _EXTENT)
+        self._density = left.imshow(np.ones((2, 2)), origin="lower", cmap=SHADES, vmin=0, vmax=1, extent=extent)
+        self._lines = LineCollection([], colors=RED, linewidths=0.9)
+        left.add_collection(self._lines)
+        self.figure.colorbar(self._density, ax=left, shrink=0.8)
+        left.set_title(r"streamlines over density ($\rho_{\rm vac}$)", fontsize=9)
+        names = (r"flow energy $U^2 I$", r"stabilisation $\beta S$", "mass, the difference")
+        self._bars = right.barh(range(3), [1, 1, 1], color=[BLUE, ORANGE, GREEN], height=0.6)
+        self._mass = right.axvline(1, color="black", ls="--", lw=1.2, label="measured mass")
+        right.set(xscale="log", yticks=range(3), yticklabels=names, ylim=(2.6, -0.6), xlim=(1e-3, 1e6))
+        right.set_xlabel("energy over the electron's mass")
+        right.legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        (self._g,) = below.plot([1], [0], "D", color=GREEN, ms=8)
+        self._g_measured = below.axvline(1, color="black", ls="--", lw=1.2)
+        below.set(xscale="log", xlim=(1e-3, 1e4), ylim=(-1, 1), yticks=[0], yticklabels=["g-factor"])
+        below.set_xlabel(r"$g = C_\mu\, k\, R\, U$; dashed: measured")
+        self._note = left.text(0.02, 0.98, "", transform=left.transAxes, va="top", fontsize=8,
+                               bbox={"color": "white", "alpha": 0.8, "pad": 2})  # fmt: skip
+
+    def advance(self) -> Iterator[None]:
+        """Evaluate the model on screen beside what is measured."""
+        lepton, x = self.controls["lepton"].value, self._x
+        radius, amplitude = np.array(x["R"]), np.array(x["A"])
+        flow = float(x["U"] ** 2 * self._energy.flow(radius, amplitude))
+        static = float(self._energy.static(radius, amplitude, np.array(x["beta"])))
+        mass, g = flow + static, MOMENT_FACTOR * x["c_mu"] * x["R"] * x["U"]
+        measured_mass, measured_g = self._measured[f"m_{lepton}"], self._measured.get(f"g_{lepton}")
+        laid = lay_out_flow(x["A"], r_max=2.0, extent=_EXTENT / x["R"], n=151)
+        self._density.set_data(laid.density)
+        lines = trace(laid, np.append(_INSIDE, _OUTSIDE / x["R"] ** 2))
+        self._lines.set_segments([x["R"] * line for line in lines])
+        for bar, value in zip(self._bars, (flow, -static, mass), strict=True):
+            bar.set_width(max(value, 0.0))
+        self._mass.set_xdata([measured_mass] * 2)
+        self._g.set_xdata([max(g, 1e-3)])
+        self._g_measured.set_xdata([measured_g or np.nan] * 2)
+        self._note.set_text(f"{SYMBOLS[lepton]}: U = {x['U']:.4g}")
+        said = [f"m = {mass:.7g} m_e, measured {measured_mass:.7g} ({mass / measured_mass - 1:+.1e})"]
+        said.append(f"flow energy U²I = {flow:.7g}, stabilisation βS = {-static:.7g}")
+        said.append(f"g = {g:.7g}" + (f", measured {measured_g:.7g}" if measured_g else ", not fitted for τ"))
+        part, point = self._part
+        chi2 = float(np.sum(part.residuals(point) ** 2))
+        self.say("fits" if chi2 <= CHI2_FLOOR else "misses", f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: "
+                 f"{'; '.join(said)}.{self._ended}")  # fmt: skip
+        yield
+
+    def walk(self) -> bool:
+        """One step along the degeneracy, drawn; whether there was one.
+
+        Where the vortex on screen does not fit, the step is the fit at its β. Beyond the walk's end no vortex fits
+        within its bounds.
+        """
+        part, point = self._part
+        if np.sum(part.residuals(point) ** 2) <= CHI2_FLOOR:
+            point[part.index("beta")] = point[part.index("beta")] * _STEP
+        fit = solve(part, point, fixed=("beta",))
+        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > self.controls["beta"].max:
+            self._ended = " The walk ends here: one step on, nothing within the bounds fits."
+            self.draw()
+            return False
+        self._ended = ""
+        self.put(**{name.partition("_")[0]: value for name, value in zip(part.names, fit.x, strict=True)})
+        return True
+
+    @property
+    def _x(self) -> dict[str, float]:
+        return {name: float(self.controls[name].value) for name in ("R", "U", "A", "beta", "c_mu")}
+
+    @property
+    def _part(self) -> tuple[LeastSquaresProblem, np.ndarray]:
+        """The fit of this lepton's mass and g-factor alone, C_μ held; and the point on screen."""
+        lepton, x = self.controls["lepton"].value, self._x
+        free = {"beta": x["beta"], **{f"{kind}_{lepton}": x[kind] for kind in "RUA"}}
+        fixed = {name: value for name, value in {**self._fitted, "c_mu": x["c_mu"]}.items() if name not in free}
+        residuals = [name for name in QUANTITIES if name in (f"m_{lepton}", f"g_{lepton}")]
+        part = restrict(self._problem, fixed=fixed, residuals=residuals)
+        return part, np.clip([free[name] for name in part.names], part.lower, part.upper)
+
+    def _change_lepton(self, change: dict[str, Any]) -> None:
+        self._ended = ""
+        at = {kind: self._fitted[f"{kind}_{change['new']}"] for kind in "RUA"}
+        self.put(**at, beta=self._fitted["beta"], c_mu=self._fitted["c_mu"])
+
+    def _toggle(self, change: dict[str, Any]) -> None:
+        self.walk_button.icon = "pause" if change["new"] else "play"
+        if change["new"]:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Walk on while the button is on; without a front end, one step."""
+        if not self.walk_button.value:
+            return
+        goes_on = self.walk()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            goes_on = False
+        if goes_on:
+            loop.call_later(_PAUSE, self._tick)
+        else:
+            self.walk_button.value = False

@@ -1,0 +1,107 @@
+"""A real browser, and JupyterLab as `make lab` starts it, on a copy of the workbook."""
+
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, driven by playwright."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: it is in the extra dev")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A fresh page; what its console says and which addresses it asks for are kept with it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.errors, page.requests = [], []
+    page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda asked: page.requests.append(asked.url))
+    yield page
+    context.close()
+
+
+class Lab:
+    """A running JupyterLab."""
+
+    def __init__(self, process, port, token, folder):
+        self.process, self.token, self.folder = process, token, folder
+        self.address = f"http://127.0.0.1:{port}"
+
+    def url(self, path, *, token=True):
+        """An address of it."""
+        return f"{self.address}/{path}" + (f"?token={self.token}&reset" if token else "")
+
+
+@pytest.fixture(scope="session")
+def lab(root, browser, tmp_path_factory):
+    """JupyterLab by the command of `make lab`, on a copy of notebooks and data, ended by its own handle."""
+    place = tmp_path_factory.mktemp("lab")
+    shutil.copytree(root / "notebooks", place / "notebooks")
+    said = subprocess.run(["make", "-n", "lab"], cwd=root, capture_output=True, text=True, check=True).stdout
+    (command,) = (shlex.split(line) for line in said.splitlines() if "jupyter lab" in line)
+    command[0] = str(Path(sys.executable).parent / "jupyter")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    more = [
+        "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]  # fmt: skip
+    own = {name: str(place / name.lower()) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR",
+                                                        "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
+                                                        "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}  # fmt: skip
+    for folder in own.values():
+        Path(folder).mkdir()
+    environment = {**os.environ, **own, "LEPTONFIT_REPORT": str(place / "report")}
+    log = place / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen([*command, *more], cwd=place, env=environment, stdout=out, stderr=out)
+        try:
+            running = Lab(process, port, token, place / "notebooks")
+            for _ in range(240):
+                assert process.poll() is None, log.read_text()
+                try:
+                    with urllib.request.urlopen(running.url("api/status"), timeout=5):
+                        break
+                except OSError:
+                    time.sleep(0.25)
+            else:
+                pytest.fail(f"JupyterLab did not answer within a minute: {log.read_text()}")
+            yield running
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was measured in the browser."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties if report.when == "call" else ():
+            terminalreporter.write_line(f"{name}: {value}")

@@ -1,0 +1,215 @@
+"""JupyterLab as a user has it: the explorers, the paired notebooks, the token."""
+
+import base64
+import io
+import itertools
+import shlex
+import urllib.error
+import urllib.request
+
+import jupytext
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.profile import scan_profile
+from leptonfit.vortex.cross_lepton import build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook.explore import ProfileExplorer
+from leptonfit.workbook.explore.profile import N_STARTS
+
+RUN_ALL = """async () => {
+  const notebook = jupyterapp.shell.currentWidget;
+  await notebook.context.ready; await notebook.sessionContext.ready;
+  await notebook.sessionContext.session.kernel.info;
+  await jupyterapp.commands.execute('notebook:run-all-cells');
+}"""
+TIMED = """async ([image, handle, n]) => {
+  const times = [];
+  for (let i = 0; i < n; i++) {
+    const begun = performance.now();
+    const shown = new Promise(done => image.addEventListener('load', () => done(performance.now()), {once: true}));
+    const key = i % 2 ? 'ArrowLeft' : 'ArrowRight';
+    handle.dispatchEvent(new KeyboardEvent('keydown', {key: key, bubbles: true, cancelable: true}));
+    times.push(await shown - begun);
+    await new Promise(done => setTimeout(done, 150));
+  }
+  return times;
+}"""
+PIXELS = """async image => {
+  const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+  return btoa(Array.from(bytes, one => String.fromCharCode(one)).join(''));
+}"""
+
+
+def open_notebook(lab, page, name):
+    page.goto(lab.url(f"lab/tree/{name}"))
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+
+
+class Shown:
+    """One explorer on the page."""
+
+    def __init__(self, page, number):
+        self.output = page.locator(".jp-OutputArea-output .widget-vbox").nth(number)
+        self.status = self.output.locator("p[role=status]")
+        self.image = self.output.locator("img.widget-image")
+        self.page = page
+        self.status.wait_for(timeout=60_000)
+
+    def slider(self, name):
+        """The handle of the slider so described."""
+        control = self.output.locator(".widget-inline-hbox", has=self.page.get_by_text(name, exact=True))
+        return control.locator(".noUi-handle")
+
+    def value(self, name):
+        """An attribute of the status line."""
+        return self.status.get_attribute(f"data-{name}")
+
+    def settle(self):
+        """Wait until nothing has been drawn for half a second."""
+        while True:
+            before = self.value("drawn")
+            self.page.wait_for_timeout(500)
+            if self.value("drawn") == before:
+                return
+
+    def pixels(self):
+        """The picture, decoded."""
+        data = base64.b64decode(self.image.evaluate(PIXELS))
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+    def given(self):
+        """Parameters in the command below the picture."""
+        first, *_ = self.output.locator("pre").inner_text().splitlines()
+        words = shlex.split(first)
+        return dict(word.split("=") for before, word in itertools.pairwise(words) if before == "-p")
+
+
+def drag(page, handle, dx):
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y, steps=30)
+    page.mouse.up()
+
+
+def test_explorers_show_what_the_library_computes(lab, page, record_property):
+    open_notebook(lab, page, "07_explore.ipynb")
+    page.evaluate(RUN_ALL)
+    profile = Shown(page, 0)
+    profile.settle()
+    drawn = int(profile.value("drawn"))
+    drag(page, profile.slider("sigma_m_model"), 40)
+    profile.settle()
+    assert drawn < int(profile.value("drawn")) <= drawn + 31, "a drawing an event at most"
+    page.screenshot(path="/tmp/lab1.png")
+    drag(page, profile.slider("scan of β").first, -60)
+    profile.settle()
+    page.screenshot(path="/tmp/lab2.png")
+    profile.settle()
+    given = {name: float(value) for name, value in profile.given().items()}
+    assert given["sigma_m_model"] != 1e-6
+    assert given["beta_min"] < 2.85
+
+    reference = load_claims()["golden_loop"]["beta"]
+    problem = build_problem(load_measurements("report_2025"), sigma_m_model=given["sigma_m_model"], sigma_g_model=2e-8)
+    grid = np.linspace(given["beta_min"], 3.25, 41)
+    scan = scan_profile(problem, "beta", grid, n_starts=N_STARTS, seed=20251223, references=(reference,))
+    verdict = assess_profile(problem, scan, reference=reference)
+    assert profile.value("code") == verdict.code
+    assert verdict.sentence in profile.status.inner_text()
+
+    same = ProfileExplorer(**given)
+    same.put(beta=3.05)
+    drawing = np.asarray(Image.open(io.BytesIO(same.picture)).convert("RGB")).astype(int)
+    assert np.abs(profile.pixels() - drawing).max() <= 2
+
+    vortex = Shown(page, 1)
+    vortex.output.get_by_role("button", name="walk along the degeneracy").click()
+    page.wait_for_timeout(1500)
+    vortex.output.get_by_role("button", name="walk along the degeneracy").click()
+    vortex.settle()
+    assert vortex.value("code") == "fits"
+    assert int(vortex.value("drawn")) > 20
+
+    waterfall = Shown(page, 2)
+    before = int(waterfall.value("drawn"))
+    waterfall.output.locator("select").select_option("the report's")
+    page.wait_for_timeout(300)
+    waterfall.settle()
+    assert int(waterfall.value("drawn")) >= before + 16, "a picture a start"
+    assert waterfall.value("code") == "reported"
+
+    for shown, slider, name in ((profile, "sigma_m_model", "profile"), (profile, "vortices at β", "vortices at β"),
+                                (vortex, "R", "vortex")):  # fmt: skip
+        shown.settle()
+        handle = shown.slider(slider).element_handle()
+        times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 15])
+        record_property(f"slider to picture, {name}", f"median {np.median(times):.0f} ms, computing "
+                        f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
+
+
+def test_neutrino_explorer(lab, page, record_property):
+    open_notebook(lab, page, "16_explore_neutrinos.ipynb")
+    page.evaluate(RUN_ALL)
+    shown = Shown(page, 0)
+    shown.settle()
+    assert shown.value("code") == "excluded"
+    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 15])
+    record_property("slider to picture, neutrinos", f"median {np.median(times):.0f} ms, computing "
+                    f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
+    drag(page, shown.slider("μ_ν (1e-11 μ_B)"), -200)
+    shown.settle()
+    assert shown.value("code") == "allowed"
+    assert float(shown.given()["mu_nu"]) < 0.83e-11
+    shown.output.locator("select").first.select_option("GEMMA")
+    page.wait_for_timeout(300)
+    shown.settle()
+    assert "simulated, and no evidence" in shown.status.inner_text()
+
+
+@pytest.mark.parametrize("suffix", ["py", "ipynb"])
+def test_either_side_of_a_pair_saves_both(lab, page, suffix):
+    name = "11_limits"
+    address = lab.url(f"lab/tree/{name}.{suffix}")
+    page.goto(address + ("&factory=Jupytext%20Notebook" if suffix == "py" else ""))
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    added = f"edited = 'in the .{suffix}'"
+    page.evaluate(
+        """async text => {
+          const notebook = jupyterapp.shell.currentWidget;
+          await notebook.context.ready;
+          await jupyterapp.commands.execute('notebook:insert-cell-below');
+          notebook.content.activeCell.model.sharedModel.setSource(text);
+          await notebook.context.save();
+        }""",
+        added,
+    )
+    cells = {kind: jupytext.read(lab.folder / f"{name}.{kind}").cells for kind in ("py", "ipynb")}
+    for kind, found in cells.items():
+        assert added in [cell.source for cell in found], kind
+    assert [cell.source for cell in cells["py"]] == [cell.source for cell in cells["ipynb"]]
+    saved = nbformat.read(lab.folder / f"{name}.ipynb", as_version=4)
+    assert any(cell.get("outputs") for cell in saved.cells), "outputs stay"
+
+
+def test_a_request_without_the_token_is_refused(lab):
+    for path in ("api/contents", "api/kernels", "files/00_start_here.py"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(lab.url(path, token=False), timeout=10)
+        assert refused.value.code in (401, 403)
+        refused.value.close()
+    with urllib.request.urlopen(lab.url("api/contents"), timeout=10) as allowed:
+        assert allowed.status == 200
+
+
+def test_make_lab_opens_the_first_notebook(lab, page):
+    page.goto(lab.url(""))
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    assert page.evaluate("() => jupyterapp.shell.currentWidget.context.path") == "00_start_here.ipynb"
