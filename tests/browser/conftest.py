@@ -47,8 +47,8 @@ def page(browser):
 class Lab:
     """A running JupyterLab."""
 
-    def __init__(self, process, port, token, folder):
-        self.process, self.token, self.folder = process, token, folder
+    def __init__(self, port, token, folder, opened):
+        self.token, self.folder, self.opened = token, folder, opened
         self.address = f"http://127.0.0.1:{port}"
 
     def url(self, path, *, token=True):
@@ -69,7 +69,7 @@ def lab(root, browser, tmp_path_factory):
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
     more = [
-        "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
@@ -79,12 +79,16 @@ def lab(root, browser, tmp_path_factory):
                                                         "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}  # fmt: skip
     for folder in own.values():
         Path(folder).mkdir()
-    environment = {**os.environ, **own, "LEPTONFIT_REPORT": str(place / "report")}
+    opened = place / "opened"  # what the user's browser would be told to open
+    viewer = place / "viewer"
+    viewer.write_text(f'#!/bin/sh\nprintf %s "$1" > {shlex.quote(str(opened))}\n')
+    viewer.chmod(0o755)
+    environment = {**os.environ, **own, "LEPTONFIT_REPORT": str(place / "report"), "BROWSER": f"{viewer} %s"}
     log = place / "log"
     with log.open("w") as out:
         process = subprocess.Popen([*command, *more], cwd=place, env=environment, stdout=out, stderr=out)
         try:
-            running = Lab(process, port, token, place / "notebooks")
+            running = Lab(port, token, place / "notebooks", opened)
             for _ in range(240):
                 assert process.poll() is None, log.read_text()
                 try:

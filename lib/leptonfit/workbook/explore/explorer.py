@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from leptonfit.datafiles import InputError
 from leptonfit.workbook.figures.style import STYLE
@@ -185,9 +187,8 @@ class Explorer(widgets.VBox):
 
     def _show(self) -> None:
         buffer = io.BytesIO()
-        self.figure.savefig(
-            buffer, format="png", dpi=100, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
-        )
+        self._canvas.draw()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
         lines = "\n".join(html.escape(line) for line in self.commands()) if self.code not in _WRONG else ""
         self._command.value = f'<pre style="white-space: pre-wrap; font-size: 0.85em">{lines}</pre>' if lines else ""
@@ -221,9 +222,12 @@ def slider(name: str, value: float, low: float, high: float, step: float, **more
     return widgets.FloatSlider(value=value, min=low, max=high, step=step, description=name, **{**_NAMES, **more})
 
 
-def range_slider(name: str, value: tuple[float, float], low: float, high: float, step: float) -> widgets.Widget:
+def range_slider(
+    name: str, value: tuple[float, float], low: float, high: float, step: float, *, width: str
+) -> widgets.FloatRangeSlider:
     """A slider with two ends."""
-    return widgets.FloatRangeSlider(value=value, min=low, max=high, step=step, description=name, **_NAMES)
+    more = {**_NAMES, "layout": widgets.Layout(width=width)}
+    return widgets.FloatRangeSlider(value=value, min=low, max=high, step=step, description=name, **more)
 
 
 def choice(name: str, options: Any, value: Any) -> widgets.Dropdown:

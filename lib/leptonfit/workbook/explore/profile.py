@@ -27,7 +27,7 @@ from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resol
 N_STARTS = 4
 """Fresh starts at each β: a quarter of the notebook's."""
 _POINTS, _C_MU_POINTS = 41, 9
-_HIGHEST = 10.0
+_HIGHEST = 5.0
 """End of the sliders of β."""
 
 
@@ -54,7 +54,7 @@ class ProfileExplorer(Explorer):
             {
                 "sigma_m_model": log_slider("sigma_m_model", float(default["sigma_m_model"])),
                 "sigma_g_model": log_slider("sigma_g_model", float(default["sigma_g_model"])),
-                "scan": range_slider("scan of β", scan, lowest, highest, 0.05),
+                "scan": range_slider("scan of β", scan, lowest, highest, 0.05, width="48rem"),
                 "r_max": log_slider("r_max", float(default["r_max"]), step=0.05),
                 "closure": choice("closure", tuple(CLOSURES), default["closure"]),
                 "bounds": choice("bounds", tuple(BOUNDS), default["bounds"]),
@@ -100,6 +100,7 @@ class ProfileExplorer(Explorer):
         (self._marker,) = left.plot([], [], "D", color="black", mfc="white", ms=7, label="vortices at")
         self._spans: list[Rectangle] = []
         left.set_yscale("log")
+        left.minorticks_off()
         left.set_xlabel(r"$\beta$ (dimensionless)")
         left.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
         left.legend(loc="upper right", fontsize=7.5)

@@ -76,6 +76,8 @@ class VortexExplorer(Explorer):
             tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
         )  # fmt: skip
         bounds = BOUNDS[str(default["bounds"])]
+        self._exact = {**{kind: self._fitted[f"{kind}_e"] for kind in "RUA"}, "beta": reference,
+                       "c_mu": self._fitted["c_mu"]}  # fmt: skip
         super().__init__(
             {
                 "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], "e"),
@@ -169,9 +171,19 @@ class VortexExplorer(Explorer):
         self.put(**{name.partition("_")[0]: value for name, value in zip(part.names, fit.x, strict=True)})
         return True
 
+    def put(self, **values: Any) -> None:
+        """Set several controls as one event, and draw now; numbers are kept to the last digit."""
+        self._exact |= {name: value for name, value in values.items() if name != "lepton"}
+        super().put(**values)
+
     @property
     def _x(self) -> dict[str, float]:
-        return {name: float(self.controls[name].value) for name in ("R", "U", "A", "beta", "c_mu")}
+        """What was put, as long as its slider, which a browser rounds to its step, has not been moved from it."""
+        found = {}
+        for name, exact in self._exact.items():
+            control = self.controls[name]
+            found[name] = exact if abs(control.value - exact) < 0.6 * control.step else float(control.value)
+        return found
 
     @property
     def _part(self) -> tuple[LeastSquaresProblem, np.ndarray]:
