@@ -96,7 +96,7 @@ def _summarise(cell: nbformat.NotebookNode) -> str:
 def _dress(output: nbformat.NotebookNode, label: str) -> None:
     """Give an output's tables header scopes and, where wide, a region to scroll; say what needs a kernel."""
     data = output.get("data", {})
-    if _WIDGET in data:
+    if data.pop(_WIDGET, None) and data.keys() <= {"text/plain"}:
         output.data = {"text/plain": "An interactive control: open the notebook in JupyterLab to use it."}
     elif "text/html" in data:
 
