@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
-from leptonfit.workbook import parameters, run, store
+from leptonfit.workbook import page, parameters, run, store
 from leptonfit.workbook.execution import ONE_THREAD
 
 
@@ -52,7 +52,9 @@ def run_command(
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
     show_progress = sys.stderr.isatty() and jobs == 1
-    _fail_on(run.execute(request, click.echo, show_progress=show_progress))
+    errors = run.execute(request, click.echo, show_progress=show_progress)
+    click.echo(page.write_pdf(request.folder))
+    _fail_on(errors)
 
 
 @cli.command("sweep")
@@ -72,7 +74,9 @@ def sweep_command(
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )
-    _fail_on(sweep.execute_sweep(parameter, requests, jobs=jobs, say=click.echo))
+    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=click.echo)
+    click.echo(page.write_pdf(ROOT / "reports" / tag))
+    _fail_on(errors)
 
 
 @cli.command("list")

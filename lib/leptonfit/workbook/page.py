@@ -1,11 +1,16 @@
-"""HTML that opens from a file, without a network: executed notebooks and the page of a report."""
+"""The page of a report and of a sweep: HTML that opens from a file, without a network, and its PDF."""
 
 from __future__ import annotations
 
 import base64
 import math
+import os
 import re
-from functools import cache
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,73 +20,121 @@ import pandas as pd
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook import store
-from leptonfit.workbook.parameters import upstream
+from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_title, render_markdown, templates
+from leptonfit.workbook.parameters import TABLE, Spec, upstream
 
-_TEMPLATES = Path(__file__).parent / "templates"
-KEY_FIGURE = "key-figure"
-"""Tag of the notebook cell whose picture goes on the page."""
-CLAIMED = (
-    "claimed_computed", "claims", "options", "closures", "standing", "changes", "boxes", "coverage", "sigma", "audit",
-    "meta", "limits", "fits", "spreads", "joint", "widths", "scorecard", "falsification",
-)  # fmt: skip
-"""Tables that go on the page: what is claimed, beside what is computed."""
-
-
-def write_notebook(source: Path, target: Path) -> None:
-    """Write an executed notebook as one self-contained HTML file, mathematics as MathML."""
-    notebook = nbformat.read(source, as_version=4)
-    heading = source.stem
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            found = re.findall(r"^#+ +(.+)$", cell.source, flags=re.MULTILINE)
-            heading = found[-1] if found else heading
-        else:
-            cell.metadata["alt"] = f"Figure of the section “{heading}”"  # read by nbconvert's template
-    body, resources = _tools()["exporter"].from_notebook_node(notebook)
-    title = _title_and_question(notebook)[0] or source.stem
-    style = resources["inlining"]["css"][0]
-    html = _tools()["templates"].get_template("notebook.html.j2").render(title=title, body=body, pygments=style)
-    store.write_whole(target, html)
+PDF = "report.pdf"
+GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
+"""Analyses by the first digit of their notebooks."""
+MARKS = {
+    "proven": ("■", "by interval arithmetic with outward rounding"),
+    "numerical": ("●", "computed"),
+    "simulated": ("○", "rests on a number that is no measurement"),
+    "recorded": ("◆", "read from recorded runs, which do not repeat to the digit"),
+}
+CLAIMED = {
+    "claimed_computed": "Claimed beside computed",
+    "golden_loop": "The reference β: claimed beside computed",
+    "claims": "The claims, and which stand",
+    "options": "What the publication proposes to do next",
+    "closures": "The claims, closure by closure",
+    "standing": "Closures under which each claim stands",
+    "changes": "One change of the closure at a time",
+    "boxes": "The same closure at other outer radii",
+    "coverage": "Coverage by toys",
+    "sigma": "The model error that the residuals ask for",
+    "audit": "Audit: numbers claimed, done again",
+    "meta": "Spread of published limits, by flavour class",
+    "limits": "Upper limits on the effective moment (μ_B), by construction",
+    "fits": "Best fits",
+    "spreads": "Spread between experiments, of limits and of sensitivities",
+    "joint": "Joint limits, and whether the data sets agree",
+    "widths": "Parameters fitted, and how wide they are beside their priors",
+    "scorecard": "Scorecard: claimed, recomputed, computed",
+    "falsification": "The publication’s falsification rules, executed",
+}
+"""Tables that go on the page, with their captions."""
+_TITLES = {"set_95": "95 % set of β"}
+_NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
+"""Columns of a comparison that its page puts in words."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def write_index(folder: Path, root: Path = ROOT) -> None:
-    """Write `index.html` of a report folder from the executed notebooks in it and the results they have."""
-    cards: list[dict[str, Any]] = []
+    """Write `index.html` of a report folder from the executed notebooks in it and the results they have.
+
+    A PDF of an earlier page goes.
+    """
     names = {path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)}
-    for path in sorted(folder / f"{name}.ipynb" for name in names):
-        if not path.is_file():  # begun, and not ended
-            cards.append(
-                {"name": path.stem, "title": path.stem, "question": "", "figure": None, "result": None, "html": ""}
-            )
-            continue
-        notebook = nbformat.read(path, as_version=4)
-        title, question = _title_and_question(notebook)
-        found = folder / "results" / f"{path.stem}.json"
-        result = store.read(found) if found.is_file() else None
-        if result and result["schema_version"] != store.SCHEMA_VERSION:
-            result = None  # of another version of leptonfit
-        cards.append(
-            {
-                "name": path.stem,
-                "title": title,
-                "question": render_markdown(question),
-                "figure": _key_figure(notebook),
-                "html": f"{path.stem}.html",
-                "tables": [
-                    pd.read_csv(found, dtype=str, keep_default_na=False).to_html(index=False, border=0)
-                    for name in CLAIMED
-                    if (found := folder / "results" / f"{path.stem}.{name}.csv").is_file()
-                ],
-                "result": result,
-                "newer": _newer(path.stem, folder, root) if result else [],
-            }
-        )
-    html = (
-        _tools()["templates"]
-        .get_template("index.html.j2")
-        .render(tag=folder.name, cards=cards, sweep=(folder / store.SWEEP / "index.html").is_file())
-    )
-    store.write_whole(folder / "index.html", html)
+    cards = [_read_card(folder, name, root) for name in sorted(names)]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for card in cards:
+        groups.setdefault(GROUPS.get(card["name"][0], "Other notebooks"), []).append(card)
+    origins = {card["name"]: _tabulate_origin(card["result"]["provenance"]) for card in cards if card["result"]}
+    keys = dict.fromkeys(key for origin in origins.values() for key in origin)
+    common = {key: Counter(origin.get(key, "none") for origin in origins.values()).most_common(1)[0][0] for key in keys}
+    for card in cards:
+        origin = origins.get(card["name"], common)
+        card["differs"] = [(key, origin.get(key, "none")) for key in keys if origin.get(key, "none") != common[key]]
+    is_value = folder.parent.name == store.SWEEP
+    content = templates().get_template("index.html.j2").render(
+        tag=f"{folder.parents[1].name}, at the sweep’s value {folder.name}" if is_value else folder.name,
+        groups=groups, marks=MARKS, provenance=[row for row in common.items() if row[1] != "none"], is_value=is_value,
+        sweep=_read_sweep(folder / store.SWEEP),
+    )  # fmt: skip
+    (folder / PDF).unlink(missing_ok=True)
+    store.write_whole(folder / "index.html", content)
+
+
+def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
+    """What the page says of a notebook; one that was begun and has not ended has a name only."""
+    path = folder / f"{name}.ipynb"
+    card: dict[str, Any] = {"name": name, "title": name, "question": "", "result": None, "html": ""}
+    if not path.is_file():
+        return card
+    notebook = nbformat.read(path, as_version=4)
+    title, question = read_title(notebook)
+    card |= {"title": title or name, "question": render_markdown(question), "html": f"{name}.html"}
+    found = folder / "results" / f"{name}.json"
+    result = store.read(found) if found.is_file() else None
+    if not result or result["schema_version"] != store.SCHEMA_VERSION:  # or of another version of leptonfit
+        return card
+    figure, drawn = _key_figure(notebook)
+    return card | {
+        "figure": figure,
+        "drawn": drawn,
+        "tables": [
+            _tabulate(caption, pd.read_csv(found, dtype=str, keep_default_na=False))
+            for kind, caption in CLAIMED.items()
+            if (found := folder / "results" / f"{name}.{kind}.csv").is_file()
+        ],
+        "parameters": [
+            (given, value, (spec := TABLE.get(given, Spec(kind=str, meaning=""))).unit, spec.meaning)
+            for given, value in result["parameters"].items()
+        ],
+        "result": result,
+        "newer": _newer(name, folder, root),
+    }
+
+
+def _tabulate(caption: str, table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
+    """Caption, columns and rows; a table of few rows and many columns is turned, to be readable."""
+    columns, rows = list(table.columns), table.values.tolist()
+    if 3 * len(rows) < len(columns):
+        columns, *rows = [list(line) for line in zip(columns, *rows, strict=True)]
+    return caption, columns, rows
+
+
+def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
+    """Provenance that notebooks of one report have in common, a line each."""
+    commit = origin["git_commit"] or "not known"
+    return {
+        "commit": f"{commit} with uncommitted changes" if origin["git_dirty"] else commit,
+        "library": f"SHA-256 {origin['library_checksum']}",
+        "machine": origin["machine"],
+        **origin["versions"],
+        **{f"data/{name}": f"SHA-256 {digest}" for name, digest in origin["data_checksums"].items()},
+    }
 
 
 def _newer(name: str, folder: Path, root: Path) -> list[str]:
@@ -91,83 +144,69 @@ def _newer(name: str, folder: Path, root: Path) -> list[str]:
     return [o for o, path in paths.items() if path.is_file() and store.read(path)["provenance"]["finished"] > finished]
 
 
-def write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
-    """Write `index.html` of a sweep from its table and `comparison.png`."""
+def _key_figure(notebook: nbformat.NotebookNode) -> tuple[str | None, str]:
+    """The PNG of the cell tagged `key-figure`, as base64, None if it was not reached; and what it shows."""
+    for cell in notebook.cells:
+        if KEY_FIGURE in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    return re.sub(r"\s", "", output["data"]["image/png"]), describe_figure(cell)
+    return None, ""
+
+
+def write_comparison(folder: Path) -> None:
+    """Write `index.html` of a sweep from its `comparison.csv` and `comparison.png`."""
+    sweep = _read_sweep(folder)
+    store.write_whole(folder / "index.html", templates().get_template("comparison.html.j2").render(sweep=sweep))
+
+
+def _read_sweep(folder: Path) -> dict[str, Any] | None:
+    """What a page says of a sweep; None where none has ended."""
+    paths = [folder / "comparison.csv", folder / "comparison.png"]
+    if not all(path.is_file() for path in paths):
+        return None
+    parameter = pd.read_csv(paths[0], nrows=0).columns[0]
+    table = pd.read_csv(paths[0], dtype={parameter: str}, keep_default_na=False, na_values=[""])
     shown = pd.DataFrame({"value": table[parameter]})
     for column in table.columns.drop(parameter).drop(_NUMBERS, errors="ignore"):
-        shown[_TITLES.get(column, column)] = table[column]
+        shown[_TITLES.get(column, column)] = table[column].fillna("")
     if "largest_chi2_min" in table:
-        shown["largest χ²_min"] = [format_chi2(value) for value in table["largest_chi2_min"]]
+        shown["largest χ²_min"] = [
+            "" if math.isnan(value) else format_chi2(value) for value in table["largest_chi2_min"]
+        ]
     if "c_mu_low" in table:
         ends = zip(table["c_mu_low"], table["c_mu_high"], strict=True)
         shown["C_μ feasible somewhere in the scan"] = [
             "none" if math.isnan(low) else f"{low:.6g} to {high:.6g}" for low, high in ends
         ]
-    html = (
-        _tools()["templates"]
-        .get_template("comparison.html.j2")
-        .render(
-            parameter=parameter,
-            figure=base64.b64encode((folder / "comparison.png").read_bytes()).decode(),
-            columns=list(shown.columns),
-            rows=shown.values.tolist(),
-        )
-    )
-    store.write_whole(folder / "index.html", html)
+    return {
+        "parameter": parameter,
+        "figure": base64.b64encode(paths[1].read_bytes()).decode(),
+        "columns": list(shown.columns),
+        "rows": shown.values.tolist(),
+        "linked": [value for value in table[parameter] if (folder / value / "index.html").is_file()],
+    }
 
 
-_TITLES = {"set_95": "95 % set of β"}
-_NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
-"""Columns of a comparison that its page puts in words."""
-
-
-def render_markdown(text: str) -> str:
-    """Markdown to HTML, with TeX as MathML and any HTML in it shown as text."""
-    tools = _tools()
-    return tools["markdown"](renderer=tools["renderer"](escape=True)).render(text)
-
-
-def _title_and_question(notebook: nbformat.NotebookNode) -> tuple[str, str]:
-    """The first heading, and the paragraph below it."""
-    paragraphs = notebook.cells[0].source.split("\n\n")
-    question = paragraphs[1] if len(paragraphs) > 1 else ""
-    return paragraphs[0].lstrip("# ").strip(), question.strip()
-
-
-def _key_figure(notebook: nbformat.NotebookNode) -> str | None:
-    """The PNG of the cell tagged `key-figure`, as base64; None if it was not reached."""
-    for cell in notebook.cells:
-        if KEY_FIGURE in cell.metadata.get("tags", []):
-            for output in cell.get("outputs", []):
-                if "image/png" in output.get("data", {}):
-                    return re.sub(r"\s", "", output["data"]["image/png"])
-    return None
-
-
-@cache
-def _tools() -> dict[str, Any]:
-    """Exporter, Markdown renderer and page templates; imported late, since they take a second to load."""
-    import jinja2
-    from latex2mathml.converter import convert
-    from nbconvert import HTMLExporter
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    class MathRenderer(IPythonRenderer):
-        def inline_math(self, body: str) -> str:
-            return convert(body)
-
-        def block_math(self, body: str) -> str:
-            return convert(body, display="block")
-
-    class Exporter(HTMLExporter):
-        def markdown2html(self, context: Any, source: str) -> str:
-            return MarkdownWithMath(renderer=MathRenderer(escape=False, exclude_anchor_links=True)).render(source)
-
-    Exporter.markdown2html = jinja2.pass_context(Exporter.markdown2html)  # type: ignore[method-assign]  # nbconvert passes the context
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    templates.globals["style"] = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
-    exporter = Exporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
-    return {"exporter": exporter, "renderer": MathRenderer, "markdown": MarkdownWithMath, "templates": templates}
+def write_pdf(folder: Path) -> str:
+    """Print a report's `index.html` to `report.pdf` with the Chromium on the PATH; what came of it, in one line."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".pdf-", ignore_cleanup_errors=True) as place:
+        printed = Path(place) / PDF
+        command = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={place}/profile", "--no-pdf-header-footer", f"--print-to-pdf={printed}",
+            (folder / "index.html").resolve().as_uri(),
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"no {PDF}: {' '.join(str(error).split())}"
+        if done.returncode or not printed.is_file():
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            return f"no {PDF}: {browser} ended with {done.returncode}: {said}"
+        os.replace(printed, folder / PDF)
+    return f"PDF: {os.path.relpath(folder / PDF)}"

@@ -20,7 +20,7 @@ from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
 from leptonfit.neutrino.experiments import load_all
 from leptonfit.neutrino.report_838 import load_covariates
 from leptonfit.neutrino.sheets import load_published
-from leptonfit.workbook import page, store
+from leptonfit.workbook import notebook_page, page, store
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Settings,
@@ -275,7 +275,7 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
     error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
     with _PAGE:
         os.replace(partial, outputs[1])
-        page.write_notebook(outputs[1], outputs[2])
+        notebook_page.write_notebook(outputs[1], outputs[2])
     if error:
         return f"{name}: {error}; the partial notebook is {_relative(outputs[1], request.root)}"
     if not outputs[0].is_file():

@@ -99,7 +99,7 @@ def _write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None
         figures.plot_comparison(figure.subplots(1, 2, sharey=True), table, parameter)
         figure.savefig(folder / "comparison.png", metadata={"Software": None})
         plt.close(figure)
-    page.write_comparison(folder, parameter, table)
+    page.write_comparison(folder)
 
 
 def _execute_one(request: run.Request) -> tuple[list[str], list[str]]:

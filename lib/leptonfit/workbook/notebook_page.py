@@ -1,0 +1,160 @@
+"""An executed notebook as one HTML file: code folded, outputs open, every figure described."""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from leptonfit.workbook import store
+
+TEMPLATES = Path(__file__).parent / "templates"
+KEY_FIGURE = "key-figure"
+"""Tag of the notebook cell whose picture goes on the report's page."""
+_PAPERMILL = "papermill-error-cell-tag"
+"""Tag of cells that papermill puts into a notebook that failed."""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_SUMMARIES = {"parameters": "Parameters, defaults", "injected-parameters": "Parameters of this run"}
+
+
+def write_notebook(source: Path, target: Path) -> None:
+    """Write an executed notebook as one self-contained HTML file, mathematics as MathML."""
+    notebook = nbformat.read(source, as_version=4)
+    title = read_title(notebook)[0] or source.stem
+    failed = len(notebook.cells)
+    notebook.cells = [cell for cell in notebook.cells if _PAPERMILL not in cell.metadata.get("tags", [])]
+    heading, prose = title, ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                found = re.fullmatch(r"#+ +(.+)", line)
+                heading, prose = (to_plain(found[1]), "") if found else (heading, f"{prose}\n{line}")
+        elif cell.cell_type == "code":
+            described = f"{heading}: {describe_figure(cell)} {to_plain(prose)}"
+            cell.metadata["alt"] = textwrap.shorten(described, 300, placeholder=" …")  # read by nbconvert's template
+            cell.metadata["summary"] = _summarise(cell)
+            for output in cell.outputs:
+                _dress(output, f"Table: {heading}")
+    body, _ = _exporter().from_notebook_node(notebook)
+    contents: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        contents.append(found[1])
+        return f'<h2 id="section-{len(contents)}">{found[1]}</h2>'
+
+    page = templates().get_template("notebook.html.j2")
+    body = re.sub(r"<h2>(.*?)</h2>", number, body)
+    content = page.render(title=title, body=body, contents=contents, failed=failed > len(notebook.cells))
+    store.write_whole(target, content)
+
+
+def read_title(notebook: nbformat.NotebookNode) -> tuple[str, str]:
+    """The first heading, and the paragraph below it as Markdown; empty where there is none."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and _PAPERMILL not in cell.metadata.get("tags", []):
+            title, _, rest = cell.source.partition("\n\n")
+            return title.lstrip("# ").strip(), rest.partition("\n\n")[0].strip()
+    return "", ""
+
+
+def describe_figure(cell: nbformat.NotebookNode) -> str:
+    """What a cell draws: the first line of each plot function it calls."""
+    from leptonfit.workbook import figures
+
+    called = dict.fromkeys(re.findall(r"\bfigures\.(plot_\w+)", cell.source))
+    drawn = [getattr(figures, name).__doc__.splitlines()[0] for name in called if hasattr(figures, name)]
+    return " ".join(drawn).replace("`", "")
+
+
+def render_markdown(text: str) -> str:
+    """Markdown to HTML, with TeX as MathML and any HTML in it shown as text."""
+    renderer, markdown = _markdown()
+    safe = renderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
+    return markdown(renderer=safe).render(text)
+
+
+def to_plain(text: str) -> str:
+    """Markdown as one line of plain text."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", render_markdown(text))).split())
+
+
+def _summarise(cell: nbformat.NotebookNode) -> str:
+    """A code cell in one line: what its tag says, or its first comment or line."""
+    for tag in cell.metadata.get("tags", []):
+        if tag in _SUMMARIES:
+            return _SUMMARIES[tag]
+    lines = [line for line in cell.source.splitlines() if line.strip() and "NBVAL_CHECK_OUTPUT" not in line]
+    return lines[0].lstrip("# ") if lines else "empty"
+
+
+def _dress(output: nbformat.NotebookNode, label: str) -> None:
+    """Give an output's tables header scopes and, where wide, a region to scroll; say what needs a kernel."""
+    data = output.get("data", {})
+    if data.pop(_WIDGET, None) and data.keys() <= {"text/plain"}:
+        output.data = {"text/plain": "An interactive control: open the notebook in JupyterLab to use it."}
+    elif "text/html" in data:
+
+        def dress(found: re.Match[str]) -> str:
+            head, end, rest = found[0].partition("</thead>")
+            region = f' role="region" tabindex="0" aria-label="{html.escape(label)}"' if head.count("<th>") > 3 else ""
+            scoped = head.replace("<th>", '<th scope="col">') + end + rest.replace("<th>", '<th scope="row">')
+            return f'<div class="scroll"{region}>{scoped}</div>'
+
+        data["text/html"] = re.sub(r"<table.*?</table>", dress, data["text/html"], flags=re.DOTALL)
+
+
+@cache
+def templates() -> Any:
+    """The pages' templates."""
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    found.globals["style"] = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    return found
+
+
+@cache
+def _markdown() -> tuple[Any, Any]:
+    """Markdown renderer and parser; imported late, since they take a second to load."""
+    from latex2mathml.converter import convert_to_element
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    def convert(body: str, display: str) -> str:
+        element = convert_to_element(body, display=display)
+        for part in element.iter():  # its own text conversion would let HTML in \text{} through
+            part.text = html.unescape(part.text) if part.text else part.text
+        return ElementTree.tostring(element, encoding="unicode")
+
+    class MathRenderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return convert(body, "inline")
+
+        def block_math(self, body: str) -> str:
+            return convert(body, "block")
+
+    return MathRenderer, MarkdownWithMath
+
+
+@cache
+def _exporter() -> Any:
+    import jinja2
+    from nbconvert import HTMLExporter
+
+    class Exporter(HTMLExporter):
+        def markdown2html(self, context: Any, source: str) -> str:
+            return render_markdown(source)
+
+    Exporter.markdown2html = jinja2.pass_context(Exporter.markdown2html)  # type: ignore[method-assign]  # nbconvert passes the context
+    return Exporter(
+        template_name="basic", template_file=str(TEMPLATES / "cells.html.j2"),
+        exclude_input_prompt=True, exclude_output_prompt=True,
+    )  # fmt: skip
