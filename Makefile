@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: report test lab notebooks figures bench lint lock
+.PHONY: report test lab notebooks figures screenshots bench lint lock
 .DELETE_ON_ERROR:
 
 report: $(READY)
@@ -20,6 +20,9 @@ notebooks: $(READY)
 
 figures: $(READY)
 	$(BIN)/leptonfit figures
+
+screenshots: $(READY)
+	$(BIN)/python -m pytest tests/browser --screenshots figures/screenshots
 
 bench: $(READY)
 	$(BIN)/leptonfit bench

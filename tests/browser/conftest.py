@@ -1,5 +1,6 @@
 """A real browser, and JupyterLab as `make lab` starts it, on a copy of the workbook."""
 
+import io
 import os
 import secrets
 import shlex
@@ -12,10 +13,28 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", type=Path, help="take the README's screenshots into this folder")
+
+
+@pytest.fixture
+def shoot(request):
+    """Take a screenshot of a page or a part of it, where --screenshots asks for them."""
+    folder = request.config.getoption("--screenshots", default=None)
+
+    def shoot(shown, name):
+        if folder is not None:
+            content = shown.screenshot()
+            Image.open(io.BytesIO(content)).quantize(128).save(folder / f"{name}.png", optimize=True)
+
+    return shoot
 
 
 @pytest.fixture(scope="session")

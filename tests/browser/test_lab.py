@@ -99,10 +99,17 @@ def drag(page, handle, dx):
     page.mouse.up()
 
 
-def test_explorers_show_what_the_library_computes(lab, page, record_property):
+def test_explorers_show_what_the_library_computes(lab, page, record_property, shoot):
     open_notebook(lab, page, "07_explore.ipynb")
     page.evaluate(RUN_ALL)
-    profile = Shown(page, 0)
+    profile, vortex = Shown(page, 0), Shown(page, 1)
+    for shown, slider, name in ((profile, "sigma_m_model", "profile"), (profile, "vortices at β", "vortices at β"),
+                                (vortex, "R", "vortex")):  # fmt: skip
+        shown.settle()
+        handle = shown.slider(slider).element_handle()
+        times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 16])
+        record_property(f"slider to picture, {name}", f"median {np.median(times):.0f} ms, computing "
+                        f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
     profile.settle()
     drawn = int(profile.value("drawn"))
     drag(page, profile.slider("sigma_m_model"), 40)
@@ -127,13 +134,16 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property):
     drawing = np.asarray(Image.open(io.BytesIO(same.picture)).convert("RGB")).astype(int)
     assert np.abs(profile.pixels() - drawing).max() <= 2
 
-    vortex = Shown(page, 1)
+    shoot(profile.output, "explore_profile")
+
     vortex.output.get_by_role("button", name="walk along the degeneracy").click()
     page.wait_for_timeout(1500)
     vortex.output.get_by_role("button", name="walk along the degeneracy").click()
     vortex.settle()
     assert vortex.value("code") == "fits"
     assert int(vortex.value("drawn")) > 20
+
+    shoot(vortex.output, "explore_vortex")
 
     waterfall = Shown(page, 2)
     before = int(waterfall.value("drawn"))
@@ -142,23 +152,17 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property):
     waterfall.settle()
     assert int(waterfall.value("drawn")) >= before + 16, "a picture a start"
     assert waterfall.value("code") == "reported"
-
-    for shown, slider, name in ((profile, "sigma_m_model", "profile"), (profile, "vortices at β", "vortices at β"),
-                                (vortex, "R", "vortex")):  # fmt: skip
-        shown.settle()
-        handle = shown.slider(slider).element_handle()
-        times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 15])
-        record_property(f"slider to picture, {name}", f"median {np.median(times):.0f} ms, computing "
-                        f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
+    shoot(waterfall.output, "explore_multistart")
 
 
-def test_neutrino_explorer(lab, page, record_property):
+def test_neutrino_explorer(lab, page, record_property, shoot):
     open_notebook(lab, page, "16_explore_neutrinos.ipynb")
     page.evaluate(RUN_ALL)
     shown = Shown(page, 0)
     shown.settle()
     assert shown.value("code") == "excluded"
-    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 15])
+    shoot(shown.output, "explore_neutrinos")
+    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 16])
     record_property("slider to picture, neutrinos", f"median {np.median(times):.0f} ms, computing "
                     f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
     drag(page, shown.slider("μ_ν (1e-11 μ_B)"), -200)
@@ -208,5 +212,4 @@ def test_a_request_without_the_token_is_refused(lab):
 
 def test_make_lab_opens_the_first_notebook(lab, page):
     page.goto(lab.opened.read_text())
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    assert page.evaluate("() => jupyterapp.shell.currentWidget.context.path") == "00_start_here.ipynb"
+    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.path === '00_start_here.ipynb'")

@@ -45,6 +45,8 @@ def test_committed_notebooks_are_executed_normalised_and_have_the_house_form(not
     assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
     assert [cell.metadata.get("tags") for cell in code].count(["key-figure"]) == 1
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    kinds = {kind for cell in code for o in cell.outputs for kind in o.get("data", {})}
+    assert "application/vnd.jupyter.widget-view+json" not in kinds, "a widget dies with its kernel: its picture is kept"
     checked = [cell for cell in code if "NBVAL_CHECK_OUTPUT" in cell.source]
     assert checked
     assert all(cell.outputs for cell in checked), "a check without an output passes whatever happens"

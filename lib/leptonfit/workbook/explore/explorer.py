@@ -17,13 +17,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
 from leptonfit.datafiles import InputError
 from leptonfit.workbook.figures.style import STYLE
 from leptonfit.workbook.parameters import TABLE, Value, check_together, notebook_defaults, resolve
 
-_WAIT = 0.012
+_WAIT = 0.005
 """Seconds from an event to its drawing: those at hand by then are one."""
 _WRONG = ("refused", "failed")
 _WIDE = widgets.Layout(width="26rem")
@@ -74,6 +75,9 @@ class Explorer(widgets.VBox):
             self.figure.set_layout_engine("none")
             self._canvas = FigureCanvasAgg(self.figure)
             self.set_up()
+            for axis in (axis for ax in self.figure.axes for axis in (ax.xaxis, ax.yaxis)):
+                if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
+                    axis.set_major_locator(MaxNLocator(5))  # ticks are most of a drawing's time
         self._image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
         self._said = widgets.HTML()
         self._command = widgets.HTML()

@@ -24,8 +24,8 @@ from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
 
-N_STARTS = 4
-"""Fresh starts at each β: a quarter of the notebook's."""
+N_STARTS = 2
+"""Fresh starts at each β: an eighth of the notebook's; more are drawn where a point is not trusted."""
 _POINTS, _C_MU_POINTS = 41, 9
 _HIGHEST = 5.0
 """End of the sliders of β."""
@@ -97,12 +97,13 @@ class ProfileExplorer(Explorer):
         (self._untrusted,) = left.plot([], [], "x", color=RED, ms=7, label="computed, not trusted")
         self._level = left.axhline(1, color=GREY, ls="--", lw=1, label="95 % level")
         left.axvline(self._reference, color=GREY, ls=":", lw=1.2, label=f"reference {self._reference:.6g}")
-        (self._marker,) = left.plot([], [], "D", color="black", mfc="white", ms=7, label="vortices at")
+        (self._marker,) = left.plot([], [], "D", color="black", mfc="white", ms=7, label="vortices, below right")
         self._spans: list[Rectangle] = []
         left.set_yscale("log")
         left.minorticks_off()
         left.set_xlabel(r"$\beta$ (dimensionless)")
         left.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
+        left.axvspan(np.nan, np.nan, color=GREEN, alpha=0.13, lw=0, label="95 % set")
         left.legend(loc="upper right", fontsize=7.5)
         self._band = right.fill_between([0, 1], [1, 1], [2, 2], color=GREEN, alpha=0.4, hatch="//")
         (self._fitted,) = right.plot([], [], ".", color=BLUE, ms=4)
@@ -173,20 +174,17 @@ class ProfileExplorer(Explorer):
         level = profile.best_chi2 + LEVELS["0.95"]
         self._level.set_ydata([level, level])
         self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
-        self._marker.set_label(f"vortices at {beta:.4g}")
         for span in self._spans:
             span.remove()
         self._spans = [
-            self._left.axvspan(max(a, grid[0]), min(b, grid[-1]), color=GREEN, alpha=0.13, lw=0,
-                               label="" if number else "95 % set")
-            for number, (a, b) in enumerate(profile.identified_set["0.95"].intervals)
+            self._left.axvspan(max(a, grid[0]), min(b, grid[-1]), color=GREEN, alpha=0.13, lw=0)
+            for a, b in profile.identified_set["0.95"].intervals
         ]  # fmt: skip
         margin = 0.02 * (grid[-1] - grid[0])
         for ax in (self._left, self._right):
             ax.set_xlim(grid[0] - margin, grid[-1] + margin)
         heights = np.append(shown[np.isfinite(shown)], level)
         self._left.set_ylim(heights.min() / 5, 20 * heights.max())
-        self._left.legend(loc="upper right", fontsize=7.5)
         exact = feasible.is_feasible
         self._none.set_visible(not exact.any())
         low, high = feasible.joint[exact].T if exact.any() else np.ones((2, 0))

@@ -117,11 +117,13 @@ class VortexExplorer(Explorer):
         self._bars = right.barh(range(3), [1, 1, 1], color=[BLUE, ORANGE, GREEN], height=0.6)
         self._mass = right.axvline(1, color="black", ls="--", lw=1.2, label="measured mass")
         right.set(xscale="log", yticks=range(3), yticklabels=names, ylim=(2.6, -0.6), xlim=(1e-3, 1e6))
+        right.minorticks_off()
         right.set_xlabel("energy over the electron's mass")
         right.legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
         (self._g,) = below.plot([1], [0], "D", color=GREEN, ms=8)
         self._g_measured = below.axvline(1, color="black", ls="--", lw=1.2)
         below.set(xscale="log", xlim=(1e-3, 1e4), ylim=(-1, 1), yticks=[0], yticklabels=["g-factor"])
+        below.minorticks_off()
         below.set_xlabel(r"$g = C_\mu\, k\, R\, U$; dashed: measured")
         self._note = left.text(0.02, 0.98, "", transform=left.transAxes, va="top", fontsize=8,
                                bbox={"color": "white", "alpha": 0.8, "pad": 2})  # fmt: skip

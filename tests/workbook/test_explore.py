@@ -1,0 +1,229 @@
+"""Explorers without a front end, and with an event loop in place of one."""
+
+import asyncio
+import base64
+import io
+import itertools
+import shlex
+from collections.abc import Iterator
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+from PIL import Image
+
+from leptonfit.inference.identifiability import assess_multistart
+from leptonfit.inference.limits import find_limits
+from leptonfit.inference.multistart import run_multistart
+from leptonfit.neutrino.likelihood import load_likelihood, to_moment
+from leptonfit.vortex.c_mu import feasible_c_mu
+from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.reported import load_claims
+from leptonfit.workbook import run
+from leptonfit.workbook.explore import MultistartExplorer, NeutrinoExplorer, ProfileExplorer, VortexExplorer
+from leptonfit.workbook.explore.explorer import Explorer, slider
+
+
+def pixels(explorer):
+    return np.asarray(Image.open(io.BytesIO(explorer.picture)).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return ProfileExplorer()
+
+
+@pytest.fixture(scope="module")
+def neutrinos():
+    return NeutrinoExplorer()
+
+
+def test_the_verdict_follows_the_scan_and_the_picture_the_state(profile):
+    before = pixels(profile)
+    profile.put(scan=(0.8, 1.4))
+    assert profile.code == profile.verdict.code == "open_above"
+    (low, high), *_ = profile.profile.identified_set["0.95"].intervals
+    assert low == pytest.approx(1.1148, abs=1e-3)
+    assert f"[{low:.8g}" in profile.sentence
+    assert high == np.inf
+    feasible = feasible_c_mu(load_measurements("report_2025"), np.array([1.4]))
+    assert f"{feasible.joint[0, 0]:.5g}" in profile.sentence
+    assert (pixels(profile) != before).any()
+    profile.put(scan=(2.85, 3.25))
+    assert (pixels(profile) == before).all(), "the same state is the same picture, whatever came between"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"bounds": "wide", "r_max": 2.0}, "r_max = 2.0: must be at least 10, the largest R of these bounds"),
+        ({"scan": (3.0, 3.0)}, "beta_min = 3.0: must be below beta_max = 3.0 in 02_profile_scan"),
+    ],
+)
+def test_a_state_that_is_not_allowed_is_refused_in_one_line(profile, state, said):
+    before = {name: profile.controls[name].value for name in state}
+    drawn = pixels(profile)
+    profile.put(**state)
+    assert (profile.code, profile.sentence) == ("refused", said)
+    assert (pixels(profile) == drawn).all()
+    profile.put(**before)
+    assert profile.code == "not_identified"
+
+
+@pytest.mark.parametrize("explorer", [ProfileExplorer, VortexExplorer, MultistartExplorer, NeutrinoExplorer])
+def test_its_command_is_a_run_of_the_state_on_screen(explorer, root):
+    shown = explorer()
+    if explorer is ProfileExplorer:
+        shown.put(sigma_m_model=3e-5, closure="lab", scan=(2.0, 3.0))
+    first, *others = shown.commands()
+    words = shlex.split(first)
+    assert words[:2] == ["leptonfit", "run"]
+    names = [word for word in words[2:] if word[0].isdigit()]
+    given = [word for before, word in itertools.pairwise(words) if before == "-p"]
+    request = run.check_request([name for name in names if name in shown.notebooks], given, root=root)
+    for notebook in shown.notebooks:
+        chosen = request.parameters(notebook)
+        for name, value in shown.parameters().items():
+            if name in chosen:
+                assert (
+                    float(chosen[name]) == pytest.approx(value) if isinstance(value, float) else chosen[name] == value
+                )
+    assert [line.split()[1] for line in others] == [f"notebooks/{name}.ipynb" for name in shown.notebooks]
+
+
+def test_masses_and_g_stay_put_along_the_degeneracy():
+    vortex = VortexExplorer()
+    for lepton in ("e", "mu", "tau"):
+        vortex.put(lepton=lepton)
+        beta, amplitude = vortex.controls["beta"].value, vortex.controls["A"].value
+        assert all(vortex.walk() for _ in range(5))
+        assert vortex.code == "fits"
+        assert vortex.controls["beta"].value == pytest.approx(beta * 1.01**5)
+        assert vortex.controls["A"].value != amplitude
+    vortex.put(lepton="e")
+    vortex.controls["R"].value *= 0.9
+    assert vortex.code == "misses"
+    assert vortex.walk(), "the first step is the fit"
+    assert vortex.code == "fits"
+    vortex.put(beta=9.95)
+    while vortex.walk():
+        pass
+    assert "The walk ends here" in vortex.sentence
+
+
+def test_a_walk_survives_the_rounding_of_a_slider():
+    """A browser gives back what it was set to, rounded to the slider's step."""
+    vortex = VortexExplorer()
+    vortex.walk()
+    for name in ("R", "U", "A", "beta"):
+        control = vortex.controls[name]
+        control.value = round(control.value / control.step) * control.step
+    assert vortex.code == "fits"
+
+
+def test_a_multistart_ends_as_the_library_does():
+    shown = MultistartExplorer(n_starts=20, seed=5)
+    claims = load_claims()
+    box = {**BOUNDS["report"], "beta": tuple(claims["multi_start"]["beta_box"])}
+    problem = build_problem(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8, bounds=box)
+    result = run_multistart(problem, n_starts=20, seed=5)
+    assert shown.sentence == f"{result.summary()}. {assess_multistart(problem, result, 'beta').sentence}"
+    assert shown.n_drawn == 3, "a picture every eight starts"
+    shown.put(n_starts=4, optimiser="the report's")
+    assert shown.n_drawn == 3 + 4
+    assert shown.code == "reported"
+    assert "at 0 of 4 starts" in shown.sentence
+
+
+@pytest.mark.parametrize("threshold", [1, 4])
+@pytest.mark.parametrize("method", ["cls", "pinned"])
+def test_neutrino_limits_are_the_library_s(neutrinos, threshold, method):
+    neutrinos.put(dataset="xenonnt", threshold=threshold, limit_method=method, mu_nu=2.0)
+    likelihood = load_likelihood("xenonnt")
+    used = likelihood.above(threshold - 1)
+    limits = find_limits(likelihood.model, likelihood.data, confidence=(0.9,), used=used)
+    assert f"{1e11 * to_moment(limits.observed[method][0]):.3g}e-11 μ_B at 90 %" in neutrinos.sentence
+    assert neutrinos.code == "excluded"
+    rise = likelihood.model.fit(likelihood.data, theta=4.0, used=used).value - limits.chi2_zero
+    assert f"Δχ²(2e-11 μ_B) = {rise:.3g}" in neutrinos.sentence
+    scanned = threshold > 1
+    assert ("13_threshold_scan" in neutrinos.commands()[0]) == scanned
+
+
+def test_every_data_set_is_shown_and_simulated_ones_say_so(neutrinos):
+    for title, slug in neutrinos.controls["dataset"].options:
+        neutrinos.put(dataset=slug)
+        assert neutrinos.code in ("allowed", "excluded")
+        assert neutrinos.sentence.startswith(f"{title} (")
+        assert ("simulated, and no evidence" in neutrinos.sentence) == (
+            slug in ("gemma", "texono", "conus", "borexino")
+        )
+
+
+class Slow(Explorer):
+    """Three parts a drawing."""
+
+    def __init__(self):
+        self.shown = []
+        super().__init__({"a": slider("a", 0.0, 0.0, 100.0, 1.0)}, size=(1, 1))
+
+    def set_up(self) -> None:
+        self.figure.subplots()
+
+    def parameters(self):
+        return {}
+
+    def advance(self) -> Iterator[None]:
+        for part in range(3):
+            self.shown.append((self.controls["a"].value, part))
+            self.say("<b>code</b>", f"<script>alert({self.controls['a'].value})</script>")
+            yield
+
+
+def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
+    slow = Slow()
+    slow.shown.clear()
+
+    async def drag():
+        for value in range(1, 31):
+            slow.controls["a"].value = value
+        await asyncio.sleep(0.2)
+        slow.controls["a"].value = 50
+        while (50, 0) not in slow.shown:
+            await asyncio.sleep(0)
+        slow.controls["a"].value = 60
+        await asyncio.sleep(0.2)
+
+    asyncio.run(drag())
+    drawn = [value for value, _ in slow.shown]
+    assert drawn[:3] == [30, 30, 30], "the newest of those at hand, to its end"
+    assert drawn[3:].count(50) < 3, "an older drawing goes on while a newer state waits"
+    assert slow.shown[-3:] == [(60, 0), (60, 1), (60, 2)]
+
+
+def test_text_is_shown_as_text():
+    slow = Slow()
+    shown = "".join(child.value for child in slow.children if isinstance(child, widgets.HTML))
+    assert "&lt;script&gt;alert(0.0)&lt;/script&gt;" in shown
+    assert "&lt;b&gt;code" in shown
+    assert "<script>" not in shown
+
+
+def test_a_failing_computation_is_said_and_raised():
+    class Broken(Slow):
+        def advance(self) -> Iterator[None]:
+            if self.controls["a"].value:
+                raise RuntimeError("a fit did not converge")
+            yield
+
+    broken = Broken()
+    with pytest.raises(RuntimeError, match="a fit did not converge"):
+        broken.controls["a"].value = 3.0
+    assert (broken.code, broken.sentence) == ("failed", "a fit did not converge")
+
+
+def test_readers_without_widgets_get_the_picture(profile):
+    data, _ = profile._repr_mimebundle_()
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (920, 430)
+    assert "application/vnd.jupyter.widget-view+json" in data
