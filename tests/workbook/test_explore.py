@@ -194,12 +194,18 @@ def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
             await asyncio.sleep(0)
         slow.controls["a"].value = 60
         await asyncio.sleep(0.2)
+        slow.controls["a"].value = 70
+        while (70, 0) not in slow.shown:
+            await asyncio.sleep(0)
+        slow.put(a=80)
+        await asyncio.sleep(0.2)
 
     asyncio.run(drag())
     drawn = [value for value, _ in slow.shown]
     assert drawn[:3] == [30, 30, 30], "the newest of those at hand, to its end"
     assert drawn[3:].count(50) < 3, "an older drawing goes on while a newer state waits"
-    assert slow.shown[-3:] == [(60, 0), (60, 1), (60, 2)]
+    assert slow.shown.count((60, 2)) == 1
+    assert slow.shown[-3:] == [(80, 0), (80, 1), (80, 2)], "what is put is drawn last, and to its end"
 
 
 def test_text_is_shown_as_text():

@@ -69,6 +69,7 @@ class Explorer(widgets.VBox):
         self.controls = dict(controls)
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._drawing: Iterator[None] | None = None
         self._began, self._quiet = 0.0, False
         with plt.style.context(STYLE):
             self.figure = Figure(figsize=size, dpi=100)
@@ -108,7 +109,9 @@ class Explorer(widgets.VBox):
 
     def draw(self) -> None:
         """Draw the state on screen now, to the end."""
-        self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._drawing = None
         self._began = time.perf_counter()
         for _ in self._steps():
             pass
@@ -149,23 +152,19 @@ class Explorer(widgets.VBox):
         except RuntimeError:  # no front end
             self.draw()
             return
+        self._drawing = None  # a newer state ends what is left of an older one's drawing
         if self._timer is None:
             self._began = time.perf_counter()
             self._timer = loop.call_later(_WAIT, self._start, loop)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        self._continue(self._steps(), loop)
+        self._timer, self._drawing = None, self._steps()
+        self._continue(self._drawing, loop)
 
-    def _continue(self, steps: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
-        """Draw one part and let events in; a newer state ends what is left."""
-        if self._timer is None and next(steps, self) is None:
-            loop.call_later(0.001, self._continue, steps, loop)
-
-    def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _continue(self, drawing: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
+        """Draw one part and let events in."""
+        if drawing is self._drawing and next(drawing, self) is None:
+            loop.call_later(0.001, self._continue, drawing, loop)
 
     def _steps(self) -> Iterator[None]:
         """The parts of a drawing, each shown."""
