@@ -1,6 +1,5 @@
 """A real browser, and JupyterLab as `make lab` starts it, on a copy of the workbook."""
 
-import io
 import os
 import secrets
 import shlex
@@ -13,7 +12,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -31,8 +29,7 @@ def shoot(request):
 
     def shoot(shown, name):
         if folder is not None:
-            content = shown.screenshot()
-            Image.open(io.BytesIO(content)).quantize(128).save(folder / f"{name}.png", optimize=True)
+            shown.screenshot(path=folder / f"{name}.png")
 
     return shoot
 
@@ -98,6 +95,9 @@ def lab(root, browser, tmp_path_factory):
                                                         "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}  # fmt: skip
     for folder in own.values():
         Path(folder).mkdir()
+    news = Path(own["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}')  # it would ask
     opened = place / "opened"  # what the user's browser would be told to open
     viewer = place / "viewer"
     viewer.write_text(f'#!/bin/sh\nprintf %s "$1" > {shlex.quote(str(opened))}\n')

@@ -15,7 +15,7 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 from leptonfit.workbook.parameters import TABLE, Value
 
 _POINTS = 61
-_COLOURS = dict(zip(METHODS, (RED, BLUE, ORANGE, GREEN), strict=True))
+_LINES = dict(zip(METHODS, ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":")), strict=True))
 _REACH = 5.0
 """Standard deviations of θ̂ above zero that Δχ² is drawn to."""
 
@@ -97,7 +97,7 @@ class NeutrinoExplorer(Explorer):
         (self._curve,) = right.plot([], [], color=BLUE)
         (self._here,) = right.plot([], [], "D", color="black", mfc="white", ms=7)
         self._limit_lines = {
-            name: right.axvline(1, color=_COLOURS[name], ls="-" if name == "cls" else "--", lw=1.4) for name in METHODS
+            name: right.axvline(1, color=colour, ls=style, lw=1.4) for name, (colour, style) in _LINES.items()
         }
         right.set_ylim(0, 10)
         right.set_xlabel(r"$\mu_\nu$ ($10^{-11}\,\mu_{\rm B}$)")
