@@ -11,7 +11,7 @@ from leptonfit.neutrino.report_838 import load_covariates, load_report
 from leptonfit.neutrino.scorecard import add_points, audit_report, rank_differences
 from leptonfit.neutrino.sheets import load_published
 
-SAMPLES, GLOBAL = "n_samples_total, over the eight data sets", "global 90 % limit, with XENON in the list"
+SAMPLES, GLOBAL = "n_samples_total, over its 8 data sets", "global 90 % limit, with XENON in the list"
 
 KEV, CONDITIONS = "(keVee), overlap", "n_conditions, on the bins of the spectra here"
 
@@ -26,7 +26,7 @@ def test_every_recomputed_number_is_the_known_one():
     rows = audit(load_report())
     for claim, claimed, recomputed in (
         ("EFT total", "85.1", "85.2"), ("mainstream total", "70.0", "69.6"), ("difference of totals", "15.1", "15.6"),
-        ("n_samples_total, over the eight data sets", "12800", "11800 (table 1: 10500)"),
+        ("n_samples_total, over its 8 data sets", "12800", "11800 (table 1: 10500)"),
         ("BIC − AIC, EFT, k = 10", "80.3", "74.6 at n = 12800 (34.8 at 240)"),
         ("BIC − AIC, mainstream, k = 8", "79.3", "59.7 at n = 12800 (27.8 at 240)"),
         ("n implied by BIC − AIC, one data set", "the same for both models", "22697 and 149119"),
@@ -35,7 +35,6 @@ def test_every_recomputed_number_is_the_known_one():
         ("falsification margin, beside ΔAIC/AIC", "≥ 5 %", "2.6 %"),
         ("two falsification thresholds on AIC", "ΔAIC < 2", "1 % of AIC is 30.1: 15 times as much"),
         ("global 90 % limit, with XENON in the list", "1.9e-11 μ_B", "XENONnT alone: 6.4e-12 μ_B"),
-        ("n_conditions, on the bins of the spectra here", "240", "182"),
     ):  # fmt: skip
         assert (rows[claim].claimed, rows[claim].recomputed, rows[claim].standing) == (
             claimed,
@@ -52,6 +51,8 @@ def test_every_recomputed_number_is_the_known_one():
     assert rows["the same numbers for CONUS/CONNIE in eVee"].standing == "holds"
     for claim in ("quality gates I to IV", "hash of the package"):
         assert rows[claim].standing == "not verifiable"
+    conditions = rows["n_conditions, on the bins of the spectra here"]
+    assert (conditions.claimed, conditions.recomputed, conditions.standing) == ("240", "182", "not comparable")
     assert len(rows) == 28
 
 
@@ -61,7 +62,7 @@ def test_every_recomputed_number_is_the_known_one():
         (lambda r: r["scorecard"]["totals"].__setitem__(0, 85.2), "EFT total", "holds"),
         (
             lambda r: r["report"].__setitem__("n_samples_total", 11800),
-            "n_samples_total, over the eight data sets",
+            "n_samples_total, over its 8 data sets",
             "holds",
         ),
         (lambda r: r["metrics"].__setitem__("delta_rmse_percent", -15.6), "ΔRMSE (%)", "holds"),
@@ -77,11 +78,6 @@ def test_every_recomputed_number_is_the_known_one():
         (
             lambda r: r["result"]["mu_lim_90"].__setitem__(0, 5e-12),
             "global 90 % limit, with XENON in the list",
-            "holds",
-        ),
-        (
-            lambda r: r["report"].__setitem__("n_conditions", 182),
-            "n_conditions, on the bins of the spectra here",
             "holds",
         ),
         (lambda r: r["metrics"]["aic"].__setitem__(1, 3045.4), "ΔAIC implied by χ²/dof at 240", "holds"),

@@ -68,7 +68,7 @@ def test_observed_and_simulated_sets_are_kept_apart(scans):
     code, sentence = describe_scan(scans, spreads, coherence, load_report())
     assert code == "sensitivities_differ"
     assert sentence.startswith("Measured counts: ")
-    assert "181 of 182 attainable thresholds" in sentence
+    assert "181 of 182 thresholds tried set a limit; 182 are attainable" in sentence
     assert describe_scan(scans[:1], {}, {}, load_report())[0] == "no_comparison"
 
 
