@@ -369,9 +369,10 @@ def describe_scan(
     if any(coherence.values()):
         said += f" Claimed: {claims['result']['C_coh'][0]:g}."
     listed = "; ".join(parts)
+    first = listed[0].upper() if listed[0].isascii() else listed[0]  # no capital of ν̄
     return (
         "limits_differ" if differ else "sensitivities_differ",
-        f"{whose.capitalize()} counts: {why}. {listed[0].upper()}{listed[1:]}. {said}",
+        f"{whose.capitalize()} counts: {why}. {first}{listed[1:]}. {said}",
     )
 
 
