@@ -48,11 +48,12 @@ figures.use_style()
 scanned = store.load("13_threshold_scan", like=settings)["results"]
 joint_fit = store.load("14_joint_fit", like=settings)["results"]
 compared = {one["selection"]: ComparisonResult.from_dict(one) for one in joint_fit["comparisons"]}
-selection = "observed" if "observed" in compared else "all"
+selection = next(iter(compared))  # observed, where anything is
 
 # %%
 joined = {key: JointResult.from_dict(one) for key, one in joint_fit["joined"].items()}
-joint = joined.get(f"{selection}: all")
+of_classes = {key: one for key, one in joined.items() if key.startswith(f"{selection}: ")}
+joint = of_classes.get(f"{selection}: all", next(iter(of_classes.values()), None))  # the only class, where there is one
 spreads = scanned["spreads"][selection]
 spread = SpreadResult.from_dict(spreads["all"]) if "all" in spreads else None
 coherence = CoherenceResult.from_dict(found) if (found := scanned["coherence"][selection]) else None
@@ -88,8 +89,10 @@ tables.show(tables.tabulate_report_audit(audit))
 # %% [markdown]
 # ## Its results
 #
-# A number agrees within two errors of both (two units of AIC, two points of RMSE, one side of 0.05 for p-values). What
-# the data leave where the prior had it is not measured; what is of other data is not comparable. All classes are taken
+# A number differs where it is more than two errors of both away (two units of AIC; the other side of 0.05 for
+# p-values). Else it agrees, unless it cannot be told: its error is above half the claim, there is no number, or a
+# posterior that holds the claim holds zero too, within two standard deviations. What the data leave where the prior
+# had it is not measured; what is of other data, metrics of the fit among it, is not comparable. All classes are taken
 # together, as the report does, although their effective moments are different quantities.
 
 # %%
@@ -129,11 +132,12 @@ assert {one.standing for one in claims} <= set(STANDINGS)
 code, sentence = describe_scorecard(audit, claims, scores, selection)
 
 # %%
-print(code)
 print(sentence)
 
 # %%
 # NBVAL_CHECK_OUTPUT
+print(code)
+print(len(claims), "results judged, on", selection, "counts")
 print(sum(one.standing == "contradicted" for one in audit), "of", len(audit), "audited numbers are contradicted")
 
 # %%

@@ -1,28 +1,42 @@
 """The report's terms against a baseline: likelihood, evidence, what is put in and comes back."""
 
 from dataclasses import replace
+from types import SimpleNamespace as Made
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import chi2, multivariate_normal, norm
 
-from leptonfit.inference.compare import aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
+from leptonfit.inference.compare import (
+    EvidenceResult,
+    aic,
+    bic,
+    bootstrap_ks,
+    run_ensemble,
+    run_nested,
+    split_r_hat,
+)
 from leptonfit.inference.limits import gaussian_limit
+from leptonfit.neutrino import falsification, model_comparison
+from leptonfit.neutrino import joint as joint_module
 from leptonfit.neutrino.discrepancy import BASELINE, EFT, PULLS, DiscrepancyModel, fit_model, gather_conditions
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.falsification import falsify, relate_thresholds, vary
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.model_comparison import (
+    BEYOND_MOMENT,
     ComparisonResult,
     choose_ranges,
     compare_models,
     cross_validate,
+    describe_comparison,
     measure,
     select_sets,
 )
 from leptonfit.neutrino.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.neutrino.threshold_scan import scan_all
+from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
 N_TOYS = 400
 
@@ -33,8 +47,12 @@ def likelihoods():
 
 
 @pytest.fixture(scope="module")
-def conditions(likelihoods):
-    scans = scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+def scans():
+    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+
+
+@pytest.fixture(scope="module")
+def conditions(scans, likelihoods):
     return gather_conditions(scans, likelihoods, load_covariates(), n_toys=N_TOYS)
 
 
@@ -216,6 +234,166 @@ def test_left_out_data_sets_take_no_part(conditions, ranges):
     assert np.isfinite(density)
 
 
+def test_conditions_are_those_of_the_toys(scans, conditions):
+    """Covariances widened for the number of toys (J. Hartlap et al., Astron. Astrophys. 464, 399 (2007))."""
+    for i, one in enumerate(scans):
+        rows = np.flatnonzero(conditions.owner == i)
+        block = conditions.whitener[np.ix_(rows, rows)]
+        widened = one.toy_covariance * (N_TOYS - 1) / (N_TOYS - len(rows) - 2)
+        np.testing.assert_allclose(block @ widened @ block.T, np.eye(len(rows)), atol=1e-6)
+        np.testing.assert_allclose(conditions.log_ratio[rows], one.log_ratio - one.toy_mean)
+
+
+def test_a_shared_offset_has_closed_forms(conditions, ranges, monkeypatch):
+    """Two data sets at ±0.5, one offset of prior 0.5: each is predicted by the other alone, shrunk."""
+    two = select_sets(conditions, [0, 2])
+    signs = np.where(two.owner == 0, 0.5, -0.5)
+    two = replace(two, log_ratio=signs)
+    model = DiscrepancyModel(two, False, ranges, fixed=(*PULLS, "tau"))
+    ones = two.whitener.sum(axis=1)
+    weight = np.array([np.sum(ones[two.owner == i] ** 2) for i in (0, 1)])
+    fit = fit_model(model, n_starts=1, seed=1)
+    from_other = (np.array([0.5, -0.5]) * weight / (weight + 4))[::-1]
+    left = signs - from_other[two.owner]
+    rmse, density = cross_validate(model, fit, seed=1)
+    assert rmse == pytest.approx(np.sqrt(np.mean(left**2)), rel=1e-4)
+    exact = -0.5 * (np.sum((two.whitener @ left) ** 2) + two.log_determinant.sum() + two.n * np.log(2 * np.pi))
+    assert density == pytest.approx(exact / two.n, rel=1e-3)
+    seen = []
+    monkeypatch.setattr(model_comparison, "bootstrap_ks", lambda residuals, toys: seen.append(toys) or 0.5)
+    metrics = measure(model, fit, seed=1)
+    np.testing.assert_allclose(seen[0] @ ones, 0, atol=1e-8)
+    assert np.sum(seen[0] ** 2) / len(seen[0]) == pytest.approx(two.n - 1, rel=0.1)
+    assert metrics.n_effective == pytest.approx(weight.sum() / (weight.sum() + 4))
+    assert metrics.chi2_dof == pytest.approx(metrics.chi2 / (two.n - metrics.n_effective))
+
+
+def test_toys_of_a_joint_fit_scatter_about_its_pulls(likelihoods, monkeypatch):
+    seen = []
+    monkeypatch.setattr(joint_module, "_compare", lambda *given: seen.append(given) or np.ones(given[2].shape[:-1]))
+    join([likelihoods["superk"], likelihoods["coherent"]], confidence=(0.9,), n_toys=4000, seed=1)
+    both, _, toys, centres = seen[1]
+    pulls = both.fit(np.concatenate([likelihoods[slug].data for slug in ("superk", "coherent")])).pulls
+    assert abs(pulls[~both.is_free]).max() > 0.2
+    assert (centres[:, both.is_free] == pulls[both.is_free]).all()
+    away = centres[:, ~both.is_free] - pulls[~both.is_free]
+    np.testing.assert_allclose(away.mean(axis=0), 0, atol=0.07)
+    np.testing.assert_allclose(away.std(axis=0), 1, atol=0.05)
+    assert len(toys) == 4000
+
+
+def evidences(base, eft, moment):
+    """A comparison by its three evidences, each with an error of 0.3."""
+    base, eft, moment = (EvidenceResult(value, 0.3, 50, 1, np.zeros((0, 1))) for value in (base, eft, moment))
+    return ComparisonResult(
+        "observed", ("a",), moment=moment,
+        baseline=Made(evidence=base, metrics=Made(aic=1.0, n_parameters=8)),
+        eft=Made(evidence=eft, metrics=Made(aic=15.0, n_parameters=20), prior_dominated=("gamma",), drawn_by="emcee"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ((0, -4, -1), "baseline_preferred"), ((0, 4, 1), "eft_preferred"), ((0, 4, 3.8), "moment_preferred"),
+        ((0, -4, 3), "moment_preferred"), ((0, 0.5, 0.2), "undecided"), ((0, -0.5, -3), "undecided"),
+        ((0, 0.8, -1), "undecided"),
+    ],
+)  # fmt: skip
+def test_the_eft_must_beat_the_baseline_with_and_without_a_moment(given, code):
+    found, sentence = describe_comparison([evidences(*given)], load_report())
+    assert found == code
+    assert f"lnK (EFT over baseline): observed {given[1]:.1f} ± 0.4" in sentence
+    assert f"Baseline with one moment over baseline: observed {given[2]:.1f} ± 0.4" in sentence
+    assert "AIC changes by +14.0 for 12 further parameters, and 1 of the report's 10" in sentence
+
+
+def execute(conditions, ranges, monkeypatch, *, residuals, aic=0.0, whole=(0.1, 1.0), sets=(0, 2), **values):
+    """The falsification line with a reduced fit by hand: residuals, Δ(−2 ln L) and parameters; RMSE and size of the
+    whole EFT's residuals."""
+    some = select_sets(conditions, list(sets))
+    eft, reduced, base = (DiscrepancyModel(some, flag, ranges, fixed) for flag, fixed in
+                          ((True, ()), (True, falsification.FALSIFIED), (False, ())))  # fmt: skip
+    u = np.concatenate([np.linspace(0, 1, np.sum(some.owner == i)) for i in range(len(sets))])
+    before, after = (size * 0.1 * np.sin(5 * u) for size in (whole[1], 1.0))
+    after = np.where(u == 0, residuals[1] * (0.5 - some.owner), after * np.where(some.owner == 0, residuals[0], 1))
+    fit = Made(x=point(reduced, **values), minus_two_log_likelihood=100 + aic, residuals=after)
+    monkeypatch.setattr(falsification, "fit_model", lambda *_, **__: fit)
+    comparison = Made(
+        eft=Made(fit=Made(x=point(eft), minus_two_log_likelihood=100.0, residuals=before), metrics=Made(aic=-500.0,
+                 rmse=whole[0])), baseline=Made(fit=Made(x=point(base), residuals=before)),
+    )  # fmt: skip
+    covariances = {slug: 0.04 * np.eye(np.sum(some.owner == i)) for i, slug in enumerate(some.slugs)}
+    return falsify(some, ranges, comparison, covariances, load_report(), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "fires"),
+    [
+        ({"residuals": (1, 0)}, True),
+        ({"residuals": (1, 0), "aic": 12.5}, False),
+        ({"residuals": (1, 0), "whole": (0.05, 1.0)}, False),
+        ({"residuals": (-1, 0)}, False),  # the curves no longer run together
+        ({"residuals": (1, 3.0), "whole": (10.0, 1.0)}, False),  # the lowest limits part
+        ({"residuals": (1, 0), "sets": (0,)}, None),
+    ],
+)
+def test_the_second_rule_fires_where_nothing_is_lost(conditions, ranges, monkeypatch, given, fires):
+    found = execute(conditions, ranges, monkeypatch, **given)
+    assert found.second_rule is fires
+    shown = tabulate_falsification({"observed": found}).iloc[0]
+    assert shown.iloc[-1] == {True: "yes", False: "no", None: "not executable"}[fires]
+    if fires:
+        assert shown["Δlog10 μ left, EFT → zero (baseline)"].count("none beyond the errors") == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "within"),
+    [
+        ({}, (True, True)), ({"offset": 0.15}, (True, True)), ({"offset": 0.25}, (False, True)),
+        ({"offset": -0.25}, (False, True)), ({"theta_Coh": 0.5, "tau_c": 1e-3}, (True, False)),
+    ],
+)  # fmt: skip
+def test_the_first_rule_asks_for_limits_and_slopes(conditions, ranges, monkeypatch, values, within):
+    lowest = {"x_bend": conditions.energy[0]}
+    found = execute(conditions, ranges, monkeypatch, residuals=(1, 0), **lowest | values)
+    assert found.within[conditions.slugs[0]] == within
+    assert found.first_rule == all(all(pair) for pair in found.within.values())
+    assert execute(conditions, ranges, monkeypatch, residuals=(1, 0), aic=16.0, **lowest).first_rule is False
+
+
+def test_relations_are_those_of_the_slope_and_the_logarithm(conditions, ranges):
+    model = DiscrepancyModel(conditions, True, ranges)
+    bend = np.exp(np.random.default_rng(1).uniform(np.log(0.1), np.log(4000), 300))
+    samples = np.tile(point(model, alpha_thr=0.5), (300, 1))
+    samples[:, EFT.index("x_bend")] = bend
+    for name in ("k_STG", "beta_TPR", "energy_scale", "rho_Recon", "quenching", "k_TBN"):
+        samples[:, EFT.index(name)] = 1e-9 * np.random.default_rng(2).normal(size=300)
+    found = relate_thresholds(conditions, ranges, Made(eft=Made(samples=samples, sd=samples.std(axis=0))))
+    first = np.flatnonzero(conditions.owner == 0)[:2]
+    energy = conditions.energy[first]
+    mu = np.exp(conditions.log_expected[first]) * (1 + 0.5 * np.log(1 + energy / bend[:, None]))
+    slope = np.diff(mu, axis=1)[:, 0] / np.diff(energy)
+    slug = conditions.slugs[0]
+    assert found.k_thr_x_bend[slug] == pytest.approx(np.corrcoef(slope, np.log(bend))[0, 1], rel=1e-5)
+    assert found.k_thr_x_bend_covariance[slug] == pytest.approx(np.cov(slope, np.log(bend))[0, 1], rel=1e-5)
+
+
+def test_too_few_distinct_draws_are_not_weighed(compared, ranges, monkeypatch):
+    drawn, found = compared
+    anew = EvidenceResult(7.0, 0.1, 50, 1, np.zeros((0, 20)))
+    monkeypatch.setattr(falsification, "run_nested", lambda *_, **__: anew)
+    monkeypatch.setattr(falsification, "fit_model", lambda *_, **__: found.eft.fit)
+    for n, is_new in ((10, True), (2000, False)):
+        draws = np.tile(DiscrepancyModel(drawn, True, ranges).transform(np.random.default_rng(1).uniform(
+            0.45, 0.55, (n, 20))), (2000 // n, 1))  # fmt: skip
+        eft = replace(found.eft, evidence=replace(found.eft.evidence, samples=draws))
+        one = vary({"simulated": drawn}, ranges, [replace(found, eft=eft)], n_live=50, seed=1)["simulated"][5]
+        assert one.name == "z halved"
+        assert np.isnan(one.n_effective) == is_new
+        assert (one.log_bayes_factor == 7.0 - found.baseline.evidence.log_evidence) == is_new
+
+
 @pytest.fixture(scope="module")
 def compared(conditions, ranges):
     """Models on data drawn from the baseline: a shared offset and a small random effect."""
@@ -238,20 +416,30 @@ def test_data_from_the_baseline_prefer_the_baseline(compared):
     assert again.eft.prior_dominated == found.eft.prior_dominated
 
 
-def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(likelihoods, ranges):
-    """Drawn as counts, not as limits: χ² of each data set by the χ² law."""
-    scans = scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=1000, seed=5)
-    for one in scans:
-        likelihood = likelihoods[one.slug]
-        n_nuisances = len(likelihood.model.nuisances)
-        used = likelihood.above(np.searchsorted(likelihood.experiment.columns["low"], one.threshold - 1e-9))
-        rng = np.random.default_rng(6)
-        toys = likelihood.model.draw(np.zeros(60), np.zeros((60, n_nuisances)), rng)
-        centres = rng.standard_normal((60, n_nuisances)) * ~likelihood.model.is_free
-        theta = likelihood.model.fit(toys[:, None], used=used, centres=centres[:, None]).theta
-        y = np.log(gaussian_limit("cls", theta / one.sigma, 0.9) / gaussian_limit("cls", 0.0, 0.9)) / 2 - one.toy_mean
-        chi2 = np.einsum("ti,ij,tj->t", y, np.linalg.inv(one.toy_covariance), y)
-        assert chi2.mean() / len(one.threshold) == pytest.approx(1, abs=0.35), one.slug
+@pytest.fixture(scope="module")
+def counted():
+    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=1000, seed=5)
+
+
+def draw_ratios(scan, likelihood, theta, n_toys, rng):
+    """Log ratios (n_toys, n) of limits from counts drawn with θ, as conditions have them."""
+    model = likelihood.model
+    used = likelihood.above(np.searchsorted(likelihood.experiment.columns["low"], scan.threshold - 1e-9))
+    nothing = np.zeros((n_toys, len(model.nuisances)))
+    toys = model.draw(np.full(n_toys, theta), nothing, rng)
+    centres = rng.standard_normal(nothing.shape) * ~model.is_free
+    found = model.fit(toys[:, None], used=used, centres=centres[:, None]).theta / scan.sigma
+    return np.log(gaussian_limit("cls", found, 0.9) / gaussian_limit("cls", 0.0, 0.9)) / 2 - scan.toy_mean
+
+
+def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(counted, likelihoods):
+    """Drawn as counts, not as limits: χ² of each data set by the χ² law, in the mean and in its tail."""
+    for one in counted:
+        y = draw_ratios(one, likelihoods[one.slug], 0.0, 400, np.random.default_rng(6))
+        values, n = np.einsum("ti,ij,tj->t", y, np.linalg.inv(one.toy_covariance), y), len(one.threshold)
+        assert values.mean() / n == pytest.approx(1, abs=0.12), one.slug
+        assert 0.02 < np.mean(values > chi2.ppf(0.95, n)) < 0.09, one.slug  # 0.05 ± 0.011, covariances of 1000 toys
+        assert np.quantile(values, 0.95) / chi2.ppf(0.95, n) == pytest.approx(1, abs=0.25), one.slug
 
 
 def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, ranges):
@@ -435,3 +623,28 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
                              start=truth[1:])  # fmt: skip
         covered += at_truth.penalised - free.penalised <= 3.84
     assert 0.89 <= covered / 200 <= 0.985
+
+
+@pytest.mark.slow
+def test_a_moment_put_into_counts_is_covered(counted, likelihoods, ranges):
+    """Two hundred toys of counts with 2e-11 μ_B. With nothing else free its intervals hold it at their rate; the priors
+    of offset, pulls and random effect, of which these counts have none, make them wider than they need be."""
+    some = [one for one in counted if one.slug in ("gemma", "conus", "xenonnt")]
+    conditions = gather_conditions(some, likelihoods, load_covariates(), n_toys=1000)
+    rng = np.random.default_rng(23)
+    data = np.concatenate([draw_ratios(one, likelihoods[one.slug], 4.0, 200, rng) for one in some], axis=1)
+    covered = {}
+    for name, fixed in (("alone", (*BASELINE, *BEYOND_MOMENT)), ("moment", BEYOND_MOMENT), ("eft", ())):
+        model = DiscrepancyModel(conditions, True, ranges, fixed)
+        truths = np.tile(point(model, mu0=2e-11), (200, 1))
+        _, effective, below, _ = weigh(model, data, truths, np.random.default_rng(24))
+        below = below[effective > 30, model.names.index("mu0")]
+        assert len(below) > 190
+        covered[name] = [np.mean(np.abs(below - 0.5) <= level / 2) for level in (0.68, 0.95)]
+    assert (
+        np.abs(np.subtract(covered["alone"], [0.68, 0.95])) < 3 * np.sqrt([0.68 * 0.32 / 200, 0.95 * 0.05 / 200])
+    ).all()
+    assert 0.78 < covered["moment"][0] < 0.94
+    assert covered["moment"][1] > 0.97
+    assert 0.84 < covered["eft"][0] < 0.97
+    assert covered["eft"][1] > 0.98

@@ -1,5 +1,7 @@
 """Limits against thresholds: against one at a time, toys, and known numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from leptonfit.neutrino.report_838 import load_report
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
 from leptonfit.neutrino.threshold_scan import (
     ThresholdScanResult,
+    choose_compared,
     compare_spreads,
     describe_scan,
     measure_coherence,
@@ -68,7 +71,7 @@ def test_observed_and_simulated_sets_are_kept_apart(scans):
     code, sentence = describe_scan(scans, spreads, coherence, load_report())
     assert code == "sensitivities_differ"
     assert sentence.startswith("Measured counts: ")
-    assert "181 of 182 attainable thresholds" in sentence
+    assert "181 of 182 thresholds tried set a limit; 182 are attainable" in sentence
     assert describe_scan(scans[:1], {}, {}, load_report())[0] == "no_comparison"
 
 
@@ -78,6 +81,63 @@ def test_a_disagreement_put_in_is_seen(scans):
     spread = compare_spreads([scans[4], shifted])["solar"]
     assert spread.excess.p_value < 1e-4
     assert compare_spreads([scans[4], scans[-1]])["solar"].excess.p_value > 0.01
+
+
+def made(title, *, limit=1.0, expected=1.0, excess=0.0, mean=0.0, observed=True):
+    """A data set of one threshold, by hand; the standard deviation of its log ratio is 0.2."""
+    one = np.ones(1)
+    return ThresholdScanResult(
+        slug=title, title=title, flavour_class="solar", unit="keV", observed=observed, attainable=9, tried=4,
+        threshold=one, energy=one, limit=limit * np.eye(1), expected=expected * np.eye(1), band=np.ones((1, 5)),
+        sigma=one, signal_above=one, log_ratio=excess * one, toy_mean=mean * one, toy_covariance=0.04 * np.eye(1),
+        toy_correlation=np.eye(1), curve=None,
+    )  # fmt: skip
+
+
+def test_spreads_are_those_of_three_limits_by_hand():
+    three = [made("a", limit=1, expected=1, excess=0.9, mean=0.9), made("b", limit=2, expected=1, excess=0.1, mean=0.1),
+             made("c", limit=4, expected=2, excess=0.4, mean=0.4)]  # fmt: skip
+    found = compare_spreads(three)["solar"]
+    assert found.cross == pytest.approx((1 / 0.08 * 1 + 1 / 0.2 * 3 + 1 / 0.2 * 2) / (1 / 0.08 + 2 / 0.2))
+    assert found.cross_expected == pytest.approx((5 * 1 + 5 * 1) / (1 / 0.08 + 2 / 0.2))
+    assert found.limits.mean == pytest.approx(np.log(2))
+    assert found.sensitivities.mean == pytest.approx(np.log(2) / 3, rel=1e-3)
+    assert found.excess.mean == pytest.approx(0, abs=1e-12)
+    assert found.excess.q == pytest.approx(0, abs=1e-12)
+
+
+def test_k_thr_is_the_slope_of_the_expected_curve(scans):
+    xenon = scans[-1]
+    away = xenon.energy - xenon.energy[0]
+    line = replace(xenon, expected=2 * np.exp(0.1 * away)[:, None], curve=fit_curve(xenon.energy, 0.1 * away, seed=0))
+    assert line.k_thr[0] == pytest.approx(0.2, rel=0.02)
+    assert line.k_thr[1] == pytest.approx(2 * line.curve.slope_error)
+    assert np.isnan(made("a").k_thr).all()
+
+
+@pytest.mark.parametrize(
+    ("several", "code", "whose", "selections"),
+    [
+        ([made("a", excess=1), made("b", excess=-1)], "limits_differ", "Measured counts: limits of a", ["observed"]),
+        ([made("a", excess=1), made("b", excess=1)], "sensitivities_differ", "Measured counts", ["observed"]),
+        ([made("a", observed=False), made("b", observed=False)], "sensitivities_differ", "Simulated", ["simulated"]),
+        ([made("a"), made("b", observed=False)], "sensitivities_differ", "Measured and simulated counts",
+         ["observed", "simulated", "all"]),
+        ([made("a")], "no_comparison", "1 of 4 thresholds tried set a limit; 9 are attainable", ["observed"]),
+    ],
+)  # fmt: skip
+def test_a_verdict_says_whose_counts_it_compares(several, code, whose, selections):
+    chosen = select_counts(several)
+    assert list(chosen) == selections
+    spreads = {name: compare_spreads(some) for name, some in chosen.items()}
+    found, sentence = describe_scan(several, spreads, {}, load_report())
+    assert found == code
+    assert sentence.startswith(whose)
+    n = len(several)
+    assert f"{n} of {4 * n} thresholds tried set a limit; {9 * n} are attainable" in sentence
+    kinds = {one.observed for one in several}
+    assert choose_compared(several, spreads)[1] == " and ".join(["measured"] * (True in kinds) +
+                                                                 ["simulated"] * (False in kinds))  # fmt: skip
 
 
 def test_curves_that_run_together_are_coherent(scans):

@@ -1,8 +1,9 @@
 """Do limits need more than experiments' own errors? The report's extra terms (EFT) against a baseline.
 
-Each condition is a data set at a threshold. What is fitted is y = ln μ_lim, observed; a model gives its expectation
-from the Asimov curve. Limits of one data set share events: their covariance is that of toys, and one shared random
-effect τ of each data set is added. The likelihood is Gaussian with that covariance, its determinant kept.
+Each condition is a data set at a threshold. What is fitted is y = ln μ_lim, observed: the limit that the construction
+sets for a Gaussian θ̂ of the Asimov error, as in the toys behind its covariance, not the exact one. A model gives its
+expectation from the Asimov curve. Limits of one data set share events: their covariance is that of toys, and one shared
+random effect τ of each data set is added. The likelihood is Gaussian with that covariance, its determinant kept.
 
 Baseline, 8 parameters: an offset, pulls of energy scale, quenching, background and of three flux norms, and τ. EFT adds
 the report's ten, and the two lengths its equations name: 20. Its equations are reconstructed from the report's
@@ -235,9 +236,9 @@ class DiscrepancyModel:
 
     def _unpack(self, x: np.ndarray) -> dict[str, Any]:
         """Parameters (..., 1) by name; those held are zero, lengths that do not matter one."""
-        given = {name: x[..., [j]] for j, name in enumerate(self.names)}
-        nothing = np.zeros((*np.shape(x)[:-1], 1), dtype=np.asarray(x).dtype)
-        return {name: given.get(name, nothing + (name in ("x_bend", "tau_c"))) for name in EFT}
+        held = {name: np.full((*np.shape(x)[:-1], 1), name in ("x_bend", "tau_c"), dtype=np.asarray(x).dtype)
+                for name in EFT if name not in self.names}  # fmt: skip
+        return held | {name: x[..., j : j + 1] for j, name in enumerate(self.names)}
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par)."""
@@ -268,14 +269,19 @@ class DiscrepancyModel:
     def _first(self) -> np.ndarray:
         return np.searchsorted(self.conditions.owner, np.arange(len(self.conditions.slugs)))
 
+    @cached_property
+    def _shared(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a random effect adds to whitened conditions (n,), and its square by data set (n_sets,)."""
+        ones = self.conditions.whitener.sum(axis=1)
+        return ones, np.add.reduceat(ones**2, self._first)
+
     def minus_two_log_likelihood(self, x: np.ndarray) -> np.ndarray:
         """−2 ln L (...) of the conditions at parameters (..., n_par)."""
         c, first = self.conditions, self._first
         white = (c.log_ratio - self.predict(x)) @ c.whitener.T
-        ones = c.whitener.sum(axis=1)
+        ones, weight = self._shared
         variance = self.shared_variance(x)
         along = np.add.reduceat(white * ones, first, axis=-1)
-        weight = np.add.reduceat(ones**2, first)
         squares = np.sum(white**2, axis=-1) - np.sum(variance * along**2 / (1 + variance * weight), axis=-1)
         determinant = np.sum(np.log(1 + variance * weight), axis=-1) + c.log_determinant.sum()
         return squares + determinant + c.n * math.log(2 * math.pi)
@@ -292,8 +298,8 @@ class DiscrepancyModel:
         variance, variance_slopes = variances[0].real, variances.imag / _STEP
         white = c.whitener @ (c.log_ratio - predicted[0].real)
         slopes = -(predicted.imag / _STEP) @ c.whitener.T  # (n_par, n)
-        ones = c.whitener.sum(axis=1)
-        along, weight = np.add.reduceat(white * ones, first), np.add.reduceat(ones**2, first)
+        ones, weight = self._shared
+        along = np.add.reduceat(white * ones, first)
         along_slopes = np.add.reduceat(slopes * ones, first, axis=-1)
         inflated = 1 + variance * weight
         value = white @ white - np.sum(variance * along**2 / inflated) + np.sum(np.log(inflated))

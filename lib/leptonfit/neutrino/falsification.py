@@ -21,6 +21,8 @@ from leptonfit.neutrino.threshold_scan import AXIS, mean_correlation
 
 FALSIFIED = ("mu0", "gamma", "k_STG", "k_TBN", "alpha_thr")
 """Parameters that the report's falsification line sets to zero."""
+_FEWEST = 200
+"""Draws that a changed evidence may rest on."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class FalsificationResult(Result):
     first_rule, second_rule : bool
         Whether the report's two rules fire, with its own thresholds: hardly worse in AIC with all limits and slopes at
         the baseline's; hardly worse in RMSE and AIC while C_coh does not fall and Δlog10 μ is within its error of the
-        baseline's.
+        baseline's. The second is None where C_coh or the spread needs more data sets.
     """
 
     delta_aic: float
@@ -55,7 +57,7 @@ class FalsificationResult(Result):
     spread_error: np.ndarray
     within: dict[str, tuple[bool, ...]]
     first_rule: bool
-    second_rule: bool
+    second_rule: bool | None
 
 
 def falsify(
@@ -92,6 +94,7 @@ def falsify(
     coherence = np.array([summary[0] for summary in summaries[:2]])
     spread, spread_error = np.array([summary[1:] for summary in summaries]).T
     returned = not coherence[1] < coherence[0] and not abs(spread[1] - spread[2]) > spread_error[2]
+    has_rule = bool(np.isfinite(coherence).all() and np.isfinite(spread).all())
     rules = report["report"]
     aic_percent = 100 * delta_aic / abs(whole.metrics.aic)
     rmse_percent = 100 * (rmse - whole.metrics.rmse) / whole.metrics.rmse
@@ -106,9 +109,13 @@ def falsify(
         within=within,
         first_rule=aic_percent <= rules["falsification_deterioration_percent"]
         and all(all(pair) for pair in within.values()),
-        second_rule=rmse_percent < rules["falsification_delta_rmse_percent"]
-        and delta_aic < rules["falsification_delta_aic"]
-        and returned,
+        second_rule=bool(
+            rmse_percent < rules["falsification_delta_rmse_percent"]
+            and delta_aic < rules["falsification_delta_aic"]
+            and returned
+        )
+        if has_rule
+        else None,
     )
 
 
@@ -145,7 +152,8 @@ class VariationResult(Result):
     log_bayes_factor, error : float
         LnK, and its error.
     n_effective : float
-        Draws of the unchanged posterior that lnK rests on, after their weights; nan where it has a run of its own.
+        Distinct draws of the unchanged posterior that lnK rests on, after their weights; nan where it has a run of its
+        own.
     """
 
     name: str
@@ -162,8 +170,8 @@ def vary(
 ) -> dict[str, list[VariationResult]]:  # fmt: skip
     """Change covariates and priors, by selection.
 
-    A changed covariate changes the evidence by the mean of L'/L over the posterior's draws; wider priors reach where
-    there are no draws, and are sampled anew.
+    A changed covariate changes the evidence by the mean of L'/L over the posterior's draws; where fewer than 200 of
+    them are left, and for wider priors, which reach where there are none, the changed model is sampled anew.
     """
     names = [*[f"{name} turned round" for name in COVARIATES[:4]], *[f"{name} halved" for name in COVARIATES[4:]]]
     changes: list[tuple[str, int | None]] = [
@@ -171,14 +179,17 @@ def vary(
         ("priors twice as wide", None),
     ]
     cases = [(one, *change) for one in comparisons for change in changes]
+    cases.sort(key=lambda case: (case[2] is None, selections[case[0].selection].n), reverse=True)  # the slowest first
     run = partial(_vary, selections=selections, ranges=ranges, n_live=n_live, seed=seed)
     found: dict[str, list[VariationResult]] = {}
     for one in comparisons:
         change = one.eft.fit.minus_two_log_likelihood - one.baseline.fit.minus_two_log_likelihood
         aic = one.eft.metrics.aic - one.baseline.metrics.aic
         found[one.selection] = [VariationResult("as they are", change, aic, *one.log_bayes_factor, math.nan)]
-    for (one, *_), value in zip(cases, map_ordered(run, cases, jobs=jobs), strict=True):
-        found[one.selection].append(value)
+    ended = map_ordered(run, cases, jobs=jobs)
+    values = {(one.selection, name): value for (one, name, _), value in zip(cases, ended, strict=True)}
+    for selection, several in found.items():
+        several += [values[selection, name] for name, _ in changes]
     return found
 
 
@@ -189,21 +200,23 @@ def _vary(
     one, name, column = case
     conditions = selections[one.selection]
     eft, base = DiscrepancyModel(conditions, True, ranges), one.baseline
+    effective = 0.0
     if column is None:
         changed = replace(eft, ranges=widen(ranges))
-        evidence = run_nested(changed.log_likelihood, changed.transform, len(eft.names), n_live=n_live, seed=seed)
-        bayes, effective = evidence.log_evidence - base.evidence.log_evidence, math.nan
-        error = math.hypot(evidence.error, base.evidence.error)
     else:
         covariates = conditions.covariates.copy()
         values = covariates[:, column]
         covariates[:, column] = values.max() + values.min() - values if column < 4 else values / 2
         changed = replace(eft, conditions=replace(conditions, covariates=covariates))
-        draws = one.eft.evidence.samples
-        weights = np.exp(changed.log_likelihood(draws) - eft.log_likelihood(draws))
+        draws, times = np.unique(one.eft.evidence.samples, axis=0, return_counts=True)
+        weights = times * np.exp(changed.log_likelihood(draws) - eft.log_likelihood(draws))
         effective = float(weights.sum() ** 2 / np.sum(weights**2))
         before, error_before = one.log_bayes_factor
-        bayes, error = before + math.log(weights.mean()), math.hypot(error_before, effective**-0.5)
+        bayes, error = before + math.log(weights.sum() / times.sum()), math.hypot(error_before, effective**-0.5)
+    if effective < _FEWEST:
+        evidence = run_nested(changed.log_likelihood, changed.transform, len(eft.names), n_live=n_live, seed=seed)
+        bayes, effective = evidence.log_evidence - base.evidence.log_evidence, math.nan
+        error = math.hypot(evidence.error, base.evidence.error)
     fit = fit_model(changed, n_starts=1, seed=seed, start=one.eft.fit.x)
     change = fit.minus_two_log_likelihood - base.fit.minus_two_log_likelihood
     aic = change + 2 * (len(eft.names) - len(base.fit.names))

@@ -33,6 +33,8 @@ from leptonfit.neutrino.discrepancy import (
     fit_model,
 )
 
+BEYOND_MOMENT = (*[name for name in REPORTED if name != "mu0"], "x_bend", "tau_c")
+"""The EFT's parameters beyond one common moment."""
 PRIOR_DOMINATED = 0.9
 """Width of a posterior over its prior's, above which the data have not measured the parameter."""
 _N_WALKERS, _STEPS, _N_BOOTSTRAP = 48, 6, 400
@@ -48,8 +50,9 @@ class MetricsResult(Result):
     Attributes
     ----------
     n_parameters, n : int
-    n_independent : float
-        Conditions, and what they are worth.
+    n_effective, n_independent : float
+        Parameters that the data determine: Σ s²/(1 + s²), s the singular values of the whitened Jacobian in units of
+        the prior's standard deviations. Conditions by what they are worth.
     rmse, r2 : float
         Of ln μ_lim: descriptive only, since conditions share events.
     chi2 : float
@@ -65,6 +68,7 @@ class MetricsResult(Result):
 
     n_parameters: int
     n: int
+    n_effective: float
     n_independent: float
     rmse: float
     r2: float
@@ -78,8 +82,8 @@ class MetricsResult(Result):
 
     @property
     def chi2_dof(self) -> float:
-        """χ² over conditions less parameters; nan where there are no more of the one than of the other."""
-        return self.chi2 / (self.n - self.n_parameters) if self.n > self.n_parameters else math.nan
+        """χ² over conditions less effective parameters."""
+        return self.chi2 / (self.n - self.n_effective)
 
 
 @dataclass(frozen=True)
@@ -134,22 +138,47 @@ class ComparisonResult(Result):
         observed, simulated or all.
     slugs : tuple of str
     baseline, eft : ModelResult
+    moment : EvidenceResult
+        Of the baseline with one common moment: the EFT's mu0 without its other terms.
     """
 
     selection: str
     slugs: tuple[str, ...]
     baseline: ModelResult
     eft: ModelResult
+    moment: EvidenceResult
 
     def without_samples(self) -> ComparisonResult:
         """The same without draws, for keeping."""
-        return replace(self, baseline=self.baseline.without_samples(), eft=self.eft.without_samples())
+        moment = replace(self.moment, samples=self.moment.samples[:0])
+        return replace(self, baseline=self.baseline.without_samples(), eft=self.eft.without_samples(), moment=moment)
 
     @property
     def log_bayes_factor(self) -> tuple[float, float]:
         """Ln evidence of the EFT less the baseline's, and its error."""
-        first, second = self.eft.evidence, self.baseline.evidence
-        return first.log_evidence - second.log_evidence, math.hypot(first.error, second.error)
+        return _divide(self.eft.evidence, self.baseline.evidence)
+
+    @property
+    def log_moment_factor(self) -> tuple[float, float]:
+        """Ln evidence of the baseline with one moment less the baseline's, and its error."""
+        return _divide(self.moment, self.baseline.evidence)
+
+    @property
+    def code(self) -> str:
+        """Which model is preferred by two errors of lnK: the EFT must beat the baseline with and without a moment."""
+        if _exceeds(self.log_bayes_factor) and _exceeds(_divide(self.eft.evidence, self.moment)):
+            return "eft_preferred"
+        if _exceeds(self.log_moment_factor):
+            return "moment_preferred"
+        return "baseline_preferred" if _exceeds(_divide(self.baseline.evidence, self.eft.evidence)) else "undecided"
+
+
+def _divide(first: EvidenceResult, second: EvidenceResult) -> tuple[float, float]:
+    return first.log_evidence - second.log_evidence, math.hypot(first.error, second.error)
+
+
+def _exceeds(log_factor: tuple[float, float]) -> bool:
+    return log_factor[0] > 2 * log_factor[1]
 
 
 def choose_ranges(report: Mapping[str, Any], priors: str) -> np.ndarray:
@@ -169,7 +198,7 @@ def widen(ranges: np.ndarray) -> np.ndarray:
 def compare_models(
     selections: Mapping[str, Conditions], ranges: np.ndarray, *, n_live: int, sampler: str, seed: int, jobs: int = 1,
 ) -> list[ComparisonResult]:  # fmt: skip
-    """Baseline and EFT on every selection, a task a model.
+    """Baseline, EFT and baseline with one moment on every selection, a task a model, the slowest first.
 
     Parameters
     ----------
@@ -181,20 +210,23 @@ def compare_models(
         Whose draws the posterior is; emcee starts from dynesty's, which stand in where it has not converged.
     seed, jobs : int
     """
-    tasks = [
-        (name, DiscrepancyModel(one, is_eft, ranges)) for name, one in selections.items() for is_eft in (True, False)
-    ]
+    kinds = {"eft": (True, ()), "baseline": (False, ()), "moment": (True, BEYOND_MOMENT)}
+    tasks = {(name, kind): DiscrepancyModel(one, is_eft, ranges, fixed)
+             for name, one in selections.items() for kind, (is_eft, fixed) in kinds.items()}  # fmt: skip
+    order = sorted(tasks, key=lambda task: (len(tasks[task].names), tasks[task].conditions.n), reverse=True)
     run = partial(_study, n_live=n_live, sampler=sampler, seed=seed)
-    found = map_ordered(run, [model for _, model in tasks], jobs=jobs)
+    found = dict(zip(order, map_ordered(run, [tasks[task] for task in order], jobs=jobs), strict=True))
     return [
-        ComparisonResult(name, one.slugs, baseline=found[2 * i + 1], eft=found[2 * i])
-        for i, (name, one) in enumerate(selections.items())
+        ComparisonResult(name, one.slugs, **{kind: found[name, kind] for kind in kinds})  # type: ignore[arg-type]
+        for name, one in selections.items()
     ]
 
 
-def _study(model: DiscrepancyModel, *, n_live: int, sampler: str, seed: int) -> ModelResult:
+def _study(model: DiscrepancyModel, *, n_live: int, sampler: str, seed: int) -> ModelResult | EvidenceResult:
     n_par = len(model.names)
     evidence = run_nested(model.log_likelihood, model.transform, n_par, n_live=n_live, seed=seed)
+    if model.fixed:
+        return evidence
     likely = evidence.samples[np.argsort(model.minus_two_log_likelihood(evidence.samples))]
     fit = fit_model(model, n_starts=8, seed=seed, start=likely[:: max(1, len(likely) // 80)][:16])
     posterior = sample_posterior(model, evidence, n_steps=_STEPS * n_live * n_par, seed=seed)
@@ -239,7 +271,8 @@ def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) ->
     c, k = model.conditions, len(model.names)
     root = np.linalg.cholesky(model.covariance(fit.x))
     white = np.linalg.solve(root, fit.residuals)
-    jacobian = np.linalg.solve(root, _jacobian(model, fit.x) * (model.bounds[:, 1] - model.bounds[:, 0]))
+    stretch = np.where(np.isin(model.names, ("x_bend", "tau_c")), fit.x, 1.0)
+    jacobian = np.linalg.solve(root, _jacobian(model, fit.x) * stretch * _prior_sd(model))
     basis, sizes, _ = np.linalg.svd(jacobian, full_matrices=False)
     basis = basis[:, sizes > 1e-8 * sizes[0]]
     toys = np.random.default_rng(seed).standard_normal((_N_BOOTSTRAP, c.n))
@@ -249,6 +282,7 @@ def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) ->
     return MetricsResult(
         n_parameters=k,
         n=c.n,
+        n_effective=float(np.sum(sizes**2 / (1 + sizes**2))),
         n_independent=c.n_independent,
         rmse=float(np.sqrt(np.mean(fit.residuals**2))),
         r2=float(1 - np.sum(fit.residuals**2) / np.sum((log_mu - log_mu.mean()) ** 2)),
@@ -301,15 +335,13 @@ def select_sets(c: Conditions, sets: Sequence[int]) -> Conditions:
 def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> tuple[str, str]:
     """Verdict code and sentence, on measured counts where there are any.
 
-    The code is `baseline_preferred` where lnK + 2 errors < 0, `eft_preferred` where lnK − 2 errors > 0, else
-    `undecided`.
+    The code is `eft_preferred` where the EFT's evidence is above that of the baseline, with one moment and without, by
+    two errors of lnK, else `moment_preferred` where the baseline with one moment is above the baseline,
+    `baseline_preferred` where the baseline is above the EFT, else `undecided`.
     """
     one = next((one for one in found if one.selection == "observed"), found[0])
-    bayes, error = one.log_bayes_factor
-    code = "baseline_preferred" if bayes + 2 * error < 0 else "eft_preferred" if bayes - 2 * error > 0 else "undecided"
-    every = "; ".join(
-        f"{other.selection} {other.log_bayes_factor[0]:.1f} ± {other.log_bayes_factor[1]:.1f}" for other in found
-    )
+    every = "; ".join("{} {:.1f} ± {:.1f}".format(other.selection, *other.log_bayes_factor) for other in found)
+    moment = "; ".join("{} {:.1f} ± {:.1f}".format(other.selection, *other.log_moment_factor) for other in found)
     gain = one.eft.metrics.aic - one.baseline.metrics.aic
     further = one.eft.metrics.n_parameters - one.baseline.metrics.n_parameters
     dominated = [name for name in one.eft.prior_dominated if name in REPORTED]
@@ -318,8 +350,9 @@ def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, 
     borrowed = [other.selection for other in found if other.eft.drawn_by != "emcee"]
     doubt = f" Posteriors of the EFT by nested sampling: {', '.join(borrowed)}." if borrowed else ""
     sentence = (
-        f"lnK (EFT over baseline): {every}; claimed {claimed[0]:g} ± {claimed[1]:g}. On {one.selection} counts AIC "
+        f"lnK (EFT over baseline): {every}; claimed {claimed[0]:g} ± {claimed[1]:g}. "
+        f"Baseline with one moment over baseline: {moment}. On {one.selection} counts AIC "
         f"changes by {gain:+.1f} for {further} further parameters, and {len(dominated)} of the report's "
         f"{len(REPORTED)} are not measured but left where the prior had them{listed}.{doubt}"
     )
-    return code, sentence
+    return one.code, sentence

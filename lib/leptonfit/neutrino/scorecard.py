@@ -16,12 +16,15 @@ from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
-from leptonfit.neutrino.model_comparison import FOLDS, ComparisonResult
+from leptonfit.neutrino.model_comparison import FOLDS, ComparisonResult, ModelResult
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
 _LEAD = 0.5
 """Of a score of ten: less is no lead."""
 HOLDS, CONTRADICTED, UNVERIFIABLE = "holds", "contradicted", "not verifiable"
+AGREES, DIFFERS, UNMEASURED = "agrees", "differs", "not measured"
+VAGUE, INCOMPARABLE = "cannot be told", "not comparable"
+STANDINGS = (AGREES, DIFFERS, UNMEASURED, VAGUE, INCOMPARABLE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class AuditRow(Result):
     ----------
     claim, claimed, recomputed : str
     standing : str
-        holds, contradicted, or not verifiable.
+        holds, contradicted, not verifiable, or not comparable (of data of this workbook's own).
     """
 
     claim: str
@@ -82,12 +85,14 @@ def audit_report(
         _row("EFT total", score["totals"][0], totals[0], ".1f"),
         _row("mainstream total", score["totals"][1], totals[1], ".1f"),
         _row("difference of totals", score["difference"], totals[0] - totals[1], ".1f"),
-        AuditRow("points of each row", "10 rows", f"{np.sum(np.isclose(points, claimed_points).all(axis=1))} right",
+        AuditRow("points of each row", f"{len(dimensions)} rows",
+                 f"{np.sum(np.isclose(points, claimed_points).all(axis=1))} right",
                  HOLDS if np.isclose(points, claimed_points).all() else CONTRADICTED),
-        AuditRow("difference of each row", "10 rows", f"{np.sum(np.isclose(points @ [1, -1], differences))} right",
+        AuditRow("difference of each row", f"{len(dimensions)} rows",
+                 f"{np.sum(np.isclose(points @ [1, -1], differences))} right",
                  HOLDS if np.isclose(points @ [1, -1], differences).all() else CONTRADICTED),
         _ranks(dimensions, points),
-        _row("n_samples_total, over the eight data sets", given["n_samples_total"], samples, "d",
+        _row(f"n_samples_total, over its {len(report['dataset'])} data sets", given["n_samples_total"], samples, "d",
              more=f" (table 1: {records})"),
     ]  # fmt: skip
     for k, (name, aic, bic) in enumerate(zip(("EFT", "mainstream"), metrics["aic"], metrics["bic"], strict=True)):
@@ -142,7 +147,7 @@ def audit_report(
                  f"XENONnT alone: {xenon:.2g} μ_B", HOLDS if result["mu_lim_90"][0] <= xenon else CONTRADICTED)
     )  # fmt: skip
     attainable = sum(one.n_bins - 1 for one in experiments.values())
-    rows.append(_row("n_conditions, on the bins of the spectra here", n, attainable, "d"))
+    rows.append(AuditRow("n_conditions, on the bins of the spectra here", str(n), str(attainable), INCOMPARABLE))
     gates = ", ".join(given["gates"])
     rows.append(AuditRow("quality gates I to IV", gates, "what they test is not said", UNVERIFIABLE))
     rows.append(AuditRow("hash of the package", given["hash"], "cut off: names no file", UNVERIFIABLE))
@@ -235,19 +240,15 @@ class ClaimRow(Result):
     Attributes
     ----------
     claim, claimed, computed, standing : str
-        Standing: agrees within two errors of both, differs, not measured (the data leave it where the prior had it),
-        cannot be told (there is no number, or its error is above half the claim), not comparable (of other data).
+        Standing: differs by more than two errors of both, agrees, not measured (the data leave it where the prior had
+        it), cannot be told (there is no number, its error is above half the claim, or a posterior that holds the claim
+        holds zero too), not comparable (of other data).
     """
 
     claim: str
     claimed: str
     computed: str
     standing: str
-
-
-AGREES, DIFFERS, UNMEASURED = "agrees", "differs", "not measured"
-VAGUE, INCOMPARABLE = "cannot be told", "not comparable"
-STANDINGS = (AGREES, DIFFERS, UNMEASURED, VAGUE, INCOMPARABLE)
 
 
 def judge_results(
@@ -257,7 +258,7 @@ def judge_results(
     spread: SpreadResult | None,
     coherence: CoherenceResult | None,
 ) -> list[ClaimRow]:
-    """The report's whole summary of results, each number judged by the same rule.
+    """The report's whole summary of results, each number judged by the same rule: as many rows whatever there is.
 
     Parameters
     ----------
@@ -267,85 +268,76 @@ def judge_results(
     joint, spread, coherence
         Of the same selection, all classes together as the report has it; None where there are too few data sets.
     """
-    rows = []
-    for name, entry in report["parameter"].items():
-        j = one.eft.fit.names.index(name)
-        mean, sd = one.eft.mean[j], one.eft.sd[j]
-        standing = UNMEASURED if name in one.eft.prior_dominated else _judge(entry["claimed"], mean, sd)
-        rows.append(_claim(name, entry["claimed"], mean, sd, standing))
-    result, metrics = report["result"], report["metrics"]
-    if joint is not None:
-        for level, key in ((0.90, "mu_lim_90"), (0.95, "mu_lim_95")):
-            for k in np.flatnonzero(np.isclose(joint.limits.confidence, level)):
-                limit = float(to_moment(joint.limits.observed["cls"][k]))
-                band = to_moment(joint.limits.expected["cls"][k])
-                error = float(band[3] - band[1]) / 2
-                rows.append(_claim(key, result[key], limit, error, _judge(result[key], limit, error)))
-        rows.append(_p_value("PG_PTE", result["PG_PTE"], joint.toy_p_value))
+    result, metrics, found = report["result"], report["metrics"], one.eft.metrics
+    rows = [_weigh(name, name, entry["claimed"], one.eft) for name, entry in report["parameter"].items()]
+    for level, key in ((0.90, "mu_lim_90"), (0.95, "mu_lim_95")):
+        limit = error = math.nan
+        if joint is not None and (k := np.flatnonzero(np.isclose(joint.limits.confidence, level))).size:
+            limit = float(to_moment(joint.limits.observed["cls"][k[0]]))
+            band = to_moment(joint.limits.expected["cls"][k[0]])
+            error = float(band[3] - band[1]) / 2
+        rows.append(_claim(key, result[key], limit, error))
+    rows.append(_p_value("PG_PTE", result["PG_PTE"], math.nan if joint is None else joint.toy_p_value))
+    dex = error = math.nan
     if spread is not None:
         dex = math.sqrt(spread.limits.tau2) / math.log(10)
         low, high = np.sqrt(spread.limits.tau2_interval) / math.log(10)
-        rows.append(_claim("Delta_log10_mu", result["delta_log10_mu"], dex, (high - low) / 4,
-                           _judge(result["delta_log10_mu"], dex, (high - low) / 4)))  # fmt: skip
-    if coherence is not None:
-        error = float(np.std(coherence.null))
-        rows.append(_claim("C_coh", result["C_coh"], coherence.coherence, error,
-                           _judge(result["C_coh"], coherence.coherence, error)))  # fmt: skip
-    bayes, error = one.log_bayes_factor
-    rows.append(_claim("lnK", result["lnK"], bayes, error, _judge(result["lnK"], bayes, error)))
-    for name in ("x_bend", "tau_c"):
-        j = one.eft.fit.names.index(name)
-        standing = (
-            UNMEASURED if name in one.eft.prior_dominated else _judge(result[name], one.eft.mean[j], one.eft.sd[j])
-        )
-        rows.append(_claim(f"{name} (keV)", result[name], one.eft.mean[j], one.eft.sd[j], standing))
-    found = one.eft.metrics
+        error = (high - low) / 4
+    rows.append(_claim("Delta_log10_mu", result["delta_log10_mu"], dex, error))
+    together = (math.nan,) * 2 if coherence is None else (coherence.coherence, float(np.std(coherence.null)))
+    rows.append(_claim("C_coh", result["C_coh"], *together))
+    rows.append(_claim("lnK", result["lnK"], *one.log_bayes_factor))
+    rows += [_weigh(name, f"{name} (keV)", result[name], one.eft) for name in ("x_bend", "tau_c")]
     gains = metrics["aic"][0] - metrics["aic"][1], found.aic - one.baseline.metrics.aic
     folds = min(FOLDS, len(one.slugs))
+    rmse = 100 * (found.rmse / one.baseline.metrics.rmse - 1)
     other_data = [
         ("RMSE (ln μ)", metrics["rmse"][0], found.rmse),
         ("R2", metrics["r2"][0], found.r2),
         ("AIC", metrics["aic"][0], found.aic),
         ("BIC", metrics["bic"][0], found.bic),
         ("CV error (ln μ)", metrics["cv"][0], found.cv_rmse),
+        ("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof),
+        ("KS_p", metrics["ks_p"][0], found.ks_p),
+        ("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], rmse),
         ("CrossVal_kfold, at most a data set each", report["report"]["folds"], folds),
         ("n_experiments, those fitted here", report["report"]["n_experiments"], len(one.slugs)),
         ("n_conditions, those fitted here", report["report"]["n_conditions"], found.n),
     ]
     rows += [ClaimRow(name, f"{claimed:g}", f"{value:.4g}", INCOMPARABLE) for name, claimed, value in other_data]
     total, samples = report["report"]["n_samples_total"], sum(entry["n_samples"] for entry in report["dataset"])
-    spread_of_chi2 = math.sqrt(2 / max(found.n - found.n_parameters, 1))
-    rmse = 100 * (found.rmse / one.baseline.metrics.rmse - 1)
     return [
         *rows,
         ClaimRow(
             "n_samples_total, sum over its own list", str(total), str(samples), AGREES if total == samples else DIFFERS
         ),
-        _plain("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof, spread_of_chi2),
-        _plain("AIC, EFT less baseline", *gains, 2.0),
-        _plain("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], rmse, 2.0),
-        _p_value("KS_p", metrics["ks_p"][0], found.ks_p),
+        ClaimRow("AIC, EFT less baseline", f"{gains[0]:g}", f"{gains[1]:.4g}", _judge((gains[0], 0.0), gains[1], 2.0)),
     ]
 
 
 def _judge(claimed: Sequence[float], found: float, error: float) -> str:
-    if math.isnan(found) or error > abs(claimed[0]) / 2:
-        return VAGUE
-    return AGREES if abs(found - claimed[0]) <= 2 * math.hypot(claimed[1], error) else DIFFERS
+    if abs(found - claimed[0]) > 2 * math.hypot(claimed[1], error):
+        return DIFFERS
+    return VAGUE if math.isnan(found) or error > abs(claimed[0]) / 2 else AGREES
+
+
+def _weigh(name: str, title: str, claimed: Sequence[float], model: ModelResult) -> ClaimRow:
+    """A parameter: it agrees where its posterior, which holds the claim, does not hold zero too."""
+    j = model.fit.names.index(name)
+    mean, sd = float(model.mean[j]), float(model.sd[j])
+    standing = UNMEASURED if name in model.prior_dominated else _judge(claimed, mean, sd)
+    return _claim(title, claimed, mean, sd, VAGUE if standing == AGREES and abs(mean) <= 2 * sd else standing)
 
 
 def _p_value(name: str, claimed: float, found: float) -> ClaimRow:
     """Agree where both are on one side of 0.05."""
     standing = VAGUE if math.isnan(found) else AGREES if (claimed > 0.05) == (found > 0.05) else DIFFERS
-    return ClaimRow(name, f"{claimed:g}", f"{found:.2g}", standing)
+    return ClaimRow(name, f"{claimed:g}", "none" if math.isnan(found) else f"{found:.2g}", standing)
 
 
-def _claim(name: str, claimed: Sequence[float], found: float, error: float, standing: str) -> ClaimRow:
-    return ClaimRow(name, "{:g} ± {:g}".format(*claimed), f"{found:.3g} ± {error:.2g}", standing)
-
-
-def _plain(name: str, claimed: float, found: float, error: float) -> ClaimRow:
-    return ClaimRow(name, f"{claimed:g}", f"{found:.4g}", _judge((claimed, 0.0), found, error))
+def _claim(name: str, claimed: Sequence[float], found: float, error: float, standing: str | None = None) -> ClaimRow:
+    computed = "none" if math.isnan(found) else f"{found:.3g} ± {error:.2g}"
+    return ClaimRow(name, "{:g} ± {:g}".format(*claimed), computed, standing or _judge(claimed, found, error))
 
 
 def describe_scorecard(
@@ -353,13 +345,13 @@ def describe_scorecard(
 ) -> tuple[str, str]:
     """Verdict code and sentence: `contradicted` where any audit row is, else `consistent`."""
     counts = {standing: sum(one.standing == standing for one in rows)
-              for standing in (HOLDS, CONTRADICTED, UNVERIFIABLE)}  # fmt: skip
+              for standing in (HOLDS, CONTRADICTED, UNVERIFIABLE, INCOMPARABLE)}  # fmt: skip
     judged = {standing: sum(one.standing == standing for one in claims) for standing in STANDINGS}
     better = [name for name, (eft, base) in scores.items() if eft > base + _LEAD]
     listed = f": {', '.join(better)}" if better else ""
     audited = (
-        f"Of {len(rows)} numbers audited, {counts[CONTRADICTED]} are contradicted, "
-        f"{counts[HOLDS]} hold and {counts[UNVERIFIABLE]} cannot be verified."
+        f"Of {len(rows)} numbers audited, {counts[CONTRADICTED]} are contradicted, {counts[HOLDS]} hold, "
+        f"{counts[UNVERIFIABLE]} cannot be verified and {counts[INCOMPARABLE]} cannot be compared."
     )
     results = (
         f"Of its {len(claims)} results, on {selection} counts, {judged[DIFFERS]} differ, {judged[AGREES]} agree, "

@@ -42,8 +42,8 @@ class ThresholdScanResult(Result):
     slug, title, flavour_class, unit : str
     observed : bool
         Whether the counts were measured.
-    attainable : int
-        Thresholds there are: one a bin, at least two bins above.
+    attainable, tried : int
+        Thresholds there are: one a bin, at least two bins above; and those that were tried.
     threshold : ndarray (n,)
         Lower edges of those that set a limit, in `unit`.
     energy : ndarray (n,)
@@ -75,6 +75,7 @@ class ThresholdScanResult(Result):
     unit: str
     observed: bool
     attainable: int
+    tried: int
     threshold: np.ndarray
     energy: np.ndarray
     limit: np.ndarray
@@ -126,7 +127,7 @@ def scan_thresholds(
     experiment, model = likelihood.experiment, likelihood.model
     attainable = experiment.n_bins - 1
     first = np.unique(np.linspace(0, attainable - 1, min(n_thresholds, attainable)).round().astype(int))
-    used = likelihood.above(first)
+    tried, used = len(first), likelihood.above(first)
     sets_limit = np.isfinite(model.theta_sigma(used=used))
     first, used = first[sets_limit], used[sets_limit]
     found = find_limits(model, likelihood.data, confidence=confidence, used=used)
@@ -155,6 +156,7 @@ def scan_thresholds(
         unit=experiment.unit,
         observed=experiment.is_observed,
         attainable=attainable,
+        tried=tried,
         threshold=threshold,
         energy=threshold * scale,
         limit=limit,
@@ -211,12 +213,13 @@ class SpreadResult(Result):
 
 
 def select_counts(scans: Sequence[ThresholdScanResult]) -> dict[str, list[ThresholdScanResult]]:
-    """Those with measured counts, those with simulated ones (their spread was put in by tuning), and all."""
+    """Those with measured counts, those with simulated ones (their spread was put in by tuning), and all if of both."""
     chosen = {
         "observed": [one for one in scans if one.observed],
         "simulated": [one for one in scans if not one.observed],
-        "all": list(scans),
     }
+    if all(chosen.values()):
+        chosen["all"] = list(scans)
     return {name: several for name, several in chosen.items() if several}
 
 
@@ -311,6 +314,21 @@ def mean_correlation(curves: np.ndarray) -> np.ndarray:
     return correlation[:, first, second].mean(axis=-1)
 
 
+def choose_compared(
+    scans: Sequence[ThresholdScanResult], spreads: Mapping[str, Mapping[str, SpreadResult]]
+) -> tuple[dict[str, SpreadResult], str]:
+    """Classes that are compared, of measured counts where two of a class have them, and whose counts those are.
+
+    The counts are measured, simulated, or measured and simulated; those of the scans where nothing is compared.
+    """
+    classes: dict[str, SpreadResult] = {}
+    for name in ("observed", "all", "simulated"):
+        classes = classes or {key: one for key, one in spreads.get(name, {}).items() if key != ALL}
+    titles = {title for one in classes.values() for title in one.titles} or {one.title for one in scans}
+    kinds = {one.observed for one in scans if one.title in titles}
+    return classes, " and ".join(name for name, kind in (("measured", True), ("simulated", False)) if kind in kinds)
+
+
 def describe_scan(
     scans: Sequence[ThresholdScanResult],
     spreads: Mapping[str, Mapping[str, SpreadResult]],
@@ -322,15 +340,15 @@ def describe_scan(
     The code is `sensitivities_differ` where no class's ln(observed/Asimov) has a spread with p < 0.01, `limits_differ`
     where some has, `no_comparison` for fewer than two data sets of any class.
     """
-    attainable = sum(one.attainable for one in scans)
+    attainable, tried = sum(one.attainable for one in scans), sum(one.tried for one in scans)
     limited = sum(len(one.threshold) for one in scans)
     claimed = claims["report"]["n_conditions"]
-    said = f"{limited} of {attainable} attainable thresholds set a limit; the report counts {claimed} conditions."
-    for name in ("observed", "all"):
-        classes = {key: one for key, one in spreads.get(name, {}).items() if key != ALL}
-        if classes:
-            break
-    else:
+    said = (
+        f"{limited} of {tried} thresholds tried set a limit; {attainable} are attainable; "
+        f"the report counts {claimed} conditions."
+    )
+    classes, whose = choose_compared(scans, spreads)
+    if not classes:
         return "no_comparison", said
     parts = [
         f"{FLAVOUR_CLASSES[key]} ({', '.join(one.titles)}): limits spread by {_dex(one.limits):.2f} dex, sensitivities "
@@ -350,11 +368,11 @@ def describe_scan(
             said += f" C_coh of {key} sets: {found.coherence:.2f}, unrelated ones give {low:.2f} to {high:.2f}."
     if any(coherence.values()):
         said += f" Claimed: {claims['result']['C_coh'][0]:g}."
-    whose = "Measured counts" if name == "observed" else "Measured and simulated counts"
     listed = "; ".join(parts)
+    first = listed[0].upper() if listed[0].isascii() else listed[0]  # no capital of ν̄
     return (
         "limits_differ" if differ else "sensitivities_differ",
-        f"{whose}: {why}. {listed[0].upper()}{listed[1:]}. {said}",
+        f"{whose.capitalize()} counts: {why}. {first}{listed[1:]}. {said}",
     )
 
 

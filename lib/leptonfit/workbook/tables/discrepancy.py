@@ -17,19 +17,19 @@ from leptonfit.neutrino.model_comparison import PRIOR_DOMINATED, ComparisonResul
 from leptonfit.neutrino.scorecard import AuditRow, ClaimRow, add_points, rank_differences
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
-_YES = {True: "yes", False: "no"}
+_YES = {True: "yes", False: "no", None: "not executable"}
 _OTHERS = {True: "baseline", False: "0.1 to 4000 keV"}
 
 
 def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any]) -> pd.DataFrame:
     """Joint limits and goodness of fit, a row a selection and class."""
     claimed = report["result"]
+    widest = max(joined, key=lambda key: len(joined[key].titles), default="")
     rows = []
     for key, one in joined.items():
         counts, _, name = key.partition(": ")
         limits = [f"{100 * level:g} %: {to_moment(limit):.3g}"
                   for level, limit in zip(one.limits.confidence, one.limits.observed["cls"], strict=True)]  # fmt: skip
-        is_all = key == "all: all"
         rows.append(
             {
                 "counts": counts,
@@ -40,16 +40,19 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
                 "χ²_PG / dof": f"{one.chi2_pg:.2f} / {one.dof}",
                 "PG_PTE, χ² law": f"{one.p_value:.2f}",
                 "PG_PTE, toys": f"{one.toy_p_value:.2f}",
-                "claimed": f"90 %: {claimed['mu_lim_90'][0]:g}; PG_PTE {claimed['PG_PTE']:g}" if is_all else "",
+                "claimed": f"90 %: {claimed['mu_lim_90'][0]:g}; PG_PTE {claimed['PG_PTE']:g}" if key == widest else "",
             }
         )
     return pd.DataFrame(rows)
 
 
 _METRICS = {
-    "rmse": ("RMSE (ln μ)", ".3f"), "r2": ("R²", ".4f"), "chi2_dof": ("χ²/dof", ".2f"), "aic": ("AIC", ".1f"),
+    "rmse": ("RMSE (ln μ), descriptive", ".3f"), "r2": ("R², descriptive", ".4f"),
+    "chi2_dof": ("χ²/dof, effective parameters taken off", ".2f"), "aic": ("AIC", ".1f"),
     "bic": ("BIC (independent limits)", ".1f"), "bic_n": ("BIC (all conditions)", ".1f"), "ks_p": ("KS p", ".2f"),
-    "n_parameters": ("parameters", "d"), "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
+    "n_parameters": ("parameters", "d"),
+    "n_effective": ("parameters that the data determine, without variances", ".1f"),
+    "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
     "cv_log_density": ("CV log density a condition, data sets left out", ".2f"),
 }  # fmt: skip
 _CLAIMED = {"cv_rmse": "cv"}
@@ -67,18 +70,20 @@ def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]
         rows.append(row)
     more: dict[str, Any] = {"quantity": "ln evidence", "claimed EFT": "", "claimed baseline": ""}
     factor: dict[str, Any] = {"quantity": "lnK", "claimed EFT": "{:g} ± {:g}".format(*report["result"]["lnK"])}
+    moment: dict[str, Any] = {"quantity": "lnK, baseline with one moment over baseline"}
     mixing: dict[str, Any] = {"quantity": "emcee: largest R̂; least effective sample"}
     drawn: dict[str, Any] = {"quantity": "posterior drawn by"}
     reached: dict[str, Any] = {"quantity": "best fit: starts that reached it; slope left"}
     for one in found:
         factor[f"{one.selection}, EFT"] = "{:.1f} ± {:.1f}".format(*one.log_bayes_factor)
+        moment[f"{one.selection}, baseline"] = "{:.1f} ± {:.1f}".format(*one.log_moment_factor)
         for name, model in (("EFT", one.eft), ("baseline", one.baseline)):
             more[f"{one.selection}, {name}"] = f"{model.evidence.log_evidence:.1f} ± {model.evidence.error:.1f}"
             posterior = model.posterior
             mixing[f"{one.selection}, {name}"] = f"{posterior.r_hat.max():.2f}; {posterior.effective_size.min():.0f}"
             reached[f"{one.selection}, {name}"] = f"{model.fit.n_reached}; {model.fit.slope:.1g}"
             drawn[f"{one.selection}, {name}"] = model.drawn_by
-    return pd.DataFrame([*rows, more, factor, mixing, drawn, reached]).fillna("")
+    return pd.DataFrame([*rows, more, factor, moment, mixing, drawn, reached]).fillna("")
 
 
 def _write(metrics: MetricsResult, key: str, form: str) -> str:
@@ -126,6 +131,9 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
     """The report's two rules, by selection of data sets."""
     rows = []
     for name, one in falsified.items():
+        whole, reduced, base = (
+            _leave(*pair) for pair in zip(one.spread.tolist(), one.spread_error.tolist(), strict=True)
+        )
         apart = [slug for slug in SPECTRA if slug in one.within and not all(one.within[slug])]
         rows.append(
             {
@@ -133,15 +141,22 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
                 "ΔAIC with five parameters at zero": f"{one.delta_aic:+.1f} ({one.aic_percent:+.1f} %)",
                 "Δ(−2 ln L)": f"{one.delta_chi2:+.1f}",
                 "ΔRMSE": f"{one.rmse_percent:+.1f} %",
-                "C_coh left, EFT → zero": " → ".join(f"{value:.2f}" for value in one.coherence),
-                "Δlog10 μ left, EFT → zero (baseline)": f"{one.spread[0]:.2f} → {one.spread[1]:.2f} "
-                f"({one.spread[2]:.2f} ± {one.spread_error[2]:.2f})",
+                "C_coh left, EFT → zero": " → ".join(_leave(value) for value in one.coherence),
+                "Δlog10 μ left, EFT → zero (baseline)": f"{whole} → {reduced} ({base})",
                 "limits and slopes apart from the baseline": ", ".join(apart) or "none",
                 "rule 1 (AIC hardly worse, all at the baseline): falsified": _YES[one.first_rule],
                 "rule 2 (RMSE, AIC, C_coh, Δlog10 μ): disfavoured": _YES[one.second_rule],
             }
         )
     return pd.DataFrame(rows)
+
+
+def _leave(value: float, error: float | None = None) -> str:
+    if math.isnan(value):
+        return "fewer than two sets"
+    if error == 0:  # its interval is [0, 0]
+        return "none beyond the errors"
+    return f"{value:.2f}" + (f" ± {error:.2f}" if error else "")
 
 
 def tabulate_relations(related: Mapping[str, RelationsResult]) -> pd.DataFrame:
