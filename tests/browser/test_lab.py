@@ -107,7 +107,7 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
                                 (vortex, "R", "vortex")):  # fmt: skip
         shown.settle()
         handle = shown.slider(slider).element_handle()
-        times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 16])
+        times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 10])
         record_property(f"slider to picture, {name}", f"median {np.median(times):.0f} ms, computing "
                         f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
     profile.settle()
@@ -162,7 +162,7 @@ def test_neutrino_explorer(lab, page, record_property, shoot):
     shown.settle()
     assert shown.value("code") == "excluded"
     shoot(shown.output, "explore_neutrinos")
-    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 16])
+    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 10])
     record_property("slider to picture, neutrinos", f"median {np.median(times):.0f} ms, computing "
                     f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
     drag(page, shown.slider("μ_ν (1e-11 μ_B)"), -200)
