@@ -39,7 +39,7 @@ settings = parameters.read_settings("07_explore", globals())
 # ## The profile of β
 #
 # $\chi^2_{\min}(\beta)$, the values allowed at 95 %, the $C_\mu$ that fits exactly, and the three vortices that fit at
-# one $\beta$. Widen the scan to below 1.1 and the set closes on one side; no model error closes it on the other.
+# one $\beta$. Widen the scan, loosen the errors, change the closure: does the set close?
 
 # %% tags=["key-figure"]
 profile = ProfileExplorer(**settings.values)
@@ -53,8 +53,8 @@ print(profile.sentence)
 # %% [markdown]
 # ## One vortex, and the walk along the degeneracy
 #
-# Its shape, energies, mass and moment. The button walks: $\beta$ grows, $R$, $U$ and $A$ follow, and mass and g-factor
-# stay put. That is what leaves $\beta$ open.
+# Its shape, energies, mass and moment. The button walks: $\beta$ grows, and $R$, $U$ and $A$ are fitted to the same mass
+# and g-factor. How far does it go?
 
 # %%
 vortex = VortexExplorer()

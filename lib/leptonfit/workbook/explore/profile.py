@@ -141,7 +141,7 @@ class ProfileExplorer(Explorer):
         exact = feasible.joint[feasible.is_feasible]
         interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
         self.say(
-            verdict.code, f"{verdict.sentence} In this scan, {interval}. At β = {beta:.4g}, χ² = {format_chi2(chi2)}."
+            verdict.code, f"{verdict.sentence} In this scan, {interval}. At β = {beta:.4g}, χ² is {format_chi2(chi2)}."
         )
         yield
 

@@ -20,7 +20,7 @@ _CORNER = ("mu0", "k_STG", "beta_TPR", "alpha_thr", "theta_Coh", "eta_Damp", "x_
 def plot_models(
     axes: tuple[Axes, Axes], found: Sequence[ComparisonResult], report: Mapping[str, Any]
 ) -> tuple[Axes, Axes]:
-    """LnK by selection beside the claimed one; posterior over prior width of the report's parameters."""
+    """By selection, lnK beside the claimed one; posterior over prior width of the report's parameters."""
     left, right = axes
     claimed, error = report["result"]["lnK"]
     left.axvspan(claimed - error, claimed + error, color=RED, alpha=0.15, lw=0)
