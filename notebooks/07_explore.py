@@ -53,8 +53,8 @@ print(profile.sentence)
 # %% [markdown]
 # ## One vortex, and the walk along the degeneracy
 #
-# Its shape, energies, mass and moment. The button walks: $\beta$ grows, and $R$, $U$ and $A$ are fitted to the same mass
-# and g-factor. How far does it go?
+# Its shape, energies, mass and moment. The button walks: $\beta$ grows, and $R$, $U$ and $A$ are fitted to the same
+# mass and g-factor. How far does it go?
 
 # %%
 vortex = VortexExplorer()
