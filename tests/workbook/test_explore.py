@@ -229,6 +229,24 @@ def test_a_failing_computation_is_said_and_raised():
     assert (broken.code, broken.sentence) == ("failed", "a fit did not converge")
 
 
+@pytest.mark.parametrize(
+    ("explorer", "states"),
+    [
+        (ProfileExplorer, [{"beta": 2.9}, {"sigma_m_model": 1e-2}, {"scan": (0.8, 1.4)}, {"beta": 1.2}]),
+        (VortexExplorer, [{"R": 0.5}, {"A": 0.3}, {"lepton": "mu"}]),
+        (NeutrinoExplorer, [{"mu_nu": 2.0}, {"limit_method": "fc"}, {"threshold": 5}, {"dataset": "superk"}]),
+    ],
+)
+def test_what_is_drawn_onto_a_frame_is_what_is_drawn_anew(explorer, states):
+    shown = explorer()
+    for state in states:
+        shown.put(**state)
+        updated = pixels(shown)
+        shown._frame = None
+        shown.draw()
+        assert (pixels(shown) == updated).all(), state
+
+
 def test_readers_without_widgets_get_the_picture(profile):
     data, _ = profile._repr_mimebundle_()
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (920, 430)

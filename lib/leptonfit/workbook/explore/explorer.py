@@ -70,6 +70,7 @@ class Explorer(widgets.VBox):
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._drawing: Iterator[None] | None = None
+        self._frame: tuple[list[Any], Any] | None = None
         self._began, self._quiet = 0.0, False
         with plt.style.context(STYLE):
             self.figure = Figure(figsize=size, dpi=100)
@@ -190,7 +191,7 @@ class Explorer(widgets.VBox):
 
     def _show(self) -> None:
         buffer = io.BytesIO()
-        self._canvas.draw()
+        self._paint()
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
         lines = "\n".join(html.escape(line) for line in self.commands()) if self.code not in _WRONG else ""
@@ -203,6 +204,26 @@ class Explorer(widgets.VBox):
             f'data-computed="{self.computed:.1f}" data-code="{html.escape(self.code)}">'
             f"<code>{html.escape(self.code)}</code> {html.escape(self.sentence)}</p>"
         )
+
+    def _paint(self) -> None:
+        """Draw what moves onto the frame: axes, ticks and legends, which are drawn anew only where they change."""
+        moving: list[Any] = []
+        frame: list[Any] = []
+        for ax in self.figure.axes:
+            artists = [*ax.images, *ax.patches, *ax.collections, *ax.lines, *ax.texts]
+            moving += sorted(artists, key=lambda artist: artist.zorder)
+            frame.append((*ax.get_xlim(), *ax.get_ylim(), ax.get_xlabel(), ax.get_ylabel()))
+            if legend := ax.get_legend():
+                frame.append([text.get_text() for text in (legend.get_title(), *legend.get_texts())])
+                frame.append([(line.get_linewidth(), line.get_markerfacecolor()) for line in legend.get_lines()])
+        if self._frame is None or self._frame[0] != frame:
+            for artist in moving:
+                artist.set_animated(True)
+            self._canvas.draw()
+            self._frame = frame, self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._frame[1])
+        for artist in moving:
+            artist.axes.draw_artist(artist)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget, and its picture for readers that show no widgets."""

@@ -16,6 +16,7 @@ from leptonfit.workbook.parameters import TABLE, Value
 
 _POINTS = 61
 _LINES = dict(zip(METHODS, ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":")), strict=True))
+_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False}
 _REACH = 5.0
 """Standard deviations of θ̂ above zero that Δχ² is drawn to."""
 
@@ -78,7 +79,7 @@ class NeutrinoExplorer(Explorer):
     def set_up(self) -> None:
         """Spectrum with residuals; Δχ² with limits."""
         grid = self.figure.add_gridspec(
-            2, 2, height_ratios=[3, 1], left=0.075, right=0.985, top=0.93, bottom=0.12, hspace=0.08, wspace=0.2
+            2, 2, height_ratios=[3, 1], left=0.075, right=0.985, top=0.84, bottom=0.12, hspace=0.08, wspace=0.2
         )
         top, below, right = (self.figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
         below.sharex(top)
@@ -119,7 +120,9 @@ class NeutrinoExplorer(Explorer):
             line.set_linewidth(2.6 if name == chosen else 1.1)
             line.set_label(f"{METHODS[name]}: {found[name]:.3g}")
         self._right.set_xlim(0, max(1.15 * mu, moments[-1]))
-        self._right.legend(fontsize=7.5, loc="upper left", title=f"limits at {100 * level:g} %", title_fontsize=8)
+        self._right.legend(
+            title=f"limits at {100 * level:g} % (1e-11 μ_B)", ncols=2, fontsize=7.5, title_fontsize=8, **_ABOVE
+        )
         experiment = likelihood.experiment
         sigmas = float(limits.theta_hat / limits.sigma)
         source = "measured" if experiment.is_observed else "simulated, and no evidence"
@@ -185,7 +188,7 @@ class NeutrinoExplorer(Explorer):
         self._top.set_xlim(edges[0], edges[-1])
         reach = np.concatenate([compared.data - compared.errors, compared.data + compared.errors, *compared.expected])
         self._top.set_ylim(reach.min() - 0.05 * np.ptp(reach), reach.max() + 0.15 * np.ptp(reach))
-        self._top.legend(fontsize=7.5, loc="upper right")
+        self._top.legend(fontsize=7.5, ncols=2, **_ABOVE)
         self._top.set_ylabel("events/(kt y)" if compared.slug == "superk" else "counts")
         self._below.set_xlabel(f"energy ({compared.unit})" if compared.unit != "PE" else "photoelectrons (PE)")
         cut = edges[self.controls["threshold"].value - 1]
