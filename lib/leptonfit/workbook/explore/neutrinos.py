@@ -183,7 +183,7 @@ class NeutrinoExplorer(Explorer):
         self._points.set_label(f"{compared.mark} data" + (", background taken off" if compared.subtracted else ""))
         for line, expected in zip((self._none, self._moment), compared.expected, strict=True):
             line.set_data(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2))
-        self._moment.set_label(f"μ_ν = {mu:g}e-11 μ_B")
+        self._moment.set_label("with the moment put in")
         self._pulls.set_data(middle, compared.residuals)
         self._top.set_xlim(edges[0], edges[-1])
         reach = np.concatenate([compared.data - compared.errors, compared.data + compared.errors, *compared.expected])

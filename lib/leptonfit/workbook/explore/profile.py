@@ -184,15 +184,15 @@ class ProfileExplorer(Explorer):
         for ax in (self._left, self._right):
             ax.set_xlim(grid[0] - margin, grid[-1] + margin)
         heights = np.append(shown[np.isfinite(shown)], level)
-        self._left.set_ylim(heights.min() / 5, 20 * heights.max())
+        self._left.set_ylim(tidy(heights.min() / 5), tidy(20 * heights.max()))
         exact = feasible.is_feasible
         self._none.set_visible(not exact.any())
         low, high = feasible.joint[exact].T if exact.any() else np.ones((2, 0))
         self._band.set_data(feasible.beta[exact], low, high)
         values = profile.x[:, c_mu]
         self._fitted.set_data(grid, values)
-        ends = np.concatenate([values[np.isfinite(values)], low, high])
-        self._right.set_ylim(ends.min() / 1.3, ends.max() * 1.3)
+        ends = np.append(low, high) if exact.any() else values[np.isfinite(values)]
+        self._right.set_ylim(tidy(ends.min() / 1.3), tidy(ends.max() * 1.3))
 
     def _update_vortices(self, x: dict[str, float]) -> None:
         scale = 1.15 / max(x[f"R_{lepton}"] for lepton in LEPTONS)
