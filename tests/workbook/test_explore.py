@@ -122,6 +122,17 @@ def test_a_walk_survives_the_rounding_of_a_slider():
     assert vortex.code == "fits"
 
 
+def test_a_browser_that_rounds_a_slider_changes_nothing(profile):
+    control = profile.controls["sigma_g_model"]
+    before = profile.commands()
+    control.value = 10 ** round(np.log10(control.value), 1)
+    assert control.value != 2e-8
+    assert profile.commands() == before
+    control.value = 10**-7.6
+    assert "sigma_g_model=2.512e-08" in profile.commands()[0]
+    control.value = 2e-8
+
+
 def test_a_multistart_ends_as_the_library_does():
     shown = MultistartExplorer(n_starts=20, seed=5)
     claims = load_claims()

@@ -195,7 +195,9 @@ class Explorer(widgets.VBox):
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
         lines = "\n".join(html.escape(line) for line in self.commands()) if self.code not in _WRONG else ""
-        self._command.value = f'<pre style="white-space: pre-wrap; font-size: 0.85em">{lines}</pre>' if lines else ""
+        self._command.value = (
+            f'<pre style="white-space: pre-wrap; word-break: normal; font-size: 0.85em">{lines}</pre>' if lines else ""
+        )
         self.n_drawn += 1
         self.milliseconds = 1e3 * (time.perf_counter() - self._began)
         colour = ' style="color: #b3261e"' if self.code in _WRONG else ""
@@ -263,6 +265,13 @@ def choice(name: str, options: Any, value: Any) -> widgets.Dropdown:
 def whole(name: str, value: int, low: int, high: int) -> widgets.IntSlider:
     """A slider over whole numbers."""
     return widgets.IntSlider(value=value, min=low, max=high, description=name, **_NAMES)
+
+
+def read(control: widgets.FloatSlider | widgets.FloatLogSlider, exact: float) -> float:
+    """What a slider stands for: `exact`, where a browser may have rounded it to the slider's step, or its value."""
+    value = float(control.value)
+    apart = math.log10(value / exact) if isinstance(control, widgets.FloatLogSlider) else value - exact
+    return exact if abs(apart) < 0.6 * control.step else value
 
 
 def tidy(value: float) -> float:

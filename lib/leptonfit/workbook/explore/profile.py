@@ -19,7 +19,7 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
+from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, read, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
@@ -47,6 +47,7 @@ class ProfileExplorer(Explorer):
         self._measured = load_measurements(str(default["measurements"]))
         self._reference = load_claims()["golden_loop"]["beta"]
         self._seed = int(str(default["seed"]))
+        self._begun = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
         self._found: tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult] | None = None
         scan = float(default["beta_min"]), float(default["beta_max"])
         lowest, highest = TABLE["beta_min"].low, max(_HIGHEST, scan[1])
@@ -76,7 +77,7 @@ class ProfileExplorer(Explorer):
     def parameters(self) -> dict[str, Value]:
         """As for the notebooks."""
         low, high = self.controls["scan"].value
-        numbers = {name: tidy(self.controls[name].value) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
+        numbers = {name: tidy(read(self.controls[name], exact)) for name, exact in self._begun.items()}
         return {
             **numbers,
             "beta_min": tidy(low),

@@ -20,7 +20,7 @@ from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy
+from leptonfit.workbook.explore.explorer import Explorer, choice, read, slider, tidy
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
 from leptonfit.workbook.parameters import Value, notebook_defaults
 
@@ -180,12 +180,7 @@ class VortexExplorer(Explorer):
 
     @property
     def _x(self) -> dict[str, float]:
-        """What was put, as long as its slider, which a browser rounds to its step, has not been moved from it."""
-        found = {}
-        for name, exact in self._exact.items():
-            control = self.controls[name]
-            found[name] = exact if abs(control.value - exact) < 0.6 * control.step else float(control.value)
-        return found
+        return {name: read(self.controls[name], exact) for name, exact in self._exact.items()}
 
     @property
     def _part(self) -> tuple[LeastSquaresProblem, np.ndarray]:
