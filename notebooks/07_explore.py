@@ -54,7 +54,7 @@ print(profile.sentence)
 # ## One vortex, and the walk along the degeneracy
 #
 # Its shape, energies, mass and moment. The button walks: $\beta$ grows, and $R$, $U$ and $A$ are fitted to the same
-# mass and g-factor. How far does it go?
+# mass and g-factor, in the stream closure. How far does it go?
 
 # %%
 vortex = VortexExplorer()
@@ -84,4 +84,4 @@ vortex.put(**before)
 
 # %%
 results = {"profile": profile.profile, "commands": profile.commands(), "multistart": multistart.sentence}
-_ = store.save(settings, results=results, verdict=profile.sentence, verdict_code=profile.code)
+_ = store.save(settings, results=results, verdict=profile.sentence, verdict_code="explored")

@@ -64,4 +64,4 @@ explorer.put(threshold=1)
 # %%
 results = {"limits": explorer.limits, "commands": explorer.commands()}
 mark = "numerical" if "measured" in explorer.sentence else "simulated"
-_ = store.save(settings, results=results, verdict=explorer.sentence, verdict_code=explorer.code, mark=mark)
+_ = store.save(settings, results=results, verdict=explorer.sentence, verdict_code="explored", mark=mark)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leptonfit.inference.identifiability import assess_multistart
+from leptonfit.inference.identifiability import assess_multistart, assess_profile
 from leptonfit.inference.limits import find_limits
 from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.solve import solve
 from leptonfit.neutrino.likelihood import load_likelihood, to_moment
 from leptonfit.vortex.c_mu import feasible_c_mu
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
@@ -43,6 +45,7 @@ def test_the_verdict_follows_the_scan_and_the_picture_the_state(profile):
     before = pixels(profile)
     profile.put(scan=(0.8, 1.4))
     assert profile.code == profile.verdict.code == "open_above"
+    assert profile._marker.get_xdata()[0] == 1.4, "as near as the scan comes"
     (low, high), *_ = profile.profile.identified_set["0.95"].intervals
     assert low == pytest.approx(1.1148, abs=1e-3)
     assert f"[{low:.8g}" in profile.sentence
@@ -71,25 +74,72 @@ def test_a_state_that_is_not_allowed_is_refused_in_one_line(profile, state, said
     assert profile.code == "not_identified"
 
 
-@pytest.mark.parametrize("explorer", [ProfileExplorer, VortexExplorer, MultistartExplorer, NeutrinoExplorer])
-def test_its_command_is_a_run_of_the_state_on_screen(explorer, root):
+@pytest.mark.parametrize(
+    ("explorer", "state", "said"),
+    [
+        (ProfileExplorer,
+         {"sigma_m_model": 1.1e-6, "sigma_g_model": 3e-7, "closure": "lab_quartic", "scan": (2.0, 3.0)},
+         {"sigma_m_model": 1.1e-6, "sigma_g_model": 3e-7, "closure": "lab_quartic", "beta_min": 2.0, "beta_max": 3.0}),
+        (ProfileExplorer, {"bounds": "wide", "r_max": 10.6}, {"bounds": "wide", "r_max": 10.6}),
+        (VortexExplorer, {"beta": 2.0}, {"beta_min": 1.8, "beta_max": 2.2}),
+        (MultistartExplorer, {"n_starts": 3, "seed": 77}, {"n_starts": 3, "seed": 77}),
+        (NeutrinoExplorer, {"dataset": "superk", "mu_nu": 25.0, "confidence": 0.68, "limit_method": "fc"},
+         {"datasets": "superk", "mu_nu": 2.5e-10, "confidence_levels": "0.68", "limit_method": "fc"}),
+        (NeutrinoExplorer, {"threshold": 3, "limit_method": "pinned"},
+         {"datasets": "xenonnt", "limit_method": "pinned"}),
+    ],
+)  # fmt: skip
+def test_its_commands_run_the_state_on_screen(explorer, state, said, root):
     shown = explorer()
-    if explorer is ProfileExplorer:
-        shown.put(sigma_m_model=3e-5, closure="lab", scan=(2.0, 3.0))
+    shown.put(**state)
     first, *others = shown.commands()
     words = shlex.split(first)
     assert words[:2] == ["leptonfit", "run"]
-    names = [word for word in words[2:] if word[0].isdigit()]
     given = [word for before, word in itertools.pairwise(words) if before == "-p"]
-    request = run.check_request([name for name in names if name in shown.notebooks], given, root=root)
-    for notebook in shown.notebooks:
-        chosen = request.parameters(notebook)
-        for name, value in shown.parameters().items():
-            if name in chosen:
-                assert (
-                    float(chosen[name]) == pytest.approx(value) if isinstance(value, float) else chosen[name] == value
-                )
-    assert [line.split()[1] for line in others] == [f"notebooks/{name}.ipynb" for name in shown.notebooks]
+    request = run.check_request(list(shown.notebooks), given, root=root)
+    assert {name: request.overrides[name] for name in said} == said
+    for notebook, line in zip(shown.notebooks, others, strict=True):
+        program, path, output, *rest = shlex.split(line)
+        assert (program, path, output) == ("papermill", f"notebooks/{notebook}.ipynb", "out.ipynb")
+        assert rest[::3] == ["-p"] * (len(rest) // 3)
+        assert dict(zip(rest[1::3], rest[2::3], strict=True)) == {
+            name: text for name, text in (word.split("=") for word in given) if name in request.parameters(notebook)
+        }
+
+
+def test_every_assumption_of_the_profile_reaches_the_fit(profile):
+    """Marks on the picture are the library's values."""
+    profile.put(closure="lab_linear", sigma_g_model=1e-3, scan=(1.0, 2.0), beta=1.5)
+    measured, grid = load_measurements("report_2025"), np.linspace(1.0, 2.0, 41)
+    problem = build_problem(measured, sigma_m_model=1e-6, sigma_g_model=1e-3, closure="lab_linear")
+    scan = scan_profile(problem, "beta", grid, n_starts=16, seed=1)
+    np.testing.assert_allclose(profile.profile.chi2_min, scan.chi2_min, rtol=1e-5, atol=1e-6)
+    start = scan.x[20].copy()
+    start[problem.index("beta")] = 1.5
+    fit = solve(problem, start, fixed=("beta",))
+    assert profile._marker.get_ydata()[0] == pytest.approx(max(float(fit.chi2), 1e-6), rel=1e-5)
+    profile.put(closure="stream", sigma_g_model=2e-8, scan=(2.85, 3.25), beta=3.05, r_max=20.0)
+    band = feasible_c_mu(measured, profile.profile.grid[::5], r_max=20.0)
+    drawn = profile._band.get_paths()[0].vertices[:, 1]
+    assert drawn.max() == pytest.approx(band.joint[:, 1].max())
+    assert drawn.min() == pytest.approx(band.joint[:, 0].min())
+    profile.put(r_max=10.0)
+
+
+def test_a_verdict_that_few_starts_leave_open_is_the_notebook_s(profile):
+    profile.put(closure="lab")
+    reference = load_claims()["golden_loop"]["beta"]
+    problem = build_problem(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8, closure="lab")
+    scan = scan_profile(
+        problem, "beta", np.linspace(2.85, 3.25, 41), n_starts=16, seed=20251223, references=(reference,)
+    )
+    assert profile.code == assess_profile(problem, scan, reference=reference).code == "empty"
+    profile.put(closure="stream")
+
+
+def test_what_has_no_control_is_refused():
+    with pytest.raises(TypeError, match="measurements: must be one of sigma_m_model, "):
+        ProfileExplorer(measurements="codata_2022")
 
 
 def test_masses_and_g_stay_put_along_the_degeneracy():
@@ -106,10 +156,34 @@ def test_masses_and_g_stay_put_along_the_degeneracy():
     assert vortex.code == "misses"
     assert vortex.walk(), "the first step is the fit"
     assert vortex.code == "fits"
+    radius, velocity, c_mu = (vortex.controls[name].value for name in ("R", "U", "c_mu"))
+    assert vortex._g.get_xdata()[0] == pytest.approx(0.2 * c_mu * radius * velocity, rel=1e-3)
     vortex.put(beta=9.95)
     while vortex.walk():
         pass
-    assert "The walk ends here" in vortex.sentence
+    assert "The slider ends here; the fit goes on beyond it." in vortex.sentence
+    vortex.put(lepton="mu", c_mu=1500.0)
+    assert not vortex.walk()
+    assert "one step on, nothing within the bounds fits" in vortex.sentence
+
+
+def test_a_button_pressed_twice_is_one_walk():
+    vortex = VortexExplorer()
+
+    async def press():
+        for _ in range(4):
+            vortex.walk_button.value = True
+            vortex.walk_button.value = False
+        vortex.walk_button.value = True
+        before = vortex.n_drawn
+        await asyncio.sleep(0.5)
+        vortex.walk_button.value = False
+        drawn = vortex.n_drawn - before
+        await asyncio.sleep(0.2)
+        assert vortex.n_drawn - before - drawn <= 1, "it stops"
+        return drawn
+
+    assert asyncio.run(press()) <= 0.5 / 0.03 + 1
 
 
 def test_a_walk_survives_the_rounding_of_a_slider():
@@ -129,7 +203,7 @@ def test_a_browser_that_rounds_a_slider_changes_nothing(profile):
     assert control.value != 2e-8
     assert profile.commands() == before
     control.value = 10**-7.6
-    assert "sigma_g_model=2.512e-08" in profile.commands()[0]
+    assert "sigma_g_model=2.51189e-08" in profile.commands()[0]
     control.value = 2e-8
 
 
@@ -158,8 +232,15 @@ def test_neutrino_limits_are_the_library_s(neutrinos, threshold, method):
     assert neutrinos.code == "excluded"
     rise = likelihood.model.fit(likelihood.data, theta=4.0, used=used).value - limits.chi2_zero
     assert f"Δχ²(2e-11 μ_B) = {rise:.3g}" in neutrinos.sentence
-    scanned = threshold > 1
-    assert ("13_threshold_scan" in neutrinos.commands()[0]) == scanned
+    assert ("13_threshold_scan" if threshold > 1 else "12_recoil_spectra") in neutrinos.commands()[0]
+    found = {name: 1e11 * float(to_moment(one[0])) for name, one in limits.observed.items()}
+    between = (found["pinned"] + found["cls"]) / 2
+    neutrinos.put(mu_nu=between)
+    assert neutrinos.code == ("excluded" if found[method] < between else "allowed"), (
+        "by the construction that is chosen"
+    )
+    neutrinos.put(limit_method="q_tilde")
+    assert bool(neutrinos.commands()) == (threshold == 1), "no notebook takes it above a threshold"
 
 
 def test_every_data_set_is_shown_and_simulated_ones_say_so(neutrinos):
@@ -260,5 +341,5 @@ def test_what_is_drawn_onto_a_frame_is_what_is_drawn_anew(explorer, states):
 
 def test_readers_without_widgets_get_the_picture(profile):
     data, _ = profile._repr_mimebundle_()
-    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (920, 430)
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size == (920, 450)
     assert "application/vnd.jupyter.widget-view+json" in data

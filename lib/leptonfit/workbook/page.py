@@ -26,6 +26,13 @@ from leptonfit.workbook.parameters import TABLE, Spec, upstream
 PDF = "report.pdf"
 GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
 """Analyses by the first digit of their notebooks."""
+JUDGED = {
+    "Charged leptons": "“The report” is Cross-Lepton Fit: Final Summary and Critical Questions, of 2025-12-23; its "
+    "claims are in data/reported_2025.toml, measured values and their sources in data/charged_leptons.toml.",
+    "Neutrino magnetic moments": "“The report” is NU838, R_20250917_NU_838, version 1.2.1, of 2025-09-17; its claims "
+    "are in data/report_838.toml. Published limits, spectra and their sources are in data/neutrino.",
+}
+"""The works whose claims are held against what is computed."""
 MARKS = {
     "proven": ("■", "by interval arithmetic with outward rounding"),
     "numerical": ("●", "computed"),
@@ -79,7 +86,9 @@ def write_index(folder: Path, root: Path = ROOT) -> None:
     is_value = folder.parent.name == store.SWEEP
     content = templates().get_template("index.html.j2").render(
         tag=f"{folder.parents[1].name}, at the sweep’s value {folder.name}" if is_value else folder.name,
-        groups=groups, marks=MARKS, provenance=[row for row in common.items() if row[1] != "none"], is_value=is_value,
+        groups=groups, marks=MARKS, judged=JUDGED,
+        finished=max((card["result"]["provenance"]["finished"] for card in cards if card["result"]), default=""),
+        provenance=[row for row in common.items() if row[1] != "none"], is_value=is_value,
         sweep=_read_sweep(folder / store.SWEEP),
     )  # fmt: skip
     (folder / PDF).unlink(missing_ok=True)
@@ -198,6 +207,7 @@ def write_pdf(folder: Path) -> str:
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--generate-pdf-document-outline",
             f"--user-data-dir={place}/profile", "--no-pdf-header-footer", f"--print-to-pdf={printed}",
             (folder / "index.html").resolve().as_uri(),
         ]  # fmt: skip

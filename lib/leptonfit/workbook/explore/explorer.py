@@ -45,6 +45,8 @@ class Explorer(widgets.VBox):
         Of the picture, inches.
     actions : tuple of Widget
         Further widgets, which draw nothing by themselves.
+    exact : mapping, optional
+        Numbers that sliders begin at, which a browser rounds to their steps.
 
     Attributes
     ----------
@@ -53,6 +55,8 @@ class Explorer(widgets.VBox):
         What the picture says, or why the state is refused.
     code : str
         Verdict code; "refused" where the state is, "failed" where the computation did.
+    remark : str
+        What the commands do not hold of the state.
     n_drawn : int
         Pictures so far.
     milliseconds, computed : float
@@ -64,14 +68,16 @@ class Explorer(widgets.VBox):
 
     def __init__(
         self, controls: Mapping[str, widgets.Widget], *, size: tuple[float, float],
-        actions: tuple[widgets.Widget, ...] = (),
+        actions: tuple[widgets.Widget, ...] = (), exact: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         self.controls = dict(controls)
+        self._exact = dict(exact or {})
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._drawing: Iterator[None] | None = None
         self._frame: tuple[list[Any], Any] | None = None
         self._began, self._quiet = 0.0, False
+        self.remark = ""
         with plt.style.context(STYLE):
             self.figure = Figure(figsize=size, dpi=100)
             self.figure.set_layout_engine("none")
@@ -118,17 +124,29 @@ class Explorer(widgets.VBox):
             pass
 
     def put(self, **values: Any) -> None:
-        """Set several controls as one event, and draw now."""
-        self._quiet = True
+        """Set several controls as one event, and draw now; numbers are kept to the last digit."""
+        before, self._quiet = self._quiet, True
         try:
             for name, value in values.items():
                 self.controls[name].value = value
+                if name in self._exact:
+                    self._exact[name] = value
         finally:
-            self._quiet = False
-        self.draw()
+            self._quiet = before
+        if not self._quiet:
+            self.draw()
+
+    def read(self, name: str) -> float:
+        """A slider's value; what was put, where a browser may have rounded it to the slider's step."""
+        control, exact = self.controls[name], self._exact[name]
+        value = float(control.value)
+        apart = math.log10(value / exact) if isinstance(control, widgets.FloatLogSlider) else value - exact
+        return exact if abs(apart) < 0.6 * control.step else value
 
     def commands(self) -> list[str]:
         """The lines that run the notebooks at the state on screen: the workbook's, and papermill's for each."""
+        if not self.notebooks:
+            return []
         chosen = self.parameters()
         given: dict[str, Value] = {}
         papermill = []
@@ -194,13 +212,15 @@ class Explorer(widgets.VBox):
         self._paint()
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
-        lines = "\n".join(html.escape(line) for line in self.commands()) if self.code not in _WRONG else ""
+        said = [f"# {self.remark}"] if self.remark else []
+        lines = "\n".join(html.escape(line) for line in (*said, *self.commands())) if self.code not in _WRONG else ""
         self._command.value = (
             f'<pre style="white-space: pre-wrap; word-break: normal; font-size: 0.85em">{lines}</pre>' if lines else ""
         )
         self.n_drawn += 1
         self.milliseconds = 1e3 * (time.perf_counter() - self._began)
-        colour = ' style="color: #b3261e"' if self.code in _WRONG else ""
+        self._image.tooltip = self.sentence
+        colour = ' style="color: var(--jp-error-color1, #b3261e)"' if self.code in _WRONG else ""
         self._said.value = (
             f'<p role="status"{colour} data-drawn="{self.n_drawn}" data-milliseconds="{self.milliseconds:.1f}" '
             f'data-computed="{self.computed:.1f}" data-code="{html.escape(self.code)}">'
@@ -267,16 +287,9 @@ def whole(name: str, value: int, low: int, high: int) -> widgets.IntSlider:
     return widgets.IntSlider(value=value, min=low, max=high, description=name, **_NAMES)
 
 
-def read(control: widgets.FloatSlider | widgets.FloatLogSlider, exact: float) -> float:
-    """What a slider stands for: `exact`, where a browser may have rounded it to the slider's step, or its value."""
-    value = float(control.value)
-    apart = math.log10(value / exact) if isinstance(control, widgets.FloatLogSlider) else value - exact
-    return exact if abs(apart) < 0.6 * control.step else value
-
-
 def tidy(value: float) -> float:
-    """A slider's value to four digits, as a command line has it."""
-    return float(f"{value:.4g}")
+    """A slider's value to six digits, as a command line has it."""
+    return float(f"{value:.6g}")
 
 
 def _write(value: Value) -> str:

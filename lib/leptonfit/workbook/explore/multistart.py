@@ -47,7 +47,9 @@ class MultistartExplorer(Explorer):
         spec = TABLE["n_starts"]
         super().__init__(
             {
-                "n_starts": whole("n_starts", int(default["n_starts"]), int(spec.low), 128),
+                "n_starts": whole(
+                    "n_starts", int(default["n_starts"]), int(spec.low), max(128, int(default["n_starts"]))
+                ),
                 "optimiser": choice("optimiser", (OURS, REPORTED), OURS),
                 "seed": widgets.BoundedIntText(
                     value=int(default["seed"]), min=0, max=2**53, description="seed", layout={"width": "14rem"}

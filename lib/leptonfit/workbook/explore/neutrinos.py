@@ -63,9 +63,10 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
-        """The spectra; and the threshold scan where bins are left out."""
-        scanned = self.controls["threshold"].value > 1 and self.controls["limit_method"].value != "q_tilde"
-        return ("12_recoil_spectra", "13_threshold_scan") if scanned else ("12_recoil_spectra",)
+        """The spectra, or the threshold scan where bins are left out; it takes no q̃, which can be zero."""
+        if self.controls["threshold"].value == 1:
+            return ("12_recoil_spectra",)
+        return () if self.controls["limit_method"].value == "q_tilde" else ("13_threshold_scan",)
 
     def parameters(self) -> dict[str, Value]:
         """As for the notebooks; the scan takes every threshold."""
@@ -127,6 +128,10 @@ class NeutrinoExplorer(Explorer):
         sigmas = float(limits.theta_hat / limits.sigma)
         source = "measured" if experiment.is_observed else "simulated, and no evidence"
         lowest = experiment.edges[self.controls["threshold"].value - 1]
+        row = f"its table of conditions has a row from {lowest:g} {experiment.unit}"
+        self.remark = row if "13_threshold_scan" in self.notebooks else ""
+        if not self.notebooks:
+            self.remark = "no notebook takes q̃ above a threshold: it can be zero"
         sentence = (
             f"{experiment.title} ({source}), {experiment.moment}, from {lowest:g} {experiment.unit}: "
             f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {METHODS[chosen]}; best fit μ² {sigmas:+.2f} "
@@ -166,11 +171,16 @@ class NeutrinoExplorer(Explorer):
 
     def _change_dataset(self, change: dict[str, Any]) -> None:
         """The thresholds there are, and moments worth looking at."""
-        self._quiet = True
+        before, self._quiet = self._quiet, True
         threshold = self.controls["threshold"]
         threshold.value, threshold.max = 1, load_experiment(change["new"]).n_bins - 1
-        self._quiet = False
-        self.draw()
+        limits = self._current[1].observed
+        reach = 1e11 * max(float(to_moment(limits[name][0])) for name in METHODS)
+        moment = self.controls["mu_nu"]
+        moment.max = max(float(f"{3 * reach:.1g}"), float(moment.value))
+        self._quiet = before
+        if not self._quiet:
+            self.draw()
 
     def _update_spectrum(self, mu: float) -> None:
         compared = compare_spectrum(self._likelihood, [mu**2])

@@ -19,14 +19,15 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, read, slider, tidy
+from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
 
 N_STARTS = 2
-"""Fresh starts at each β: an eighth of the notebook's; more are drawn where a point is not trusted."""
+"""Fresh starts at each β: an eighth of the notebook's, and as many as its where these do not decide."""
 _POINTS, _C_MU_POINTS = 41, 9
+_CONTROLLED = ("sigma_m_model", "sigma_g_model", "beta_min", "beta_max", "r_max", "closure", "bounds")
 _HIGHEST = 5.0
 """End of the sliders of β."""
 
@@ -37,17 +38,25 @@ class ProfileExplorer(Explorer):
     Parameters
     ----------
     **start
-        Parameters of `02_profile_scan` to begin with; its defaults where not given.
+        Parameters of `02_profile_scan` that have a control, to begin with; its defaults where not given.
+
+    Raises
+    ------
+    TypeError
+        For another parameter.
     """
 
     notebooks = ("02_profile_scan", "03_c_mu_calibration")
 
     def __init__(self, **start: Value) -> None:
+        if unknown := start.keys() - _CONTROLLED:
+            raise TypeError(f"{sorted(unknown)[0]}: must be one of {', '.join(_CONTROLLED)}")
         default = resolve({**notebook_defaults("02_profile_scan"), **start})
+        self._n_starts = int(default["n_starts"])
         self._measured = load_measurements(str(default["measurements"]))
         self._reference = load_claims()["golden_loop"]["beta"]
         self._seed = int(str(default["seed"]))
-        self._begun = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
+        exact = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
         self._found: tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult] | None = None
         scan = float(default["beta_min"]), float(default["beta_max"])
         lowest, highest = TABLE["beta_min"].low, max(_HIGHEST, scan[1])
@@ -61,7 +70,8 @@ class ProfileExplorer(Explorer):
                 "bounds": choice("bounds", tuple(BOUNDS), default["bounds"]),
                 "beta": slider("vortices at β", sum(scan) / 2, lowest, highest, 0.01),
             },
-            size=(9.2, 4.3),
+            size=(9.2, 4.5),
+            exact=exact,
         )
 
     @property
@@ -77,7 +87,7 @@ class ProfileExplorer(Explorer):
     def parameters(self) -> dict[str, Value]:
         """As for the notebooks."""
         low, high = self.controls["scan"].value
-        numbers = {name: tidy(read(self.controls[name], exact)) for name, exact in self._begun.items()}
+        numbers = {name: tidy(self.read(name)) for name in self._exact}
         return {
             **numbers,
             "beta_min": tidy(low),
@@ -90,7 +100,7 @@ class ProfileExplorer(Explorer):
     def set_up(self) -> None:
         """Three panels: profile, C_μ, vortices."""
         grid = self.figure.add_gridspec(
-            2, 2, width_ratios=[1.15, 1], left=0.075, right=0.985, top=0.965, bottom=0.11, wspace=0.2, hspace=0.42
+            2, 2, width_ratios=[1.15, 1], left=0.075, right=0.985, top=0.875, bottom=0.11, wspace=0.2, hspace=0.42
         )
         left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
         self._left, self._right, self._below = left, right, below
@@ -105,7 +115,7 @@ class ProfileExplorer(Explorer):
         left.set_xlabel(r"$\beta$ (dimensionless)")
         left.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
         left.axvspan(np.nan, np.nan, color=GREEN, alpha=0.13, lw=0, label="95 % set")
-        left.legend(loc="upper right", fontsize=7.5)
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=7.5, borderaxespad=0.2)
         self._band = right.fill_between([0, 1], [1, 1], [2, 2], color=GREEN, alpha=0.4, hatch="//")
         (self._fitted,) = right.plot([], [], ".", color=BLUE, ms=4)
         self._none = right.text(0.5, 0.5, "no exact solution in this scan", transform=right.transAxes, ha="center")
@@ -121,7 +131,7 @@ class ProfileExplorer(Explorer):
         self._streamlines = trace_streamlines(extent=1.25)
         self._vortices = []
         for number, lepton in enumerate(LEPTONS):
-            disc, lines = Circle((3.0 * number, 0), 1, ec="black", lw=1), LineCollection([], colors=RED)
+            disc, lines = Circle((3.0 * number, 0), 1.15, ec="black", lw=1), LineCollection([], colors=RED)
             below.add_patch(disc)
             below.add_collection(lines)
             text = below.text(3.0 * number, -2.2, "", ha="center", va="bottom", fontsize=7.5)
@@ -141,9 +151,8 @@ class ProfileExplorer(Explorer):
         self._update_vortices(dict(zip(problem.names, fit.x, strict=True)))
         exact = feasible.joint[feasible.is_feasible]
         interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
-        self.say(
-            verdict.code, f"{verdict.sentence} In this scan, {interval}. At β = {beta:.4g}, χ² is {format_chi2(chi2)}."
-        )
+        here = f"At β = {beta:.4g}, χ² is {format_chi2(chi2)}; vortices are drawn at one size."
+        self.say(verdict.code, f"{verdict.sentence} In this scan, {interval}. {here}")
         yield
 
     @property
@@ -152,14 +161,18 @@ class ProfileExplorer(Explorer):
         if self._found is None or self._found[0] != chosen:
             problem = self._build(chosen)
             grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
-            profile = scan_profile(
-                problem, "beta", grid, n_starts=N_STARTS, seed=self._seed, references=(self._reference,)
-            )
+            for n_starts in (N_STARTS, self._n_starts):
+                profile = scan_profile(
+                    problem, "beta", grid, n_starts=n_starts, seed=self._seed, references=(self._reference,)
+                )
+                verdict = assess_profile(problem, profile, reference=self._reference)
+                if verdict.code != "unreliable":
+                    break
             feasible = feasible_c_mu(
                 self._measured, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)], closure=str(chosen["closure"]),
                 r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
             )  # fmt: skip
-            self._found = chosen, profile, assess_profile(problem, profile, reference=self._reference), feasible
+            self._found = chosen, profile, verdict, feasible
         return self._found
 
     def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
@@ -196,11 +209,9 @@ class ProfileExplorer(Explorer):
         self._right.set_ylim(tidy(ends.min() / 1.3), tidy(ends.max() * 1.3))
 
     def _update_vortices(self, x: dict[str, float]) -> None:
-        scale = 1.15 / max(x[f"R_{lepton}"] for lepton in LEPTONS)
         for number, (lepton, disc, lines, text) in enumerate(self._vortices):
             radius, velocity, amplitude = (x[f"{kind}_{lepton}"] for kind in "RUA")
-            disc.set_radius(scale * radius)
             disc.set_facecolor(SHADES(1 - amplitude))
-            lines.set_segments([scale * radius * line + [3.0 * number, 0] for line in self._streamlines])
+            lines.set_segments([1.15 * line + [3.0 * number, 0] for line in self._streamlines])
             lines.set_linewidth(0.4 + 1.2 * velocity / (0.5 + velocity))
             text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")

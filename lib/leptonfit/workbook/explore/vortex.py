@@ -20,15 +20,15 @@ from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook.explore.explorer import Explorer, choice, read, slider, tidy
+from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
 from leptonfit.workbook.parameters import Value, notebook_defaults
 
 SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
 SHADES = mpl.colormaps["Blues_r"].resampled(256)
 """Density, from 0 to that of the vacuum."""
-_EXTENT, _STEP, _PAUSE = 1.5, 1.01, 0.03
-"""Half width of the picture; factor of β in a step of the walk, and seconds between steps."""
+_EXTENT, _STEP, _PAUSE, _HIGHEST = 1.5, 1.01, 0.03, 10.0
+"""Half width of the picture; factor of β in a step of the walk, seconds between steps, end of the slider."""
 _INSIDE = np.array([-0.17, -0.12, -0.06, 0.0])
 _OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
 """Levels of ψ: over U R² inside, and the surface; over U outside, even far from the vortex."""
@@ -47,7 +47,7 @@ def trace(flow: FlowResult, levels: np.ndarray) -> list[np.ndarray]:
 
 
 class VortexExplorer(Explorer):
-    """R, U, A of one lepton, β and C_μ; the walk changes β and refits R, U, A from where they are.
+    """R, U, A of one lepton, β and C_μ, in the stream closure; the walk changes β and refits R, U, A as it goes.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class VortexExplorer(Explorer):
             tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
         )  # fmt: skip
         bounds = BOUNDS[str(default["bounds"])]
-        self._exact = {**{kind: self._fitted[f"{kind}_e"] for kind in "RUA"}, "beta": reference,
-                       "c_mu": self._fitted["c_mu"]}  # fmt: skip
+        exact = {**{kind: self._fitted[f"{kind}_e"] for kind in "RUA"}, "beta": reference, "c_mu": self._fitted["c_mu"]}
+        self._tick_timer: asyncio.TimerHandle | None = None
         super().__init__(
             {
                 "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], "e"),
@@ -85,10 +85,10 @@ class VortexExplorer(Explorer):
                     kind: slider(kind, self._fitted[f"{kind}_e"], *bounds[kind], 1e-4, readout_format=".4f")
                     for kind in "RUA"
                 },
-                "beta": slider("β", reference, 0.0, 10.0, 1e-3, readout_format=".3f"),
+                "beta": slider("β", reference, 0.01, _HIGHEST, 1e-3, readout_format=".3f"),
                 "c_mu": slider("C_μ", self._fitted["c_mu"], *bounds["c_mu"], 0.01),
             },
-            size=(9.2, 3.9), actions=(self.walk_button,),
+            size=(9.2, 3.9), actions=(self.walk_button,), exact=exact,
         )  # fmt: skip
         self.controls["lepton"].observe(self._change_lepton, "value")
         self.walk_button.observe(self._toggle, "value")
@@ -151,6 +151,7 @@ class VortexExplorer(Explorer):
         said.append(f"g = {g:.7g}" + (f", measured {measured_g:.7g}" if measured_g else ", not fitted for τ"))
         part, point = self._part
         chi2 = float(np.sum(part.residuals(point) ** 2))
+        self.remark = "no notebook holds one vortex: this scans around its β"
         self.say("fits" if chi2 <= CHI2_FLOOR else "misses", f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: "
                  f"{'; '.join(said)}.{self._ended}")  # fmt: skip
         yield
@@ -158,29 +159,27 @@ class VortexExplorer(Explorer):
     def walk(self) -> bool:
         """One step along the degeneracy, drawn; whether there was one.
 
-        Where the vortex on screen does not fit, the step is the fit at its β. Beyond the walk's end no vortex fits
-        within its bounds.
+        Where the vortex on screen does not fit, the step is the fit at its β. The walk ends where no vortex fits within
+        its bounds, or where the slider does.
         """
         part, point = self._part
         if np.sum(part.residuals(point) ** 2) <= CHI2_FLOOR:
             point[part.index("beta")] = point[part.index("beta")] * _STEP
         fit = solve(part, point, fixed=("beta",))
-        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > self.controls["beta"].max:
+        if fit.chi2 > CHI2_FLOOR:
             self._ended = " The walk ends here: one step on, nothing within the bounds fits."
+        elif fit.x[part.index("beta")] > _HIGHEST:
+            self._ended = " The slider ends here; the fit goes on beyond it."
+        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > _HIGHEST:
             self.draw()
             return False
         self._ended = ""
         self.put(**{name.partition("_")[0]: value for name, value in zip(part.names, fit.x, strict=True)})
         return True
 
-    def put(self, **values: Any) -> None:
-        """Set several controls as one event, and draw now; numbers are kept to the last digit."""
-        self._exact |= {name: value for name, value in values.items() if name != "lepton"}
-        super().put(**values)
-
     @property
     def _x(self) -> dict[str, float]:
-        return {name: read(self.controls[name], exact) for name, exact in self._exact.items()}
+        return {name: self.read(name) for name in self._exact}
 
     @property
     def _part(self) -> tuple[LeastSquaresProblem, np.ndarray]:
@@ -199,6 +198,8 @@ class VortexExplorer(Explorer):
 
     def _toggle(self, change: dict[str, Any]) -> None:
         self.walk_button.icon = "pause" if change["new"] else "play"
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
         if change["new"]:
             self._tick()
 
@@ -212,6 +213,6 @@ class VortexExplorer(Explorer):
         except RuntimeError:
             goes_on = False
         if goes_on:
-            loop.call_later(_PAUSE, self._tick)
+            self._tick_timer = loop.call_later(_PAUSE, self._tick)
         else:
             self.walk_button.value = False
