@@ -219,7 +219,6 @@ class Explorer(widgets.VBox):
         )
         self.n_drawn += 1
         self.milliseconds = 1e3 * (time.perf_counter() - self._began)
-        self._image.tooltip = self.sentence
         colour = ' style="color: var(--jp-error-color1, #b3261e)"' if self.code in _WRONG else ""
         self._said.value = (
             f'<p role="status"{colour} data-drawn="{self.n_drawn}" data-milliseconds="{self.milliseconds:.1f}" '
