@@ -16,7 +16,7 @@ from leptonfit.inference.limits import METHODS
 from leptonfit.inference.meta import ESTIMATORS
 from leptonfit.neutrino.experiments import SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, REPORT_BOUNDS
+from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
 
 Value = float | int | bool | str
@@ -132,6 +132,15 @@ TABLE: dict[str, Spec] = {
         kind=float, low=1e-3, high=1.0, unit="dex", meaning="scatter of a limit between repetitions of its experiment"
     ),
     "include_disputed": Spec(kind=bool, meaning="count limits whose theory was refuted"),
+    "lepton": Spec(kind=str, choices=LEPTONS, meaning="lepton whose vortex is shown"),
+    "radius": Spec(kind=float, low=REPORT_BOUNDS["R"][0], high=REPORT_BOUNDS["R"][1], unit="1", meaning="its R"),
+    "velocity": Spec(kind=float, low=REPORT_BOUNDS["U"][0], high=REPORT_BOUNDS["U"][1], unit="1", meaning="its U"),
+    "amplitude": Spec(kind=float, low=REPORT_BOUNDS["A"][0], high=REPORT_BOUNDS["A"][1], unit="1", meaning="its A"),
+    "beta": Spec(kind=float, low=0.01, high=10.0, unit="1", meaning="vacuum stiffness β of the vortex shown"),
+    "c_mu": Spec(
+        kind=float, low=REPORT_BOUNDS["c_mu"][0], high=REPORT_BOUNDS["c_mu"][1], unit="1",
+        meaning="C_μ of the vortex shown",
+    ),
     "budget": Spec(kind=str, choices=BUDGETS, meaning="effort: never changes a grid, and explicit values win"),
 }  # fmt: skip
 

@@ -20,15 +20,17 @@ from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
 from leptonfit.vortex.reported import load_claims
-from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy
+from leptonfit.workbook.explore.explorer import Explorer, choice, slider
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
-from leptonfit.workbook.parameters import Value, notebook_defaults
+from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults
 
 SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
 SHADES = mpl.colormaps["Blues_r"].resampled(256)
 """Density, from 0 to that of the vacuum."""
-_EXTENT, _STEP, _PAUSE, _HIGHEST = 1.5, 1.01, 0.03, 10.0
-"""Half width of the picture; factor of β in a step of the walk, seconds between steps, end of the slider."""
+_PARAMETERS = {"R": "radius", "U": "velocity", "A": "amplitude", "beta": "beta", "c_mu": "c_mu"}
+"""What the notebook calls what is shown."""
+_EXTENT, _STEP, _PAUSE = 1.5, 1.01, 0.03
+"""Half width of the picture; factor of β in a step of the walk, seconds between steps."""
 _INSIDE = np.array([-0.17, -0.12, -0.06, 0.0])
 _OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
 """Levels of ψ: over U R² inside, and the surface; over U outside, even far from the vortex."""
@@ -53,11 +55,16 @@ class VortexExplorer(Explorer):
     ----------
     walk_button : ToggleButton
         Walks while it is on.
+
+    Parameters
+    ----------
+    **start
+        Parameters of `07_explore` to begin with; its defaults where not given.
     """
 
-    notebooks = ("02_profile_scan",)
+    notebooks = ("07_explore",)
 
-    def __init__(self) -> None:
+    def __init__(self, **start: Value) -> None:
         default = notebook_defaults("02_profile_scan")
         measured = load_measurements(str(default["measurements"]))
         self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
@@ -67,26 +74,27 @@ class VortexExplorer(Explorer):
         )  # fmt: skip
         self._measured = dict(zip(QUANTITIES, measured.values, strict=True))
         reference = load_claims()["golden_loop"]["beta"]
-        start = self._problem.start.copy()
-        start[self._problem.index("beta")] = reference
-        self._fitted = dict(zip(self._problem.names, solve(self._problem, start, fixed=("beta",)).x, strict=True))
+        first = self._problem.start.copy()
+        first[self._problem.index("beta")] = reference
+        self._fitted = dict(zip(self._problem.names, solve(self._problem, first, fixed=("beta",)).x, strict=True))
         self._ended = ""
         self.walk_button = widgets.ToggleButton(
             description="walk along the degeneracy", icon="play", layout=widgets.Layout(width="16rem"),
             tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
         )  # fmt: skip
         bounds = BOUNDS[str(default["bounds"])]
-        exact = {**{kind: self._fitted[f"{kind}_e"] for kind in "RUA"}, "beta": reference, "c_mu": self._fitted["c_mu"]}
+        begun = {**notebook_defaults("07_explore"), **start}
+        exact = {name: float(str(begun[parameter])) for name, parameter in _PARAMETERS.items()}
         self._tick_timer: asyncio.TimerHandle | None = None
         super().__init__(
             {
-                "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], "e"),
+                "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], begun["lepton"]),
                 **{
-                    kind: slider(kind, self._fitted[f"{kind}_e"], *bounds[kind], 1e-4, readout_format=".4f")
+                    kind: slider(kind, exact[kind], *bounds[kind], 1e-4, readout_format=".4f")
                     for kind in "RUA"
                 },
-                "beta": slider("β", reference, 0.01, _HIGHEST, 1e-3, readout_format=".3f"),
-                "c_mu": slider("C_μ", self._fitted["c_mu"], *bounds["c_mu"], 0.01),
+                "beta": slider("β", exact["beta"], TABLE["beta"].low, TABLE["beta"].high, 1e-3, readout_format=".3f"),
+                "c_mu": slider("C_μ", exact["c_mu"], *bounds["c_mu"], 0.01),
             },
             size=(9.2, 3.9), actions=(self.walk_button,), exact=exact,
         )  # fmt: skip
@@ -94,9 +102,9 @@ class VortexExplorer(Explorer):
         self.walk_button.observe(self._toggle, "value")
 
     def parameters(self) -> dict[str, Value]:
-        """A scan around the β on screen."""
-        beta = float(self.controls["beta"].value)
-        return {"beta_min": tidy(0.9 * beta), "beta_max": tidy(1.1 * beta)}
+        """As for the notebook of explorers."""
+        x = self._x
+        return {"lepton": self.controls["lepton"].value, **{one: x[name] for name, one in _PARAMETERS.items()}}
 
     def set_up(self) -> None:
         """Flow over density; energies and mass; g-factor."""
@@ -151,7 +159,6 @@ class VortexExplorer(Explorer):
         said.append(f"g = {g:.7g}" + (f", measured {measured_g:.7g}" if measured_g else ", not fitted for τ"))
         part, point = self._part
         chi2 = float(np.sum(part.residuals(point) ** 2))
-        self.remark = "no notebook holds one vortex: this scans around its β"
         self.say("fits" if chi2 <= CHI2_FLOOR else "misses", f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: "
                  f"{'; '.join(said)}.{self._ended}")  # fmt: skip
         yield
@@ -168,9 +175,9 @@ class VortexExplorer(Explorer):
         fit = solve(part, point, fixed=("beta",))
         if fit.chi2 > CHI2_FLOOR:
             self._ended = " The walk ends here: one step on, nothing within the bounds fits."
-        elif fit.x[part.index("beta")] > _HIGHEST:
+        elif fit.x[part.index("beta")] > TABLE["beta"].high:
             self._ended = " The slider ends here; the fit goes on beyond it."
-        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > _HIGHEST:
+        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > TABLE["beta"].high:
             self.draw()
             return False
         self._ended = ""
