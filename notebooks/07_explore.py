@@ -86,7 +86,8 @@ multistart
 # %%
 before = {name: control.value for name, control in vortex.controls.items()}
 fitted = vortex.code
-steps = [vortex.walk() for _ in range(10)] if fitted == "fits" else []
+for _ in range(10 if fitted == "fits" else 0):
+    vortex.walk()
 assert vortex.code == fitted, "mass or g-factor moved along the degeneracy"
 vortex.put(**before)
 

@@ -198,7 +198,7 @@ class Explorer(widgets.VBox):
                 self._show()
                 yield
                 computing = time.perf_counter()
-        except Exception as error:
+        except Exception as error:  # said on screen, where nobody sees a traceback; raised unless the state is refused
             refused = isinstance(error, InputError | ValueError)
             self.say("refused" if refused else "failed", " ".join(str(error).split()))
             self.computed = 1e3 * (time.perf_counter() - computing)
