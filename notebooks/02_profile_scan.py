@@ -93,7 +93,12 @@ tables.show(tables.tabulate_errors(measured, **sigma))
 # ## The profile
 #
 # Every point is fitted from fresh starts and from its neighbours' solutions in both directions. A point is trusted when
-# it fits exactly, or is stationary (KKT ≤ 1e-6) and was reached from at least two independent starts.
+# it fits exactly, or is stationary (KKT ≤ 1e-6) and was reached from at least two independent starts. Points are added
+# beyond the scan until the ends of the set are found, so that the verdict does not depend on where the scan ends.
+#
+# An end counts as the data's only where no *search* bound of another parameter makes it. The report drew boxes for R,
+# U, A and C_μ. Only R, U, A, β ≥ 0 and A ≤ 1 are *physical* limits. Search bounds that push are released, and the
+# profile is made again. Certificates prove what they prove within the bounds given.
 
 # %%
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
@@ -248,6 +253,7 @@ results = {
     "nuisance": paths,
     "on_bounds": {name: touched for name, touched in on_bounds.items() if touched.any()},
     "identified_set": profile.identified_set,
+    "released_set": profile.released_set,
     "beta_min": verdict.minimum,
     "offset": verdict.offset,
     "in_tension": verdict.in_tension,

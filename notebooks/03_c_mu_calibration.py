@@ -44,6 +44,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.contour import scan_map
+from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.problem import restrict
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
@@ -81,6 +83,14 @@ there = feasible_c_mu(measured, np.array([reference]), **model)
 # %%
 profile = scan_profile(problem, "beta", grid, **effort)
 fitted = profile.x[:, problem.index("c_mu")]
+
+# %% [markdown]
+# Which of its ends do the data make? C_μ is profiled at the reference β. Where a search bound of another parameter
+# makes an end, that bound is released.
+
+# %%
+held = restrict(problem, fixed={"beta": reference})
+calibrated = assess_profile(held, scan_profile(held, "c_mu", **effort))
 
 # %% [markdown]
 # ## Checks
@@ -135,13 +145,13 @@ plt.show()
 # ## Verdict
 
 # %%
-code, sentence = describe_c_mu(feasible, there, claims, bounds=model["bounds"])
+sentence = f"{calibrated.sentence} {describe_c_mu(feasible, there, claims, bounds=model['bounds'])}"
 claimed = tables.tabulate_c_mu_claims(claims, feasible, there)
 tables.show(claimed)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(code)
+print(calibrated.code)
 print(sentence)
 
 # %%
@@ -156,8 +166,9 @@ results = {
     "chi2_min": profile.chi2_min,
     "map": chi2_map,
     "feasible": feasible,
+    "assessment": calibrated,
 }
 
 # %%
 csv = {"c_mu": tables.tabulate_c_mu(feasible, fitted), "claimed_computed": claimed}
-_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=calibrated.code, tables=csv)

@@ -140,7 +140,8 @@ plt.show()
 # %% [markdown]
 # ## The identified set of every parameter
 #
-# With β anywhere in the scan and all others free.
+# With β anywhere in the scan and all others free: within the bounds given, and with those search bounds released that
+# make an end.
 
 # %%
 profiles = profile_every_parameter(within, n_points=41, **effort)
@@ -167,9 +168,9 @@ plt.show()
 # %% [markdown]
 # ## What is proven
 #
-# Interval arithmetic covers the scan with certificates. Where exact solutions begin or end within it, that edge is
-# enclosed; beyond one, χ²_min grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a
-# σ-dependent step outside.
+# Interval arithmetic covers the scan with certificates, for the bounds given. Where exact solutions begin or end within
+# it, that edge is enclosed; it belongs to the bounds that the verdict names, and not to the data. Beyond an edge,
+# χ²_min grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a σ-dependent step outside.
 
 # %%
 certified = certify_scan(measured, *grid[[0, -1]], **sigma, **model) if settings.closure in CERTIFIABLE else None
@@ -239,6 +240,8 @@ results = {
     "parameter_sets": {name: found.identified_set for name, found in profiles.items()},
     "variants": variants,
     "identified_set": profile.identified_set,
+    "released_set": profile.released_set,
+    "assessment": verdict,
     "beta": grid,
     "chi2_min": profile.chi2_min,
     "certificate": certified,

@@ -121,6 +121,9 @@ own = {
 #
 # Each is profiled over the same range of β, from fresh starts at every point. Its set is then held against starts that
 # know nothing of it, at β of its own: inside, and beyond either end. Where these disagree nothing can be told.
+#
+# A closure determines β only where the data close its set on both sides, and no box of another parameter does. A
+# closure that does not fit (p < 0.0027) is *rejected*: it determines nothing, and no set is quoted.
 
 # %%
 mine = [compare_choice(Choice(), measured, grid, name=name, **one, **model) for name, one in own.items()]
@@ -148,8 +151,9 @@ plt.show()
 # %% [markdown]
 # ## One change at a time
 #
-# What each single change leaves of the scan. A set that ends by *scan_end* is open there: directions in the space of
-# parameters are left along which every measured value stays met.
+# What each single change leaves of the scan, within the bounds given. A set that ends by *scan_end* is open there:
+# directions in the space of parameters are left along which every measured value stays met. An end by *box* is made by
+# search bounds of other parameters, named beside it.
 
 # %%
 tables.show(tables.tabulate_changes(compared, *ends))

@@ -6,11 +6,12 @@ import pytest
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 
 
-def build_problem(residuals, **bounds) -> LeastSquaresProblem:
+def build_problem(residuals, *, physical=None, **bounds) -> LeastSquaresProblem:
     """Build a problem from a formula, its Jacobian by complex step (exact to rounding).
 
     `residuals` takes the parameters, each (..., 1), and gives an array (..., n_res) or a tuple of such to be joined;
-    `bounds` names the parameters, in order. Where the residuals are not finite, neither is the Jacobian.
+    `bounds` names the parameters, in order; `physical` gives the physical ranges of some. Where the residuals are not
+    finite, neither is the Jacobian.
     """
     names = tuple(bounds)
 
@@ -26,7 +27,8 @@ def build_problem(residuals, **bounds) -> LeastSquaresProblem:
         return np.where(np.isfinite(at(x))[..., None], derivative, np.nan)
 
     middle = {name: float(np.clip(0.0, *limits)) for name, limits in bounds.items()}
-    parameters = tuple(Parameter(name=name, start=middle[name], lower=limits[0], upper=limits[1])
+    parameters = tuple(Parameter(name=name, start=middle[name], lower=limits[0], upper=limits[1],
+                                 physical=(physical or {}).get(name, (-np.inf, np.inf)))
                        for name, limits in bounds.items())  # fmt: skip
     with np.errstate(all="ignore"):
         n_res = at(np.array(list(middle.values()))).shape[-1]

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.identifiability import VERDICT_CODES, assess_profile, jacobian_spectrum, verdict_code
-from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.inference.profile import scan_profile
 
 
@@ -15,16 +15,13 @@ def scan(problem, name="t", low=-3.0, high=3.0, **options):
     return scan_profile(problem, name, np.linspace(low, high, 25), **{"n_starts": 4, "seed": 1} | options)
 
 
-def interval_set(*intervals, reasons=("crossing", "crossing"), decided=True):
+def interval_set(*intervals, reasons=("crossing", "crossing"), gaps=("crossing", "crossing"), decided=True):
+    """A set with the reasons of its outer ends, and of the two ends of each gap."""
     intervals = np.array(intervals, dtype=float).reshape(-1, 2)
-    return IntervalSet(
-        intervals=intervals,
-        open_below=bool((intervals == -inf).any()),
-        open_above=bool((intervals == inf).any()),
-        reason_below=reasons[0],
-        reason_above=reasons[1],
-        decided=decided,
-    )
+    n = len(intervals)
+    below = [EndResult(reasons[0]), *[EndResult(gaps[1])] * (n - 1)][:n]
+    above = [*[EndResult(gaps[0])] * (n - 1), EndResult(reasons[1])][-n:] if n else []
+    return IntervalSet(intervals, tuple(below), tuple(above), decided)
 
 
 def abc(build):
@@ -103,17 +100,28 @@ def test_parameter_without_effect_is_a_null_direction(build):
     ("expected", "identified"),
     [
         ("unreliable", interval_set((-inf, inf), decided=False)),
-        ("unreliable", interval_set(decided=False, reasons=(None, None))),
-        ("empty", interval_set(reasons=(None, None))),
+        ("unreliable", interval_set(decided=False)),
+        ("empty", interval_set()),
         ("not_identified", interval_set((-inf, inf), reasons=("scan_end", "scan_end"))),
         ("not_identified", interval_set((-inf, 1), (2, inf), reasons=("scan_end", "scan_end"))),
+        ("not_identified", interval_set((0, 1), reasons=("physical_own", "physical_own"))),
+        ("not_identified", interval_set((0, inf), reasons=("physical_own", "scan_end"))),
+        ("not_identified", interval_set((0, 1), reasons=("bound_own", "bound_own"))),
+        ("not_identified", interval_set((0, 1), reasons=("box", "box"))),
+        ("not_identified", interval_set((0, 1), reasons=("physical_own", "box"))),
         ("open_below", interval_set((-inf, 1), reasons=("scan_end", "crossing"))),
-        ("open_below", interval_set((-inf, 1), (2, 3), reasons=("scan_end", "bound"))),
+        ("open_below", interval_set((0, 1), reasons=("box", "crossing"))),
+        ("open_below", interval_set((0, 1), reasons=("bound_own", "physical_other"))),
+        ("open_below", interval_set((-inf, 1), (2, 3), reasons=("scan_end", "crossing"))),
         ("open_above", interval_set((1, inf), reasons=("crossing", "scan_end"))),
-        ("open_above", interval_set((0, 1), (2, inf), reasons=("bound", "scan_end"))),
-        ("disjoint", interval_set((0, 1), (2, 3), reasons=("bound", "crossing"))),
-        ("bound_limited", interval_set((0, 1), reasons=("bound", "crossing"))),
-        ("bound_limited", interval_set((0, 1), reasons=("crossing", "bound"))),
+        ("open_above", interval_set((0, 1), reasons=("physical_other", "box"))),
+        ("open_above", interval_set((0, 1), (2, inf), reasons=("crossing", "scan_end"))),
+        ("disjoint", interval_set((0, 1), (2, 3), reasons=("physical_own", "crossing"))),
+        ("disjoint", interval_set((0, 1), (2, 3), gaps=("physical_other", "crossing"))),
+        ("identified", interval_set((0, 1), (2, 3), gaps=("box", "crossing"))),
+        ("bound_limited", interval_set((0, 1), reasons=("physical_own", "crossing"))),
+        ("bound_limited", interval_set((0, 1), reasons=("crossing", "physical_own"))),
+        ("bound_limited", interval_set((0, 1), reasons=("crossing", "physical_other"))),
         ("identified", interval_set((0, 1))),
     ],
 )
@@ -166,7 +174,7 @@ def test_no_degrees_of_freedom_no_tension(build):
 
 
 def test_the_parameter_itself_is_no_nuisance_on_a_bound(build):
-    problem = build(lambda t, n: (t + 1, n + 1, n + t), t=(0, 9), n=(0, 9))
+    problem = build(lambda t, n: (t + 1, n + 1, n + t), t=(0, 9), n=(0, 9), physical={"t": (0, inf), "n": (0, inf)})
     profile = scan(problem, low=0.0)
     assert_array_equal(profile.best_x, 0.0)
     verdict = assess_profile(problem, profile)

@@ -29,10 +29,10 @@ def assert_set(profile, level, expected, atol=END):
     assert_allclose(found.intervals, np.reshape(expected, (-1, 2)), rtol=0, atol=atol)
 
 
-def line(build, low=-10, high=10, *, at=0.0, sigma=1.0, offset=0.0):
+def line(build, low=-10, high=10, *, at=0.0, sigma=1.0, offset=0.0, physical=None):
     """θ measured as `at` ± `sigma`, where σ is shared 0.6 : 0.8 with a nuisance."""
     return build(lambda t, n: ((t + n - at) / (0.6 * sigma), n / (0.8 * sigma), 0 * t + offset),
-                 t=(low, high), n=(-10 * sigma, 10 * sigma))  # fmt: skip
+                 t=(low, high), n=(-10 * sigma, 10 * sigma), physical=physical)  # fmt: skip
 
 
 def twins(build, sigma=0.2):
@@ -61,7 +61,8 @@ def undefined_core(build, sigma):
 
 def exponential(build, y, sigma_y, sigma_a):
     """A·exp(−k) measured as y ± σ_y, A as 1 ± σ_A: χ² stays finite as k → ∞."""
-    return build(lambda k, a: ((a * exp(-k) - y) / sigma_y, (a - 1) / sigma_a), k=(0, inf), a=(0, inf))
+    return build(lambda k, a: ((a * exp(-k) - y) / sigma_y, (a - 1) / sigma_a), k=(0, inf), a=(0, inf),
+                 physical={"k": (0, inf), "a": (0, inf)})  # fmt: skip
 
 
 # Where everything is linear
@@ -176,21 +177,37 @@ def test_product(build):
     profile = scan(problem, "b", 0.5, 5)
     assert profile.trusted.all()
     assert profile.chi2_min.max() < 1e-6
-    assert_set(profile, "0.95", [-inf, inf])
+    assert_set(profile, "0.95", [0.1, 10])  # its own search bounds: 0.1 · 10 = 1 fits on either
     verdict = assess_profile(problem, profile)
     assert verdict.code == "not_identified"
+    assert verdict.interval == (-inf, inf)
     assert verdict.minimum is None
     assert "41 of 41" in verdict.sentence
 
 
-def test_product_limited_by_the_other_factor(build):
-    """a ≤ 2, so b ≥ 1/2 fits, and below it χ² = ((2 b − 1)/σ)²."""
-    problem = build(lambda a, b: (a * b - 1) / 0.1, a=(0.1, 2), b=(0.1, 10))
+@pytest.mark.parametrize("physical", [{}, {"a": (0, 2)}])
+def test_product_limited_by_the_other_factor(build, physical):
+    """a ≤ 2, so b ≥ 1/2 fits, and below it χ² = ((2 b − 1)/σ)²: an end that is the box's, or a physical limit's."""
+    problem = build(lambda a, b: (a * b - 1) / 0.1, a=(0.1, 2), b=(0.1, 1e9), physical=physical)
     profile = scan(problem, "b", 0.2, 5)
     assert_allclose(profile.chi2_min, (np.minimum(2 * profile.grid - 1, 0) / 0.1) ** 2, rtol=1e-8, atol=1e-6)
     for level, root in ROOT.items():
-        assert_set(profile, level, [(1 - 0.1 * root) / 2, inf])
+        assert profile.identified_set[level].intervals[0, 0] == pytest.approx((1 - 0.1 * root) / 2, rel=1e-9)
     assert profile.on_bounds[0].tolist() == [True, False]
+    (end,) = profile.identified_set["0.95"].below
+    assert [str(bound) for bound in end.held_by] == ["a ≤ 2"]
+    assert end.held_by[0].shift == pytest.approx(-end_of(profile) / 2, rel=1e-6)  # dθ/du of θ = (1 − 1.96 σ)/u
+    verdict = assess_profile(problem, profile)
+    if physical:
+        assert (end.reason, verdict.code) == ("physical_other", "open_above")
+    else:
+        assert (end.reason, verdict.code) == ("box", "not_identified")
+        assert verdict.interval == (-inf, inf)
+        assert "held below by a ≤ 2 (search)" in verdict.sentence
+
+
+def end_of(profile, level="0.95"):
+    return profile.identified_set[level].intervals[0, 0]
 
 
 @pytest.mark.parametrize(("y", "open_at"), [(0.1, {"0.68", "0.95"}), (0.3, {"0.95"}), (0.9, set())])
@@ -205,63 +222,82 @@ def test_one_sided_exponential(build, y, open_at):
         low, high = -log(roots.max()), inf if level in open_at else -log(max(roots.min(), 1e-9))
         assert_set(profile, level, [max(low, 0.0), high])
         assert profile.identified_set[level].open_above == (level in open_at)
-        assert not profile.identified_set[level].open_below
     assert assess_profile(problem, profile).code == ("open_above" if "0.95" in open_at else "bound_limited")
 
 
-def test_empty_set(build):
+def test_a_set_far_from_the_scan_is_found(build):
+    """t is 5.5 ± √½, the scan [0, 1]."""
     problem = build(lambda t, n: (t - 5, t - 6, n - t), t=(0, 10), n=(-10, 10))
     profile = scan(problem, "t", 0, 1, 11)
     assert profile.trusted.all()
+    assert_array_equal(profile.grid, np.linspace(0, 1, 11))
     assert_allclose(profile.best_chi2, 0.5, rtol=1e-12)
-    found = profile.identified_set["0.95"]
-    assert found.decided
-    assert found.intervals.shape == (0, 2)
-    assert found.reason_below is found.reason_above is None
+    assert_set(profile, "0.95", [5.5 - ROOT["0.95"] * sqrt(0.5), 5.5 + ROOT["0.95"] * sqrt(0.5)])
     verdict = assess_profile(problem, profile)
-    assert verdict.code == "empty"
+    assert verdict.code == "identified"
     assert verdict.minimum == pytest.approx(5.5, rel=1e-6)
 
 
 # How a set ends
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "interval", "reasons"),
-    [
-        (-3, 3, ("-", "+"), ("crossing", "crossing")),
-        (-1, 3, (-inf, "+"), ("scan_end", "crossing")),
-        (-3, 1, ("-", inf), ("crossing", "scan_end")),
-        (-0.5, 0.5, (-inf, inf), ("scan_end", "scan_end")),
-    ],
-)
-def test_a_scan_that_stops_short_leaves_the_set_open(build, low, high, interval, reasons):
-    crossings = {"-": -ROOT["0.95"], "+": ROOT["0.95"]}
-    found = scan(line(build), "t", low, high, 21).identified_set["0.95"]
-    assert_allclose(found.intervals, [[crossings.get(end, end) for end in interval]], atol=END)
-    assert (found.reason_below, found.reason_above) == reasons
-    assert (found.open_below, found.open_above) == (reasons[0] == "scan_end", reasons[1] == "scan_end")
+@pytest.mark.parametrize(("low", "high"), [(-3, 3), (-1, 3), (-3, 1), (-0.5, 0.5), (4, 5), (-1e-3, 1e-3)])
+def test_a_set_does_not_depend_on_where_the_scan_ends(build, low, high):
+    profile = scan(line(build), "t", low, high, 21)
+    for level, root in ROOT.items():
+        assert_set(profile, level, [-root, root])
+    found = profile.identified_set["0.95"]
+    assert (found.reason_below, found.reason_above) == ("crossing", "crossing")
+    assert_array_equal(profile.grid, np.linspace(low, high, 21))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+def test_any_level(build, level):
+    profile = scan(line(build), "t", -1, 1, 9, levels=(level,))
+    (name,) = profile.levels
+    assert_set(profile, name, [-norm.ppf((1 + level) / 2), norm.ppf((1 + level) / 2)])
+    assert assess_profile(line(build), profile).level == name
+
+
+@pytest.mark.parametrize("level", [95, 0, 1, -0.5])
+def test_refuses_a_level_that_is_no_confidence(build, level):
+    with pytest.raises(ValueError, match="must be confidences between 0 and 1"):
+        scan(line(build), "t", -1, 1, 9, levels=(level,))
+
+
+@pytest.mark.parametrize(("at", "sigma"), [(3.0, 2.0), (1e-5, 1e-7), (-7.0, 0.01)])
+def test_a_profile_without_a_grid_finds_range_and_points(build, at, sigma):
+    profile = scan_profile(line(build, at=at, sigma=sigma), "t")
+    for level, root in ROOT.items():
+        assert_set(profile, level, [at - root * sigma, at + root * sigma], atol=END * sigma)
+    low, high = profile.identified_set["0.95"].intervals[0]
+    inside = (profile.grid > low) & (profile.grid < high)
+    assert inside.sum() >= 20
+    assert profile.grid[0] < low < high < profile.grid[-1]
 
 
 @pytest.mark.parametrize("at", [0.1, -0.5])
 def test_a_set_that_ends_on_the_parameters_own_bound(build, at):
     """θ ≥ 0, measured as 0.1 or −0.5 ± 1: the best is inside, or on the bound itself."""
-    problem = line(build, 0, 50, at=at)
+    problem = line(build, 0, 50, at=at, physical={"t": (0, inf)})
     profile = scan(problem, "t", 0, 4)
     floor = min(at, 0.0) ** 2
     assert_allclose(profile.best_chi2, floor, rtol=1e-9, atol=1e-9)
     for level, delta in LEVELS.items():
         assert_set(profile, level, [0, at + sqrt(delta + floor)])
     found = profile.identified_set["0.95"]
-    assert (found.reason_below, found.reason_above) == ("bound", "crossing")
+    assert (found.reason_below, found.reason_above) == ("physical_own", "crossing")
     assert assess_profile(problem, profile).code == "bound_limited"
 
 
 def test_a_set_that_ends_on_the_upper_bound(build):
-    profile = scan(line(build, -50, 1.5, at=1.0), "t", -2, 1.5)
+    problem = line(build, -50, 1.5, at=1.0)
+    profile = scan(problem, "t", -2, 1.5)
     assert_set(profile, "0.68", [1 - ROOT["0.68"], 1.5])
     assert_set(profile, "0.95", [1 - ROOT["0.95"], 1.5])
-    assert profile.identified_set["0.95"].reason_above == "bound"
+    assert profile.identified_set["0.95"].reason_above == "bound_own"
+    verdict = assess_profile(problem, profile)
+    assert (verdict.code, verdict.interval) == ("open_above", (pytest.approx(1 - ROOT["0.95"]), inf))
 
 
 def test_a_bound_out_of_the_sets_reach_plays_no_part(build):
@@ -309,10 +345,8 @@ def test_a_minimum_below_the_whole_scan_is_the_reference_level(build):
     problem = build(lambda t, n: (t + n - 3, n / 1e-3, 1 + 0 * t), t=(-9, 9), n=(-1, 1))
     profile = scan(problem, "t", -2, 2)
     assert_allclose(profile.best_chi2, 1.0, rtol=1e-9)
-    found = profile.identified_set["0.95"]
-    assert_allclose(found.intervals, [[3 - ROOT["0.95"] * sqrt(1 + 1e-6), inf]], atol=END)
-    assert found.reason_above == "scan_end"
-    assert not len(profile.identified_set["0.68"].intervals)
+    for level, root in ROOT.items():
+        assert_set(profile, level, [3 - root * sqrt(1 + 1e-6), 3 + root * sqrt(1 + 1e-6)])
 
 
 # What may not be trusted
@@ -399,7 +433,7 @@ def test_an_empty_set_is_not_concluded_from_untrusted_points(build):
     grid = np.linspace(0, 1, 5)
     profile = scan_profile(problem, "t", grid, n_starts=0, seed=1, warm=np.stack([grid, grid], axis=1))
     assert_allclose(profile.best_chi2, 0.5)
-    assert not profile.trusted.any()
+    assert not profile.trusted[:-1].any()
     assert assess_profile(problem, profile).code == "unreliable"
 
 
@@ -465,10 +499,9 @@ def test_references_in_the_scan_and_outside(build):
 
 
 def test_a_reference_outside_the_scan_can_hold_the_lowest_chi2(build):
-    """The set is still that of the scan, and open at its end."""
     profile = scan(line(build, at=3.0, sigma=2.0), "t", -3, 1, references=(3.0,))
     assert_allclose(profile.best_chi2, 0, atol=1e-6)
-    assert_set(profile, "0.95", [3 - 2 * ROOT["0.95"], inf])
+    assert_set(profile, "0.95", [3 - 2 * ROOT["0.95"], 3 + 2 * ROOT["0.95"]])
 
 
 # Refusals

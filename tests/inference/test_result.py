@@ -10,7 +10,7 @@ from numpy import inf, nan
 from numpy.testing import assert_array_equal
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.result import Result, encode
@@ -84,13 +84,11 @@ def test_round_trip_through_json(build, name):
 
 
 def test_open_ends_are_null_in_json_and_infinite_in_python():
-    identified = IntervalSet(
-        intervals=np.array([[-inf, 1.0], [2.0, inf]]), open_below=True, open_above=True,
-        reason_below="scan_end", reason_above="scan_end", decided=True,
-    )  # fmt: skip
+    ends, crossings = (EndResult("scan_end"), EndResult("crossing")), (EndResult("crossing"), EndResult("scan_end"))
+    identified = IntervalSet(np.array([[-inf, 1.0], [2.0, inf]]), ends, crossings, decided=True)
     data = identified.to_dict()
     assert data["intervals"] == [[None, 1.0], [2.0, None]]
-    assert data["reason_below"] == "scan_end"
+    assert data["below"][0] == {"reason": "scan_end", "held_by": []}
     assert_same(IntervalSet.from_dict(data), identified)
 
 

@@ -12,10 +12,10 @@ OPEN = {
     "verdict_code": "not_identified",
     "parameters": {"sigma_m_model": 1e-6},
     "results": {
-        "identified_set": {
+        "released_set": {
             "0.95": {
-                "intervals": [[None, None]], "open_below": True, "open_above": True, "reason_below": "scan_end",
-                "reason_above": "scan_end", "decided": True,
+                "intervals": [[None, None]], "decided": True,
+                "below": [{"reason": "scan_end", "held_by": []}], "above": [{"reason": "scan_end", "held_by": []}],
             }
         },
         "contains_reference": True,
@@ -33,8 +33,9 @@ OPEN = {
 def document(code, interval, **results):
     made = copy.deepcopy(OPEN)
     made["verdict_code"] = code
-    ends = {"intervals": [interval], "open_below": interval[0] is None, "open_above": interval[1] is None}
-    made["results"]["identified_set"]["0.95"] |= ends
+    reasons = ["scan_end" if end is None else "crossing" for end in interval]
+    below, above = ([{"reason": reason, "held_by": []}] for reason in reasons)
+    made["results"]["released_set"]["0.95"] |= {"intervals": [interval], "below": below, "above": above}
     made["results"] |= results
     return made
 
@@ -51,6 +52,7 @@ def document(code, interval, **results):
         (document("identified", [3.02, 3.06], in_tension=True),
          ["compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"]),
         (document("identified", [1.0, 1.1], contains_reference=False), []),
+        (document("rejected", [3.02, 3.06], contains_reference=None, in_tension=True), ["null"]),
     ],
 )  # fmt: skip
 def test_what_stands(made, standing):

@@ -131,7 +131,10 @@ def test_the_sentence_counts_and_names(determined):
     quartic = compare_choice(Choice(shape="quartic"), REPORT, GRID, **MODEL)
     code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
     assert code == "determined"
-    assert said.startswith("Of 3 closures, 3 fit somewhere in [0.05, 50], and 0 cannot be told. 1 determine β at 95 %")
+    assert said.startswith(
+        "Of 3 closures, 3 fit at some β, 0 are rejected within the bounds given, and 0 cannot be told."
+    )
+    assert "1 determine β at 95 %" in said
     assert "from 0.1999 to 0.5659 (amplitude saturated, bounds wide, moment spin_half, radius free)" in said
     assert "0 of these allow 3.043233053" in said
     assert "The single change that leaves least is stream quartic: 45 % of the scan in ln β; none" in said
@@ -162,8 +165,8 @@ def test_a_claim_stands_under_the_closures_that_carry_it(determined):
     standing = find_standing(claims, [report, determined])
     assert standing["compatible"] == [report.name]
     assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == standing["null"] == []
-    found = {level: replace(one, intervals=np.array([[3.02, 3.1]])) for level, one in determined.identified_set.items()}
-    moved = replace(determined, identified_set=found, contains_reference=True, in_tension=False)
+    found = replace(determined.released_set, intervals=np.array([[3.02, 3.1]]))
+    moved = replace(determined, released_set=found, contains_reference=True, in_tension=False)
     standing = find_standing(claims, [moved, replace(moved, verdict_code="unreliable")])
     assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == [determined.name]
 

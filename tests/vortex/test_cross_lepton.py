@@ -9,7 +9,7 @@ from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.closures import HillClosure
-from leptonfit.vortex.cross_lepton import MOMENT_FACTOR, REPORT_BOUNDS, build_problem
+from leptonfit.vortex.cross_lepton import BOUNDS, MOMENT_FACTOR, REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
 
@@ -120,10 +120,21 @@ def test_c_mu_of_an_exact_solution_lies_in_the_feasible_interval():
 
 
 def test_the_edge_of_the_set_and_its_shift_with_sigma():
-    """Below the edge R_e = A_e = 1 and R_μ = A_μ = 0.1; χ² grows as the square of the distance."""
+    """Below the edge R_e = A_e = 1 and R_μ = A_μ = 0.1; χ² grows as the square of the distance.
+
+    Of these bounds only A_e ≤ 1 is physical: with the others released the data bound β on neither side.
+    """
     problem, profile = scan(0.8, 1.4, 41)
     verdict = assess_profile(problem, profile)
-    assert verdict.code == "open_above"
+    assert verdict.code == "not_identified"
+    (end,) = profile.identified_set["0.95"].below
+    assert end.reason == "box"
+    assert {str(bound): bound.is_physical for bound in end.held_by} == {
+        "R_e ≤ 1": False, "A_e ≤ 1": True, "R_μ ≥ 0.1": False, "A_μ ≥ 0.1": False,
+    }  # fmt: skip
+    held = "held below by R_e ≤ 1, R_μ ≥ 0.1, A_μ ≥ 0.1 (search) and A_e ≤ 1 (physical)"
+    assert f"Within the bounds given it is [1.1148662, ∞), {held}" in verdict.sentence
+    assert verdict.interval == (0, np.inf)
     root = optimize.brentq(coefficient_gap, 0.8, 1.4, xtol=1e-12)
     assert root == pytest.approx(EDGE, abs=1e-10)
     ends = [profile.identified_set[level].intervals[0, 0] for level in LEVELS]
@@ -176,20 +187,21 @@ def test_other_closures_and_bounds_have_the_edges_their_equations_have(r_max, bo
     assert len(rises) == 1  # each of these sets has one lower edge
     edge = optimize.brentq(coefficient_gap, betas[rises[0]], betas[rises[0] + 1], args=(r_max, bounds), xtol=1e-10)
     problem, profile = scan(0.8 * edge, 1.3 * edge, 21, r_max=r_max, bounds=bounds)
-    assert assess_profile(problem, profile).code == "open_above"
+    assert assess_profile(problem, profile).code == "not_identified"
     for level in LEVELS:
         assert profile.identified_set[level].intervals[0, 0] == pytest.approx(edge, abs=1e-4)
 
 
 @pytest.mark.parametrize("r_max", [5.0, 5.5])
 def test_a_tau_out_of_reach_leaves_no_beta(r_max):
-    """U ≤ 3 keeps m_τ below 9 I: no β fits, the scan excludes itself against a lower χ² elsewhere, in tension."""
+    """U ≤ 3 keeps m_τ below 9 I: no β fits within the bounds given, and the model survives without them."""
     assert 9 * HillClosure(r_max=r_max).flow(1.0, 0.1) < REPORT.values[2]
     problem, profile = scan(2.85, 3.25, 9, r_max=r_max)
     verdict = assess_profile(problem, profile, reference=REFERENCE)
-    assert verdict.code == "empty"
-    assert len(profile.identified_set["0.95"].intervals) == 0
-    assert (verdict.in_tension, verdict.contains_reference) == (True, False)
+    assert (verdict.code, verdict.interval) == ("rejected", None)
+    assert (verdict.in_tension, verdict.contains_reference) == (True, None)
+    assert "U_τ ≤ 3" in [str(bound) for bound in verdict.reference_held_by]
+    assert "the model survives: χ² is < 1e-6" in verdict.sentence
     assert "U_tau" in verdict.nuisances_on_bounds
     # floor: τ at U = 3 with the least depletion, all else exact; β is that of the lowest χ²
     closure = HillClosure(r_max=r_max)
@@ -202,11 +214,21 @@ def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     assert profile.best_chi2 == pytest.approx(floor, rel=1e-4)
 
 
-def test_a_scan_below_the_edge_is_empty_although_it_has_a_minimum():
-    problem, profile = scan(0.8, 1.0, 5)
+@pytest.mark.parametrize(("low", "high"), [(0.8, 1.0), (1e3, 1e4)])
+def test_a_scan_elsewhere_has_the_same_verdict(low, high):
+    problem, profile = scan(low, high, 5)
     verdict = assess_profile(problem, profile)
-    assert (verdict.code, verdict.minimum) == ("empty", None)
-    assert (profile.chi2_min > 1).all()
+    assert (verdict.code, verdict.minimum) == ("not_identified", None)
+    assert profile.identified_set["0.95"].intervals[0, 0] == pytest.approx(1.1148662, abs=1e-7)
+    assert (profile.chi2_min > 1).all() == (high < EDGE)
+
+
+def test_wide_bounds_leave_no_edge_but_the_physical_one():
+    """With R, U and A almost free exact solutions exist down to β = 0."""
+    problem, profile = scan(0.9, 1.3, 9, bounds=BOUNDS["wide"])
+    verdict = assess_profile(problem, profile)
+    assert (profile.chi2_min <= 1e-6).all()
+    assert (verdict.code, verdict.interval) == ("not_identified", (0, np.inf))
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.4), (2.85, 3.25)])

@@ -20,7 +20,7 @@ def test_a_narrow_set_between_nodes_is_found_from_any_grid_and_seed(grid, seed):
     problem = build_problem(REPORT, **TIGHT, r_max=17.2, bounds=bounds)
     profile = scan_profile(problem, "beta", np.linspace(*grid), n_starts=16, seed=seed)
     verdict = assess_profile(problem, profile)
-    assert (verdict.code, verdict.in_tension) == ("identified", True)
+    assert (verdict.code, verdict.in_tension) == ("rejected", True)
     assert profile.identified_set["0.95"].intervals[0] == pytest.approx([3.9698253, 3.9791977], abs=1e-6)
     assert profile.best_chi2 == pytest.approx(17866169.50, abs=0.01)
 
@@ -40,7 +40,7 @@ def test_a_free_fit_reaches_a_bound_far_from_the_scan():
     problem = build_problem(REPORT, **TIGHT, bounds={**REPORT_BOUNDS, "c_mu": (464, 1318), "U": (0.001, 2.55)})
     profile = scan_profile(problem, "beta", np.linspace(4.007, 18.89, 9), n_starts=16, seed=0)
     verdict = assess_profile(problem, profile)
-    assert (verdict.code, verdict.minimum, verdict.in_tension) == ("empty", 0.0, True)
+    assert (verdict.code, verdict.minimum, verdict.in_tension) == ("rejected", 0.0, True)
     free = run_multistart(problem, n_starts=64, seed=1, ranges={"beta": (4.0, 19.0)})
     assert free.converged.mean() > 0.9
     assert free.chi2[0] == pytest.approx(profile.best_chi2, rel=1e-9)

@@ -44,7 +44,7 @@ def neutrinos():
 def test_the_verdict_follows_the_scan_and_the_picture_the_state(profile):
     before = pixels(profile)
     profile.put(scan=(0.8, 1.4))
-    assert profile.code == profile.verdict.code == "open_above"
+    assert profile.code == profile.verdict.code == "not_identified"
     assert profile._marker.get_xdata()[0] == 1.4, "as near as the scan comes"
     (low, high), *_ = profile.profile.identified_set["0.95"].intervals
     assert low == pytest.approx(1.1148, abs=1e-3)
@@ -133,7 +133,7 @@ def test_a_verdict_that_few_starts_leave_open_is_the_notebook_s(profile):
     scan = scan_profile(
         problem, "beta", np.linspace(2.85, 3.25, 41), n_starts=16, seed=20251223, references=(reference,)
     )
-    assert profile.code == assess_profile(problem, scan, reference=reference).code == "empty"
+    assert profile.code == assess_profile(problem, scan, reference=reference).code == "rejected"
     profile.put(closure="stream")
 
 

@@ -28,7 +28,7 @@ def test_every_figure_number_and_table_is_there():
 def test_each_macro_names_its_source_and_mark_once():
     lines = (FIGURES / "numbers.tex").read_text().splitlines()
     pattern = re.compile(
-        r"\\newcommand\{\\([A-Za-z]+)\}\{([^}]+)\}% ([\w.]+), (claimed|numerical|proven|simulated|recorded)"
+        r"\\newcommand\{\\([A-Za-z]+)\}\{([^}]+)\}% ([\w. ]+), (claimed|numerical|proven|simulated|recorded)"
     )
     found = [pattern.fullmatch(line) for line in lines]
     assert all(found), "a line is no macro"

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.workbook import store
 from leptonfit.workbook.parameters import Settings
 
@@ -17,7 +17,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def test_what_is_saved_comes_back_with_its_provenance(settings):
-    open_set = IntervalSet(np.array([[1.5, np.inf]]), False, True, "crossing", "scan_end", True)
+    open_set = IntervalSet(np.array([[1.5, np.inf]]), (EndResult("crossing"),), (EndResult("scan_end"),), True)
     table = pd.DataFrame({"beta": [1.0, 2.0]})
     path = store.save(
         settings, results={"x": np.array([1.0, np.nan]), "set": open_set},

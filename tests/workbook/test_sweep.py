@@ -14,7 +14,7 @@ def test_a_sweep_runs_each_value_and_compares_them(checkout):
     folder = checkout / "reports" / "latest" / "sweep"
     table = pd.read_csv(folder / "comparison.csv", dtype={"sigma_m_model": str})
     assert table["sigma_m_model"].tolist() == ["1e-6", "1e-3"]
-    assert table["02_profile_scan"].tolist() == ["open_above", "open_above"]
+    assert table["02_profile_scan"].tolist() == ["not_identified", "not_identified"]
     assert table["beta_low"][0] == pytest.approx(1.1148662, abs=1e-6)
     assert table["beta_low"][1] < table["beta_low"][0] - 1e-4  # a looser model lets the set begin earlier
     assert table["c_mu_high"].tolist() == pytest.approx([318.635] * 2, abs=1e-3)

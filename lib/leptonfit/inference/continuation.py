@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, agrees, draw_starts
+from leptonfit.inference.active_bounds import conditional_sigma
+from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import SolveResult, solve
 from leptonfit.inference.stationarity import KKT_TOLERANCE
@@ -15,6 +15,10 @@ from leptonfit.inference.stationarity import KKT_TOLERANCE
 _ROUNDS = 3
 """Fresh starts are drawn this often, at most, at a point that is not trusted."""
 _ROUNDING = 1e-12
+_OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
+"""Growth of the steps by which nodes are added outward, and how many are added before χ² is looked at again."""
+_BEYOND, _FAR = 2, 1e9
+"""Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
 WARM = -1
 """The common origin of solutions handed in."""
 
@@ -31,6 +35,7 @@ class Nodes:
         self.found = np.empty((3, 0))  # node, origin and χ² of every converged end point
         self.best_chi2, self.best_x, self.best_converged = np.inf, np.full(problem.n_par, np.nan), False
         self.n_solved = self.n_origins = 0
+        self.zero = zero_chi2(problem)
 
     def new_origins(self, n: int) -> np.ndarray:
         """Names (n,) for starts that are independent of all before."""
@@ -42,7 +47,7 @@ class Nodes:
         fit = solve(self.problem, starts, fixed=(self.name,) if held else ())
         self.n_solved += fit.chi2.size
         for done in (fit.converged, ~fit.converged & np.isfinite(fit.chi2)):
-            if not done.any() or self.best_chi2 <= CHI2_FLOOR:
+            if not done.any() or self.best_chi2 <= self.zero:
                 continue
             chi2, x = fit.chi2[done], fit.x[done]
             lowest, is_converged = float(chi2.min()), bool(fit.converged[done][0])
@@ -72,8 +77,8 @@ class Nodes:
         self.found = np.hstack([self.found, np.stack([nodes[done], origins[done], fit.chi2[done]])])
         # an end point that did not converge must be lower beyond agreement to be preferred
         rank = np.where(done, fit.chi2, fit.chi2 * (1 + RELATIVE_AGREEMENT))
-        rank = np.where(rank <= CHI2_FLOOR, 0.0, rank)
-        known = np.where(self.chi2 <= CHI2_FLOOR, 0.0, self.chi2)[nodes]
+        rank = np.where(rank <= self.zero, 0.0, rank)
+        known = np.where(self.chi2 <= self.zero, 0.0, self.chi2)[nodes]
         usable = np.flatnonzero((rank <= known * (1 + _ROUNDING)) if win_ties else (rank < known * (1 - _ROUNDING)))
         order = np.lexsort((-self.depth(fit.x[usable]), rank[usable]))  # among zeros, the one farthest from its bounds
         chosen = usable[order[::-1]]  # the first is written last
@@ -81,7 +86,7 @@ class Nodes:
         self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
         self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
         with np.errstate(invalid="ignore"):
-            return (before > CHI2_FLOOR) & (before - self.chi2 > material(self.chi2))
+            return (before > self.zero) & (before - self.chi2 > material(self.chi2))
 
     def sweep(self, changed: np.ndarray) -> None:
         """Offer the solutions of `changed` nodes (n,) to both neighbours, and so on until nothing gets lower."""
@@ -90,7 +95,7 @@ class Nodes:
             source = np.flatnonzero(changed & np.isfinite(self.chi2))
             source, target = np.tile(source, 2), np.concatenate([source - 1, source + 1])
             useful = (target >= 0) & (target <= last)
-            useful[useful] = self.chi2[target[useful]] > CHI2_FLOOR
+            useful[useful] = self.chi2[target[useful]] > self.zero
             if not useful.any():
                 return
             source, target = source[useful], target[useful]
@@ -107,7 +112,7 @@ class Nodes:
                 starts = draw_starts(self.problem, n_starts * len(todo), rng, ranges)
                 self.offer(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
             if is_cold:
-                zeros = np.flatnonzero(self.chi2 <= CHI2_FLOOR)
+                zeros = np.flatnonzero(self.chi2 <= self.zero)
                 anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
                 everywhere = np.arange(len(self.theta))
                 line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
@@ -116,15 +121,20 @@ class Nodes:
                 is_cold = False
             self.sweep(np.ones(len(self.theta), dtype=bool))
 
-    def release(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> np.ndarray:
-        """Minimise with the parameter free, from fresh starts and the profile's local minima; the low end points."""
+    def let_go(
+        self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], rise: float
+    ) -> np.ndarray:
+        """Minimise with the parameter free, from fresh starts and the profile's local minima.
+
+        Returns the end points (m, n_par) whose χ² is at most `rise` above the lowest known.
+        """
         chi2 = np.concatenate([[np.inf], self.chi2, [np.inf]])
-        is_minimum = (self.chi2 > CHI2_FLOOR) & np.isfinite(self.chi2) & (self.chi2 <= np.minimum(chi2[:-2], chi2[2:]))
+        is_minimum = (self.chi2 > self.zero) & np.isfinite(self.chi2) & (self.chi2 <= np.minimum(chi2[:-2], chi2[2:]))
         starts = self.x[is_minimum]
         if n_starts:
             starts = np.concatenate([draw_starts(self.problem, n_starts, rng, ranges), starts])
         fit = self.minimise(starts, held=False)
-        return fit.x[fit.chi2 <= self.best_chi2 + max(LEVELS.values())]
+        return fit.x[fit.chi2 <= self.best_chi2 + rise]
 
     def unseen(self, x: np.ndarray) -> np.ndarray:
         """Points at which to look closer, for minima x (m, n_par) of the free fit that lie below the nodes beside them.
@@ -148,29 +158,84 @@ class Nodes:
         above[:, self.column] = (neighbours[at + 1] + theta) / 2
         return np.concatenate([below, x, above])
 
-    def with_nodes(self, x: np.ndarray) -> Nodes:
-        """A copy with nodes added at the points x (m, n_par) of `unseen`, three of one origin each."""
-        theta = np.union1d(self.theta, x[:, self.column])
-        grown = Nodes(self.problem, self.name, theta)
-        place = np.searchsorted(theta, self.theta)
+    def beyond(self, x: np.ndarray) -> np.ndarray:
+        """Of the free fit's minima x (m, n_par), the lowest outside the nodes, two a side.
+
+        Each with a copy halfway to its neighbour, so that a set does not reach through a barrier between the two.
+        """
+        chosen: list[np.ndarray] = []
+        span = self.theta[-1] - self.theta[0]
+        for side, edge in ((-1, self.theta[0]), (1, self.theta[-1])):
+            away = side * (x[:, self.column] - edge)
+            outside = x[(away > 0) & (away < _FAR * span)]
+            away, chi2 = side * (outside[:, self.column] - edge), np.sum(self.problem.residuals(outside) ** 2, axis=-1)
+            order = np.lexsort((away, np.maximum(chi2, self.zero).round(6)))
+            new = [outside[i] for k, i in enumerate(order) if not np.isclose(away[i], away[order[:k]]).any()]
+            chosen += new[:_BEYOND]
+        points = np.array(sorted(chosen, key=lambda row: row[self.column])).reshape(-1, self.problem.n_par)
+        theta = np.union1d(points[:, self.column], self.theta)
+        halfway = points.copy()
+        at = np.searchsorted(theta, points[:, self.column])
+        inward = np.where(points[:, self.column] > self.theta[-1], at - 1, at + 1)
+        halfway[:, self.column] = (theta[inward] + points[:, self.column]) / 2
+        return np.concatenate([points, halfway])
+
+    def insert(self, theta: np.ndarray) -> Nodes:
+        """Copy of the profile with further nodes, which nothing is known of yet, at the values `theta`."""
+        grown = Nodes(self.problem, self.name, np.union1d(self.theta, theta))
+        place = np.searchsorted(grown.theta, self.theta)
         for field in ("x", "chi2", "kkt", "origin"):
             getattr(grown, field)[place] = getattr(self, field)
         grown.found = np.vstack([place[self.found[0].astype(int)], self.found[1:]])
         grown.best_chi2, grown.best_x, grown.best_converged = self.best_chi2, self.best_x, self.best_converged
         grown.n_solved, grown.n_origins = self.n_solved, self.n_origins
-        grown.offer(np.searchsorted(theta, x[:, self.column]), x, np.tile(grown.new_origins(len(x) // 3), 3))
         return grown
+
+    def with_points(self, x: np.ndarray, copies: int) -> Nodes:
+        """Copy with nodes at the points x (m, n_par); a minimum and its copies count as one independent start."""
+        grown = self.insert(x[:, self.column])
+        origins = np.tile(grown.new_origins(len(x) // copies), copies)
+        grown.offer(np.searchsorted(grown.theta, x[:, self.column]), x, origins)
+        return grown
+
+    def extend(
+        self,
+        rise: float,
+        step: float,
+        n_starts: int,
+        rng: np.random.Generator,
+        ranges: Mapping[str, tuple[float, float]],
+        sides: tuple[int, ...] = (-1, 1),
+    ) -> Nodes:
+        """Copy with nodes added outward until χ² is `rise` above the lowest known, a bound is met, or χ² is flat."""
+        nodes, bounds = self, (self.problem.lower[self.column], self.problem.upper[self.column])
+        for side in sides:
+            edge = 0 if side < 0 else -1
+            origin, reach = self.theta[edge], step
+            for growth in _OUTWARD:
+                theta, chi2 = nodes.theta[edge], nodes.chi2[edge]
+                if not chi2 <= nodes.best_chi2 + rise or theta == bounds[max(side, 0)]:
+                    break
+                away = reach * growth ** np.arange(_OUTWARD_POINTS)
+                nodes = nodes.insert(np.clip(origin + side * away, *bounds))
+                nodes.work(n_starts, rng, ranges)
+                reach = away[-1] * growth
+                new = nodes.chi2[nodes.theta < theta] if side < 0 else nodes.chi2[nodes.theta > theta]
+                is_flat = np.max(np.abs(new - chi2)) <= max(self.zero, _ROUNDING * chi2)
+                if is_flat and not np.isfinite(conditional_sigma(self.problem, nodes.x[edge], self.name)):
+                    break
+        return nodes
 
     def reproduced(self) -> np.ndarray:
         """Number of independent origins (n,) that reached the best χ² of each node."""
         node, origin, chi2 = self.found
-        reached = agrees(chi2, self.chi2[node.astype(int)])
+        reached = agrees(chi2, self.chi2[node.astype(int)], zero=self.zero)
         distinct = np.unique(np.stack([node[reached], origin[reached]]), axis=1)[0]
         return np.bincount(distinct.astype(int), minlength=len(self.theta))
 
     def trusted(self) -> np.ndarray:
         """Which nodes (n,) can be relied on: an exact fit, or a stationary point reached twice independently."""
-        return (self.chi2 <= CHI2_FLOOR) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
+        return (self.chi2 <= self.zero) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
 
 
 def material(chi2: np.ndarray | float) -> np.ndarray | float:

@@ -1,22 +1,43 @@
-"""Is a parameter determined? The Jacobian's spectrum and null space, and a verdict from the profile by fixed rules."""
+"""Is a parameter determined? A verdict from its profile, by fixed rules: only data and physical limits close a set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import qr
-from scipy.stats import chi2 as chi2_distribution
 
-from leptonfit.inference.intervals import LEVELS, IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
+from leptonfit.inference.active_bounds import ActiveBoundResult
+from leptonfit.inference.bands import BandResult, assess_multistart
+from leptonfit.inference.directions import (
+    DirectionsResult,
+    SpectrumResult,
+    jacobian_spectrum,
+    null_directions,
+)
+from leptonfit.inference.goodness import TENSION, GoodnessResult, assess_goodness
+from leptonfit.inference.intervals import EMPTY_SET, IntervalSet
+from leptonfit.inference.multistart import zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result
+from leptonfit.inference.verdict_text import describe_verdict
+
+__all__ = [
+    "VERDICT_CODES",
+    "BandResult",
+    "DirectionsResult",
+    "SpectrumResult",
+    "VerdictResult",
+    "assess_multistart",
+    "assess_profile",
+    "jacobian_spectrum",
+    "null_directions",
+    "verdict_code",
+]
 
 VERDICT_CODES = (
     "unreliable",
+    "rejected",
     "empty",
     "not_identified",
     "open_below",
@@ -27,93 +48,6 @@ VERDICT_CODES = (
 )
 """In the order in which they apply."""
 
-_RANK_TOLERANCE = 1e-10
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class SpectrumResult(Result):
-    """Singular values of the Jacobian over the parameters that are free to move.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The n parameters off their bounds.
-    singular_values : ndarray (min(n_res, n),)
-        Of the Jacobian with rows and columns scaled to unit length, descending.
-    rank : int
-        How many of them exceed 1e-10 of the largest.
-    null_space : ndarray (n − rank, n)
-        Directions, in units of the scaled parameters, that leave every residual unchanged; unit length.
-    condition : float
-        Largest over smallest of the first `rank` singular values; nan at rank 0.
-    """
-
-    _rows_of: ClassVar[dict[str, str]] = {"null_space": "names"}
-
-    names: tuple[str, ...]
-    singular_values: np.ndarray
-    rank: int
-    null_space: np.ndarray
-    condition: float
-
-
-def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()) -> SpectrumResult:
-    """Spectrum at x (n_par,), over the parameters neither in `fixed` nor on a bound."""
-    free = problem.free_indices(fixed)
-    free = free[~problem.on_bounds(x)[free]]
-    jacobian = problem.jacobian(x)[:, free]
-    for axis in (1, 0):
-        lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
-        jacobian = jacobian / np.where(lengths > 0, lengths, 1.0)
-    _, values, directions = np.linalg.svd(jacobian)
-    rank = int(np.count_nonzero(values > _RANK_TOLERANCE * values.max(initial=0.0)))
-    return SpectrumResult(
-        names=tuple(problem.names[j] for j in free),
-        singular_values=values,
-        rank=rank,
-        null_space=directions[rank:],
-        condition=float(values[0] / values[rank - 1]) if rank else np.nan,
-    )
-
-
-@dataclass(frozen=True)
-class DirectionsResult(Result):
-    """Directions that change no residual, to first order: one a freely chosen parameter.
-
-    Attributes
-    ----------
-    free : tuple of str
-        Parameters that can be moved at will.
-    dependent : tuple of str
-        Parameters that must follow.
-    response : ndarray (n_free, n_dependent)
-        d ln(dependent)/d ln(free).
-    """
-
-    _rows_of: ClassVar[dict[str, str]] = {"response": "dependent"}
-
-    free: tuple[str, ...]
-    dependent: tuple[str, ...]
-    response: np.ndarray
-
-
-def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsResult:
-    """Name the null space at x (n_par,), over the parameters off their bounds, none of them zero.
-
-    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x.
-    """
-    off = np.flatnonzero(~problem.on_bounds(x))
-    jacobian = problem.jacobian(x)[:, off] * x[off]
-    jacobian = jacobian / np.linalg.norm(jacobian, axis=1, keepdims=True)
-    _, triangle, pivots = qr(jacobian, mode="economic", pivoting=True)
-    diagonal = np.abs(np.diag(triangle))
-    rank = int(np.count_nonzero(diagonal > _RANK_TOLERANCE * diagonal.max(initial=0.0)))
-    follow, lead = np.sort(pivots[:rank]), np.sort(pivots[rank:])
-    response = -np.linalg.lstsq(jacobian[:, follow], jacobian[:, lead], rcond=None)[0].T
-    names = np.array(problem.names)[off]
-    return DirectionsResult(free=tuple(names[lead]), dependent=tuple(names[follow]), response=response)
-
 
 @dataclass(frozen=True)
 class VerdictResult(Result):
@@ -122,15 +56,23 @@ class VerdictResult(Result):
     Attributes
     ----------
     code : str
-        One of `VERDICT_CODES`, from the 95 % set.
+        One of `VERDICT_CODES`, at `level`.
     sentence : str
         The same in words, with its numbers.
+    level : str
+        Confidence of the set, "0.95" where the profile has it.
+    allowed : IntervalSet
+        The values that data and physical limits alone allow; no interval where the code is "rejected" or "unreliable".
+    reference_held_by : tuple of ActiveBoundResult
+        Bounds that push at the lowest χ² known.
     minimum : float or None
-        Where χ² is lowest; None where that is zero, since then every zero is a minimum.
+        Where χ² is lowest; None where it is zero or flat, since then no value is preferred.
     offset : float or None
         Distance of the minimum from the reference.
+    p_value : float or None
+        Probability of a χ² as large as the lowest known; None where χ² is no test of the model.
     in_tension : bool or None
-        χ² above the 95 % point for its degrees of freedom; None where there are none.
+        p below 5 %; None where there is no p.
     degrees_of_freedom : int
         n_res − rank of the Jacobian over the parameters off their bounds, at the lowest χ² known; 0 if none is known.
     constraints_minus_parameters : int
@@ -138,21 +80,38 @@ class VerdictResult(Result):
     reference : float or None
         The value asked about.
     contains_reference : bool or None
-        Whether it lies in the 95 % set, by the profile's own value there; None where that is not trusted.
+        Whether it is allowed within the bounds given, by the profile's own value there; None where that is not trusted
+        or the model is rejected.
     nuisances_on_bounds : tuple of str
-        Parameters on a bound at the lowest χ² known.
+        Other parameters on a bound at the lowest χ² known, pushed against it or not.
     """
 
     code: str
     sentence: str
+    level: str
+    allowed: IntervalSet
+    reference_held_by: tuple[ActiveBoundResult, ...]
     minimum: float | None
     offset: float | None
+    p_value: float | None
     in_tension: bool | None
     degrees_of_freedom: int
     constraints_minus_parameters: int
     reference: float | None
     contains_reference: bool | None
     nuisances_on_bounds: tuple[str, ...]
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Lowest and highest value allowed, ±inf where data leave it open; None where nothing is quoted."""
+        ends = self.allowed.intervals
+        return (float(ends[0, 0]), float(ends[-1, 1])) if len(ends) else None
+
+    @property
+    def held_by(self) -> tuple[tuple[ActiveBoundResult, ...], tuple[ActiveBoundResult, ...]]:
+        """Bounds that hold the lowest and the highest end."""
+        found = self.allowed
+        return (found.below[0].held_by, found.above[-1].held_by) if found.below else ((), ())
 
 
 def assess_profile(
@@ -173,158 +132,65 @@ def assess_profile(
         If the profile was not evaluated at `reference`.
     """
     column = problem.index(profile.parameter)
-    code = verdict_code(profile.identified_set["0.95"])
+    level = "0.95" if "0.95" in profile.levels else max(profile.levels, key=lambda name: profile.levels[name])
     is_known, best = profile.best_converged, profile.best_x[column]
-    if not is_known or (code == "empty" and profile.grid[0] <= best <= profile.grid[-1]):
-        code = "unreliable"  # the set is measured from a point that is no minimum, or missed one inside the scan
-    dof = problem.n_res - jacobian_spectrum(problem, profile.best_x).rank if is_known else 0
-    in_tension = bool(profile.best_chi2 > chi2_distribution.ppf(_CONFIDENCE, dof)) if dof else None
-    minimum = float(profile.best_x[column]) if is_known and profile.best_chi2 >= CHI2_FLOOR else None
+    fit = assess_goodness(problem, profile.best_x, profile.best_chi2) if is_known else GoodnessResult(0, None)
+    within, allowed = profile.identified_set[level], profile.released_set[level]
+    code = verdict_code(allowed)
+    if not is_known:
+        code = "unreliable"  # every Δχ² is counted from a point that is no minimum
+    elif fit.is_rejected:
+        code = "rejected"  # whatever the set is
+    elif not within.decided or not len(within.intervals):
+        code = "unreliable"
+    is_sharp = is_known and profile.best_chi2 > zero_chi2(problem) and not profile.is_flat
+    minimum = float(best) if is_sharp else None
     contains = None
     if reference is not None:
         if reference not in profile.references:
             raise ValueError(f"reference = {reference:g}: the profile has {profile.references.tolist()}")
         at = int(np.flatnonzero(profile.references == reference)[0])
-        if profile.reference_trusted[at] and is_known:
-            contains = bool(profile.reference_chi2[at] - profile.best_chi2 <= LEVELS["0.95"])
+        if profile.reference_trusted[at] and code not in ("unreliable", "rejected"):
+            contains = bool(profile.reference_chi2[at] - profile.best_chi2 <= profile.levels[level])
     touched = problem.on_bounds(profile.best_x)
-    on_bounds = tuple(name for j, name in enumerate(problem.names) if touched[j] and name != profile.parameter)
-    return VerdictResult(
+    verdict = VerdictResult(
         code=code,
-        sentence=_describe(problem, profile, code, minimum, in_tension, dof, on_bounds, reference, contains),
+        sentence="",
+        level=level,
+        allowed=EMPTY_SET if code in ("unreliable", "rejected") else allowed,
+        reference_held_by=profile.reference_held_by,
         minimum=minimum,
         offset=None if minimum is None or reference is None else abs(minimum - reference),
-        in_tension=in_tension,
-        degrees_of_freedom=dof,
+        p_value=fit.p_value,
+        in_tension=None if fit.p_value is None else fit.p_value < TENSION,
+        degrees_of_freedom=fit.degrees_of_freedom,
         constraints_minus_parameters=problem.n_res - problem.n_par,
         reference=reference,
         contains_reference=contains,
-        nuisances_on_bounds=on_bounds,
+        nuisances_on_bounds=tuple(
+            name for j, name in enumerate(problem.names) if touched[j] and name != profile.parameter
+        ),
     )
+    return replace(verdict, sentence=describe_verdict(problem, profile, verdict))
 
 
-def verdict_code(identified: IntervalSet) -> str:
-    """The first of `VERDICT_CODES` that applies to a set."""
-    conditions = (
-        not identified.decided,
-        not len(identified.intervals),
-        identified.open_below and identified.open_above,
-        identified.open_below,
-        identified.open_above,
-        len(identified.intervals) > 1,
-        "bound" in (identified.reason_below, identified.reason_above),
-        True,
-    )
-    return VERDICT_CODES[conditions.index(True)]
+def verdict_code(found: IntervalSet) -> str:
+    """The first of `VERDICT_CODES` that applies to a set, the fit taken as good.
 
-
-def _describe(
-    problem: LeastSquaresProblem,
-    profile: ProfileResult,
-    code: str,
-    minimum: float | None,
-    in_tension: bool | None,
-    dof: int,
-    on_bounds: tuple[str, ...],
-    reference: float | None,
-    contains: bool | None,
-) -> str:
-    column, low, high = problem.index(profile.parameter), profile.grid[0], profile.grid[-1]
-    name = problem.parameters[column].symbol or profile.parameter
-    scan = f"[{low:g}, {high:g}]"
-    n_zero, n_grid = int(np.count_nonzero(profile.chi2_min < CHI2_FLOOR)), len(profile.grid)
-    found = profile.identified_set["0.95"]
-    intervals = found.intervals
-    own = code in ("open_below", "open_above") and "bound" in (found.reason_below, found.reason_above)
-    ends = " and ".join(f"[{_end(a, low, high)}, {_end(b, low, high)}]" for a, b in intervals)
-    said = {
-        "unreliable": f"Nothing can be said of {name} in the scan {scan}: {int((~profile.trusted).sum())} of {n_grid} "
-        f"points are not trusted, and the lowest χ² known is {'' if profile.best_converged else 'not '}at a minimum.",
-        "empty": f"No {name} in the scan {scan} is allowed at 95 %: outside it χ² is "
-        + ("zero." if minimum is None else f"lower, {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."),
-        "not_identified": f"The data do not determine {name} in the scan {scan}: the 95 % set is open on both sides.",
-        "open_below": f"The data {'do not bound' if own else 'bound'} {name}{'' if own else ' from above only'}: "
-        f"the 95 % set is {ends}, open below{', and above it ends at a declared bound' if own else ''}.",
-        "open_above": f"The data {'do not bound' if own else 'bound'} {name}{'' if own else ' from below only'}: "
-        f"the 95 % set is {ends}, open above{', and below it ends at a declared bound' if own else ''}.",
-        "disjoint": f"The data allow {name} in separate intervals: the 95 % set is {ends}.",
-        "bound_limited": f"A declared bound of {name} limits it, not the data alone: the 95 % set is {ends}.",
-        "identified": f"The data determine {name}: the 95 % set is {ends}.",
-    }[code]
-    if code == "unreliable":
-        return said
-    if n_zero:
-        said += f" χ²_min is zero (< 1e-6) at {n_zero} of {n_grid} points."
-    elif minimum is not None and code != "empty":
-        said += f" The lowest χ² known is {format_chi2(profile.best_chi2)} at {name} = {minimum:.6g}."
-    if in_tension is not None:
-        freedom = f"{dof} degree{'s' if dof > 1 else ''} of freedom"
-        said += f" The fit is {'in tension' if in_tension else 'compatible'} with the data at 95 % for {freedom}."
-        if in_tension and on_bounds:
-            symbols = [problem.parameters[problem.index(other)].symbol or other for other in on_bounds]
-            said += f" On their bounds there: {', '.join(symbols)}."
-    if contains is not None:
-        place = "" if low <= reference <= high else ", beyond the scan,"
-        said += f" {name} = {reference:.10g}{place} is {'allowed' if contains else 'excluded'} at 95 %."
-    elif reference is not None:
-        said += f" Whether {name} = {reference:.10g} is inside cannot be said: its value is not trusted."
-    return said
-
-
-def _end(value: float, low: float, high: float) -> str:
-    return f"{value:.8g}" if np.isfinite(value) else f"scan end {low if value < 0 else high:g}"
-
-
-_POINT = 1e-3
-
-
-@dataclass(frozen=True)
-class BandResult(Result):
-    """Where a parameter lies among the minimisations that reach the best χ².
-
-    Attributes
-    ----------
-    code : str
-        "unreliable" if fewer than two starts reach the best χ²; "not_identified" if those that do differ by more
-        than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else "identified".
-    sentence : str
-    low, high : ndarray (n_par,)
-        Range of every parameter over them.
+    An end is closed by a crossing that data or physical limits of other parameters make.
     """
-
-    code: str
-    sentence: str
-    low: np.ndarray
-    high: np.ndarray
-
-
-def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
-    """Judge by rule whether the best fit of a multi-start is a point or a band in the parameter `name`.
-
-    Parameters
-    ----------
-    problem : LeastSquaresProblem
-        With finite bounds on the parameter.
-    result : MultistartResult
-        Of that problem, all parameters free.
-    name : str
-    """
-    column, best = problem.index(name), result.x[result.is_best]
-    low, high = np.min(best, axis=0, initial=np.inf), np.max(best, axis=0, initial=-np.inf)
-    parameter, n_starts = problem.parameters[column], len(result.chi2)
-    symbol = parameter.symbol or name
-    if len(best) < 2:
-        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ², two are needed."
-        return BandResult("unreliable", said, low, high)
-    is_band = high[column] - low[column] > _POINT * (parameter.upper - parameter.lower)
-    reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
-    if is_band:
-        said = (
-            f"{reached}, and stop at {symbol} from {low[column]:.4g} to {high[column]:.4g} of "
-            f"[{parameter.lower:g}, {parameter.upper:g}]: the best fit is a band at least this wide, not a point."
-        )
-    else:
-        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point"
-        said += f", on the bound of {symbol}." if problem.on_bounds(best)[0, column] else "."
-    point = "bound_limited" if problem.on_bounds(best)[0, column] else "identified"
-    return BandResult("not_identified" if is_band else point, said, low, high)
+    found = found.close_by_data()
+    if not found.decided:
+        return "unreliable"
+    if not len(found.intervals):
+        return "empty"
+    below, above = found.below[0], found.above[-1]
+    conditions = {
+        "not_identified": not below.is_closed and not above.is_closed,
+        "open_below": below.is_open,
+        "open_above": above.is_open,
+        "disjoint": len(found.intervals) > 1,
+        "bound_limited": (below.reason, above.reason) != ("crossing", "crossing"),
+        "identified": True,
+    }
+    return next(code for code, applies in conditions.items() if applies)

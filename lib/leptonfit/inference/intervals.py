@@ -1,60 +1,141 @@
-"""Where a profile stays below a level: crossings found to 1e-7, ends that stay open, and why."""
+"""Where a profile stays below a level: crossings found to 1e-7, ends that stay open, and what holds each end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import elementwise
 from scipy.stats import chi2 as chi2_distribution
 
+from leptonfit.inference.active_bounds import ActiveBoundResult
 from leptonfit.inference.result import Result
 
-LEVELS = {name: float(chi2_distribution.ppf(float(name), 1)) for name in ("0.68", "0.95")}
+
+def find_levels(confidence: Sequence[float]) -> dict[str, float]:
+    """Δχ² of one parameter by the name of its confidence: {"0.95": 3.841} for (0.95,).
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one does not lie between 0 and 1.
+    """
+    if not len(confidence) or not all(0 < value < 1 for value in confidence):
+        raise ValueError(f"levels = {list(confidence)}: must be confidences between 0 and 1, such as 0.95")
+    return {f"{value:g}": float(chi2_distribution.ppf(value, 1)) for value in sorted(confidence)}
+
+
+LEVELS = find_levels((0.68, 0.95))
 """Δχ² for one parameter: 0.989 and 3.841."""
 
 _CROSSING_TOLERANCE = 1e-10
+"""Of the distance of an end from the node inside the set beside it."""
+
+
+@dataclass(frozen=True)
+class EndResult(Result):
+    """Why an interval ends where it does.
+
+    Attributes
+    ----------
+    reason : str
+        "crossing": χ² crosses the level, and no bound of another parameter pushes. "physical_other": it crosses, and
+        only physical bounds of other parameters push. "box": it crosses, and a search bound of another parameter
+        pushes. "physical_own", "bound_own": χ² is still below the level at the parameter's own physical, or search,
+        bound. "scan_end": χ² is still below the level where the search for a crossing ended.
+    held_by : tuple of ActiveBoundResult
+        The bounds that push there and those that push at the best fit, each with how far it moves the end; the
+        parameter's own bound where the interval ends at that.
+    """
+
+    reason: str
+    held_by: tuple[ActiveBoundResult, ...] = ()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether data, or physical limits of other parameters, end the interval."""
+        return self.reason in ("crossing", "physical_other")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither data nor any physical limit ends it."""
+        return self.reason in ("box", "bound_own", "scan_end")
 
 
 @dataclass(frozen=True)
 class IntervalSet(Result):
-    """The values of a parameter whose Δχ² is at most a level, within a scan.
+    """The values of a parameter whose Δχ² is at most a level.
 
     Attributes
     ----------
     intervals : ndarray (n_intervals, 2)
-        [low, high] in ascending order; −inf or +inf at an open end. None, one, or several.
-    open_below, open_above : bool
-        The set reaches the end of the scan there; it is not known to stop.
-    reason_below, reason_above : str or None
-        Why the lowest interval starts and the highest ends where they do: "crossing" of the level, "bound" of the
-        parameter, or "scan_end". None for an empty set.
+        [low, high] in ascending order; −inf or +inf where no end was found. None, one, or several.
+    below, above : tuple of EndResult (n_intervals)
+        Why each interval starts and ends where it does.
     decided : bool
         False where an untrusted point lies in or beside an interval, which is then left out, or where there is no
         interval and a point is untrusted.
     """
 
     intervals: np.ndarray
-    open_below: bool
-    open_above: bool
-    reason_below: str | None
-    reason_above: str | None
+    below: tuple[EndResult, ...]
+    above: tuple[EndResult, ...]
     decided: bool
+
+    @property
+    def reason_below(self) -> str | None:
+        """Reason of the lowest end; None for an empty set."""
+        return self.below[0].reason if self.below else None
+
+    @property
+    def reason_above(self) -> str | None:
+        """Reason of the highest end; None for an empty set."""
+        return self.above[-1].reason if self.above else None
+
+    @property
+    def open_below(self) -> bool:
+        """Whether the set has no lower end within the bounds given: χ² stays below the level there."""
+        return self.reason_below in ("scan_end", "bound_own")
+
+    @property
+    def open_above(self) -> bool:
+        """Whether it has no upper end within the bounds given."""
+        return self.reason_above in ("scan_end", "bound_own")
 
     def contains(self, value: float) -> bool:
         """Whether `value` lies in one of the intervals."""
         return bool(((self.intervals[:, 0] <= value) & (value <= self.intervals[:, 1])).any())
 
+    def close_by_data(self) -> IntervalSet:
+        """The set that data and physical limits alone leave: ends made by search bounds are moved to infinity.
+
+        A gap between two intervals stays only where both its ends are closed by data or physical limits.
+        """
+        kept = [i for i in range(1, len(self.intervals)) if self.above[i - 1].is_closed and self.below[i].is_closed]
+        first, last = [0, *kept], [*(i - 1 for i in kept), len(self.intervals) - 1]
+        if not len(self.intervals):
+            return self
+        intervals = np.column_stack([self.intervals[first, 0], self.intervals[last, 1]])
+        below, above = tuple(self.below[i] for i in first), tuple(self.above[i] for i in last)
+        if below[0].is_open:
+            intervals[0, 0] = -math.inf
+        if above[-1].is_open:
+            intervals[-1, 1] = math.inf
+        return IntervalSet(intervals, below, above, self.decided)
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where an open end is None."""
-        ends = [
-            [-math.inf if low is None else low, math.inf if high is None else high] for low, high in data["intervals"]
-        ]
-        return cls(**{**data, "intervals": np.array(ends, dtype=float).reshape(-1, 2)})
+        """Rebuild from `to_dict`, where an infinite end is None."""
+        found = super().from_dict(data)
+        ends = found.intervals.reshape(-1, 2)
+        return replace(found, intervals=np.where(np.isnan(ends), [-math.inf, math.inf], ends))
+
+
+EMPTY_SET = IntervalSet(np.empty((0, 2)), (), (), decided=True)
+"""No value is allowed."""
 
 
 @dataclass(frozen=True)
@@ -72,64 +153,66 @@ def find_identified_sets(
     chi2: np.ndarray,
     trusted: np.ndarray,
     *,
+    levels: Mapping[str, float],
     best: float,
-    bounds: tuple[float, float],
+    own_ends: tuple[EndResult | None, EndResult | None],
     evaluate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    judge: Callable[[float, int, int], EndResult],
 ) -> dict[str, IntervalSet]:
-    """Find the sets with chi2_min(θ) ≤ best + Δχ² for each of `LEVELS`.
+    """Find the sets with chi2_min(θ) ≤ best + Δχ² for each level.
 
     Parameters
     ----------
     theta : ndarray (n,)
-        Scan points, ascending.
+        Points of the profile, ascending.
     chi2, trusted : ndarray (n,)
         Profile there, and whether each value can be relied on.
+    levels : mapping
+        Δχ² by name.
     best : float
         Lowest χ² known anywhere.
-    bounds : (float, float)
-        The parameter's own declared bounds; a set that reaches them ends there.
+    own_ends : (EndResult or None, EndResult or None)
+        What ends a set at the first and at the last point where these are the parameter's own bounds; None where they
+        are not.
     evaluate : callable
         (θ, i, j), each (m,), → chi2_min (m,) at θ between nodes i and j; nan where no minimisation converged.
+    judge : callable
+        (θ, i, j) → why a set ends at a crossing θ between nodes i and j.
 
     Returns
     -------
     dict of IntervalSet by level
     """
-    runs = [run for level in LEVELS for run in _find_runs(level, chi2 <= best + LEVELS[level], trusted)]
+    runs = [run for level, rise in levels.items() for run in _find_runs(level, chi2 <= best + rise, trusted)]
     n = len(theta)
     edges = [(run, run.first, run.first - 1) for run in runs if run.is_clean and run.first > 0]
     edges += [(run, run.last, run.last + 1) for run in runs if run.is_clean and run.last < n - 1]
-    crossing = dict(zip(edges, _find_crossings(theta, edges, best, evaluate), strict=True))
+    roots = _find_crossings(theta, edges, levels, best, evaluate)
+    crossing = dict(zip(edges, roots, strict=True))
+
+    def end(run: _Run, inner: int, outer: int) -> tuple[float, EndResult]:
+        if 0 <= outer < n:
+            at = crossing.get((run, inner, outer), math.nan)
+            return at, EndResult("crossing") if math.isnan(at) else judge(at, inner, outer)
+        own = own_ends[0 if outer < 0 else 1]
+        if own is not None:
+            return float(theta[inner]), own
+        return -math.inf if outer < 0 else math.inf, EndResult("scan_end")
+
     sets = {}
-    for level in LEVELS:
+    for level in levels:
         mine = [run for run in runs if run.level == level]
-        found, decided = [], bool(mine) or bool(trusted.all())
+        decided, intervals, below, above = bool(mine) or bool(trusted.all()), [], [], []
         for run in mine:
-            low = crossing.get((run, run.first, run.first - 1), -math.inf)
-            high = crossing.get((run, run.last, run.last + 1), math.inf)
-            low = bounds[0] if run.first == 0 and theta[0] <= bounds[0] else low
-            high = bounds[1] if run.last == n - 1 and theta[-1] >= bounds[1] else high
+            (low, start), (high, stop) = end(run, run.first, run.first - 1), end(run, run.last, run.last + 1)
             if not run.is_clean or math.isnan(low) or math.isnan(high):
                 decided = False
-            else:
-                found.append((low, high))
-        intervals = np.array(found, dtype=float).reshape(-1, 2)
-        open_below, open_above = bool((intervals == -math.inf).any()), bool((intervals == math.inf).any())
-        sets[level] = IntervalSet(
-            intervals=intervals,
-            open_below=open_below,
-            open_above=open_above,
-            reason_below=_reason(open_below, intervals[:, 0], bounds[0]),
-            reason_above=_reason(open_above, intervals[:, 1], bounds[1]),
-            decided=decided,
-        )
+                continue
+            intervals.append((low, high))
+            below.append(start)
+            above.append(stop)
+        sets[level] = IntervalSet(np.array(intervals, dtype=float).reshape(-1, 2), tuple(below), tuple(above), decided)
     return sets
-
-
-def _reason(is_open: bool, ends: np.ndarray, bound: float) -> str | None:
-    if not len(ends):
-        return None
-    return "scan_end" if is_open else "bound" if (ends == bound).any() else "crossing"
 
 
 def _find_runs(level: str, inside: np.ndarray, trusted: np.ndarray) -> list[_Run]:
@@ -144,6 +227,7 @@ def _find_runs(level: str, inside: np.ndarray, trusted: np.ndarray) -> list[_Run
 def _find_crossings(
     theta: np.ndarray,
     edges: list[tuple[_Run, int, int]],
+    levels: Mapping[str, float],
     best: float,
     evaluate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> list[float]:
@@ -151,14 +235,20 @@ def _find_crossings(
     if not edges:
         return []
     inner, outer = np.array([edge[1] for edge in edges]), np.array([edge[2] for edge in edges])
-    level = np.array([LEVELS[run.level] for run, *_ in edges])
+    level = np.array([levels[run.level] for run, *_ in edges])
+    origin, width = theta[inner], theta[outer] - theta[inner]
 
-    def excess(x: np.ndarray, i: np.ndarray, j: np.ndarray, target: np.ndarray) -> np.ndarray:
-        above_best = np.maximum(evaluate(x, i.astype(int), j.astype(int)) - best, 0.0)
+    def excess(
+        t: np.ndarray, origin: np.ndarray, width: np.ndarray, i: np.ndarray, j: np.ndarray, target: np.ndarray
+    ) -> np.ndarray:
+        low, high = np.sort([theta[i.astype(int)], theta[j.astype(int)]], axis=0)
+        at = np.clip(origin + t * width, low, high)  # rounding must not leave the bracket
+        above_best = np.maximum(evaluate(at, i.astype(int), j.astype(int)) - best, 0.0)
         return np.sqrt(above_best) - np.sqrt(target)
 
-    tolerances = {"xatol": _CROSSING_TOLERANCE, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0}
     roots = elementwise.find_root(
-        excess, (theta[inner], theta[outer]), args=(inner, outer, level), tolerances=tolerances
-    )
-    return [float(x) if ok else math.nan for x, ok in zip(roots.x, roots.success, strict=True)]
+        excess, (np.zeros(len(edges)), np.ones(len(edges))), args=(origin, width, inner, outer, level),
+        tolerances={"xatol": 1e-15, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0},
+    )  # fmt: skip
+    found = origin + roots.x * width
+    return [float(x) if ok else math.nan for x, ok in zip(found, roots.success, strict=True)]

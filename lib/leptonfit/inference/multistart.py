@@ -129,7 +129,7 @@ def run_multistart(
     fit = solve(problem, starts, fixed=tuple(fixed))
     order = np.argsort(fit.chi2, kind="stable")
     chi2, converged = fit.chi2[order], fit.converged[order]
-    plateau_chi2, plateau_size = find_plateaus(chi2[converged])
+    plateau_chi2, plateau_size = find_plateaus(chi2[converged], zero=zero_chi2(problem))
     return MultistartResult(
         starts=starts[order],
         x=fit.x[order],
@@ -143,22 +143,32 @@ def run_multistart(
     )
 
 
-def agrees(chi2: np.ndarray, best: np.ndarray) -> np.ndarray:
+def zero_chi2(problem: LeastSquaresProblem) -> float:
+    """χ² at or below which a fit of this problem is exact: 1e-6, less where the residuals are small, never rounding.
+
+    χ² cannot fall below zero, so at 1e-6 nothing is left that matters against Δχ² = 1. Residuals that were not divided
+    by an error may all be below 1e-3 and far from zero nevertheless: χ² must also fall below (1e-6 s)², s the size of
+    the residuals at the start. Rounding leaves about (1e-15 s)².
+    """
+    return max(min(CHI2_FLOOR, (1e-6 * problem.scale) ** 2), (1e-15 * problem.scale) ** 2)
+
+
+def agrees(chi2: np.ndarray, best: np.ndarray | float, *, zero: float = CHI2_FLOOR) -> np.ndarray:
     """Whether χ² reaches `best`; shapes broadcast, and nan never does.
 
-    Within 1e-6 relative, or both zero to the floor; and within 0.01 as far as rounding allows, since at χ² = 1e12 a
+    Within 1e-6 relative, or both at most `zero`; and within 0.01 as far as rounding allows, since at χ² = 1e12 a
     millionth is no agreement on a level of Δχ² = 1.
     """
     margin = np.minimum(RELATIVE_AGREEMENT * best, _ABSOLUTE_AGREEMENT + _ROUNDING * best)
-    return chi2 <= np.maximum(best + margin, CHI2_FLOOR)
+    return chi2 <= np.maximum(best + margin, zero)
 
 
-def find_plateaus(chi2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_plateaus(chi2: np.ndarray, *, zero: float = CHI2_FLOOR) -> tuple[np.ndarray, np.ndarray]:
     """Group sorted values of χ² into plateaus: their lowest values and sizes, both (n_plateaus,)."""
     lowest: list[float] = []
     sizes: list[int] = []
     while len(chi2):
-        size = int(np.count_nonzero(agrees(chi2, chi2[0])))
+        size = int(np.count_nonzero(agrees(chi2, chi2[0], zero=zero)))
         lowest.append(float(chi2[0]))
         sizes.append(size)
         chi2 = chi2[size:]

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from leptonfit.inference.derivatives import check_functions, check_points
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -22,6 +24,10 @@ class Parameter:
         A value inside the bounds, in `unit`.
     lower, upper : float
         Bounds in `unit`; ±inf where there is none.
+    physical : (float, float)
+        Range outside of which the parameter has no meaning, in `unit`; ±inf where there is no such limit. A bound
+        equal to its limit is *physical*: like data, it may close a set. Every other bound is a *search* bound, a box
+        that somebody drew.
     unit : str
         Unit, empty for a dimensionless parameter.
     symbol : str
@@ -32,18 +38,22 @@ class Parameter:
     Raises
     ------
     ValueError
-        If the bounds are turned round or the start lies outside them.
+        If the bounds are turned round, leave the physical range, or the start lies outside them.
     """
 
     name: str
     start: float
     lower: float = -math.inf
     upper: float = math.inf
+    physical: tuple[float, float] = (-math.inf, math.inf)
     unit: str = ""
     symbol: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
+        if not self.physical[0] <= self.lower or not self.upper <= self.physical[1]:
+            raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must lie in the physical range "
+                             f"[{self.physical[0]:g}, {self.physical[1]:g}]")  # fmt: skip
         if not self.lower < self.upper:
             raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must have lower < upper")
         if not self.lower <= self.start <= self.upper or not math.isfinite(self.start):
@@ -66,6 +76,9 @@ class LeastSquaresProblem:
         is undefined.
     jacobian : callable
         (..., n_par) → (..., n_res, n_par), the analytic derivatives of `residuals`.
+    p_value : callable, optional
+        x (n_par,) → p-value of the model at its best fit, or None where χ² is no test of it: where σ was estimated from
+        the same data, say, or the loss is robust. By default the tail of χ² for the degrees of freedom.
 
     Raises
     ------
@@ -77,6 +90,7 @@ class LeastSquaresProblem:
     residual_names: tuple[str, ...]
     residuals: Callable[[np.ndarray], np.ndarray]
     jacobian: Callable[[np.ndarray], np.ndarray]
+    p_value: Callable[[np.ndarray], float | None] | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -101,6 +115,44 @@ class LeastSquaresProblem:
     def start(self) -> np.ndarray:
         """Starts (n_par,)."""
         return np.array([parameter.start for parameter in self.parameters], dtype=float)
+
+    @cached_property
+    def is_physical(self) -> np.ndarray:
+        """Which lower and upper bounds (2, n_par) are physical: boolean."""
+        limits = np.array([parameter.physical for parameter in self.parameters], dtype=float).reshape(-1, 2).T
+        bounds = np.stack([self.lower, self.upper])
+        return np.isfinite(bounds) & (bounds == limits)
+
+    def check(self) -> None:
+        """Check shapes and derivatives, once (see `check_functions`).
+
+        Raises
+        ------
+        ValueError
+            If a function has the wrong shape, or the Jacobian is not the residuals' derivative.
+        """
+        return self._checked
+
+    @cached_property
+    def _checked(self) -> None:
+        check_functions(self)
+
+    @cached_property
+    def scale(self) -> float:
+        """Size of the residuals at the start: max(‖r‖, max_j ‖J_j‖ |x_j|), the finite ones.
+
+        Where x_j = 0 the width of its box stands for |x_j|, or 1 where there is no box: a start may be the solution.
+        Where nothing is finite at the start, an interior point stands for it.
+        """
+        width = self.upper - self.lower
+        for x in check_points(self):
+            sizes = np.where(x != 0, np.abs(x), np.where(np.isfinite(width), width, 1.0))
+            with np.errstate(all="ignore"):
+                r, j = self.residuals(x), self.jacobian(x)
+                largest = np.concatenate([[np.linalg.norm(r)], np.linalg.norm(j, axis=0) * sizes])
+            if np.isfinite(largest).any():
+                return float(np.max(largest, initial=0.0, where=np.isfinite(largest)))
+        return 0.0
 
     @property
     def n_par(self) -> int:

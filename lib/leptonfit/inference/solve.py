@@ -67,8 +67,10 @@ def solve(
     Raises
     ------
     ValueError
-        If a start lies outside the bounds, has the wrong length, or the method is unknown.
+        If a start lies outside the bounds, has the wrong length, the method is unknown, or the problem's functions fail
+        their check.
     """
+    problem.check()
     x0 = np.asarray(x0, dtype=float)
     if x0.shape[-1:] != (problem.n_par,):
         raise ValueError(f"starts of shape {x0.shape}: the last axis must have {problem.n_par} parameters")

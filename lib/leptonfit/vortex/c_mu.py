@@ -288,8 +288,8 @@ def solution_manifold(
 
 def describe_c_mu(
     scan: CMuResult, there: CMuResult, claims: Mapping[str, Any], *, bounds: Bounds = REPORT_BOUNDS
-) -> tuple[str, str]:
-    """Code and sentence of the calibration at one β, against the report's claims on C_μ.
+) -> str:
+    """Sentences on the calibration at one β within the bounds given, against the report's claims on C_μ.
 
     Parameters
     ----------
@@ -306,17 +306,16 @@ def describe_c_mu(
     n_feasible, n = int(np.count_nonzero(scan.is_feasible)), len(scan.beta)
     low, high = there.electron[0]
     alone = f"from {low:.5g} to {high:.5g}" if np.isfinite(low) else "at no value"
-    said = f"At β = {there.beta[0]:.10g} the electron's mass and g-factor alone allow C_μ {alone}"
+    said = f"Within the bounds given, at β = {there.beta[0]:.10g}, the electron's mass and g-factor alone allow C_μ "
+    said += alone
     exists = f"An exact fit exists at {n_feasible} of {n} points of the scan."
     if not there.is_feasible[0]:
-        code = "empty" if not n_feasible else "not_identified"
         mu = "from {:.5g} to {:.5g}".format(*there.muon[0]) if np.isfinite(there.muon[0, 0]) else "at no value"
         bounded = f"the bounds of C_μ are {limits[0]:g} to {limits[1]:g}"
-        return code, f"{said}, the muon's {mu}, and {bounded}: no C_μ fits all leptons there. {exists}"
+        return f"{said}, the muon's {mu}, and {bounded}: no C_μ fits all leptons there. {exists}"
     joint, inside = there.joint[0], low <= claim <= high
-    code = "bound_limited" if joint[0] <= limits[0] or joint[1] >= limits[1] else "identified"
     factor = f"a factor of {high / low:.3g}: calibrated on it, C_μ means nothing"
-    return code, (
+    return (
         f"{said}, {factor}. All leptons together allow it from {joint[0]:.5g} to {joint[1]:.5g}. The report's "
         f"{claim:g} is {'one of the electron’s values' if inside else 'not among the electron’s values'}"
         f"{' and no discrepancy with the joint fit' if inside else ''}. {exists}"

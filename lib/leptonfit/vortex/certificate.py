@@ -206,7 +206,7 @@ def describe_certificate(certified: CertifiedScanResult) -> str:
     ends = certified.enclosures()
     if len(ends):
         said.append(f"exact solutions begin or end in {_name(ends)}")
-    return f"Proven by interval arithmetic: {'; '.join(said) or 'nothing in this scan'}."
+    return f"Proven by interval arithmetic, within the bounds given: {'; '.join(said) or 'nothing in this scan'}."
 
 
 def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:

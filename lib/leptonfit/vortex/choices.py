@@ -239,7 +239,7 @@ def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Me
 
     kappa = Parameter(
         name="kappa", start=float(np.sqrt(smallest.min() * largest.max())), lower=float(smallest.min()),
-        upper=float(largest.max()), symbol="κ", label=r"$\kappa$",
+        upper=float(largest.max()), physical=(0.0, np.inf), symbol="κ", label=r"$\kappa$",
     )  # fmt: skip
     names = [f"kappa_{lepton}" for lepton in LEPTONS] if is_free else ["kappa_e_mu", "kappa_tau"]
     return extend(problem, names, residuals, slopes, parameters=(kappa,) if is_free else ())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.result import Result
+from leptonfit.inference.verdict_text import describe_intervals
 from leptonfit.vortex.comparison import ComparedResult
 
 
@@ -47,16 +49,19 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
         Stored results of `02_profile_scan`.
     """
     results, code = document["results"], document["verdict_code"]
-    identified = IntervalSet.from_dict(results["identified_set"]["0.95"])
+    identified = IntervalSet.from_dict(results["released_set"]["0.95"])
     contains, in_tension = results["contains_reference"], results["in_tension"]
-    is_bounded = bool(len(identified.intervals)) and not identified.open_below and not identified.open_above
-    extent = " and ".join(f"[{_end(low)}, {_end(high)}]" for low, high in identified.intervals) or "empty in the scan"
+    is_bounded = (
+        code != "rejected" and bool(len(identified.intervals)) and bool(np.isfinite(identified.intervals).all())
+    )
+    extent = describe_intervals(identified) or "empty"
+    extent = "none, the model is rejected" if code == "rejected" else extent
     judged = []
     stands: bool | None
     for claim in claims["claims"]:
         if "interval" in claim:
             low, high = claim["interval"]
-            rule = f"the 95 % set is bounded and lies within [{low:g}, {high:g}]"
+            rule = f"the data bound β on both sides, and its 95 % set lies within [{low:g}, {high:g}]"
             stands = is_bounded and bool(low <= identified.intervals.min() and identified.intervals.max() <= high)
             computed = f"95 % set {extent}"
         elif claim["name"] == "compatible":
@@ -64,7 +69,7 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
             stands = None if contains is None else contains and in_tension is not True
             computed = f"contains it: {_word(contains)}; in tension: {_word(in_tension)}"
         elif claim["name"] == "evidence":
-            rule = "the 95 % set is bounded, contains the reference, and the fit is not in tension"
+            rule = "the data bound β on both sides, its 95 % set contains the reference, and the fit is not in tension"
             stands = is_bounded and contains is True and in_tension is False
             computed = f"95 % set {extent}; in tension: {_word(in_tension)}"
         else:
@@ -91,7 +96,7 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
     standing: dict[str, list[str]] = {claim["name"]: [] for claim in claims["claims"]}
     for one in compared:
         results = {
-            "identified_set": {level: found.to_dict() for level, found in one.identified_set.items()},
+            "released_set": {"0.95": one.released_set.to_dict()},
             "contains_reference": one.contains_reference,
             "in_tension": one.in_tension,
             "profile": {"best_chi2": one.best_chi2},
@@ -141,7 +146,7 @@ def answer_options(
         n_fit, determined = sum(one.fits for one in found), [one for one in found if one.determines]
         computed = f"{n_fit} of {len(found)} fit, {len(determined)} determine β"
         if not determined and both:
-            low, high = both[0].identified_set["0.95"].intervals[0]
+            low, high = both[0].released_set.intervals[0]
             holds = {True: "holds", False: "excludes", None: "leaves open"}[both[0].contains_reference]
             computed += f"; B and C together can ({both[0].name}: {low:.4g} to {high:.4g}, which {holds} the reference)"
         answered.append(ClaimResult(option["name"], option["statement"], rule, computed, bool(determined)))
@@ -154,10 +159,6 @@ def describe_claims(judged: Mapping[str, Sequence[ClaimResult]]) -> str:
     return " ".join(
         f"Claims that stand under the closure {name}: {those or 'none'}." for name, those in standing.items()
     )
-
-
-def _end(value: float) -> str:
-    return f"{value:.6g}" if math.isfinite(value) else "open"
 
 
 def _word(value: bool | None) -> str:
@@ -192,10 +193,11 @@ def answer_questions(claims: Mapping[str, Any], document: Mapping[str, Any]) -> 
     step = {
         "not_identified": "Neither a value nor evidence can be claimed (option A): the data leave β open. "
         "What is missing is a constraint, from another closure or observable (options B, C), not a better fit.",
-        "open_above": "The data give a lower limit on β in the scan, no value (option A falls).",
-        "open_below": "The data give an upper limit on β in the scan, no value (option A falls).",
+        "open_above": "The data give a lower limit on β, no value (option A falls).",
+        "open_below": "The data give an upper limit on β, no value (option A falls).",
+        "rejected": "No β fits: the closure is rejected within the bounds given (option D).",
         "identified": "The data determine β under this closure; whether they fit it is a separate question.",
-        "empty": "No β of the scan is allowed: the closure is rejected there (option D), or the scan is misplaced.",
+        "empty": "No β is allowed.",
         "unreliable": "Nothing follows until the profile's points can be trusted.",
     }.get(code, "The set is limited by declared bounds or in pieces: a choice, not the data, would settle β.")
     return {"offset": offset, "precision": precision, "next step": step}

@@ -11,10 +11,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.intervals import LEVELS, IntervalSet
+from leptonfit.inference.intervals import EMPTY_SET, LEVELS, IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, run_multistart
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
@@ -53,9 +52,11 @@ class ComparedResult(Result):
     in_tension : bool or None
         p below 5 %.
     verdict_code, sentence : str
-        Of β over the scan.
+        Of β.
     identified_set : dict of str to IntervalSet
-        Of β, at "0.68" and "0.95".
+        Of β, at "0.68" and "0.95", within the bounds given.
+    released_set : IntervalSet
+        What data and physical limits alone leave of β, at 95 %.
     contains_reference : bool or None
     on_bounds : tuple of str
         Nuisances on a bound at the lowest χ² known.
@@ -88,6 +89,7 @@ class ComparedResult(Result):
     verdict_code: str
     sentence: str
     identified_set: dict[str, IntervalSet]
+    released_set: IntervalSet
     contains_reference: bool | None
     on_bounds: tuple[str, ...]
     c_mu_best: float
@@ -109,8 +111,8 @@ class ComparedResult(Result):
 
     @property
     def fits(self) -> bool:
-        """Whether it fits somewhere in the scan: exactly, or with χ² below the 95 % point for its freedom."""
-        somewhere = self.verdict_code not in ("empty", "unreliable")
+        """Whether it fits at some β: exactly, or with χ² below the 95 % point for its freedom."""
+        somewhere = self.verdict_code not in ("empty", "unreliable", "rejected")
         return somewhere and (self.best_chi2 < CHI2_FLOOR or self.in_tension is False)
 
     @property
@@ -120,7 +122,7 @@ class ComparedResult(Result):
 
 
 def share_of_scan(compared: ComparedResult, low: float, high: float) -> float:
-    """Fraction of a scan, in ln β, that the 95 % set leaves."""
+    """Fraction of a scan, in ln β, that the 95 % set within the bounds given leaves."""
     ends = np.clip(compared.identified_set["0.95"].intervals, low, high)
     return float(np.log(ends[:, 1] / ends[:, 0]).sum() / math.log(high / low))
 
@@ -151,12 +153,13 @@ def describe_comparison(
     kinds = [set(one.choice.changed.items()) for one in compared if one.determines]
     fits = [one for one in reliable if one.fits]
     determined = [one for one in fits if one.determines]
+    n_rejected = sum(one.verdict_code == "rejected" for one in compared)
     said = (
-        f"Of {len(compared)} closures, {len(fits)} fit somewhere in [{low:g}, {high:g}], "
+        f"Of {len(compared)} closures, {len(fits)} fit at some β, {n_rejected} are rejected within the bounds given, "
         f"and {len(compared) - len(reliable)} cannot be told. "
     )
     if determined:
-        ends = np.concatenate([one.identified_set["0.95"].intervals for one in determined])
+        ends = np.concatenate([one.released_set.intervals for one in determined])
         shared = dict(sorted(set.intersection(*kinds)))
         common = ", ".join(f"{axis} {value}" for axis, value in shared.items()) or "nothing in common"
         n_inside = sum(one.contains_reference is True for one in determined)
@@ -184,7 +187,7 @@ def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
     """
     if not all(one.determines for one in boxes.values()):
         return "It is not determined at every outer radius nearby." if any(o.determines for o in boxes.values()) else ""
-    sets = {outer: one.identified_set["0.95"].intervals[0] for outer, one in boxes.items()}
+    sets = {outer: one.released_set.intervals[0] for outer, one in boxes.items()}
     listed = ", ".join(f"{low:.4g} to {high:.4g} at r_max = {outer:g}" for outer, (low, high) in sets.items())
     ends = list(boxes)
     power = math.log(boxes[ends[-1]].best_x[0] / boxes[ends[0]].best_x[0]) / math.log(ends[-1] / ends[0])
@@ -241,11 +244,12 @@ def compare_choice(
         degrees_of_freedom=freedom,
         best_chi2=profile.best_chi2,
         best_x=profile.best_x,
-        p_value=float(chi2_distribution.sf(profile.best_chi2, freedom)) if freedom else None,
+        p_value=verdict.p_value,
         in_tension=verdict.in_tension,
         verdict_code=verdict.code,
         sentence=verdict.sentence,
         identified_set=profile.identified_set,
+        released_set=profile.released_set["0.95"],
         contains_reference=verdict.contains_reference,
         on_bounds=verdict.nuisances_on_bounds,
         c_mu_best=_best_c_mu(choice, problem, profile),
@@ -296,7 +300,7 @@ def _feasible_c_mu(
     if "c_mu" not in problem.names or profile.best_chi2 >= CHI2_FLOOR:
         return None
     if not contains:
-        return IntervalSet(np.empty((0, 2)), False, False, None, None, decided=contains is False)
+        return replace(EMPTY_SET, decided=contains is False)
     column = problem.index("c_mu")
     low, high = problem.lower[column], problem.upper[column]
     held = restrict(problem, fixed={"beta": float(profile.references[0])})

@@ -27,6 +27,8 @@ BOUNDS: dict[str, Bounds] = {
 }
 """Bounds by parameter kind: the December 2025 report's, and wide ones. β is only kept from being negative."""
 REPORT_BOUNDS = BOUNDS["report"]
+PHYSICAL = {"beta": (0.0, np.inf), "R": (0.0, np.inf), "U": (0.0, np.inf), "A": (0.0, 1.0)}
+"""Physical range by parameter kind: nothing is negative, and a deficit does not exceed ρ_vac = 1. C_μ has none."""
 MOMENT_MAPS = ("universal", "mass_scaled")
 
 _START = {"e": (0.44, 0.024, 0.90), "mu": (0.49, 0.31, 0.91), "tau": (0.50, 1.26, 0.92)}
@@ -74,7 +76,8 @@ def build_problem(
     Returns
     -------
     LeastSquaresProblem
-        Residuals are L⁻¹(model − measured) with LLᵀ the covariance, in the order of `QUANTITIES`.
+        Residuals are L⁻¹(model − measured) with LLᵀ the covariance, in the order of `QUANTITIES`; nan where an R
+        exceeds r_max, unless the closure is a `lab` one.
 
     Raises
     ------
@@ -91,6 +94,7 @@ def build_problem(
     is_lab = isinstance(closure, str) and closure.startswith("lab")
     if not (largest <= r_max < np.inf or is_lab):
         raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
+    outer = np.inf if is_lab else r_max  # a vortex does not reach beyond the flow that is integrated
     make = CLOSURES[closure] if isinstance(closure, str) else closure
     energy = make(r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
@@ -101,6 +105,7 @@ def build_problem(
     def residuals(x: np.ndarray) -> np.ndarray:
         beta, c_mu, radius, velocity, amplitude = _split(x)
         mass = velocity**2 * energy.flow(radius, amplitude) + energy.static(radius, amplitude, beta)
+        mass = np.where(radius <= outer, mass, np.nan)
         moment = factor * c_mu * radius[..., :2] * velocity[..., :2]
         return (np.concatenate([mass, moment], axis=-1) - values) @ whiten
 
@@ -177,6 +182,7 @@ def _parameters(bounds: Mapping[str, tuple[float, float]]) -> tuple[Parameter, .
                 start=float(np.clip(start, low, high)),
                 lower=low,
                 upper=high,
+                physical=PHYSICAL.get(kind, (-np.inf, np.inf)),
                 symbol=symbol,
                 label=f"${label}$",
             )

@@ -225,9 +225,11 @@ class VariantResult(Result):
     best_chi2 : float
         The lowest χ² known.
     verdict_code : str
-        Of β over the scan.
+        Of β.
     identified_set : IntervalSet
-        Of β, at 95 %.
+        Of β, at 95 %, within the bounds given.
+    released_set : IntervalSet
+        What data and physical limits alone leave of β, at 95 %.
     contains_reference : bool or None
     in_tension : bool or None
         The lowest χ² against its degrees of freedom; None where there are none.
@@ -242,6 +244,7 @@ class VariantResult(Result):
     best_chi2: float
     verdict_code: str
     identified_set: IntervalSet
+    released_set: IntervalSet
     contains_reference: bool | None
     in_tension: bool | None
     mark: str
@@ -315,6 +318,7 @@ def compare_variants(
                 best_chi2=profile.best_chi2,
                 verdict_code=verdict.code,
                 identified_set=profile.identified_set["0.95"],
+                released_set=profile.released_set["0.95"],
                 contains_reference=verdict.contains_reference,
                 in_tension=verdict.in_tension,
                 mark="simulated" if "g_tau" in variant.residual_names else "numerical",

@@ -28,8 +28,9 @@ class SigmaLadderResult(Result):
     chi2_min : ndarray (n_sigma, n_beta)
     trusted : ndarray (n_sigma, n_beta) of bool
     identified_set : tuple of IntervalSet
-        At 95 %.
+        At 95 %, within the bounds given.
     verdict_code : tuple of str
+        Of what data and physical limits alone leave.
     """
 
     sigma_m_model: np.ndarray
@@ -69,13 +70,12 @@ def scan_sigma_ladder(
         steps.append(
             scan_profile(problem, profile.parameter, profile.grid, n_starts=n_starts, seed=seed, warm=steps[-1].x)
         )
-    sets = tuple(step.identified_set["0.95"] for step in steps)
     return SigmaLadderResult(
         sigma_m_model=sigma_m_model * np.array(FACTORS),
         sigma_g_model=sigma_g_model * np.array(FACTORS),
         beta=profile.grid,
         chi2_min=np.array([step.chi2_min for step in steps]),
         trusted=np.array([step.trusted for step in steps]),
-        identified_set=sets,
-        verdict_code=tuple(verdict_code(found) for found in sets),
+        identified_set=tuple(step.identified_set["0.95"] for step in steps),
+        verdict_code=tuple(verdict_code(step.released_set["0.95"]) for step in steps),
     )

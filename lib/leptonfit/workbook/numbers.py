@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.coverage import CoverageResult
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.limits import METHODS
@@ -121,16 +122,18 @@ def _c_mu(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
 def _identifiability(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "04_identifiability"
     results = documents[source]["results"]
+    within = f"{source} within the {documents[source]['parameters']['bounds']} bounds"
     if results["certificate"] is not None:
         ends = CertifiedScanResult.from_dict(results["certificate"]).enclosures()
         for end, value in zip(("Low", "High"), ends[0] if len(ends) else (), strict=False):
-            yield f"edge{end}", f"{value:.10f}", source, "proven"
+            yield f"edge{end}", f"{value:.10f}", within, "proven"
     if results["edges"]["root"]:
-        yield "edgeRoot", f"{results['edges']['root'][0]:.11f}", source, "numerical"
+        yield "edgeRoot", f"{results['edges']['root'][0]:.11f}", within, "numerical"
     for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
-        found = IntervalSet.from_dict(results["identified_set"][level]).intervals
-        if len(found):
-            yield f"set{name}Low", _number(found[0, 0], ".7f"), source, "numerical"
+        found = IntervalSet.from_dict(results["identified_set"][level])
+        if found.below:
+            yield f"set{name}Low", _number(found.intervals[0, 0], ".7f"), within, "numerical"
+            yield f"set{name}HeldBy", escape(describe_bounds(found.below[0].held_by)) or "nothing", within, "numerical"
     yield "rank", f"{results['spectrum']['rank']}", source, "numerical"
     loop = GoldenLoopResult.from_dict(results["golden_loop"])
     yield "loopBeta", f"{loop.beta:.10f}", source, "numerical"
@@ -149,8 +152,9 @@ def _closures(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     yield "closuresDetermined", f"{len(determined)}", source, "numerical"
     for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")) if determined else ():
         low, high = determined[0].identified_set[level].intervals[0]
-        yield f"determined{name}Low", f"{low:.4f}", source, "numerical"
-        yield f"determined{name}High", f"{high:.4f}", source, "numerical"
+        bounds = f"{source} within the {determined[0].choice.bounds} bounds"
+        yield f"determined{name}Low", f"{low:.4f}", bounds, "numerical"
+        yield f"determined{name}High", f"{high:.4f}", bounds, "numerical"
     toys = CoverageResult.from_dict(results["coverage"])
     yield "toys", f"{len(toys.delta_chi2)}", source, "simulated"
     for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):

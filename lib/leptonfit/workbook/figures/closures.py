@@ -17,8 +17,8 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: float, reference: float) -> Axes:
     """Identified sets of β by closure, 68 % thick and 95 % thin, arrows at open ends; hollow where nothing fits."""
     for row, one in enumerate(compared):
-        if one.verdict_code == "unreliable" or not len(one.identified_set["0.95"].intervals):
-            said = "cannot be told" if one.verdict_code == "unreliable" else "nothing in the scan"
+        said = {"unreliable": "cannot be told", "rejected": "rejected", "empty": "empty"}.get(one.verdict_code)
+        if said is not None:
             ax.annotate(
                 f"{said} (lowest χ² {one.best_chi2:.2g})", (low, row), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=7, color=GREY,
@@ -42,7 +42,7 @@ def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: 
     for label, colour, marker in (
         ("fits, β open", BLUE, "s"),
         ("fits, β determined", GREEN, "s"),
-        ("in tension at every β", RED, "x"),
+        ("in tension", RED, "x"),
     ):
         ax.plot([], [], marker, color=colour, label=label)
     ax.axvline(reference, color=GREY, ls=":", label=f"reference {reference:.6g}")

@@ -41,7 +41,14 @@ def plot_profile(
     grid, low, high = profile.grid, profile.grid[0], profile.grid[-1]
     shown, trusted = np.maximum(profile.chi2_min, CHI2_FLOOR), profile.trusted
     for number, (a, b) in enumerate(profile.identified_set["0.95"].intervals):
-        ax.axvspan(max(a, low), min(b, high), color=GREEN, alpha=0.13, lw=0, label="" if number else "95 % set")
+        ax.axvspan(
+            max(a, low),
+            min(b, high),
+            color=GREEN,
+            alpha=0.13,
+            lw=0,
+            label="" if number else "95 % set, bounds as given",
+        )
     ax.plot(grid[trusted], shown[trusted], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
     if not trusted.all():
         ax.plot(grid[~trusted], shown[~trusted], "x", color=RED, ms=7, label="computed, not trusted")

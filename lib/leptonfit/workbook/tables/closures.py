@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from leptonfit.inference.coverage import NOMINAL, CoverageResult
+from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.vortex.comparison import ComparedResult, share_of_scan
 from leptonfit.vortex.sigma_model import SigmaModelResult
-from leptonfit.workbook.tables.fits import describe_set
+from leptonfit.workbook.tables.fits import describe_holders, describe_set
 
 _WORDS = {True: "yes", False: "no", None: "cannot be said"}
 
@@ -25,8 +26,10 @@ def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
                 "constraints": one.n_constraints,
                 "parameters": one.n_parameters,
                 "rank": one.rank,
-                "68 % set of β": _describe(one, "0.68"),
-                "95 % set of β": _describe(one, "0.95"),
+                "68 % set of β": _describe(one, one.identified_set["0.68"]),
+                "95 % set of β": _describe(one, one.identified_set["0.95"]),
+                "held by": "" if one.verdict_code == "rejected" else describe_holders(one.identified_set["0.95"]),
+                "95 % set, search bounds released": _describe(one, one.released_set),
                 "lowest χ²": format_chi2(one.best_chi2),
                 "p": "not testable" if one.p_value is None else f"{one.p_value:.2g}",
                 "verdict": one.verdict_code,
@@ -51,10 +54,11 @@ def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float
             {
                 "change": ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
                 "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
-                "95 % set of β": _describe(one, "0.95"),
+                "95 % set of β": _describe(one, found),
                 "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %",
                 "ends below by": found.reason_below or "",
                 "ends above by": found.reason_above or "",
+                "held by": describe_holders(found),
                 "parameters less constraints": one.n_parameters - one.n_constraints,
             }
         )
@@ -84,15 +88,17 @@ def tabulate_sigma_model(found: Mapping[str, SigmaModelResult]) -> pd.DataFrame:
     return pd.DataFrame([{"closure": name, "model error": one.describe()} for name, one in found.items()])
 
 
-def _describe(one: ComparedResult, level: str) -> str:
-    """A set in words, six digits; that nothing fits within it, or that it cannot be told."""
+def _describe(one: ComparedResult, found: IntervalSet) -> str:
+    """A set in words, six digits; that the model is rejected, or that nothing can be said."""
     if one.verdict_code == "unreliable":
         return _WORDS[None]
+    if one.verdict_code == "rejected":
+        return "none, rejected"
     ends = [
         f"{'open' if a == -math.inf else f'{a:.6g}'} to {'open' if b == math.inf else f'{b:.6g}'}"
-        for a, b in one.identified_set[level].intervals
+        for a, b in found.intervals
     ]
-    return ("; ".join(ends) or "none in the scan") + ("" if one.fits or not ends else ", in tension")
+    return ("; ".join(ends) or "none") + ("" if one.fits or not ends else ", in tension")
 
 
 def _describe_c_mu(one: ComparedResult) -> str:

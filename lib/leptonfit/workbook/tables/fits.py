@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from leptonfit.datafiles import ROOT
-from leptonfit.inference.identifiability import DirectionsResult
+from leptonfit.inference.identifiability import DirectionsResult, verdict_code
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
@@ -111,19 +111,35 @@ def tabulate_starts(
 
 
 def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
-    """The identified sets at each level, and why they end where they do."""
+    """The sets at each level, within the bounds given and with search bounds released; why they end, and what holds."""
     return pd.DataFrame(
         [
             {
                 "level": level,
+                "bounds": bounds,
                 "set": describe_set(found),
                 "reason below": found.reason_below or "",
                 "reason above": found.reason_above or "",
+                "held by": describe_holders(found),
                 "decided": "yes" if found.decided else "no",
             }
-            for level, found in profile.identified_set.items()
+            for bounds, sets in (("as given", profile.identified_set), ("released", profile.released_set))
+            for level, found in sets.items()
         ]
     )
+
+
+def describe_holders(found: IntervalSet) -> str:
+    """Bounds that hold the lowest and the highest end of a set, and how far each end moves with each of them."""
+    sides = (("below", found.below[:1]), ("above", found.above[-1:]))
+    said = [
+        f"{place}: {bound} ({'physical' if bound.is_physical else 'search'}, moves it by {bound.shift:.2g} per unit)"
+        for place, ends in sides
+        for end in ends
+        if end.reason in ("box", "physical_other")
+        for bound in end.held_by
+    ]
+    return "; ".join(said) or "nothing"
 
 
 def describe_set(found: IntervalSet) -> str:
@@ -132,7 +148,7 @@ def describe_set(found: IntervalSet) -> str:
         f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
         for low, high in found.intervals
     ]
-    return "; ".join(ends) or "none in the scan"
+    return "; ".join(ends) or "none"
 
 
 def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
@@ -167,7 +183,9 @@ def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str,
             {
                 "parameter": parameter.symbol,
                 "bounds": f"{parameter.lower:g} to {parameter.upper:g}",
-                "95 % set": describe_set(profiles[parameter.name].identified_set["0.95"]),
+                "95 % set within the bounds": describe_set(profiles[parameter.name].identified_set["0.95"]),
+                "search bounds released": describe_set(profiles[parameter.name].released_set["0.95"]),
+                "verdict": verdict_code(profiles[parameter.name].released_set["0.95"]),
                 "share of the bounds": f"{100 * _share(parameter, profiles[parameter.name]):.1f} %",
             }
             for parameter in problem.parameters

@@ -16,7 +16,7 @@ from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
-from leptonfit.workbook.tables.fits import describe_set
+from leptonfit.workbook.tables.fits import describe_holders, describe_set
 
 
 def tabulate_closures(
@@ -37,7 +37,9 @@ def tabulate_closures(
             {
                 "closure": name,
                 "verdict": document["verdict_code"],
-                "95 % set": describe_set(IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])),
+                "95 % set within the bounds": describe_set(
+                    IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])
+                ),
                 "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
                 **{claim.name: words[claim.stands] for claim in judged[name]},
             }
@@ -89,7 +91,8 @@ def tabulate_variants(variants: Sequence[VariantResult]) -> pd.DataFrame:
                 "parameters": v.n_parameters,
                 "rank": v.rank,
                 "lowest χ²": format_chi2(v.best_chi2),
-                "95 % set of β": describe_set(v.identified_set),
+                "95 % set of β within the bounds": describe_set(v.identified_set),
+                "held by": describe_holders(v.identified_set),
                 "verdict": v.verdict_code,
                 "in tension": {True: "yes", False: "no", None: "not testable"}[v.in_tension],
                 "mark": v.mark,

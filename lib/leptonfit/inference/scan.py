@@ -1,0 +1,351 @@
+"""One profile in the making: its nodes, the points added to them, the sets that follow, and bounds released.
+
+The search goes outward until every level is crossed, and looks behind each search bound that makes an end of a set.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leptonfit.inference.active_bounds import (
+    ActiveBoundResult,
+    conditional_sigma,
+    find_active_bounds,
+    release_bounds,
+    with_shifts,
+)
+from leptonfit.inference.continuation import WARM, Nodes, material
+from leptonfit.inference.intervals import EndResult, IntervalSet, find_identified_sets
+from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.solve import solve
+
+_RELEASES = 4
+"""A search bound is released this often, at most: to its physical limit, or four times by a factor of ten."""
+_COARSE = 9
+"""Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
+_GRID, _MARGIN = 41, 0.3
+"""Points of a grid that is not given, and how far it reaches beyond the set, as a fraction of the set's width."""
+_SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How a profile is searched: Δχ² by level, fresh starts a point, their random numbers, and where they are drawn."""
+
+    rises: Mapping[str, float]
+    n_starts: int
+    rng: np.random.Generator
+    ranges: Mapping[str, tuple[float, float]]
+
+    @property
+    def rise(self) -> float:
+        """Δχ² of the highest level."""
+        return max(self.rises.values())
+
+
+class Scan:
+    """A profile at the values θ and beyond, until the ends of its sets are found.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    name : str
+        The parameter scanned.
+    theta : ndarray (n,)
+        Its values, ascending.
+    effort : Effort
+    warm : ndarray (n, n_par), optional
+        Solutions to begin with; nan where there is none.
+    open_ends : mapping, optional
+        Ends that are known to be open, by level and side (−1, 1): they are not looked for again.
+    """
+
+    def __init__(
+        self,
+        problem: LeastSquaresProblem,
+        name: str,
+        theta: np.ndarray,
+        effort: Effort,
+        *,
+        warm: np.ndarray | None = None,
+        open_ends: Mapping[tuple[str, int], EndResult] | None = None,
+    ) -> None:
+        self.problem, self.name, self.effort = problem, name, effort
+        self._open_ends = dict(open_ends or {})
+        nodes = Nodes(problem, name, theta)
+        if warm is not None:
+            known = np.flatnonzero(np.isfinite(warm).all(axis=-1))
+            nodes.offer(known, warm[known], np.full(len(known), WARM))
+        self._work(nodes)
+        low = nodes.let_go(effort.n_starts, effort.rng, effort.ranges, effort.rise)
+        between = nodes.unseen(low)
+        if len(between):
+            nodes = nodes.with_points(between, 3)
+        beyond = nodes.beyond(low)
+        if len(beyond):
+            nodes = nodes.with_points(beyond, 2)
+        if len(between) or len(beyond):
+            self._work(nodes)
+        step = max(
+            (theta[-1] - theta[0]) / 4, min(conditional_sigma(problem, nodes.best_x, name), theta[-1] - theta[0])
+        )
+        top = max(effort.rises, key=lambda level: effort.rises[level])
+        sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
+        self.nodes = nodes.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
+        self.sets = self._find_sets()
+
+    def _work(self, nodes: Nodes) -> None:
+        nodes.work(self.effort.n_starts, self.effort.rng, self.effort.ranges)
+
+    def add(self, theta: np.ndarray) -> None:
+        """Add nodes at the values θ, and find the sets anew."""
+        self.nodes = self.nodes.insert(theta)
+        self._work(self.nodes)
+        self.sets = self._find_sets()
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the sets of every level are decided, and counted from a minimum."""
+        return self.nodes.best_converged and all(found.decided for found in self.sets.values())
+
+    @property
+    def best_held_by(self) -> tuple[ActiveBoundResult, ...]:
+        """Bounds that push at the lowest χ² known, where that is a minimum."""
+        nodes = self.nodes
+        return find_active_bounds(self.problem, nodes.best_x) if nodes.best_converged else ()
+
+    def open_ends(self) -> dict[tuple[str, int], EndResult]:
+        """Ends that stay open in any wider box, by level and side: none where a search bound holds the best fit."""
+        if any(not bound.is_physical for bound in self.best_held_by):
+            return {}
+        found = dict(self._open_ends)
+        for level, values in self.sets.items():
+            for side, end in ((-1, values.below[:1]), (1, values.above[-1:])):
+                if end and end[0].reason in ("bound_own", "scan_end"):
+                    found[level, side] = end[0]
+        return found
+
+    def search_bounds(self) -> list[ActiveBoundResult]:
+        """Search bounds of other parameters that make an end of a set, or push at the lowest χ² known."""
+        ends = [end for found in self.sets.values() for end in (*found.below, *found.above) if end.reason == "box"]
+        held = [bound for end in ends for bound in end.held_by] + list(self.best_held_by)
+        unique = {bound.key: bound for bound in held if not bound.is_physical and bound.parameter != self.name}
+        return list(unique.values())
+
+    def choose_grid(self) -> np.ndarray:
+        """Values (41,) across the set of the highest level within the bounds, and somewhat beyond."""
+        nodes, found = self.nodes, self.sets[max(self.effort.rises, key=lambda level: self.effort.rises[level])]
+        low, high = self.problem.lower[nodes.column], self.problem.upper[nodes.column]
+        middle = nodes.best_x[nodes.column]
+        ends = found.intervals[np.isfinite(found.intervals)] if len(found.intervals) else np.empty(0)
+        far = np.max(np.abs(ends - middle), initial=0.0) or (nodes.theta[-1] - nodes.theta[0]) / 4
+        first = ends.min() if len(ends) and not found.open_below else max(middle - 3 * far, low)
+        last = ends.max() if len(ends) and not found.open_above else min(middle + 3 * far, high)
+        margin = _MARGIN * (last - first)
+        return np.linspace(max(first - margin, low), min(last + margin, high), _GRID)
+
+    def _find_sets(self) -> dict[str, IntervalSet]:
+        """The sets at every level; found anew when a crossing meets a lower minimum."""
+        nodes, (low, high) = self.nodes, (self.problem.lower[self.nodes.column], self.problem.upper[self.nodes.column])
+        own = (
+            self._own_end(0) if nodes.theta[0] <= low else None,
+            self._own_end(1) if nodes.theta[-1] >= high else None,
+        )
+        while True:
+            best = nodes.best_chi2
+            sets = find_identified_sets(
+                nodes.theta, nodes.chi2, nodes.trusted(),
+                levels=self.effort.rises, best=best, own_ends=own,
+                evaluate=lambda theta, i, j: self._fit_between(theta, i, j)[0], judge=self._judge,
+            )  # fmt: skip
+            if not best - nodes.best_chi2 > material(nodes.best_chi2):
+                return {level: self._keep_open(level, found) for level, found in sets.items()}
+
+    def _keep_open(self, level: str, found: IntervalSet) -> IntervalSet:
+        below, above, intervals = list(found.below), list(found.above), found.intervals.copy()
+        if below and (level, -1) in self._open_ends:
+            below[0], intervals[0, 0] = self._open_ends[level, -1], -np.inf
+        if above and (level, 1) in self._open_ends:
+            above[-1], intervals[-1, 1] = self._open_ends[level, 1], np.inf
+        return IntervalSet(intervals, tuple(below), tuple(above), found.decided)
+
+    def _fit_between(self, theta: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest χ² (m,) at θ from the solutions at nodes i and j, nan where neither converged; and the points."""
+        starts = self.nodes.x[np.stack([i, j], axis=1)]
+        starts[..., self.nodes.column] = theta[:, None]
+        fit = self.nodes.minimise(starts, held=True)
+        chi2 = np.where(fit.converged, fit.chi2, np.inf)
+        lowest = chi2.argmin(axis=1)
+        chi2 = chi2[np.arange(len(theta)), lowest]
+        return np.where(np.isfinite(chi2), chi2, np.nan), fit.x[np.arange(len(theta)), lowest]
+
+    def _own_end(self, side: int) -> EndResult:
+        problem, column = self.problem, self.nodes.column
+        parameter, is_physical = problem.parameters[column], bool(problem.is_physical[side, column])
+        bound = ActiveBoundResult(
+            parameter=self.name,
+            symbol=parameter.symbol or self.name,
+            side=("lower", "upper")[side],
+            value=(parameter.lower, parameter.upper)[side],
+            is_physical=is_physical,
+            slope=0.0,
+            shift=1.0,
+        )
+        return EndResult("physical_own" if is_physical else "bound_own", (bound,))
+
+    def _judge(self, theta: float, i: int, j: int) -> EndResult:
+        """Why a set ends at a crossing θ between the nodes i and j."""
+        x = self._fit_between(np.array([theta]), np.array([i]), np.array([j]))[1][0]
+        pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
+        slope = 2 * float(self.problem.residuals(x) @ self.problem.jacobian(x)[:, self.nodes.column])
+        reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
+        at_best = [bound for bound in self.best_held_by if bound.parameter != self.name]
+        return EndResult(reason, with_shifts(pushing, at_best, slope))
+
+
+def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
+    """Ranges of starts for parameters without finite bounds: five standard deviations about the fit from the start.
+
+    Where the fit does not determine a parameter, as far from its value as that is from zero.
+    """
+    unbounded = [name for name in problem.names if not np.isfinite(_box(problem, name)).all()]
+    if not unbounded:
+        return {}
+    x = solve(problem, problem.start).x
+    found = {}
+    for name in unbounded:
+        value, (low, high) = float(x[problem.index(name)]), _box(problem, name)
+        sigma = conditional_sigma(problem, x, name)
+        reach = 5 * sigma if np.isfinite(sigma) else abs(value) or 1.0
+        found[name] = max(value - reach, low), min(value + reach, high)
+    return found
+
+
+def _box(problem: LeastSquaresProblem, name: str) -> tuple[float, float]:
+    parameter = problem.parameters[problem.index(name)]
+    return parameter.lower, parameter.upper
+
+
+def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.ndarray:
+    """Values of a parameter to begin with where no grid is given: about its best fit, and across its box.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    name : str
+    effort : Effort
+    """
+    column = problem.index(name)
+    low, high = problem.lower[column], problem.upper[column]
+    starts = np.concatenate([problem.start[None], draw_starts(problem, effort.n_starts, effort.rng, effort.ranges)])
+    fit = solve(problem, starts)
+    if not np.isfinite(fit.chi2).any():
+        raise ValueError(f"{name}: χ² is finite at none of {len(starts)} starts")
+    x = fit.x[np.nanargmin(fit.chi2)]
+    sigma = conditional_sigma(problem, x, name)
+    if not np.isfinite(sigma):
+        sigma = (high - low) / 8 if np.isfinite(high - low) else abs(x[column]) or 1.0
+    values = x[column] + sigma * _SIGMAS
+    if np.isfinite(high - low):
+        values = np.concatenate([values, np.linspace(low, high, _COARSE)])
+    return np.unique(np.clip(values, low, high))
+
+
+def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
+    """Release the search bounds that hold a scan until none does, or each was released four times.
+
+    Returns
+    -------
+    Scan
+        The last one that could be followed, with bounds released; the one given where no search bound holds it.
+    dict of ndarray (n_tries + 1, 2)
+        By parameter, the bounds given and those tried.
+    bool
+        Whether the profile could be followed behind every bound tried: it cannot where the model is undefined.
+    """
+    boxes, is_decided = Boxes(), True
+    while is_decided and scan.is_decided:
+        problem = boxes.release(scan.problem, scan.search_bounds())
+        if problem is None:
+            break
+        kept = _kept_nodes(scan)
+        effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
+        wider = Scan(
+            problem, scan.name, scan.nodes.theta[kept], effort, warm=scan.nodes.x[kept], open_ends=scan.open_ends()
+        )
+        is_decided = wider.is_decided
+        scan = wider if is_decided else scan
+    return scan, boxes.tries, is_decided
+
+
+def refit_released(
+    problem: LeastSquaresProblem, x: np.ndarray, effort: Effort
+) -> tuple[np.ndarray, float, bool, dict[str, np.ndarray]]:
+    """Fit with every search bound released that pushes at the best fit x (n_par,), until none does.
+
+    Returns
+    -------
+    x : ndarray (n_par,)
+    chi2 : float
+    converged : bool
+    boxes : dict of ndarray (n_tries + 1, 2)
+        By parameter, the bounds given and those tried.
+    """
+    boxes, chi2, converged = Boxes(), float(np.sum(problem.residuals(x) ** 2)), True
+    while converged:
+        pushing = [bound for bound in find_active_bounds(problem, x) if not bound.is_physical]
+        wider = boxes.release(problem, pushing)
+        if wider is None:
+            break
+        problem = wider
+        starts = draw_starts(problem, effort.n_starts, effort.rng, {**boxes.given, **effort.ranges})
+        fit = solve(problem, np.concatenate([x[None], starts]))
+        lowest = int(np.nanargmin(fit.chi2))
+        x, chi2, converged = fit.x[lowest], float(fit.chi2[lowest]), bool(fit.converged[lowest])
+    return x, chi2, converged, boxes.tries
+
+
+class Boxes:
+    """The search bounds that were released, by parameter: as given, and as tried."""
+
+    def __init__(self) -> None:
+        self._times: Counter[tuple[str, str]] = Counter()
+        self._tries: dict[str, list[tuple[float, float]]] = {}
+
+    def release(self, problem: LeastSquaresProblem, pushing: Sequence[ActiveBoundResult]) -> LeastSquaresProblem | None:
+        """The problem with search bounds released; None where each of them was released four times before."""
+        pushing = [bound for bound in pushing if self._times[bound.key] < _RELEASES]
+        if not pushing:
+            return None
+        self._times.update(bound.key for bound in pushing)
+        wider = release_bounds(problem, pushing)
+        for name in dict.fromkeys(bound.parameter for bound in pushing):
+            self._tries.setdefault(name, [_box(problem, name)])
+            self._tries[name].append(_box(wider, name))
+        return wider
+
+    @property
+    def given(self) -> dict[str, tuple[float, float]]:
+        """The bounds given, of the parameters whose bounds were released: fresh starts stay where they were."""
+        return {name: tries[0] for name, tries in self._tries.items()}
+
+    @property
+    def tries(self) -> dict[str, np.ndarray]:
+        """By parameter (n_tries + 1, 2), the bounds given and those tried."""
+        return {name: np.array(tries) for name, tries in self._tries.items()}
+
+
+def _kept_nodes(scan: Scan) -> np.ndarray:
+    """Nodes from which a profile with released bounds starts: a few across, and those beside the ends of the sets."""
+    theta = scan.nodes.theta
+    kept = set(np.linspace(0, len(theta) - 1, _COARSE).astype(int).tolist())
+    for found in scan.sets.values():
+        for end in found.intervals[np.isfinite(found.intervals)]:
+            at = int(np.searchsorted(theta, end))
+            kept |= {min(max(at + shift, 0), len(theta) - 1) for shift in (-1, 0)}
+    return np.array(sorted(kept))

@@ -1,0 +1,263 @@
+"""Only data and physical limits close a set, and a rejected model identifies nothing: closed forms and refits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy import exp, inf, sqrt
+from numpy.testing import assert_allclose
+from scipy.optimize import least_squares
+from scipy.stats import chi2 as chi2_distribution
+
+from leptonfit.inference.active_bounds import find_active_bounds
+from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.problem import Parameter
+from leptonfit.inference.profile import scan_profile
+
+ROOT = sqrt(chi2_distribution.ppf(0.95, 1))
+
+
+def scan(problem, name="t", low=-3.0, high=3.0, **options):
+    return scan_profile(problem, name, np.linspace(low, high, 25), **{"n_starts": 6, "seed": 1} | options)
+
+
+def shared(build, upper=1.0, *, physical=inf):
+    """t + n measured as 0 ± 1, n as 3 ± 1, and n ≤ u: χ²_best = (3 − u)² at t = −u, where n = u.
+
+    The profile is (t + u)² + (3 − u)² where n is held, and (t + 3)²/2 from t = 3 − 2u on, where it is not.
+    """
+    return build(lambda t, n: (t + n, n - 3), t=(-90, 90), n=(-50, upper), physical={"n": (-inf, physical)})
+
+
+def decay(build, top, **physical):
+    """a exp(−b t) + c on twelve points of half a decay time: a, b and c make up for one another."""
+    times = np.linspace(0, 0.5, 12)
+    data = 5 * exp(-0.7 * times) + 1 + 0.1 * np.cos(3 * np.arange(12))
+    return build(lambda a, b, c: (a * exp(-b * times) + c - data) / 0.15, a=(-top, top), b=(0, 10), c=(-top, top),
+                 physical=physical)  # fmt: skip
+
+
+def names(bounds):
+    return [str(bound) for bound in bounds]
+
+
+# Bounds of parameters
+
+
+def test_a_bound_is_physical_only_where_it_is_the_limit():
+    given = {"physical": (0, 1), "start": 0.5}
+    assert_allclose([Parameter(name="a", lower=0.1, upper=1, **given).physical], [(0, 1)])
+    with pytest.raises(ValueError, match=r"a: bounds \[-0.1, 1\] must lie in the physical range \[0, 1\]"):
+        Parameter(name="a", lower=-0.1, upper=1, **given)
+    with pytest.raises(ValueError, match="must lie in the physical range"):
+        Parameter(name="a", lower=0.1, upper=1, start=0.5, physical=(float("nan"), 1))
+
+
+def test_which_bounds_are_physical(build):
+    problem = build(lambda a, b: (a, b), a=(0.1, 1), b=(0, inf), physical={"a": (0, 1), "b": (0, inf)})
+    assert problem.is_physical.tolist() == [[False, True], [True, False]]
+
+
+def test_a_bound_that_is_merely_touched_holds_nothing(build):
+    problem = build(lambda t, n: (t + n - 1, n), t=(-9, 9), n=(0, 9))
+    profile = scan(problem)
+    assert profile.on_bounds.any()
+    assert find_active_bounds(problem, np.array([1.0, 0.0])) == ()
+    assert assess_profile(problem, profile).reference_held_by == ()
+
+
+# Ends held by another parameter's bound
+
+
+def test_ends_that_a_box_makes_are_released(build):
+    """Within n ≤ 1 t is −1 ± 1.96; what the data say is −3 ± 1.96·√2."""
+    problem = shared(build)
+    profile = scan(problem, low=-8, high=4)
+    found = profile.identified_set["0.95"]
+    assert_allclose(found.intervals, [[-1 - ROOT, -1 + ROOT]], atol=1e-7)
+    assert (found.reason_below, found.reason_above) == ("box", "box")
+    assert names(profile.reference_held_by) == ["n ≤ 1"]
+    assert_allclose(profile.released_set["0.95"].intervals, [[-3 - ROOT * sqrt(2), -3 + ROOT * sqrt(2)]], atol=1e-6)
+    verdict = assess_profile(problem, profile)
+    assert verdict.code == "identified"
+    assert "Within the bounds given it is [-2.959964, 0.95996398]" in verdict.sentence
+    assert "-5.7718076" in verdict.sentence
+    assert "The best fit itself is held by n ≤ 1 (search)." in verdict.sentence
+
+
+def test_a_physical_limit_is_not_released(build):
+    problem = shared(build, physical=1.0)
+    profile = scan(problem, low=-8, high=4)
+    found = profile.identified_set["0.95"]
+    assert (found.reason_below, found.reason_above) == ("physical_other", "physical_other")
+    assert profile.release is None
+    verdict = assess_profile(problem, profile)
+    assert verdict.code == "bound_limited"
+    assert_allclose(verdict.interval, (-1 - ROOT, -1 + ROOT), atol=1e-7)
+    assert "n ≤ 1 (physical)" in verdict.sentence
+
+
+def test_a_search_bound_is_released_to_its_physical_limit(build):
+    problem = shared(build, physical=2.0)
+    profile = scan(problem, low=-8, high=4)
+    assert profile.release.boxes["n"].tolist() == [[-50, 1], [-50, 2]]
+    found = profile.released_set["0.95"]  # χ²_best = 1; above t = -1 n is free again, and χ² = (t + 3)²/2
+    assert_allclose(found.intervals, [[-2 - ROOT, -3 + sqrt(2 * (1 + ROOT**2))]], atol=1e-6)
+    assert (found.reason_below, found.reason_above) == ("physical_other", "crossing")
+    assert assess_profile(problem, profile).code == "bound_limited"
+
+
+@pytest.mark.parametrize(("level", "reasons"), [(0.95, ("box", "box")), (0.99, ("box", "crossing"))])
+def test_how_far_an_end_moves_with_a_bound(build, level, reasons):
+    """At 99 % the upper end lies where n is free, and moves all the same: the best fit does."""
+    u, step = 1.0, 1e-4
+    profile = scan(shared(build, u), low=-8, high=4, levels=(level,))
+    (found,) = profile.identified_set.values()
+    assert (found.reason_below, found.reason_above) == reasons
+    moved = []
+    for value in (u - step, u + step):
+        (again,) = scan(shared(build, value), low=-8, high=4, levels=(level,)).identified_set.values()
+        moved.append(again.intervals[0])
+    found_shifts = [end.held_by[0].shift for end in (found.below[0], found.above[0])]
+    assert_allclose(found_shifts, (moved[1] - moved[0]) / (2 * step), rtol=1e-4)
+    assert found_shifts[0] == pytest.approx(-1, rel=1e-9)
+
+
+def test_a_set_whose_box_widens_without_end_is_open(build):
+    """Half a decay time does not determine a rate from below: b → 0 with a b kept is a straight line."""
+    for top in (20, 200, 4e4):  # at 4e4 a is almost made up for by c, and its bound pushes nevertheless
+        problem = decay(build, top)
+        profile = scan_profile(problem, "b", n_starts=8)
+        assert profile.identified_set["0.95"].reason_below == "box"
+        verdict = assess_profile(problem, profile)
+        assert verdict.code == "open_below"
+        assert f"a ≤ {top:g} (search)" in verdict.sentence
+        assert verdict.interval[0] == -inf
+
+
+def test_the_released_end_agrees_with_a_second_solver(build):
+    """The upper end of b by SciPy, a and c without any bound: with b held the model is linear in them."""
+    problem = decay(build, 20)
+    end = assess_profile(problem, scan_profile(problem, "b", n_starts=8)).interval[1]
+    times = np.linspace(0, 0.5, 12)
+    data = problem.residuals(np.zeros(3)) * -0.15
+
+    def lowest(b):
+        design = np.stack([exp(-b * times), np.ones(12)], axis=1) / 0.15
+        return np.linalg.lstsq(design, data / 0.15, rcond=None)[1][0]
+
+    fits = [least_squares(lambda p: (p[0] * exp(-p[1] * times) + p[2] - data) / 0.15, start, x_scale=(1, 0.1, 1))
+            for start in ((5, 0.7, 1), (50, 0.05, -45))]  # fmt: skip
+    best = min(2 * fit.cost for fit in fits)
+    assert lowest(end) - min(best, lowest(1e-6)) == pytest.approx(ROOT**2, abs=1e-3)
+
+
+def test_a_model_that_is_undefined_behind_a_bound_leaves_the_set_open(build):
+    """n = 0 is where √n ends, and no limit was declared: whether the data close t is not known."""
+    problem = build(lambda t, n: (t - sqrt(n) + 0 * t, 0 * t), t=(-90, 90), n=(0.25, 9))
+    profile = scan(problem, low=-2, high=2)
+    assert profile.identified_set["0.95"].reason_below == "box"
+    verdict = assess_profile(problem, profile)
+    assert verdict.code in ("not_identified", "open_below")
+    assert not profile.release.is_decided
+    assert "it is not known whether the data alone close it" in verdict.sentence
+
+
+def test_an_open_end_stays_open_behind_the_box(build):
+    """a ≤ 2 holds b below, and nothing above: b ≥ 0 is left when a is released."""
+    problem = build(lambda a, b: (a * b - 1) / 0.1, a=(0, 2), b=(0, inf), physical={"a": (0, inf), "b": (0, inf)})
+    profile = scan(problem, "b", 0.2, 5)
+    verdict = assess_profile(problem, profile)
+    assert verdict.code == "not_identified"
+    assert_allclose(profile.identified_set["0.95"].intervals, [[(1 - 0.1 * ROOT) / 2, inf]], rtol=1e-8)
+    assert verdict.interval[1] == inf
+    assert names(verdict.held_by[0]) == ["a ≤ 20000"]
+
+
+@pytest.mark.parametrize("upper", [1, inf])
+def test_flat_over_its_own_physical_range_is_not_identified(build, upper):
+    problem = build(lambda t, n: (n, 1 + 0 * t), t=(0, upper), n=(-9, 9), physical={"t": (0, upper)})
+    profile = scan(problem, low=0.2, high=0.8)
+    verdict = assess_profile(problem, profile)
+    assert verdict.code == "not_identified"
+    assert verdict.minimum is None
+    assert verdict.interval == (0, upper)
+    assert "lowest" not in verdict.sentence
+
+
+def test_a_gap_made_by_a_box_is_none(build):
+    """t² = 1 is met at ±1 only while n cannot make up for it; n's range is a box."""
+
+    def twins(n):
+        return build(lambda t, n: ((t * t - 1 + n) / 0.1, 0 * t), t=(-3, 3), n=(-n, n), physical={"t": (-3, 3)})
+
+    problem = twins(0.2)
+    profile = scan(problem)
+    assert len(profile.identified_set["0.95"].intervals) == 2
+    assert assess_profile(problem, profile).code == "not_identified"
+    real = build(lambda t, n: ((t * t - 1 + n) / 0.1, n / 0.1), t=(-3, 3), n=(-9, 9))
+    assert assess_profile(real, scan(real)).code == "disjoint"
+
+
+# Models that do not fit
+
+
+def constant(build, misfit, **physical):
+    """t measured as 0, and two residuals that nothing changes."""
+    return build(lambda t: (t, misfit + 0 * t, 0 * t), t=(-9, 9), **physical)
+
+
+@pytest.mark.parametrize(
+    ("p", "code", "word"),
+    [(0.2, "identified", "compatible"), (0.01, "identified", "in tension"), (2e-3, "rejected", "")],
+)
+def test_a_rejected_model_identifies_nothing(build, p, code, word):
+    problem = constant(build, sqrt(chi2_distribution.isf(p, 2)))
+    verdict = assess_profile(problem, scan(problem))
+    assert verdict.code == code
+    assert verdict.p_value == pytest.approx(p, rel=1e-6)
+    assert word in verdict.sentence
+    assert f"p = {p:g}" in verdict.sentence
+    assert (verdict.interval is None) == (code == "rejected")
+    if code == "rejected":
+        assert not len(verdict.allowed.intervals)
+        assert verdict.sentence.startswith("The model is rejected")
+
+
+@pytest.mark.parametrize("p_value", [None, 0.4])
+def test_chi2_may_be_no_test_of_the_model(build, p_value):
+    """σ from the data or a robust loss: no p at all; counts: a p of their own."""
+    problem = replace(constant(build, 9.0), p_value=lambda x: p_value)
+    verdict = assess_profile(problem, scan(problem))
+    assert verdict.code == "identified"
+    assert verdict.p_value == p_value
+
+
+def test_without_degrees_of_freedom_nothing_is_rejected(build):
+    problem = build(lambda t, n: (t - 1, n - 50), t=(-9, 9), n=(-9, 9))
+    verdict = assess_profile(problem, scan(problem))
+    assert verdict.degrees_of_freedom == 1  # n ends on its bound
+    problem = build(lambda t, n: (t - 1, n - 5), t=(-9, 9), n=(-9, 9))
+    verdict = assess_profile(problem, scan(problem))
+    assert (verdict.degrees_of_freedom, verdict.p_value, verdict.code) == (0, None, "identified")
+
+
+def test_a_box_is_rejected_and_the_model_survives(build):
+    """n measured as 50 ± 1 where n ≤ 9 was drawn."""
+    problem = build(lambda t, n: (t - 1, n - 50, 0.1 + 0 * t), t=(-9, 9), n=(-9, 9))
+    verdict = assess_profile(problem, scan(problem))
+    assert verdict.code == "rejected"
+    assert "rejected within the bounds given, held by n ≤ 9 (search)" in verdict.sentence
+    assert "the model survives: χ² is 0.01, p = 0.92" in verdict.sentence
+
+
+def test_a_model_that_is_rejected_in_any_box(build):
+    problem = build(lambda t, n: (t - 1, n - 50, 7 + 0 * t), t=(-9, 9), n=(-9, 9))
+    assert "the model is rejected as well: χ² is 49" in assess_profile(problem, scan(problem)).sentence
+
+
+def test_a_physical_limit_rejects_the_model_itself(build):
+    problem = build(lambda t, n: (t - 1, n - 50, 0.1 + 0 * t), t=(-9, 9), n=(-9, 9), physical={"n": (-inf, 9)})
+    sentence = assess_profile(problem, scan(problem)).sentence
+    assert sentence.startswith("The model is rejected: ")
+    assert "within the bounds" not in sentence
