@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
-from scipy.linalg import qr
 from scipy.stats import chi2 as chi2_distribution
 
+from leptonfit.inference.bands import BandResult, assess_multistart
+from leptonfit.inference.directions import DirectionsResult, SpectrumResult, jacobian_spectrum, null_directions
 from leptonfit.inference.intervals import LEVELS, IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result
+
+__all__ = [
+    "VERDICT_CODES",
+    "BandResult",
+    "DirectionsResult",
+    "SpectrumResult",
+    "VerdictResult",
+    "assess_multistart",
+    "assess_profile",
+    "jacobian_spectrum",
+    "null_directions",
+    "verdict_code",
+]
 
 VERDICT_CODES = (
     "unreliable",
@@ -27,92 +40,7 @@ VERDICT_CODES = (
 )
 """In the order in which they apply."""
 
-_RANK_TOLERANCE = 1e-10
 _CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class SpectrumResult(Result):
-    """Singular values of the Jacobian over the parameters that are free to move.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The n parameters off their bounds.
-    singular_values : ndarray (min(n_res, n),)
-        Of the Jacobian with rows and columns scaled to unit length, descending.
-    rank : int
-        How many of them exceed 1e-10 of the largest.
-    null_space : ndarray (n − rank, n)
-        Directions, in units of the scaled parameters, that leave every residual unchanged; unit length.
-    condition : float
-        Largest over smallest of the first `rank` singular values; nan at rank 0.
-    """
-
-    _rows_of: ClassVar[dict[str, str]] = {"null_space": "names"}
-
-    names: tuple[str, ...]
-    singular_values: np.ndarray
-    rank: int
-    null_space: np.ndarray
-    condition: float
-
-
-def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()) -> SpectrumResult:
-    """Spectrum at x (n_par,), over the parameters neither in `fixed` nor on a bound."""
-    free = problem.free_indices(fixed)
-    free = free[~problem.on_bounds(x)[free]]
-    jacobian = problem.jacobian(x)[:, free]
-    for axis in (1, 0):
-        lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
-        jacobian = jacobian / np.where(lengths > 0, lengths, 1.0)
-    _, values, directions = np.linalg.svd(jacobian)
-    rank = int(np.count_nonzero(values > _RANK_TOLERANCE * values.max(initial=0.0)))
-    return SpectrumResult(
-        names=tuple(problem.names[j] for j in free),
-        singular_values=values,
-        rank=rank,
-        null_space=directions[rank:],
-        condition=float(values[0] / values[rank - 1]) if rank else np.nan,
-    )
-
-
-@dataclass(frozen=True)
-class DirectionsResult(Result):
-    """Directions that change no residual, to first order: one a freely chosen parameter.
-
-    Attributes
-    ----------
-    free : tuple of str
-        Parameters that can be moved at will.
-    dependent : tuple of str
-        Parameters that must follow.
-    response : ndarray (n_free, n_dependent)
-        d ln(dependent)/d ln(free).
-    """
-
-    _rows_of: ClassVar[dict[str, str]] = {"response": "dependent"}
-
-    free: tuple[str, ...]
-    dependent: tuple[str, ...]
-    response: np.ndarray
-
-
-def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsResult:
-    """Name the null space at x (n_par,), over the parameters off their bounds, none of them zero.
-
-    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x.
-    """
-    off = np.flatnonzero(~problem.on_bounds(x))
-    jacobian = problem.jacobian(x)[:, off] * x[off]
-    jacobian = jacobian / np.linalg.norm(jacobian, axis=1, keepdims=True)
-    _, triangle, pivots = qr(jacobian, mode="economic", pivoting=True)
-    diagonal = np.abs(np.diag(triangle))
-    rank = int(np.count_nonzero(diagonal > _RANK_TOLERANCE * diagonal.max(initial=0.0)))
-    follow, lead = np.sort(pivots[:rank]), np.sort(pivots[rank:])
-    response = -np.linalg.lstsq(jacobian[:, follow], jacobian[:, lead], rcond=None)[0].T
-    names = np.array(problem.names)[off]
-    return DirectionsResult(free=tuple(names[lead]), dependent=tuple(names[follow]), response=response)
 
 
 @dataclass(frozen=True)
@@ -273,58 +201,3 @@ def _describe(
 
 def _end(value: float, low: float, high: float) -> str:
     return f"{value:.8g}" if np.isfinite(value) else f"scan end {low if value < 0 else high:g}"
-
-
-_POINT = 1e-3
-
-
-@dataclass(frozen=True)
-class BandResult(Result):
-    """Where a parameter lies among the minimisations that reach the best χ².
-
-    Attributes
-    ----------
-    code : str
-        "unreliable" if fewer than two starts reach the best χ²; "not_identified" if those that do differ by more
-        than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else "identified".
-    sentence : str
-    low, high : ndarray (n_par,)
-        Range of every parameter over them.
-    """
-
-    code: str
-    sentence: str
-    low: np.ndarray
-    high: np.ndarray
-
-
-def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
-    """Judge by rule whether the best fit of a multi-start is a point or a band in the parameter `name`.
-
-    Parameters
-    ----------
-    problem : LeastSquaresProblem
-        With finite bounds on the parameter.
-    result : MultistartResult
-        Of that problem, all parameters free.
-    name : str
-    """
-    column, best = problem.index(name), result.x[result.is_best]
-    low, high = np.min(best, axis=0, initial=np.inf), np.max(best, axis=0, initial=-np.inf)
-    parameter, n_starts = problem.parameters[column], len(result.chi2)
-    symbol = parameter.symbol or name
-    if len(best) < 2:
-        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ², two are needed."
-        return BandResult("unreliable", said, low, high)
-    is_band = high[column] - low[column] > _POINT * (parameter.upper - parameter.lower)
-    reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
-    if is_band:
-        said = (
-            f"{reached}, and stop at {symbol} from {low[column]:.4g} to {high[column]:.4g} of "
-            f"[{parameter.lower:g}, {parameter.upper:g}]: the best fit is a band at least this wide, not a point."
-        )
-    else:
-        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point"
-        said += f", on the bound of {symbol}." if problem.on_bounds(best)[0, column] else "."
-    point = "bound_limited" if problem.on_bounds(best)[0, column] else "identified"
-    return BandResult("not_identified" if is_band else point, said, low, high)
