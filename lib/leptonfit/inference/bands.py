@@ -1,4 +1,4 @@
-"""Is the best fit of a multi-start a point, several points, or a band?"""
+"""Whether the best fit of a multi-start is a point, several points, or a band."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     best = best[np.argsort(best[:, column], kind="stable")]
     values, low, high = best[:, column], best.min(axis=0), best.max(axis=0)
     gaps = np.flatnonzero(np.diff(values) > _same_value(problem, result, best, column))
-    joined = _are_joined(problem, best[gaps], best[gaps + 1], column, float(result.plateau_chi2[0]))
+    joined = _are_joined(problem, best[gaps], best[gaps + 1], column, result.plateau_chi2[0])
     cuts = gaps[joined != 1] + 1
     first, last = np.append(0, cuts), np.append(cuts, len(best)) - 1
     groups, sizes = np.stack([values[first], values[last]], axis=1), last - first + 1
     reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
     is_wide = [bool(((gaps >= a) & (gaps < b)).any()) for a, b in zip(first, last, strict=True)]
     places = [
-        (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size})"
+        (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size} of them)"
         for (start, end), wide, size in zip(groups, is_wide, sizes, strict=True)
     ]
     listed = f"{', '.join(places[:-1])} and {places[-1]}"
@@ -92,7 +92,7 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
         said = f"{reached}, at {symbol} = {listed}; whether these are joined is not known."
     elif len(groups) > 1:
         code = "disjoint"
-        said = f"{reached}, at {len(groups)} separate values or ranges, {symbol} = {listed} (starts): χ² is higher between."
+        said = f"{reached}, at {len(groups)} separate values of {symbol}: {listed}; between them χ² is higher."
     elif len(gaps):
         code = "not_identified"
         said = (
@@ -117,7 +117,7 @@ def _same_value(problem: LeastSquaresProblem, result: MultistartResult, best: np
 
 
 def _are_joined(
-    problem: LeastSquaresProblem, left: np.ndarray, right: np.ndarray, column: int, best: float
+    problem: LeastSquaresProblem, left: np.ndarray, right: np.ndarray, column: int, best: np.ndarray
 ) -> np.ndarray:
     """Whether the best χ² holds between `left` and `right`, both (n, n_par): (n,), 1 yes, 0 no, −1 not known.
 
@@ -151,6 +151,6 @@ def _are_joined(
         if not is_lower.any() or agrees(chi2, best).all():
             break
         origins = [chain[:, :-2], chain[:, 2:]]
-    equal = agrees(chi2, np.array(best))
+    equal = agrees(chi2, best)
     is_higher = ~equal & (stands | np.isinf(chi2))
     return np.where(equal.all(axis=1), 1, np.where(is_higher.any(axis=1), 0, -1))

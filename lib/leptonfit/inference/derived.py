@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from leptonfit.inference.differences import differentiate
-from leptonfit.inference.directions import covariance, invert_information
+from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend
@@ -19,6 +20,7 @@ Values = Mapping[str, np.ndarray]
 _STIFFNESS = 1e-4
 _STEP = 0.1
 _REACH, _N_GRID = 6.0, 41
+_ROUNDING, _UNSEEN = 1e-14, 1e-6
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class DerivedResult(Result):
     delta_error: float
     profile: ProfileResult
     verdict: VerdictResult
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`, where inf is None."""
+        return super().from_dict(
+            {**data, "delta_error": np.inf if data["delta_error"] is None else data["delta_error"]}
+        )
 
 
 def profile_derived(
@@ -113,8 +122,8 @@ def add_derived(
 ) -> LeastSquaresProblem:
     """Problem with a quantity g as a further, last parameter θ, so that θ can be scanned as any parameter.
 
-    A residual (g(x) − θ)/ε ties θ to g, with ε = 1e-4 of the error of g. It lowers Δχ² by a fraction of ε²/σ² = 1e-8
-    where g is Gaussian, and nothing at the best fit.
+    A residual (g(x) − θ)/ε ties θ to g, with ε = 1e-4 of the error of g. It lowers Δχ² by a fraction of ε²/σ² = 1e-8,
+    far below what an interval's ends are worth. Where g cannot be reached by any x, χ² rises to 3.84 within 2 ε.
 
     Parameters
     ----------
@@ -145,7 +154,7 @@ def _add(
     least = np.where(np.isfinite(errors) & (errors > 0), errors, 0.0)
 
     def quantity(at: np.ndarray) -> np.ndarray:
-        return np.asarray(function({key: at[..., j] for j, key in enumerate(names)}), dtype=float)
+        return np.broadcast_to(function({key: at[..., j] for j, key in enumerate(names)}), at.shape[:-1])
 
     def slopes(at: np.ndarray) -> np.ndarray:
         """∇g (..., n_par)."""
@@ -170,8 +179,10 @@ def _add(
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         raise ValueError(f"{name} = {value:g}: it and its derivatives must be finite at the best fit")
     error = _delta_error(problem, x, slope)
-    around = np.abs(quantity(np.clip(x + np.concatenate([1, -1] * np.diag(least)[:, None]), problem.lower, problem.upper)) - value)
-    scale = error
+    scale = _uncertainty(problem, x, quantity)
+    scale = max(scale, error) if np.isfinite(error) else scale
+    if not 0 < scale < np.inf:
+        scale = abs(value) or 1.0
     epsilon = _STIFFNESS * scale
     return extend(
         problem, (f"{name} as given by the parameters",),
@@ -179,3 +190,29 @@ def _add(
         lambda z: np.concatenate([slopes(z[..., :-1]), -np.ones((*z.shape[:-1], 1))], axis=-1)[..., None, :] / epsilon,
         parameters=(Parameter(name=name, start=value),),
     ), value, error, scale  # fmt: skip
+
+
+def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray) -> float:
+    """√(∇gᵀ (JᵀJ)⁻¹ ∇g) over the parameters off their bounds, as the shortest u with Jᵀu = ∇g; inf if there is none."""
+    off = ~problem.on_bounds(x)
+    jacobian, slope = problem.jacobian(x)[:, off], slope[off]
+    lengths = np.linalg.norm(jacobian, axis=0)
+    lengths = np.where(lengths > 0, lengths, 1.0)
+    jacobian, slope = jacobian / lengths, slope / lengths
+    weights = np.linalg.lstsq(jacobian.T, slope, rcond=_ROUNDING)[0]
+    if np.linalg.norm(jacobian.T @ weights - slope) > _UNSEEN * np.linalg.norm(slope):
+        return np.inf
+    return float(np.linalg.norm(weights))
+
+
+def _uncertainty(problem: LeastSquaresProblem, x: np.ndarray, quantity: Callable[[np.ndarray], np.ndarray]) -> float:
+    """How far g moves with the determined parameters: as the first-order error, and not 0 where ∇g is."""
+    found = covariance(problem, x)
+    known = np.isfinite(found.standard_errors)
+    values, vectors = np.linalg.eigh(found.correlation[np.ix_(known, known)])
+    moves = np.zeros((known.sum(), problem.n_par))
+    moves[:, known] = (vectors * np.sqrt(np.maximum(values, 0))).T * found.standard_errors[known]
+    nearby = np.clip(x + _STEP * np.array([[1.0], [-1.0]])[..., None] * moves, problem.lower, problem.upper)
+    with np.errstate(all="ignore"):
+        change = np.abs(quantity(nearby) - quantity(x)) / _STEP
+    return float(np.linalg.norm(np.where(np.isfinite(change), change, 0.0).max(axis=0, initial=0.0)))

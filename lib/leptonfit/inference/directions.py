@@ -29,7 +29,8 @@ class SpectrumResult(Result):
     singular_values : ndarray (min(n_res, n),)
         Of the Jacobian with rows and columns scaled to unit length, descending.
     rank : int
-        How many of them exceed 1e-10 of the largest.
+        Number of singular values above 1e-10 of the largest, with columns scaled before the rows as well: scaled rows
+        first, a parameter in a small unit would outweigh the others.
     null_space : ndarray (n − rank, n)
         Directions, in units of the scaled parameters, that leave every residual unchanged; unit length.
     condition : float
@@ -50,11 +51,11 @@ def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tup
     free = problem.free_indices(fixed)
     free = free[~problem.on_bounds(x)[free]]
     jacobian = problem.jacobian(x)[:, free]
+    rank = len(_split(jacobian)[0])
     for axis in (1, 0):
         lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
         jacobian = jacobian / np.where(lengths > 0, lengths, 1.0)
     _, values, directions = np.linalg.svd(jacobian)
-    rank = int(np.count_nonzero(values > _RANK_TOLERANCE * values.max(initial=0.0)))
     return SpectrumResult(
         names=tuple(problem.names[j] for j in free),
         singular_values=values,
@@ -75,8 +76,8 @@ class DirectionsResult(Result):
     dependent : tuple of str
         Parameters that must follow.
     response : ndarray (n_free, n_dependent)
-        d ln(dependent)/d ln(free). A parameter of value 0 has no logarithm: its moves count in units of the step that
-        alone changes χ² by 1 where no other residual is left (1/‖J_j‖; 1 in its own unit where no residual sees it).
+        d ln(dependent)/d ln(free). A parameter of value 0 has no logarithm: its moves count in units of 1/‖J_j‖, its
+        standard error if all others were known (or of 1 where no residual depends on it).
     at_zero : tuple of str
         The parameters whose value is 0.
     """
@@ -92,8 +93,8 @@ class DirectionsResult(Result):
 def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsResult:
     """Name the null space of the Jacobian at x (n_par,), over the parameters off their bounds.
 
-    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x. Residuals that no parameter touches
-    and parameters that touch no residual are allowed.
+    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x. Residuals that no
+    parameter touches and parameters that touch no residual are allowed.
     """
     x = np.asarray(x, dtype=float)
     off = np.flatnonzero(~problem.on_bounds(x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from odrpack import odr_fit
@@ -36,6 +37,14 @@ class OrthogonalFitResult(Result):
     chi2: float
     n_points: int
     covariance: np.ndarray
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`, where inf is None."""
+        found = super().from_dict(data)
+        found.errors[np.isnan(found.errors)] = np.inf
+        np.fill_diagonal(found.covariance, np.where(np.isinf(found.errors), np.inf, np.diag(found.covariance)))
+        return found
 
 
 def fit_orthogonal(
@@ -105,7 +114,8 @@ def fit_orthogonal(
         jac_beta=lambda xi, beta: slopes(xi, beta).T, jac_x=slope,
         scale_beta=1 / scale, scale_delta=1 / unit, sstol=1e-15, partol=1e-12, maxit=1000,
     )  # fmt: skip
-    if not fit.success:
+    # The other digits doubt the derivatives, by comparison with differences in the first step, or the rank.
+    if fit.info >= 10_000 or fit.info % 10 not in (1, 2, 3):
         raise RuntimeError(f"the orthogonal fit did not converge: {fit.stopreason}")
     adjusted = x + np.where(is_exact, 0.0, fit.delta)
     effective = np.hypot(y_error, np.where(is_exact, 0.0, slope(adjusted, fit.beta) * x_error))
