@@ -124,7 +124,7 @@ def test_a_common_offset_moves_the_mean_only(estimator):
 
 
 def test_a_small_variance_between_precise_estimates_is_found():
-    """Equal variances v: PM, DL and REML are all s² − v, here 1e-9 of the spread of a second, coarse group."""
+    """Equal variances v: PM, DL and REML are all s² − v, here 1e-18 − 1e-19."""
     y = np.array([0.0, 1.0, 2.0]) * 1e-9
     for estimator in ("REML", "PM", "DL"):
         assert combine_estimates(y, np.full(3, 1e-19), estimator=estimator).tau2 == pytest.approx(9e-19, rel=1e-9)
