@@ -79,7 +79,8 @@ def test_a_ratio_over_an_uncertain_mean_is_all_but_an_interval(build):
 
 def test_a_ratio_of_two_uncertain_means_is_anything(build):
     _, square, discriminant = fieller((0.2, 1), (0.5, 0.8))
-    assert square < 0 and discriminant < 0
+    assert square < 0
+    assert discriminant < 0
     found = ratio(build, (0.2, 1), (0.5, 0.8))
     assert found.verdict.code == "not_identified"
     assert_allclose(interval(found.profile), [[-inf, inf]])

@@ -75,6 +75,13 @@ def test_the_rank_does_not_depend_on_units(build, unit):
     assert_allclose(covariance(problem, x).standard_errors, [unit * sqrt(0.5), sqrt(0.5), sqrt(1.5)], rtol=1e-12)
 
 
+@pytest.mark.parametrize("judge", [jacobian_spectrum, null_directions, covariance, determined_combinations])
+def test_a_derivative_that_is_not_finite_is_named(build, judge):
+    problem = build(lambda a, b: (a - 1, np.sqrt(b)), a=(-9, 9), b=(-9, 9))
+    with pytest.raises(ValueError, match=r"∂\(r2\)/∂\(a\) = nan: must be finite"), np.errstate(all="ignore"):
+        judge(problem, np.array([1.0, -1.0]))
+
+
 # Covariance
 
 

@@ -80,7 +80,8 @@ def test_two_estimates_predict_nothing():
 
 @pytest.mark.parametrize(
     ("y", "v", "options", "said"),
-    [([1.0], [1.0], {}, "must be at least two"), ([1, 2], [1, 0], {}, r"variances\[1\] = 0: must be finite and above 0"),
+    [([1.0], [1.0], {}, "must be at least two"),
+     ([1, 2], [1, 0], {}, r"variances\[1\] = 0: must be finite and above 0"),
      ([1, np.inf], [1, 1], {}, r"values\[1\] = inf: must be finite"),
      ([1, 2], [1, np.inf], {}, r"variances\[1\] = inf: must be finite and above 0"),
      ([1, 2], [1, 1], {"level": 95}, "level = 95: must be between 0 and 1"),

@@ -50,7 +50,7 @@ def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tup
     """Spectrum of the Jacobian at x (n_par,), over the parameters neither in `fixed` nor on a bound."""
     free = problem.free_indices(fixed)
     free = free[~problem.on_bounds(x)[free]]
-    jacobian = problem.jacobian(x)[:, free]
+    jacobian = _finite_jacobian(problem, x)[:, free]
     rank = len(_split(jacobian)[0])
     for axis in (1, 0):
         lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
@@ -98,12 +98,27 @@ def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsRe
     """
     x = np.asarray(x, dtype=float)
     off = np.flatnonzero(~problem.on_bounds(x))
-    jacobian, names = problem.jacobian(x)[:, off], np.array(problem.names, dtype=object)[off]
+    jacobian, names = _finite_jacobian(problem, x)[:, off], np.array(problem.names, dtype=object)[off]
     lengths = _lengths(jacobian, axis=0)
     steps = np.where(x[off] == 0, 1 / lengths, x[off])
     follow, lead, response = _split(jacobian, steps)
     response *= (lengths[lead] * steps[lead])[:, None] / (lengths[follow] * steps[follow])
     return DirectionsResult(tuple(names[lead]), tuple(names[follow]), response, tuple(names[x[off] == 0]))
+
+
+def _finite_jacobian(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray:
+    """Jacobian (n_res, n_par) at x (n_par,).
+
+    Raises
+    ------
+    ValueError
+        If an element is not finite.
+    """
+    jacobian = problem.jacobian(x)
+    if not np.isfinite(jacobian).all():
+        i, j = np.argwhere(~np.isfinite(jacobian))[0]
+        raise ValueError(f"∂({problem.residual_names[i]})/∂({problem.names[j]}) = {jacobian[i, j]:g}: must be finite")
+    return jacobian
 
 
 def _lengths(matrix: np.ndarray, axis: int) -> np.ndarray:
@@ -180,7 +195,7 @@ def covariance(problem: LeastSquaresProblem, x: np.ndarray) -> CovarianceResult:
     touched = problem.on_bounds(x)
     off, names = np.flatnonzero(~touched), np.array(problem.names, dtype=object)
     matrix = np.full((problem.n_par, problem.n_par), np.nan)
-    matrix[np.ix_(off, off)] = invert_information(problem.jacobian(x)[:, off])
+    matrix[np.ix_(off, off)] = invert_information(_finite_jacobian(problem, x)[:, off])
     errors = np.sqrt(np.diag(matrix))
     with np.errstate(invalid="ignore"):
         correlation = matrix / errors / errors[:, None]
