@@ -201,3 +201,14 @@ def test_other_parameters_are_fitted_along(build):
     assert found.labels == ("q·e",)
     amplitude = covariance(plain, np.array([6.0, 1.0, 1.0])).standard_errors[0]
     assert_allclose(found.values * found.relative_errors, amplitude, rtol=1e-9)
+
+
+def test_the_initial_slope_of_a_slow_decay_is_determined(build):
+    """A e^(−kt) + B up to kt = 0.015: A, k and B are known to 450 %, the slope A k to 4 %; A + B is no product."""
+    t = np.linspace(0.05, 0.3, 10)
+    problem = build(
+        lambda a, k, b: (a * np.exp(-k * t) + b - 3 + 0.5 * t) / 1e-3, A=(0, inf), k=(0, inf), B=(-inf, inf)
+    )
+    x = np.array([10.0, 0.05, -7.0])
+    assert (covariance(problem, x).standard_errors > 4 * np.abs(x)).all()
+    assert determined_combinations(problem, x).sentences == ("A·k = 0.500 ± 0.020",)

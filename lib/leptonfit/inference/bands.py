@@ -14,7 +14,7 @@ from leptonfit.inference.result import Result
 from leptonfit.inference.solve import solve
 
 _POINT = 1e-3
-_NOISE = 0.03
+_NOISE = 3e-3
 _NARROW = 1e-9
 _FEWEST_BETWEEN, _ALL_BETWEEN = 3, 24
 _MAX_SWEEPS = 12
@@ -55,7 +55,7 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     """Judge by rule whether the best fit of a multi-start is a point, separate points, or a band in `name`.
 
     Two end points are the same value if they differ by less than 1e-3 of the largest value found (or of the box where
-    that is smaller), or by less than 3 % of the standard error. Neighbouring values that differ are joined to a band
+    that is smaller), or by less than 0.3 % of the standard error. Neighbouring values that differ are joined to a band
     only if χ², minimised with the parameter held at values between them, stays at the best χ² all the way.
 
     Parameters
@@ -112,7 +112,8 @@ def _same_value(problem: LeastSquaresProblem, result: MultistartResult, best: np
     box = float(problem.upper[column] - problem.lower[column])
     width = box if np.isfinite(box) else float(np.ptp(result.starts[:, column]))
     error = float(covariance(problem, best[0]).standard_errors[column])
-    scale = min(width, float(np.abs(best[:, column]).max())) if width > 0 else float(np.abs(best[:, column]).max())
+    largest = float(np.abs(best[:, column]).max())
+    scale = min(width, largest) if width > 0 else largest
     return max(_POINT * scale, _NARROW * width, _NOISE * error if np.isfinite(error) else 0.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +17,9 @@ from leptonfit.inference.result import Result
 _POOR = 1.0
 _GOOD = 0.3
 _RANK_TOLERANCE = 1e-10
-_DENOMINATORS = (1, 2, 3)
-_ROUNDING = 0.1
+_UNSEEN = 1e-8
+_INDEPENDENT = 1e-3
+_SMALL = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> Comb
 
     Among the parameters whose relative standard error is above 1 (off their bounds and not 0), the row space of the
     Jacobian by ln x, with all other parameters fitted as well, holds the determined directions: those with a relative
-    error of at most 0.3. Exponents are rounded to integers, halves or thirds where the product stays that well
-    determined. A product counts only if it is still determined after the factors move by a factor of two along the
-    directions that the data leave open; a sum a + b, which looks like a product at one point, is not reported.
+    error of at most 0.3. The simplest products in it are reported, of integer powers where such do. A product counts
+    only if it is still determined after the factors move by a factor of two along the directions that the data leave
+    open; a sum a + b, which looks like a product at one point, is not reported.
 
     Parameters
     ----------
@@ -91,22 +93,17 @@ def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> Comb
         basis = basis[:, values > _RANK_TOLERANCE * values.max(initial=0.0)]
         return slopes - basis @ (basis.T @ slopes)
 
-    here = sensitivity(x)
-    _, values, directions = np.linalg.svd(here)
-    values = np.append(values, np.zeros(len(directions) - len(values)))
-    is_good = values * _GOOD >= 1
+    here = _Spectrum.of(sensitivity(x))
     elsewhere = []
-    for move in directions[~is_good]:
+    for move in here.directions[here.values * _GOOD < 1]:
         for factor in (0.5, 2.0):
             moved = x.copy()
             moved[is_poor] *= factor ** (move / np.abs(move).max())
             found = sensitivity(np.clip(moved, problem.lower, problem.upper))
-            elsewhere += [found] if np.isfinite(found).all() else []
-    chosen = [_round(row, here) for row in _reduce(directions[is_good])]
-    rows = [row for row in chosen if all(_relative_error(row, there) <= _POOR for there in elsewhere)]
-    exponents = np.array(rows).reshape(len(rows), int(is_poor.sum()))
+            elsewhere += [_Spectrum.of(found)] if np.isfinite(found).all() else []
+    exponents = _choose(here, elsewhere, int(is_poor.sum()))
     numbers = np.array([_product(x[is_poor], row) for row in exponents])
-    relative = np.array([_relative_error(row, here) for row in exponents])
+    relative = here.errors(exponents)
     symbols = [parameter.symbol or parameter.name for parameter in np.array(problem.parameters, dtype=object)[is_poor]]
     labels = tuple(_label(symbols, row) for row in exponents)
     said = tuple(
@@ -117,37 +114,68 @@ def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> Comb
     return CombinationsResult(names, exponents, numbers, relative, labels, said)
 
 
-def _relative_error(exponents: np.ndarray, sensitivity: np.ndarray) -> float:
-    """Standard error of Σ exponent_j ln x_j; inf where it is not determined."""
-    _, values, directions = np.linalg.svd(sensitivity)
-    along = np.abs(directions @ exponents)
-    values = np.append(values, np.zeros(len(along) - len(values)))
-    is_seen = values > _RANK_TOLERANCE * values.max(initial=0.0)
-    if (along[~is_seen] > 1e-8 * np.linalg.norm(exponents)).any():
-        return math.inf
-    return float(np.linalg.norm(along[is_seen] / values[is_seen]))
+@dataclass(frozen=True)
+class _Spectrum:
+    """Singular values (n,) and directions (n, n) of ∂r/∂ln x."""
+
+    values: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, sensitivity: np.ndarray) -> Self:
+        _, values, directions = np.linalg.svd(sensitivity)
+        return cls(np.append(values, np.zeros(len(directions) - len(values))), directions)
+
+    def errors(self, exponents: np.ndarray) -> np.ndarray:
+        """Standard error (m,) of Σ exponent_j ln x_j for exponents (m, n); inf where it is not determined."""
+        along = np.abs(exponents @ self.directions.T)
+        is_seen = self.values > _RANK_TOLERANCE * self.values.max(initial=0.0)
+        is_open = (along[:, ~is_seen] > _UNSEEN * np.linalg.norm(exponents, axis=1, keepdims=True)).any(axis=1)
+        return np.where(is_open, np.inf, np.linalg.norm(along[:, is_seen] / self.values[is_seen], axis=1))
+
+
+def _choose(here: _Spectrum, elsewhere: list[_Spectrum], n: int) -> np.ndarray:
+    """Independent determined exponents (m, n): the simplest products first, then what else the row space holds."""
+    rank = int(np.count_nonzero(here.values * _GOOD >= 1))
+    if not rank:
+        return np.zeros((0, n))
+    candidates = np.concatenate([_simple_products(n), _reduce(here.directions[:rank])])
+    errors = here.errors(candidates)
+    fits = errors <= _GOOD
+    for there in elsewhere:
+        fits &= there.errors(candidates) <= _POOR
+    chosen = np.zeros((0, n))
+    for i in np.lexsort((errors, np.abs(candidates).sum(axis=1))):
+        more = np.vstack([chosen, candidates[i]])
+        if fits[i] and len(chosen) < rank and np.linalg.matrix_rank(more, tol=_INDEPENDENT) == len(more):
+            chosen = more
+    return chosen
+
+
+def _simple_products(n: int) -> np.ndarray:
+    """Exponents (m, n) of up to four factors, at most 3 for two factors, 2 for three and 1 for four; the first > 0."""
+    rows = []
+    for size, highest in ((2, 3), (3, 2), (4, 1)):
+        powers = [power for power in range(-highest, highest + 1) if power]
+        for chosen in combinations(range(n), size):
+            for exponents in product(*[powers] * size):
+                if exponents[0] > 0 and math.gcd(*exponents) == 1:
+                    row = np.zeros(n)
+                    row[list(chosen)] = exponents
+                    rows.append(row)
+    return np.array(rows).reshape(-1, n)
 
 
 def _reduce(rows: np.ndarray) -> np.ndarray:
     """Rows (r, n) that span the same space with as many zeros as pivoting can make, the first exponent positive."""
-    if not len(rows):
-        return rows
     pivots = np.sort(qr(rows, mode="r", pivoting=True)[1][: len(rows)])
     rows = np.linalg.solve(rows[:, pivots], rows)
     for row in rows:
-        row[np.abs(row) < 1e-9] = 0.0
-        large = row[np.abs(row) > _ROUNDING]
-        row *= np.sign(large[0]) / np.abs(large).min()
+        row[np.abs(row) < _UNSEEN] = 0.0
+        row *= np.sign(row[row != 0][0]) / np.abs(row[np.abs(row) > _SMALL]).min()
+        whole = np.round(row)
+        row[:] = np.where(np.abs(row - whole) < _UNSEEN, whole, row)
     return rows
-
-
-def _round(row: np.ndarray, sensitivity: np.ndarray) -> np.ndarray:
-    for denominator in _DENOMINATORS:
-        near = np.round(row * denominator) / denominator
-        is_near = np.abs(near - row).max() <= _ROUNDING / denominator
-        if is_near and _relative_error(near, sensitivity) <= _GOOD:
-            return near
-    return row
 
 
 def _product(x: np.ndarray, exponents: np.ndarray) -> float:

@@ -164,8 +164,13 @@ def _exceed(y: np.ndarray, v: np.ndarray, goal: float, tau2: float) -> float:
 
 
 def _dersimonian_laird(q: float, weights: np.ndarray) -> float:
-    scale = weights.sum() - weights @ weights / weights.sum()
-    return max(0.0, (q - (len(weights) - 1)) / float(scale))
+    return max(0.0, (q - (len(weights) - 1)) / float(_pairs(weights)))
+
+
+def _pairs(weights: np.ndarray) -> np.ndarray:
+    """Σw − Σw²/Σw (...) of weights (..., n), as Σ_(i≠j) w_i w_j / Σw, where no digits cancel."""
+    shares = np.cumsum(weights / weights.sum(axis=-1, keepdims=True), axis=-1)
+    return 2 * np.vecdot(weights[..., 1:], shares[..., :-1])
 
 
 def _maximise_restricted(y: np.ndarray, v: np.ndarray) -> float:
@@ -185,11 +190,10 @@ def _maximise_restricted(y: np.ndarray, v: np.ndarray) -> float:
 
 
 def _score(y: np.ndarray, v: np.ndarray, tau2: np.ndarray | float) -> np.ndarray:
-    """Slope (...) of twice the restricted log-likelihood by τ² (...), over Σw, which keeps its sign."""
+    """Slope (...) of twice the restricted log-likelihood by τ² (...), over a number above 0 that falls as it does."""
     weights = 1 / (v + np.asarray(tau2)[..., None])
-    total = weights.sum(axis=-1)
-    spread = y - (np.vecdot(weights, y) / total)[..., None]
-    return np.vecdot(weights**2, spread**2 + 1 / total[..., None]) / total - 1
+    spread = weights * (y - (np.vecdot(weights, y) / weights.sum(axis=-1))[..., None])
+    return np.vecdot(spread, spread) / _pairs(weights) - 1
 
 
 def _restricted(y: np.ndarray, v: np.ndarray, tau2: np.ndarray) -> np.ndarray:
