@@ -1,5 +1,6 @@
 """Points, separate points and bands among the best fits of a multi-start."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 from numpy import inf
 from numpy.testing import assert_allclose, assert_array_equal
 
+from leptonfit.inference import bands
 from leptonfit.inference.bands import BandResult, assess_multistart
 from leptonfit.inference.identifiability import assess_multistart as by_its_other_name
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import MultistartResult, run_multistart
+from leptonfit.inference.solve import solve
 
 T = np.array([0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12])
 
@@ -58,6 +61,39 @@ def test_a_curved_band_is_followed(build):
     problem = build(lambda a, b: ((a**2 + b**2 - 4) / 0.01, 1 + 0 * a), a=(-9, 9), b=(-9, 9))
     found = assess_multistart(problem, run_multistart(problem, n_starts=12, seed=2), "a")
     assert (found.code, len(found.groups)) == ("not_identified", 1)
+
+
+def test_a_band_beside_false_minima_is_followed_from_its_ends(build):
+    """b = a² has χ² = 1; other minima lie at b ≈ a² + π n, and the chord from (−2, 4) to (2, 4) leads into them."""
+    problem = build(lambda a, b: (2 * np.sin(b - a**2), 0.3 * (b - a**2), 1 + 0 * a), a=(-9, 9), b=(-99, 99))
+    ends = np.array([[-2.0, 4.0], [2.0, 4.0]])
+    result = MultistartResult(ends, ends, np.ones(2), np.zeros(2), np.ones(2, dtype=bool), np.ones(2, dtype=int), 2,
+                              np.array([1.0]), np.array([2]))  # fmt: skip
+    assert solve(problem, np.array([0.0, 4.0]), fixed=("a",)).chi2 > 1.5
+    assert assess_multistart(problem, result, "a").code == "not_identified"
+
+
+def test_degenerate_minima_apart_are_not_one_point(build):
+    """The derivative by a vanishes at both, so that the standard error of `a` is anything."""
+    problem = build(lambda a, b: 1 + (4 - a**2) ** 2 * (abs(b) + 0.1), a=(-3, 3), b=(-1, 1))
+    found = assess_multistart(problem, run_multistart(problem, n_starts=20, seed=2), "a")
+    assert found.code == "disjoint"
+    assert_allclose(found.groups, [[-2, -2], [2, 2]], atol=1e-3)
+
+
+def test_where_nothing_converges_between_it_is_not_known(build, monkeypatch):
+    problem = build(lambda a: a**2 - 4, a=(-9, 9))
+    result = run_multistart(problem, n_starts=9, seed=2)
+
+    def lost(*arguments, **options):
+        fit = solve(*arguments, **options)
+        return dataclasses.replace(fit, converged=np.zeros_like(fit.converged))
+
+    monkeypatch.setattr(bands, "solve", lost)
+    found = assess_multistart(problem, result, "a")
+    assert found.code == "unreliable"
+    assert_allclose(found.groups, [[-2, -2], [2, 2]], rtol=1e-5)
+    assert found.sentence.endswith("whether these are joined is not known.")
 
 
 def test_two_bands_apart_are_two_groups(build):

@@ -17,7 +17,7 @@ _POINT = 1e-3
 _NOISE = 3e-3
 _NARROW = 1e-9
 _FEWEST_BETWEEN, _ALL_BETWEEN = 3, 24
-_MAX_SWEEPS = 12
+_MAX_SWEEPS = 24
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ class BandResult(Result):
 def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
     """Judge by rule whether the best fit of a multi-start is a point, separate points, or a band in `name`.
 
-    Two end points are the same value if they differ by less than 1e-3 of the largest value found (or of the box where
-    that is smaller), or by less than 0.3 % of the standard error. Neighbouring values that differ are joined to a band
-    only if χ², minimised with the parameter held at values between them, stays at the best χ² all the way.
+    Two end points are the same value if they differ by less than 1e-3 of the largest value found, or of the box where
+    that is smaller. Neighbouring values that differ are joined only if χ², minimised with the parameter held at values
+    between them, stays at the best χ² all the way. Joined values are a band if they cover more than the scatter of end
+    points in a flat minimum: 0.3 % of the standard error, at most 1e-3 of the box.
 
     Parameters
     ----------
@@ -75,13 +76,14 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
         return BandResult("unreliable", said, low, high, np.repeat(best[:, [column]], 2, axis=1))
     best = best[np.argsort(best[:, column], kind="stable")]
     values, low, high = best[:, column], best.min(axis=0), best.max(axis=0)
-    gaps = np.flatnonzero(np.diff(values) > _same_value(problem, result, best, column))
+    same, noise = _resolution(problem, result, best, column)
+    gaps = np.flatnonzero(np.diff(values) > same)
     joined = _are_joined(problem, best[gaps], best[gaps + 1], column, result.plateau_chi2[0])
     cuts = gaps[joined != 1] + 1
     first, last = np.append(0, cuts), np.append(cuts, len(best)) - 1
     groups, sizes = np.stack([values[first], values[last]], axis=1), last - first + 1
     reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
-    is_wide = [bool(((gaps >= a) & (gaps < b)).any()) for a, b in zip(first, last, strict=True)]
+    is_wide = np.ptp(groups, axis=1) > max(same, noise)
     places = [
         (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size} of them)"
         for (start, end), wide, size in zip(groups, is_wide, sizes, strict=True)
@@ -93,7 +95,7 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     elif len(groups) > 1:
         code = "disjoint"
         said = f"{reached}, at {len(groups)} separate values of {symbol}: {listed}; between them χ² is higher."
-    elif len(gaps):
+    elif is_wide[0]:
         code = "not_identified"
         said = (
             f"{reached}, and stop at {symbol} from {low[column]:.4g} to {high[column]:.4g} of "
@@ -107,14 +109,20 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     return BandResult(code, said, low, high, groups)
 
 
-def _same_value(problem: LeastSquaresProblem, result: MultistartResult, best: np.ndarray, column: int) -> float:
-    """Largest difference that is no difference. The starts' range stands for the box where that is infinite."""
+def _resolution(
+    problem: LeastSquaresProblem, result: MultistartResult, best: np.ndarray, column: int
+) -> tuple[float, float]:
+    """Differences in the parameter that are none: between two end points, and over a range of equal χ².
+
+    The range of the starts stands for the box where that is infinite.
+    """
     box = float(problem.upper[column] - problem.lower[column])
     width = box if np.isfinite(box) else float(np.ptp(result.starts[:, column]))
     error = float(covariance(problem, best[0]).standard_errors[column])
     largest = float(np.abs(best[:, column]).max())
     scale = min(width, largest) if width > 0 else largest
-    return max(_POINT * scale, _NARROW * width, _NOISE * error if np.isfinite(error) else 0.0)
+    noise = min(_NOISE * error, _POINT * width) if np.isfinite(error) else 0.0
+    return max(_POINT * scale, _NARROW * width), noise
 
 
 def _are_joined(
