@@ -1,16 +1,23 @@
-"""Whether the best fit of a multi-start is a point or a band."""
+"""Whether the best fit of a multi-start is a point, several points, or a band."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
-from leptonfit.inference.multistart import MultistartResult, format_chi2
+from leptonfit.inference.directions import covariance
+from leptonfit.inference.multistart import MultistartResult, agrees, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
+from leptonfit.inference.solve import solve
 
 _POINT = 1e-3
+_NOISE = 3e-3
+_NARROW = 1e-9
+_FEWEST_BETWEEN, _ALL_BETWEEN = 3, 24
+_MAX_SWEEPS = 24
 
 
 @dataclass(frozen=True)
@@ -20,46 +27,139 @@ class BandResult(Result):
     Attributes
     ----------
     code : str
-        "unreliable" if fewer than two starts reach the best χ²; "not_identified" if those that do differ by more
-        than 1e-3 of the box in the parameter; "bound_limited" if they meet at its bound; else "identified".
+        "unreliable" if fewer than two starts reach the best χ², or if it is not known whether values apart from each
+        other are joined; "disjoint" if they are not joined; "not_identified" if the best χ² holds all along a range;
+        "bound_limited" if there is one value, on the parameter's bound; else "identified".
     sentence : str
     low, high : ndarray (n_par,)
         Range of every parameter over them.
+    groups : ndarray (n_groups, 2)
+        Lowest and highest value of the parameter in each group, ascending. Within a group the best χ² holds at all
+        values between; between groups χ² is higher.
     """
 
     code: str
     sentence: str
     low: np.ndarray
     high: np.ndarray
+    groups: np.ndarray
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Rebuild from `to_dict`, where an array without rows has lost its shape."""
+        found = super().from_dict(data)
+        return cls(**{**vars(found), "groups": found.groups.reshape(-1, 2)})
 
 
 def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
-    """Judge by rule whether the best fit of a multi-start is a point or a band in the parameter `name`.
+    """Judge by rule whether the best fit of a multi-start is a point, separate points, or a band in `name`.
+
+    Two end points are the same value if they differ by less than 1e-3 of the largest value found, or of the box where
+    that is smaller. Neighbouring values that differ are joined only if χ², minimised with the parameter held at values
+    between them, stays at the best χ² all the way. Joined values are a band if they cover more than the scatter of end
+    points in a flat minimum: 0.3 % of the standard error, at most 1e-3 of the box.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
-        With finite bounds on the parameter.
     result : MultistartResult
         Of that problem, all parameters free.
     name : str
     """
     column, best = problem.index(name), result.x[result.is_best]
-    low, high = np.min(best, axis=0, initial=np.inf), np.max(best, axis=0, initial=-np.inf)
     parameter, n_starts = problem.parameters[column], len(result.chi2)
     symbol = parameter.symbol or name
     if len(best) < 2:
         said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ², two are needed."
-        return BandResult("unreliable", said, low, high)
-    is_band = high[column] - low[column] > _POINT * (parameter.upper - parameter.lower)
+        nowhere = np.full(problem.n_par, np.nan)
+        low, high = (best[0], best[0]) if len(best) else (nowhere, nowhere)
+        return BandResult("unreliable", said, low, high, np.repeat(best[:, [column]], 2, axis=1))
+    best = best[np.argsort(best[:, column], kind="stable")]
+    values, low, high = best[:, column], best.min(axis=0), best.max(axis=0)
+    same, noise = _resolution(problem, result, best, column)
+    gaps = np.flatnonzero(np.diff(values) > same)
+    joined = _are_joined(problem, best[gaps], best[gaps + 1], column, result.plateau_chi2[0])
+    cuts = gaps[joined != 1] + 1
+    first, last = np.append(0, cuts), np.append(cuts, len(best)) - 1
+    groups, sizes = np.stack([values[first], values[last]], axis=1), last - first + 1
     reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
-    if is_band:
+    is_wide = np.ptp(groups, axis=1) > max(same, noise)
+    places = [
+        (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size} of them)"
+        for (start, end), wide, size in zip(groups, is_wide, sizes, strict=True)
+    ]
+    listed = f"{', '.join(places[:-1])} and {places[-1]}"
+    if (joined < 0).any():
+        code = "unreliable"
+        said = f"{reached}, at {symbol} = {listed}; whether these are joined is not known."
+    elif len(groups) > 1:
+        code = "disjoint"
+        said = f"{reached}, at {len(groups)} separate values of {symbol}: {listed}; between them χ² is higher."
+    elif is_wide[0]:
+        code = "not_identified"
         said = (
             f"{reached}, and stop at {symbol} from {low[column]:.4g} to {high[column]:.4g} of "
             f"[{parameter.lower:g}, {parameter.upper:g}]: the best fit is a band at least this wide, not a point."
         )
     else:
-        said = f"{reached}, all at {symbol} = {best[0, column]:.6g}: the best fit is a point"
-        said += f", on the bound of {symbol}." if problem.on_bounds(best)[0, column] else "."
-    point = "bound_limited" if problem.on_bounds(best)[0, column] else "identified"
-    return BandResult("not_identified" if is_band else point, said, low, high)
+        on_bound = bool(problem.on_bounds(best)[:, column].any())
+        code = "bound_limited" if on_bound else "identified"
+        said = f"{reached}, all at {symbol} = {values[0]:.6g}: the best fit is a point"
+        said += f", on the bound of {symbol}." if on_bound else "."
+    return BandResult(code, said, low, high, groups)
+
+
+def _resolution(
+    problem: LeastSquaresProblem, result: MultistartResult, best: np.ndarray, column: int
+) -> tuple[float, float]:
+    """Differences in the parameter that are none: between two end points, and over a range of equal χ².
+
+    The range of the starts stands for the box where that is infinite.
+    """
+    box = float(problem.upper[column] - problem.lower[column])
+    width = box if np.isfinite(box) else float(np.ptp(result.starts[:, column]))
+    error = float(covariance(problem, best[0]).standard_errors[column])
+    largest = float(np.abs(best[:, column]).max())
+    scale = min(width, largest) if width > 0 else largest
+    noise = min(_NOISE * error, _POINT * width) if np.isfinite(error) else 0.0
+    return max(_POINT * scale, _NARROW * width), noise
+
+
+def _are_joined(
+    problem: LeastSquaresProblem, left: np.ndarray, right: np.ndarray, column: int, best: np.ndarray
+) -> np.ndarray:
+    """Whether the best χ² holds between `left` and `right`, both (n, n_par): (n,), 1 yes, 0 no, −1 not known.
+
+    A chain of points between the two is minimised with the parameter held, from the chord and from both ends, and
+    then again from its neighbours as long as one comes lower.
+    """
+    if not len(left):
+        return np.zeros(0, dtype=int)
+    name = problem.names[column]
+    n_between = max(_FEWEST_BETWEEN, _ALL_BETWEEN // len(left))
+    share = np.linspace(0, 1, n_between + 2)[:, None]
+    chain = left[:, None] + share * (right - left)[:, None]  # (n, n_between + 2, n_par)
+    held = chain[:, 1:-1, column]
+    chi2, stands = np.full(held.shape, np.inf), np.zeros(held.shape, dtype=bool)
+    origins = [chain[:, 1:-1], np.broadcast_to(left[:, None], chain[:, 1:-1].shape),
+               np.broadcast_to(right[:, None], chain[:, 1:-1].shape)]  # fmt: skip
+    for _ in range(_MAX_SWEEPS):
+        starts = np.stack(origins)
+        starts[..., column] = held
+        fit = solve(problem, starts, fixed=(name,))
+        found = np.where(np.isfinite(fit.chi2), fit.chi2, np.inf)
+        winner = found.argmin(axis=0)[None]
+        lowest = np.take_along_axis(found, winner, axis=0)[0]
+        is_lower = (lowest < chi2) & ~(agrees(chi2, lowest) & stands)
+        chain[:, 1:-1] = np.where(
+            is_lower[..., None], np.take_along_axis(fit.x, winner[..., None], axis=0)[0], chain[:, 1:-1]
+        )
+        converged = np.take_along_axis(fit.converged, winner, axis=0)[0]
+        stands = np.where(is_lower, converged | agrees(lowest, best), stands)
+        chi2 = np.where(is_lower, lowest, chi2)
+        if not is_lower.any() or agrees(chi2, best).all():
+            break
+        origins = [chain[:, :-2], chain[:, 2:]]
+    equal = agrees(chi2, best)
+    is_higher = ~equal & (stands | np.isinf(chi2))
+    return np.where(equal.all(axis=1), 1, np.where(is_higher.any(axis=1), 0, -1))

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kstest
+from scipy.stats import kstest, qmc
 
 from leptonfit.inference.result import Result
+
+_N_OFFSET = 32
 
 
 def aic(minus_two_log_likelihood: float, n_parameters: int) -> float:
@@ -66,12 +68,15 @@ def run_nested(
     n_live: int,
     seed: int | np.random.SeedSequence,
 ) -> EvidenceResult:
-    """Nested sampling.
+    """Evidence and posterior draws by nested sampling.
+
+    The highest ln L of a few draws from the prior is taken off ln L while sampling and added to ln Z at the end, since
+    the sampler's error loses all digits where ln L is around −1e9.
 
     Parameters
     ----------
     log_likelihood : callable
-        (n_par,) → float.
+        (n_par,) → float, with any constant offset; −inf outside the model's domain.
     transform : callable
         Unit cube (n_par,) → parameters: the prior.
     n_par, n_live : int
@@ -80,14 +85,22 @@ def run_nested(
     from dynesty import NestedSampler
 
     rng = np.random.default_rng(seed)
+    draws = qmc.Halton(n_par, scramble=False).random(_N_OFFSET + 1)[1:]  # the first is the corner
+    values = np.array([float(log_likelihood(transform(draw))) for draw in draws])
+    offset = float(np.max(values, where=np.isfinite(values), initial=-np.inf))
+    offset = offset if math.isfinite(offset) else 0.0
     sampler = NestedSampler(
-        lambda x: float(log_likelihood(x)), transform, n_par, nlive=n_live, sample="rwalk" if n_par > 4 else "unif",
-        rstate=rng,
+        lambda x: float(log_likelihood(x)) - offset, transform, n_par, nlive=n_live,
+        sample="rwalk" if n_par > 4 else "unif", rstate=rng,
     )  # fmt: skip
     sampler.run_nested(print_progress=False, dlogz=0.1)
     found = sampler.results
     return EvidenceResult(
-        float(found.logz[-1]), float(found.logzerr[-1]), n_live, int(np.sum(found.ncall)), found.samples_equal(rng)
+        float(found.logz[-1]) + offset,
+        float(found.logzerr[-1]),
+        n_live,
+        int(np.sum(found.ncall)),
+        found.samples_equal(rng),
     )
 
 

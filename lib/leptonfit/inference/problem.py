@@ -242,6 +242,7 @@ def restrict(
         residuals,
         lambda x: problem.residuals(fill(x))[..., rows],
         lambda x: problem.jacobian(fill(x))[..., rows, :][..., free],
+        None if problem.p_value is None else lambda x: problem.p_value(fill(x)),
     )
 
 
@@ -275,5 +276,6 @@ def extend(
         return np.concatenate([rows, jacobian(x)], axis=-2)
 
     return LeastSquaresProblem(
-        (*problem.parameters, *parameters), (*problem.residual_names, *names), all_residuals, all_slopes
-    )
+        (*problem.parameters, *parameters), (*problem.residual_names, *names), all_residuals, all_slopes,
+        None if problem.p_value is None else lambda x: problem.p_value(x[:n_par]),
+    )  # fmt: skip
