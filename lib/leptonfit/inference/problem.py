@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from leptonfit.inference.norms import norms
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -101,6 +103,17 @@ class LeastSquaresProblem:
     def start(self) -> np.ndarray:
         """Starts (n_par,)."""
         return np.array([parameter.start for parameter in self.parameters], dtype=float)
+
+    @cached_property
+    def scale(self) -> float:
+        """Size of the residuals and of what they are differences of, at the start: max(‖r‖, max_j ‖J_j‖·|x_j|).
+
+        Parts that are not finite are left out; zero where nothing is left.
+        """
+        with np.errstate(all="ignore"):
+            sizes = norms(self.jacobian(self.start), axis=-2) * np.abs(self.start)
+            sizes = np.append(sizes, norms(self.residuals(self.start)))
+        return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
 
     @property
     def n_par(self) -> int:

@@ -1,0 +1,144 @@
+"""Minimisation in several ways: the plain steps, the curvature, and fresh starts where a column has vanished.
+
+A parameter whose column of the Jacobian vanishes (an exponential that has decayed before the first datum, the width of
+a peak whose height is zero) is invisible to every step, so its present value is no minimum. The minimisation is begun
+again from points where the column is alive, and the lower χ² is kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leptonfit.inference.levenberg_marquardt import INITIAL_DAMPING, levenberg_marquardt
+from leptonfit.inference.norms import norms
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, column_lengths, is_vanished, judge
+
+_N_SAMPLES = 32
+_DECADES = 6
+_N_RESTARTS = 3
+_FIRST_ROUND = 200
+_SHORT_STEPS = 1.0
+
+
+def minimise(
+    problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """End points x (n, n_par) of the minimisations from each row of x, and the steps tried (n,)."""
+    origin = x.copy()
+    x, n_iter, finished = _descend(problem, x, free, max_iter)
+    flat = judge(problem, x, free).flat
+    lost = np.flatnonzero(finished & flat.any(axis=-1))
+    if max_iter and len(lost):
+        x[lost], more = _restart(problem, x[lost], origin[lost], flat[lost], free, max_iter)
+        n_iter[lost] += more
+    return x, n_iter
+
+
+def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:
+    """Parameters (n_par,) of bool that no datum sees: their columns vanish at the start and at 32 points of the box."""
+    with np.errstate(all="ignore"):
+        alive = alive_columns(problem, sample_points(problem), np.arange(problem.n_par))
+    return ~alive.any(axis=0)
+
+
+def seen_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Free parameters (n, n_free) that data see at some point of the box where the others are held as in x."""
+    return alive_columns(problem, _hold(sample_points(problem), x, free), free).any(axis=1)
+
+
+def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
+    """The start and 32 points of the box (33, n_par), always the same.
+
+    Half of them are even in the box, half are even in the logarithm of the distance from the lower bound. Where the box
+    is infinite they lie around the start, within ten times its distance from zero.
+    """
+    rng = np.random.default_rng(0)
+    lower, upper, start = problem.lower, problem.upper, problem.start
+    reach = 10 * np.where(start == 0, 1.0, np.abs(start))
+    low = np.where(np.isfinite(lower), lower, np.where(np.isfinite(upper), np.minimum(start, upper), start) - reach)
+    high = np.where(np.isfinite(upper), upper, np.maximum(start, low) + reach)
+    shares = rng.permuted(np.tile((np.arange(_N_SAMPLES) + 0.5) / _N_SAMPLES, (problem.n_par, 1)), axis=1).T
+    shares[::2] = 10 ** (-_DECADES * shares[::2])
+    return np.vstack([start, np.clip(low + shares * (high - low), low, high)])
+
+
+def alive_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Columns (..., n_free) of the Jacobian at x (..., n_par) that are finite and have not vanished."""
+    lengths, size = column_lengths(problem.jacobian(x)[..., free]), norms(problem.residuals(x))
+    return np.isfinite(lengths) & np.isfinite(size)[..., None] & ~is_vanished(problem, x, free, lengths, size)
+
+
+def _hold(points: np.ndarray, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Points (m, n_par) with what is not free as in x (n, n_par): (n, m, n_par)."""
+    held = np.repeat(x[:, None, :], len(points), axis=1)
+    held[..., free] = points[:, free]
+    return held
+
+
+def _descend(
+    problem: LeastSquaresProblem,
+    x: np.ndarray,
+    free: np.ndarray,
+    max_iter: int,
+    *,
+    initial_damping: float = INITIAL_DAMPING,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Plain steps and steps with curvature in turn until a point is stationary or neither finds a lower χ².
+
+    The length of a turn does not depend on `max_iter`, so that more steps only ever continue what fewer have reached.
+    """
+    x, n_iter, finished = x, np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
+    rows, stuck = np.arange(len(x)), np.zeros(len(x), dtype=int)
+    turn, budget = 0, max_iter
+    while budget > 0 and len(rows):
+        length = min(_FIRST_ROUND * 2 ** (turn // 2), budget)
+        x[rows], used, ended = levenberg_marquardt(
+            problem, x[rows], free, length, initial_damping=initial_damping, use_curvature=turn % 2 == 1
+        )
+        n_iter[rows] += used
+        turn, budget = turn + 1, budget - length
+        stuck = np.where(ended, stuck + 1, 0)
+        kkt = judge(problem, x[rows], free).kkt
+        settled = ended & (~(kkt > KKT_TOLERANCE) | (stuck >= 2))
+        finished[rows[settled]] = True
+        rows, stuck = rows[~settled], stuck[~settled]
+    return x, n_iter, finished
+
+
+def _restart(
+    problem: LeastSquaresProblem,
+    x: np.ndarray,
+    origin: np.ndarray,
+    flat: np.ndarray,
+    free: np.ndarray,
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps (n,)."""
+    points = np.concatenate([origin[:, None, :], _hold(sample_points(problem), x, free)], axis=1)
+    kept = points.copy()  # the same with only the vanished parameters moved
+    kept[..., free] = np.where(flat[:, None, :], points[..., free], x[:, None, free])
+    candidates = np.stack([points, kept], axis=1)
+    alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, None, :], axis=-1)
+    residuals = problem.residuals(candidates)
+    chi2 = np.where(alive > 0, np.vecdot(residuals, residuals), np.inf)
+    chi2 = np.where(np.isnan(chi2), np.inf, chi2)
+    order = np.lexsort((chi2, -alive), axis=-1)[..., :_N_RESTARTS]
+    n, n_iter = len(x), np.zeros(len(x), dtype=int)
+    row, kind = np.arange(n)[:, None, None], np.arange(2)[None, :, None]
+    chosen, usable = candidates[row, kind, order].reshape(n, -1, problem.n_par), chi2[row, kind, order] < np.inf
+    # the starts themselves come first, in short steps
+    chosen = np.concatenate([points[:, :2], chosen], axis=1)
+    usable = np.concatenate([chi2[:, 0, :2] < np.inf, usable.reshape(n, -1)], axis=1)
+    i, k = np.nonzero(usable)
+    ends, used, _ = _descend(problem, chosen[i, k], free, max_iter, initial_damping=_SHORT_STEPS)
+    np.add.at(n_iter, i, used)
+    found, standing = judge(problem, ends, free), judge(problem, x, free)
+    best = np.where(np.isfinite(standing.chi2), standing.chi2, np.inf)
+    plateau = standing.flat.all(axis=-1)
+    for at in np.argsort(found.chi2, kind="stable"):
+        j = i[at]
+        same = plateau[j] and not found.flat[at].all() and found.chi2[at] <= best[j] * (1 + ROUNDING)
+        if found.chi2[at] < best[j] or same:
+            x[j], best[j], plateau[j] = ends[at], found.chi2[at], found.flat[at].all()
+    return x, n_iter
