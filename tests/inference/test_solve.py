@@ -6,7 +6,8 @@ from numpy import exp, inf, log, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear
 
-from leptonfit.inference.solve import KKT_TOLERANCE, kkt_residual, solve
+from leptonfit.inference.solve import solve
+from leptonfit.inference.stationarity import KKT_TOLERANCE, kkt_residual
 
 TIMES = np.linspace(0.0, 4.0, 9)
 ROUNDING = 1e-7

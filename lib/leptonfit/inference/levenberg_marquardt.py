@@ -27,14 +27,16 @@ import numpy as np
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding, kkt_from_gradient
 
-INITIAL_DAMPING = 1e-3
+INITIAL_DAMPING = 1e-4
 """Damping of the first step, relative to the squared columns."""
 
 _LARGEST_DECREASE = 0.1
 _KEPT_CURVATURE = 0.5
+_BOLDEST_LESSON = 1e4
 _GOOD_GAIN = 0.7
 _CORRECTIONS = 3
 _LONGEST_CORRECTION = 0.75
+_MEMORY = 0.5
 _LEAST_DAMPING = 1e-15
 _MAX_DAMPING = 1e16
 
@@ -81,7 +83,7 @@ def levenberg_marquardt(
     start = np.flatnonzero(running)
     x, residuals, chi2, jacobian, lengths = (a[start] for a in (x, residuals, chi2, jacobian, lengths))
     gradient, longest = np.vecmat(residuals, jacobian), lengths.copy()
-    curvature = np.zeros_like(lengths)
+    curvature, memory = np.zeros_like(lengths), 1.0 if use_curvature else _MEMORY
     damping, growth = np.full(len(start), initial_damping), np.full(len(start), 2.0)
     for _ in range(max_iter):
         if not len(start):
@@ -115,15 +117,20 @@ def levenberg_marquardt(
             step[bent], trial[bent] = corrected[accepted], moved[accepted]
             trial_residuals[bent], trial_chi2[bent] = moved_residuals[accepted], moved_chi2[accepted]
         better = np.flatnonzero(trial_chi2 < chi2)
-        new_jacobian = problem.jacobian(trial[better])[..., free]
+        if use_curvature:
+            trial_jacobian = problem.jacobian(trial)[..., free]
+            change = np.vecmat(trial_residuals, trial_jacobian - jacobian)
+            seen = change / np.where(step == 0, np.inf, step)
+            seen = np.where(np.isfinite(seen), seen, 0.0)
+            refused = (trial_chi2 >= chi2)[:, None]
+            seen = np.where(refused, np.minimum(seen, _BOLDEST_LESSON * scale**2), seen)
+            curvature = np.fmax(_KEPT_CURVATURE * curvature, seen)
+            new_jacobian = trial_jacobian[better]
+        else:
+            new_jacobian = problem.jacobian(trial[better])[..., free]
         new_lengths = column_lengths(new_jacobian)
         usable = np.isfinite(new_lengths).all(axis=-1)  # from where a derivative overflows there is no way on
         better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
-        if use_curvature:
-            change = np.vecmat(trial_residuals[better], new_jacobian - jacobian[better])
-            seen = change / np.where(step[better] == 0, np.inf, step[better])
-            curvature *= _KEPT_CURVATURE
-            curvature[better] = np.fmax(curvature[better], np.where(np.isfinite(seen), seen, 0.0))
         lowered = np.zeros(len(start), dtype=bool)
         lowered[better] = True
         gain = np.clip((chi2 - trial_chi2) / np.where(predicted > 0, predicted, np.inf), 0.0, 1.0)
@@ -133,7 +140,7 @@ def levenberg_marquardt(
         n_iter[start] += 1
         x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
         jacobian[better], lengths[better] = new_jacobian, new_lengths
-        gradient, longest = np.vecmat(residuals, jacobian), np.maximum(longest, lengths)
+        gradient, longest = np.vecmat(residuals, jacobian), np.maximum(memory * longest, lengths)
         here = x[:, free]
         kkt = kkt_from_gradient(gradient, lengths, chi2, here - lower, upper - here)
         done = exhausted | is_rounding(np.sqrt(chi2), lengths, here) | (kkt == 0) | (damping > _MAX_DAMPING)
