@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding, kkt_from_gradient
+from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding
 
 INITIAL_DAMPING = 1e-4
 """Damping of the first step, relative to the squared columns."""
@@ -141,9 +141,7 @@ def levenberg_marquardt(
         x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
         jacobian[better], lengths[better] = new_jacobian, new_lengths
         gradient, longest = np.vecmat(residuals, jacobian), np.maximum(memory * longest, lengths)
-        here = x[:, free]
-        kkt = kkt_from_gradient(gradient, lengths, chi2, here - lower, upper - here)
-        done = exhausted | is_rounding(np.sqrt(chi2), lengths, here) | (kkt == 0) | (damping > _MAX_DAMPING)
+        done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, free]) | (damping > _MAX_DAMPING)
         final[start] = x
         if done.any():
             state = (start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth)

@@ -12,7 +12,7 @@ import numpy as np
 from leptonfit.inference.levenberg_marquardt import INITIAL_DAMPING, levenberg_marquardt
 from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, column_lengths, is_vanished, judge
+from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, Judgement, column_lengths, is_vanished, judge
 
 _N_SAMPLES = 32
 _DECADES = 6
@@ -23,16 +23,16 @@ _SHORT_STEPS = 1.0
 
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """End points x (n, n_par) of the minimisations from each row of x, and the steps tried (n,)."""
+) -> tuple[np.ndarray, np.ndarray, Judgement]:
+    """End points x (n, n_par) of the minimisations from each row of x, steps tried (n,), and what they are worth."""
     origin = x.copy()
-    x, n_iter, finished = _descend(problem, x, free, max_iter)
-    flat = judge(problem, x, free).flat
-    lost = np.flatnonzero(finished & flat.any(axis=-1))
-    if max_iter and len(lost):
-        x[lost], more = _restart(problem, x[lost], origin[lost], flat[lost], free, max_iter)
+    x, n_iter, end, finished = _descend(problem, x, free, max_iter)
+    lost = np.flatnonzero(finished & (end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)) & np.isfinite(end.chi2))
+    if len(lost):
+        x[lost], more = _restart(problem, x[lost], origin[lost], end.flat[lost], free, max_iter)
         n_iter[lost] += more
-    return x, n_iter
+        end.update(lost, judge(problem, x[lost], free))
+    return x, n_iter, end
 
 
 def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:
@@ -51,16 +51,18 @@ def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
     """The start and 32 points of the box (33, n_par), always the same.
 
     Half of them are even in the box, half are even in the logarithm of the distance from the lower bound. Where the box
-    is infinite they lie around the start, within ten times its distance from zero.
+    is infinite, half are even within ten times the start's distance from zero, half in the logarithm of that distance.
     """
     rng = np.random.default_rng(0)
     lower, upper, start = problem.lower, problem.upper, problem.start
-    reach = 10 * np.where(start == 0, 1.0, np.abs(start))
-    low = np.where(np.isfinite(lower), lower, np.where(np.isfinite(upper), np.minimum(start, upper), start) - reach)
-    high = np.where(np.isfinite(upper), upper, np.maximum(start, low) + reach)
+    reach = np.where(start == 0, 1.0, start)
+    low = np.where(np.isfinite(lower), lower, np.fmin(start, upper) - 10 * np.abs(reach))
+    high = np.where(np.isfinite(upper), upper, np.fmax(start, lower) + 10 * np.abs(reach))
     shares = rng.permuted(np.tile((np.arange(_N_SAMPLES) + 0.5) / _N_SAMPLES, (problem.n_par, 1)), axis=1).T
-    shares[::2] = 10 ** (-_DECADES * shares[::2])
-    return np.vstack([start, np.clip(low + shares * (high - low), low, high)])
+    even = low + shares * (high - low)
+    near_bound, near_zero = low + 10 ** (-_DECADES * shares) * (high - low), reach * 10 ** (1 - 4 * shares)
+    wide = np.where(np.isfinite(upper - lower), near_bound, near_zero)
+    return np.vstack([start, np.clip(np.where(np.arange(_N_SAMPLES)[:, None] % 2, even, wide), lower, upper)])
 
 
 def alive_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -83,27 +85,33 @@ def _descend(
     max_iter: int,
     *,
     initial_damping: float = INITIAL_DAMPING,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    first_turn: int = 0,
+) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
     """Plain steps and steps with curvature in turn until a point is stationary or neither finds a lower χ².
 
     The length of a turn does not depend on `max_iter`, so that more steps only ever continue what fewer have reached.
+    Returns the end points, the steps tried, what the points are worth, and which minimisations ended by themselves.
     """
-    x, n_iter, finished = x, np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
+    n_iter, finished = np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
     rows, stuck = np.arange(len(x)), np.zeros(len(x), dtype=int)
-    turn, budget = 0, max_iter
-    while budget > 0 and len(rows):
-        length = min(_FIRST_ROUND * 2 ** (turn // 2), budget)
+    end, turn = None, first_turn
+    while end is None or (max_iter > 0 and len(rows)):
+        length = min(_FIRST_ROUND * 2 ** ((turn - first_turn) // 2), max_iter)
         x[rows], used, ended = levenberg_marquardt(
             problem, x[rows], free, length, initial_damping=initial_damping, use_curvature=turn % 2 == 1
         )
         n_iter[rows] += used
-        turn, budget = turn + 1, budget - length
+        turn, max_iter = turn + 1, max_iter - length
+        now = judge(problem, x[rows], free)
+        if end is None:
+            end = now
+        else:
+            end.update(rows, now)
         stuck = np.where(ended, stuck + 1, 0)
-        kkt = judge(problem, x[rows], free).kkt
-        settled = ended & (~(kkt > KKT_TOLERANCE) | (stuck >= 2))
+        settled = ended & (~(now.kkt > KKT_TOLERANCE) | (stuck >= 2))
         finished[rows[settled]] = True
         rows, stuck = rows[~settled], stuck[~settled]
-    return x, n_iter, finished
+    return x, n_iter, end, finished
 
 
 def _restart(
@@ -121,7 +129,9 @@ def _restart(
     candidates = np.stack([points, kept], axis=1)
     alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, None, :], axis=-1)
     residuals = problem.residuals(candidates)
-    chi2 = np.where(alive > 0, np.vecdot(residuals, residuals), np.inf)
+    allowed = alive > 0
+    allowed[:, 0, 0] |= ~flat.any(axis=-1)  # not stationary, but all columns are alive: once more, in another way
+    chi2 = np.where(allowed, np.vecdot(residuals, residuals), np.inf)
     chi2 = np.where(np.isnan(chi2), np.inf, chi2)
     order = np.lexsort((chi2, -alive), axis=-1)[..., :_N_RESTARTS]
     n, n_iter = len(x), np.zeros(len(x), dtype=int)
@@ -131,11 +141,10 @@ def _restart(
     chosen = np.concatenate([points[:, :2], chosen], axis=1)
     usable = np.concatenate([chi2[:, 0, :2] < np.inf, usable.reshape(n, -1)], axis=1)
     i, k = np.nonzero(usable)
-    ends, used, _ = _descend(problem, chosen[i, k], free, max_iter, initial_damping=_SHORT_STEPS)
+    ends, used, found, _ = _descend(problem, chosen[i, k], free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
     np.add.at(n_iter, i, used)
-    found, standing = judge(problem, ends, free), judge(problem, x, free)
-    best = np.where(np.isfinite(standing.chi2), standing.chi2, np.inf)
-    plateau = standing.flat.all(axis=-1)
+    standing = judge(problem, x, free)
+    best, plateau = standing.chi2, standing.flat.all(axis=-1)
     for at in np.argsort(found.chi2, kind="stable"):
         j = i[at]
         same = plateau[j] and not found.flat[at].all() and found.chi2[at] <= best[j] * (1 + ROUNDING)

@@ -83,21 +83,25 @@ def solve(
         value = x0[outside][0]
         bounds = f"[{problem.lower[j]:g}, {problem.upper[j]:g}]"
         raise ValueError(f"{problem.names[j]} = {value:g}: a start must lie in {bounds}")
-    methods = {"lm": minimise, "scipy": _solve_scipy, "iminuit": _solve_iminuit}
-    if method not in methods:
-        raise ValueError(f"method {method!r}: must be one of {', '.join(methods)}")
+    outside = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}
+    if method != "lm" and method not in outside:
+        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(outside)}")
     free = problem.free_indices(fixed)
     batch = x0.shape[:-1]
     with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
         x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
-        if len(free):
-            x, n_iter = methods[method](problem, x, free, max_iter)
-        end = judge(problem, x, free)
+        if method == "lm" and len(free):
+            x, n_iter, end = minimise(problem, x, free, max_iter)
+        else:
+            if len(free):
+                x, n_iter = outside[method](problem, x, free, max_iter)
+            end = judge(problem, x, free)
         kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
         level = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
         if len(level):
             seen = seen_columns(problem, x[level], free)
-            kkt[level[seen.any(axis=-1) & (end.flat[level] | ~seen).all(axis=-1)]] = 1.0
+            plateau = (end.flat[level] | ~seen).all(axis=-1) & (seen.any(axis=-1) | (len(free) == problem.n_par))
+            kkt[level[plateau]] = 1.0
     finite = np.isfinite(end.chi2)
     chi2, kkt = np.where(finite, end.chi2, np.nan), np.where(finite, kkt, np.nan)
     flat = np.zeros(x.shape, dtype=bool)

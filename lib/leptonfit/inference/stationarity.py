@@ -16,6 +16,7 @@ FLOOR = 1e-10
 ROUNDING = 4e-16
 """Relative change that double precision does not resolve."""
 
+_EXACT = 1e-15
 _NEARBY = np.array([1e-2, 1e-4])
 _SAFE = 1e-140, 1e140
 
@@ -38,6 +39,12 @@ class Judgement:
     kkt: np.ndarray
     flat: np.ndarray
     exact: np.ndarray
+
+    def update(self, rows: np.ndarray, other: Judgement) -> None:
+        """Replace the judgement of some points."""
+        self.chi2[rows], self.kkt[rows], self.flat[rows], self.exact[rows] = (
+            other.chi2, other.kkt, other.flat, other.exact
+        )  # fmt: skip
 
 
 def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judgement:
@@ -129,8 +136,8 @@ def is_blocked(below: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> np
 
 
 def is_rounding(size: np.ndarray, lengths: np.ndarray, here: np.ndarray) -> np.ndarray:
-    """Whether ‖r‖ (...) is less than a change of some parameter in its last digit makes: the fit is exact."""
-    return size <= ROUNDING * np.max(lengths * np.abs(here), axis=-1, initial=0.0)
+    """Whether ‖r‖ (...) is what changes of a parameter in its last digits make: the fit is exact."""
+    return size <= _EXACT * np.max(lengths * np.abs(here), axis=-1, initial=0.0)
 
 
 def is_vanished(
