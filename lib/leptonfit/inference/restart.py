@@ -1,8 +1,9 @@
-"""Minimisation in several ways: the plain steps, the curvature, and fresh starts where a column has vanished.
+"""Minimisation in several ways: plain steps, steps with curvature, and fresh starts where a column has vanished.
 
-A parameter whose column of the Jacobian vanishes (an exponential that has decayed before the first datum, the width of
-a peak whose height is zero) is invisible to every step, so its present value is no minimum. The minimisation is begun
-again from points where the column is alive, and the lower χ² is kept.
+A parameter whose column of the Jacobian vanishes (the rate of an exponential that has decayed before the first datum,
+the width of a peak whose height is zero) is invisible to every step, so the point where it happens need not be a
+minimum. The minimisation then begins again from points where the column is alive, and the lowest χ² is kept. A point
+that is not stationary is left in another way from its own start: in short steps, with curvature first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, Judgement,
 
 _N_SAMPLES = 32
 _DECADES = 6
-_N_RESTARTS = 3
+_N_RESTARTS = 2
 _FIRST_ROUND = 200
 _SHORT_STEPS = 1.0
 
@@ -24,10 +25,11 @@ _SHORT_STEPS = 1.0
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
 ) -> tuple[np.ndarray, np.ndarray, Judgement]:
-    """End points x (n, n_par) of the minimisations from each row of x, steps tried (n,), and what they are worth."""
+    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), and the judgement of the end points."""
     origin = x.copy()
     x, n_iter, end, finished = _descend(problem, x, free, max_iter)
-    lost = np.flatnonzero(finished & (end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)) & np.isfinite(end.chi2))
+    doubtful = end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)
+    lost = np.flatnonzero(finished & doubtful & np.isfinite(end.chi2))
     if len(lost):
         x[lost], more = _restart(problem, x[lost], origin[lost], end.flat[lost], free, max_iter)
         n_iter[lost] += more
@@ -90,7 +92,7 @@ def _descend(
     """Plain steps and steps with curvature in turn until a point is stationary or neither finds a lower χ².
 
     The length of a turn does not depend on `max_iter`, so that more steps only ever continue what fewer have reached.
-    Returns the end points, the steps tried, what the points are worth, and which minimisations ended by themselves.
+    Returns the end points, the steps tried, the judgement of the points, and which minimisations ended by themselves.
     """
     n_iter, finished = np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
     rows, stuck = np.arange(len(x)), np.zeros(len(x), dtype=int)
@@ -122,32 +124,34 @@ def _restart(
     free: np.ndarray,
     max_iter: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps (n,)."""
+    """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps tried (n,).
+
+    Starts are each minimisation's own start, that of the problem, and the best of the sampled points of each kind, with all
+    free parameters moved there or only those that vanished.
+    """
     points = np.concatenate([origin[:, None, :], _hold(sample_points(problem), x, free)], axis=1)
-    kept = points.copy()  # the same with only the vanished parameters moved
+    kept = points.copy()
     kept[..., free] = np.where(flat[:, None, :], points[..., free], x[:, None, free])
-    candidates = np.stack([points, kept], axis=1)
-    alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, None, :], axis=-1)
-    residuals = problem.residuals(candidates)
+    candidates = np.concatenate([points, kept], axis=1)
+    alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, :], axis=-1)
     allowed = alive > 0
-    allowed[:, 0, 0] |= ~flat.any(axis=-1)  # not stationary, but all columns are alive: once more, in another way
-    chi2 = np.where(allowed, np.vecdot(residuals, residuals), np.inf)
-    chi2 = np.where(np.isnan(chi2), np.inf, chi2)
-    order = np.lexsort((chi2, -alive), axis=-1)[..., :_N_RESTARTS]
-    n, n_iter = len(x), np.zeros(len(x), dtype=int)
-    row, kind = np.arange(n)[:, None, None], np.arange(2)[None, :, None]
-    chosen, usable = candidates[row, kind, order].reshape(n, -1, problem.n_par), chi2[row, kind, order] < np.inf
-    # the starts themselves come first, in short steps
-    chosen = np.concatenate([points[:, :2], chosen], axis=1)
-    usable = np.concatenate([chi2[:, 0, :2] < np.inf, usable.reshape(n, -1)], axis=1)
-    i, k = np.nonzero(usable)
-    ends, used, found, _ = _descend(problem, chosen[i, k], free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
-    np.add.at(n_iter, i, used)
+    allowed[:, 0] |= ~flat.any(axis=-1)  # not stationary although every column is alive: only its own start is tried
+    residuals = problem.residuals(candidates)
+    chi2 = np.vecdot(residuals, residuals)
+    chi2 = np.where(allowed & np.isfinite(chi2), chi2, np.inf)
+    groups = np.arange(candidates.shape[1]).reshape(2, -1)  # the even samples, and those near zero or the bound
+    groups = [group[first::2] for group in groups for first in (2, 3)]
+    best = [group[np.lexsort((chi2[:, group], -alive[:, group]), axis=-1)[:, :_N_RESTARTS]] for group in groups]
+    chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
+    i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))
+    starts = candidates[i, chosen[i, k]]
+    ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
+    n_iter = np.bincount(i, used, len(x)).astype(int)
     standing = judge(problem, x, free)
-    best, plateau = standing.chi2, standing.flat.all(axis=-1)
+    chi2, plateau = standing.chi2, standing.flat.all(axis=-1)
     for at in np.argsort(found.chi2, kind="stable"):
-        j = i[at]
-        same = plateau[j] and not found.flat[at].all() and found.chi2[at] <= best[j] * (1 + ROUNDING)
-        if found.chi2[at] < best[j] or same:
-            x[j], best[j], plateau[j] = ends[at], found.chi2[at], found.flat[at].all()
+        j, is_plateau = i[at], found.flat[at].all()
+        same = plateau[j] and not is_plateau and found.chi2[at] <= chi2[j] * (1 + ROUNDING)
+        if found.chi2[at] < chi2[j] or same:
+            x[j], chi2[j], plateau[j] = ends[at], found.chi2[at], is_plateau
     return x, n_iter

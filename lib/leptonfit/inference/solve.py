@@ -30,8 +30,9 @@ class SolveResult(Result):
     n_iter : ndarray (...) of int
         Steps tried (function evaluations for the outside methods).
     flat : ndarray (..., n_par) of bool
-        Free parameters that χ² does not depend on at the end point, to first order and to rounding, anywhere in their
-        box. A lower χ² was looked for from points where it does, and none was found.
+        Free parameters whose column of the Jacobian vanished at the end point: moved across their whole box they change
+        the residuals, to first order, by less than rounding. The method "lm" has looked for a lower χ² from points
+        where the column is alive, and has found none.
     """
 
     x: np.ndarray
@@ -63,7 +64,7 @@ def solve(
         The batched solver, or one call of `scipy.optimize.least_squares` (trf) or iminuit's MIGRAD per start, as
         cross-checks.
     max_iter : int
-        Most steps per start (calls for the outside methods).
+        Most steps per start, and again per restart (calls for the outside methods). More steps never end higher.
 
     Returns
     -------
@@ -97,11 +98,12 @@ def solve(
                 x, n_iter = outside[method](problem, x, free, max_iter)
             end = judge(problem, x, free)
         kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
-        level = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
-        if len(level):
-            seen = seen_columns(problem, x[level], free)
-            plateau = (end.flat[level] | ~seen).all(axis=-1) & (seen.any(axis=-1) | (len(free) == problem.n_par))
-            kkt[level[plateau]] = 1.0
+        vanished = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
+        if len(vanished):
+            seen = seen_columns(problem, x[vanished], free)
+            on_plateau = (end.flat[vanished] | ~seen).all(axis=-1)
+            on_plateau &= seen.any(axis=-1) | (len(free) == problem.n_par)
+            kkt[vanished[on_plateau]] = 1.0
     finite = np.isfinite(end.chi2)
     chi2, kkt = np.where(finite, end.chi2, np.nan), np.where(finite, kkt, np.nan)
     flat = np.zeros(x.shape, dtype=bool)

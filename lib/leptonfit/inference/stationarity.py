@@ -23,7 +23,7 @@ _SAFE = 1e-140, 1e140
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a batch of points is worth.
+    """χ², stationarity and vanished columns of a batch of points.
 
     Attributes
     ----------
