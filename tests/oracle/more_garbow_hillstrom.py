@@ -291,9 +291,7 @@ def build_cases() -> list[Case]:
     add(12, "Box", [0, 10, 20], of(box))
     add(13, "Powell singular", [3, -1, 0, 1], powell)
     add(14, "Wood", [-3, -1, -3, -1], of(wood))
-    kowalik = of(
-        lambda a, b, c, d: KOWALIK - a * (KOWALIK_U**2 + KOWALIK_U * b) / (KOWALIK_U**2 + KOWALIK_U * c + d)
-    )
+    kowalik = of(lambda a, b, c, d: KOWALIK - a * (KOWALIK_U**2 + KOWALIK_U * b) / (KOWALIK_U**2 + KOWALIK_U * c + d))
     add(15, "Kowalik and Osborne", [0.25, 0.39, 0.415, 0.39], kowalik, 3.075056038e-4, 1.027343e-3)
     add(16, "Brown and Dennis", [25, 5, -5, -1], of(brown_dennis), 85822.20163)
     add(17, "Osborne 1", [0.5, 1.5, -1, 0.01, 0.02], of(osborne_1), 5.464894697e-5)
@@ -329,3 +327,16 @@ def build_cases() -> list[Case]:
 
 CASES = build_cases()
 
+
+def tally(ends: dict[tuple[str, int], tuple[float, bool]]) -> tuple[list[int], list[int]]:
+    """Count, for each factor, global minima that were reached and false claims.
+
+    `ends` gives the sum of squares and the claim of convergence for each (name, factor). A claim is false at a sum of
+    squares that is neither the global minimum nor a local minimum of the paper.
+    """
+    reached = [sum(case.is_reached(ends[case.name, factor][0]) for case in CASES) for factor in FACTORS]
+    false = [
+        sum(ends[case.name, factor][1] and not case.is_known(ends[case.name, factor][0]) for case in CASES)
+        for factor in FACTORS
+    ]
+    return reached, false

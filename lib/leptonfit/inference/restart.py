@@ -25,7 +25,7 @@ _SHORT_STEPS = 1.0
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
 ) -> tuple[np.ndarray, np.ndarray, Judgement]:
-    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), and the judgement of the end points."""
+    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), and how the ends are judged."""
     origin = x.copy()
     x, n_iter, end, finished = _descend(problem, x, free, max_iter)
     doubtful = end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)
@@ -41,12 +41,12 @@ def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:
     """Parameters (n_par,) of bool that no datum sees: their columns vanish at the start and at 32 points of the box."""
     with np.errstate(all="ignore"):
         alive = alive_columns(problem, sample_points(problem), np.arange(problem.n_par))
-    return ~alive.any(axis=0)
+    return ~np.any(alive, axis=0)
 
 
 def seen_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Free parameters (n, n_free) that data see at some point of the box where the others are held as in x."""
-    return alive_columns(problem, _hold(sample_points(problem), x, free), free).any(axis=1)
+    return np.any(alive_columns(problem, _hold(sample_points(problem), x, free), free), axis=1)
 
 
 def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
@@ -126,8 +126,8 @@ def _restart(
 ) -> tuple[np.ndarray, np.ndarray]:
     """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps tried (n,).
 
-    Starts are each minimisation's own start, that of the problem, and the best of the sampled points of each kind, with all
-    free parameters moved there or only those that vanished.
+    The fresh starts are the minimisation's own start, that of the problem, and the best of the sampled points of each
+    kind, with all free parameters moved there or only those that vanished.
     """
     points = np.concatenate([origin[:, None, :], _hold(sample_points(problem), x, free)], axis=1)
     kept = points.copy()
@@ -139,8 +139,8 @@ def _restart(
     residuals = problem.residuals(candidates)
     chi2 = np.vecdot(residuals, residuals)
     chi2 = np.where(allowed & np.isfinite(chi2), chi2, np.inf)
-    groups = np.arange(candidates.shape[1]).reshape(2, -1)  # the even samples, and those near zero or the bound
-    groups = [group[first::2] for group in groups for first in (2, 3)]
+    halves = np.arange(candidates.shape[1]).reshape(2, -1)
+    groups = [half[first::2] for half in halves for first in (2, 3)]  # samples near a bound or zero, and even samples
     best = [group[np.lexsort((chi2[:, group], -alive[:, group]), axis=-1)[:, :_N_RESTARTS]] for group in groups]
     chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
     i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))
@@ -148,7 +148,7 @@ def _restart(
     ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
     n_iter = np.bincount(i, used, len(x)).astype(int)
     standing = judge(problem, x, free)
-    chi2, plateau = standing.chi2, standing.flat.all(axis=-1)
+    chi2, plateau = standing.chi2, np.all(standing.flat, axis=-1)
     for at in np.argsort(found.chi2, kind="stable"):
         j, is_plateau = i[at], found.flat[at].all()
         same = plateau[j] and not is_plateau and found.chi2[at] <= chi2[j] * (1 + ROUNDING)

@@ -84,9 +84,9 @@ def solve(
         value = x0[outside][0]
         bounds = f"[{problem.lower[j]:g}, {problem.upper[j]:g}]"
         raise ValueError(f"{problem.names[j]} = {value:g}: a start must lie in {bounds}")
-    outside = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}
-    if method != "lm" and method not in outside:
-        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(outside)}")
+    others = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}
+    if method != "lm" and method not in others:
+        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(others)}")
     free = problem.free_indices(fixed)
     batch = x0.shape[:-1]
     with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
@@ -95,7 +95,7 @@ def solve(
             x, n_iter, end = minimise(problem, x, free, max_iter)
         else:
             if len(free):
-                x, n_iter = outside[method](problem, x, free, max_iter)
+                x, n_iter = others[method](problem, x, free, max_iter)
             end = judge(problem, x, free)
         kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
         vanished = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
