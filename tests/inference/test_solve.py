@@ -1,12 +1,16 @@
 """The batched solver: against closed forms, two other solvers, and starts it must refuse or give up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy import exp, inf, log, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear
 
-from leptonfit.inference.solve import KKT_TOLERANCE, kkt_residual, solve
+from leptonfit.inference.norms import norms
+from leptonfit.inference.solve import solve
+from leptonfit.inference.stationarity import KKT_TOLERANCE, column_lengths, kkt_residual
 
 TIMES = np.linspace(0.0, 4.0, 9)
 ROUNDING = 1e-7
@@ -140,8 +144,8 @@ def test_kkt_by_hand():
     x, jacobian = np.array([0.5, 0.0]), np.array([[1.0, 0.0], [0.0, 2.0]])
     lower, upper = np.zeros(2), np.ones(2)
 
-    def kkt(residuals, x=x):
-        return kkt_residual(x, np.array(residuals), jacobian, lower, upper)
+    def kkt(residuals, x=x, **floor):
+        return kkt_residual(x, np.array(residuals), jacobian, lower, upper, **floor)
 
     # g = (3, ±8), ‖J‖ = (1, 2), ‖r‖ = 5
     assert kkt([3.0, 4.0]) == pytest.approx(3 / 5), "descent pushes y into its lower bound: dropped"
@@ -150,7 +154,8 @@ def test_kkt_by_hand():
     assert kkt([3.0, -4.0], top) == pytest.approx(3 / 5), "descent pushes y into its upper bound: dropped"
     assert kkt([3.0, 4.0], top) == pytest.approx(4 / 5), "descent takes y off its upper bound: kept"
     assert kkt([3.0, 4.0], np.array([0.5, 1e-300])) == pytest.approx(4 / 5), "a bound not touched blocks nothing"
-    assert kkt([0.03, -0.04]) == pytest.approx(0.04), "‖r‖ < 1 does not scale"
+    assert kkt([0.03e-9, -0.04e-9]) == pytest.approx(4 / 5), "the size of the residuals plays no part"
+    assert kkt([0.03, -0.04], floor=1.0) == pytest.approx(0.04), "unless it is below the floor"
 
 
 def test_kkt_is_scale_free_and_batched():
@@ -161,6 +166,63 @@ def test_kkt_is_scale_free_and_batched():
     assert_allclose(kkt_residual(x / scale, residuals, jacobian * scale, -far, far), plain, rtol=1e-12)
     alone = [kkt_residual(x[i], residuals[i], jacobian[i], -far, far) for i in range(2)]
     assert_allclose(plain, alone, rtol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-9, 1.0, 1e200])
+def test_lengths_neither_overflow_nor_underflow(size):
+    assert_allclose(norms(size * np.array([[3.0, 4.0], [0.0, 0.0]])), [5 * size, 0.0], rtol=1e-15)
+    assert_allclose(column_lengths(size * np.array([[3.0, 1.0], [4.0, 0.0]])), [5 * size, size], rtol=1e-15)
+    jacobian = np.array([[3.0, 0.0], [4.0, 1.0]]) * [size, 1.0]
+    kkt = kkt_residual(np.zeros(2), np.array([1.0, 0.0]), jacobian, np.full(2, -inf), np.full(2, inf))
+    assert_allclose(kkt, 0.6, rtol=1e-12)
+
+
+def test_a_column_of_infinite_length_is_no_convergence(build):
+    """At x = 0 the first residual is 1 and its derivative infinite."""
+    plain = build(lambda x, y: (x + 1, y), x=(0, 10), y=(-1, 1))
+    problem = replace(plain, jacobian=lambda x: np.where(x[..., None, :1] > 0, plain.jacobian(x), inf))
+    fit = solve(problem, np.array([0.0, 0.5]))
+    assert fit.chi2 == 1.25
+    assert fit.kkt == 1.0
+    assert not fit.converged
+    assert solve(problem, np.array([3.0, 0.5])).chi2 < 1.1  # steps onto such a point are taken back
+
+
+def scaled(problem, factor):
+    return replace(
+        problem,
+        residuals=lambda x: factor * problem.residuals(x),
+        jacobian=lambda x: factor * problem.jacobian(x),
+    )
+
+
+def exact_decay(build):
+    return build(lambda a, k: a * exp(-k * TIMES) - 2e-8 * exp(-1.3 * TIMES), a=(0, 1), k=(0.1, 10))
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e9])
+@pytest.mark.parametrize("make", [decay, product, valley, exact_decay])
+def test_a_common_factor_changes_nothing(build, make, factor):
+    problem = make(build)
+    starts = random_starts(problem, 6)
+    plain, other = solve(problem, starts), solve(scaled(problem, factor), starts)
+    assert plain.converged.all()
+    assert_array_equal(other.converged, plain.converged)
+    assert_allclose(other.x, plain.x, rtol=1e-6, atol=1e-12)
+    assert_allclose(other.chi2, factor**2 * plain.chi2, rtol=1e-9, atol=1e-25 * factor**2)
+
+
+def test_residuals_of_a_billionth_are_fitted(build):
+    fit = solve(exact_decay(build), np.array([1e-7, 0.3]))
+    assert fit.converged
+    assert_allclose(fit.x, [2e-8, 1.3], rtol=1e-9)
+
+
+def test_the_scale_of_a_problem(build):
+    """r = (3 − 4, 40) and J = ((1, 0), (0, 1e200)) at x = 3, y = 1e-180."""
+    problem = build(lambda x, y: (x - 4, 40 + 1e200 * y), x=(3, 5), y=(1e-180, 1))
+    assert problem.scale == pytest.approx(1e20)
+    assert build(lambda x: log(x), x=(-2, -1)).scale == 0.0
 
 
 def test_a_point_that_is_not_stationary_is_not_converged(build):

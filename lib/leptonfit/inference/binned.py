@@ -310,7 +310,7 @@ class _Problem:
             below = np.full((len(rows), n_par), np.inf)
             below[:, 0] = 0.0 if self.lowest is None else x[rows, 0] - self.lowest
             blocked = is_blocked(below, above[rows], gradient[rows])
-            kkt[rows] = kkt_from_gradient(gradient[rows] / 2, lengths[rows], value[rows], below, above[rows])
+            kkt[rows] = kkt_from_gradient(gradient[rows] / 2, lengths[rows], value[rows], below, above[rows], floor=1.0)
             going = (kkt[rows] > _AIM) & (damped[rows] < _GIVE_UP)
             rows, blocked = rows[going], blocked[going]
             if not len(rows):

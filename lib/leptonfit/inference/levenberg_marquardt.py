@@ -2,19 +2,22 @@
 
 Each step solves the damped linear problem *inside the box* [1]_: variables that the step would carry across a bound
 are put on it, and the rest is solved again with that known. Clipping the finished step instead destroys the direction
-along a narrow valley and stalls beside a bound. The damping is Marquardt's, in units of the Jacobian's columns [2]_,
-and follows the ratio of actual to predicted reduction [3]_. A step that bends away from its prediction is corrected by
-what it missed, several times over [4]_: along a curved valley, a product held constant by a precise measurement, say,
-plain steps shrink to a crawl. What does not converge that way goes on with the curvature
-of the residuals, which Gauss–Newton leaves out and large residuals need, estimated along each parameter from how the
-Jacobian changes (in the spirit of [5]_).
+along a narrow valley and stalls beside a bound. The damping is Marquardt's [2]_ in Moré's units, the longest column
+seen for each parameter [3]_: in units of the present column a parameter whose column shrinks is damped less and less
+and runs away. It follows the ratio of actual to predicted reduction [4]_. A step that bends away from its prediction is
+corrected by what it missed, several times over [5]_: along a curved valley, a product held constant by a precise
+measurement, say, plain steps shrink to a crawl. A correction longer than most of its step is refused, for there the
+expansion behind it does not hold. What does not converge that way goes on with the curvature of the residuals, which
+Gauss–Newton leaves out and large residuals need, estimated along each parameter from how the Jacobian changes (in the
+spirit of [6]_).
 
 .. [1] C. Kanzow, N. Yamashita, M. Fukushima, J. Comput. Appl. Math. 172, 375 (2004), doi:10.1016/j.cam.2004.02.013.
 .. [2] D. W. Marquardt, J. SIAM 11, 431 (1963), doi:10.1137/0111030.
-.. [3] H. B. Nielsen, Damping parameter in Marquardt's method, IMM-REP-1999-05, DTU (1999).
-.. [4] R. Fletcher, in Numerical Analysis, Lect. Notes Math. 912, 85 (1982), doi:10.1007/BFb0093151 (second-order
-   correction); M. K. Transtrum, J. P. Sethna, arXiv:1201.5885.
-.. [5] J. E. Dennis, D. M. Gay, R. E. Welsch, ACM Trans. Math. Softw. 7, 348 (1981), doi:10.1145/355958.355965.
+.. [3] J. J. Moré, in Numerical Analysis, Lect. Notes Math. 630, 105 (1978), doi:10.1007/BFb0067700.
+.. [4] H. B. Nielsen, Damping parameter in Marquardt's method, IMM-REP-1999-05, DTU (1999).
+.. [5] R. Fletcher, in Numerical Analysis, Lect. Notes Math. 912, 85 (1982), doi:10.1007/BFb0093151 (second-order
+   correction); M. K. Transtrum, J. P. Sethna, arXiv:1201.5885 (its length against the step's).
+.. [6] J. E. Dennis, D. M. Gay, R. E. Welsch, ACM Trans. Math. Softw. 7, 348 (1981), doi:10.1145/355958.355965.
 """
 
 from __future__ import annotations
@@ -22,24 +25,31 @@ from __future__ import annotations
 import numpy as np
 
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.stationarity import column_lengths, is_blocked, kkt_from_gradient
+from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding
 
-ZERO_CHI2 = 1e-12
-"""Iteration ends at or below this χ²: there KKT ≤ ‖r‖ ≤ 1e-6, so the point is converged by construction."""
+INITIAL_DAMPING = 1e-4
+"""Damping of the first step, relative to the squared columns."""
 
-_INITIAL_DAMPING = 1e-4
 _LARGEST_DECREASE = 0.1
 _KEPT_CURVATURE = 0.5
+_BOLDEST_LESSON = 1e4
 _GOOD_GAIN = 0.7
 _CORRECTIONS = 3
+_LONGEST_CORRECTION = 0.75
+_MEMORY = 0.5
+_LEAST_DAMPING = 1e-15
 _MAX_DAMPING = 1e16
-_KKT_GOAL = 1e-12
-_CHI2_RESOLUTION = 4e-16
 
 
 def levenberg_marquardt(
-    problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int, *, use_curvature: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+    problem: LeastSquaresProblem,
+    x: np.ndarray,
+    free: np.ndarray,
+    max_iter: int,
+    *,
+    initial_damping: float = INITIAL_DAMPING,
+    use_curvature: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Minimise from all starts together; each leaves the batch when it is done.
 
     Parameters
@@ -50,6 +60,8 @@ def levenberg_marquardt(
     free : ndarray (n_free,) of int
         Columns of x that may move.
     max_iter : int
+    initial_damping : float
+        Damping of the first step; one makes it short.
     use_curvature : bool
         Add the residuals' own curvature to the Gauss–Newton matrix.
 
@@ -57,25 +69,32 @@ def levenberg_marquardt(
     -------
     x : ndarray (n_starts, n_par)
     n_iter : ndarray (n_starts,) of int
+    finished : ndarray (n_starts,) of bool
+        Ended before `max_iter`: no further step of this kind lowers χ² by more than rounding.
     """
-    final, n_iter = x, np.zeros(len(x), dtype=int)
+    final, n_iter, finished = x, np.zeros(len(x), dtype=int), np.ones(len(x), dtype=bool)
     lower, upper = problem.lower[free], problem.upper[free]
     residuals = problem.residuals(x)
     chi2 = np.vecdot(residuals, residuals)
     jacobian = problem.jacobian(x)[..., free]
-    running = np.isfinite(chi2) & np.isfinite(jacobian).all(axis=(-2, -1)) & (chi2 > ZERO_CHI2)
+    lengths = column_lengths(jacobian)
+    running = np.isfinite(chi2) & np.isfinite(lengths).all(axis=-1)
+    running &= ~is_rounding(np.sqrt(chi2), lengths, x[:, free])
     start = np.flatnonzero(running)
-    x, residuals, chi2, jacobian = x[start], residuals[start], chi2[start], jacobian[start]
-    gradient, lengths = np.vecmat(residuals, jacobian), column_lengths(jacobian)
-    curvature = np.zeros_like(lengths)
-    damping, growth = np.full(len(start), _INITIAL_DAMPING), np.full(len(start), 2.0)
+    x, residuals, chi2, jacobian, lengths = (a[start] for a in (x, residuals, chi2, jacobian, lengths))
+    gradient, longest = np.vecmat(residuals, jacobian), lengths.copy()
+    curvature, memory = np.zeros_like(lengths), 1.0 if use_curvature else _MEMORY
+    damping, growth = np.full(len(start), initial_damping), np.full(len(start), 2.0)
     for _ in range(max_iter):
         if not len(start):
             break
         here = x[:, free]
         below, above = here - lower, upper - here
-        marquardt = damping[:, None] * np.where(lengths > 0, lengths, 1.0) ** 2
-        scale = np.sqrt(marquardt + curvature)
+        # the least damping keeps the linear system regular in double precision
+        scale = np.maximum(np.sqrt(damping)[:, None] * longest, np.sqrt(_LEAST_DAMPING * len(free)) * lengths)
+        scale = np.where(scale > 0, scale, 1.0)
+        if use_curvature:
+            scale = np.hypot(scale, np.sqrt(curvature))
         step = _box_step(residuals, jacobian, gradient, scale, below, above)
         trial = _move(x, free, step, lower, upper)
         trial_residuals = problem.residuals(trial)
@@ -83,6 +102,8 @@ def levenberg_marquardt(
         linear = residuals + np.matvec(jacobian, step)
         predicted = chi2 - np.vecdot(linear, linear)
         bent = np.flatnonzero((trial_chi2 >= chi2 - _GOOD_GAIN * predicted) & np.isfinite(trial_chi2))
+        longest_allowed = _LONGEST_CORRECTION**2 * np.sum((step * scale)[bent] ** 2, axis=-1)
+        plain = step[bent]
         for _ in range(_CORRECTIONS if len(bent) else 0):
             r, j = residuals[bent], jacobian[bent]
             missed = trial_residuals[bent] - r - np.matvec(j, step[bent])
@@ -90,35 +111,45 @@ def levenberg_marquardt(
             moved = _move(x[bent], free, corrected, lower, upper)
             moved_residuals = problem.residuals(moved)
             moved_chi2 = np.vecdot(moved_residuals, moved_residuals)
-            lower_still = moved_chi2 < trial_chi2[bent]
-            bent = bent[lower_still]
-            step[bent], trial[bent] = corrected[lower_still], moved[lower_still]
-            trial_residuals[bent], trial_chi2[bent] = moved_residuals[lower_still], moved_chi2[lower_still]
-        better = trial_chi2 < chi2
-        gain = np.clip((chi2 - trial_chi2) / np.where(predicted > 0, predicted, np.inf), 0.0, 1.0)
-        damping = damping * np.where(better, np.maximum(_LARGEST_DECREASE, 1 - (2 * gain - 1) ** 3), growth)
-        damping = np.maximum(damping, 1e-15 * len(free))  # keeps the linear system regular in double precision
-        growth = np.where(better, 2.0, 2 * growth)
-        exhausted = np.abs(predicted) <= _CHI2_RESOLUTION * chi2
-        n_iter[start] += 1
-
+            accepted = moved_chi2 < trial_chi2[bent]
+            accepted &= np.sum(((corrected - plain) * scale[bent]) ** 2, axis=-1) <= longest_allowed
+            bent, plain, longest_allowed = bent[accepted], plain[accepted], longest_allowed[accepted]
+            step[bent], trial[bent] = corrected[accepted], moved[accepted]
+            trial_residuals[bent], trial_chi2[bent] = moved_residuals[accepted], moved_chi2[accepted]
+        better = np.flatnonzero(trial_chi2 < chi2)
         if use_curvature:
             trial_jacobian = problem.jacobian(trial)[..., free]
-            seen = np.vecmat(trial_residuals, trial_jacobian - jacobian) / np.where(step == 0, np.inf, step)
-            curvature = np.fmax(_KEPT_CURVATURE * curvature, np.where(np.isfinite(seen), seen, 0.0))
+            change = np.vecmat(trial_residuals, trial_jacobian - jacobian)
+            seen = change / np.where(step == 0, np.inf, step)
+            seen = np.where(np.isfinite(seen), seen, 0.0)
+            refused = (trial_chi2 >= chi2)[:, None]
+            seen = np.where(refused, np.minimum(seen, _BOLDEST_LESSON * scale**2), seen)
+            curvature = np.fmax(_KEPT_CURVATURE * curvature, seen)
+            new_jacobian = trial_jacobian[better]
+        else:
+            new_jacobian = problem.jacobian(trial[better])[..., free]
+        new_lengths = column_lengths(new_jacobian)
+        usable = np.isfinite(new_lengths).all(axis=-1)  # from where a derivative overflows there is no way on
+        better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
+        lowered = np.zeros(len(start), dtype=bool)
+        lowered[better] = True
+        gain = np.clip((chi2 - trial_chi2) / np.where(predicted > 0, predicted, np.inf), 0.0, 1.0)
+        exhausted = (np.abs(predicted) <= ROUNDING * chi2) & (~lowered | (damping <= INITIAL_DAMPING))
+        damping *= np.where(lowered, np.maximum(_LARGEST_DECREASE, 1 - (2 * gain - 1) ** 3), growth)
+        growth = np.where(lowered, 2.0, 2 * growth)
+        n_iter[start] += 1
         x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
-        jacobian[better] = trial_jacobian[better] if use_curvature else problem.jacobian(x[better])[..., free]
-        gradient, lengths = np.vecmat(residuals, jacobian), column_lengths(jacobian)
-        here = x[:, free]
-        kkt = kkt_from_gradient(gradient, lengths, chi2, here - lower, upper - here)
-        done = (chi2 <= ZERO_CHI2) | (kkt <= _KKT_GOAL) | exhausted | (damping > _MAX_DAMPING) | ~np.isfinite(kkt)
+        jacobian[better], lengths[better] = new_jacobian, new_lengths
+        gradient, longest = np.vecmat(residuals, jacobian), np.maximum(memory * longest, lengths)
+        done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, free]) | (damping > _MAX_DAMPING)
         final[start] = x
         if done.any():
-            state = (start, x, residuals, chi2, jacobian, gradient, lengths, curvature, damping, growth)
-            start, x, residuals, chi2, jacobian, gradient, lengths, curvature, damping, growth = (
+            state = (start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth)
+            start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth = (
                 a[~done] for a in state
             )
-    return final, n_iter
+    finished[start] = False
+    return final, n_iter, finished
 
 
 def _move(x: np.ndarray, free: np.ndarray, step: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from leptonfit.inference.derivatives import check_functions, check_points
+from leptonfit.inference.norms import norms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +149,7 @@ class LeastSquaresProblem:
         for x in check_points(self):
             sizes = np.where(x != 0, np.abs(x), np.where(np.isfinite(width), width, 1.0))
             with np.errstate(all="ignore"):
-                r, j = self.residuals(x), self.jacobian(x)
-                largest = np.concatenate([[np.linalg.norm(r)], np.linalg.norm(j, axis=0) * sizes])
+                largest = np.append(norms(self.jacobian(x), axis=-2) * sizes, norms(self.residuals(x)))
             if np.isfinite(largest).any():
                 return float(np.max(largest, initial=0.0, where=np.isfinite(largest)))
         return 0.0

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leptonfit.inference.levenberg_marquardt import levenberg_marquardt
 from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.restart import minimise, seen_columns
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.stationarity import KKT_TOLERANCE, kkt_residual, lengths_nearby
+from leptonfit.inference.stationarity import KKT_TOLERANCE, judge
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,16 @@ class SolveResult(Result):
     chi2 : ndarray (...)
         χ² there; nan where the start itself had no finite χ².
     kkt : ndarray (...)
-        Stationarity residual (see `kkt_residual`); nan where χ² is.
+        Stationarity residual (see `kkt_residual`); nan where χ² is, zero where the fit is exact to rounding, one where
+        nothing is known: a derivative overflowed, or all columns of the Jacobian vanished.
     converged : ndarray (...) of bool
         KKT ≤ 1e-6. The optimiser's own opinion plays no part.
     n_iter : ndarray (...) of int
         Steps tried (function evaluations for the outside methods).
+    flat : ndarray (..., n_par) of bool
+        Free parameters whose column of the Jacobian vanished at the end point: moved across their whole box they change
+        the residuals, to first order, by less than rounding. The method "lm" has looked for a lower χ² from points
+        where the column is alive, and has found none.
     """
 
     x: np.ndarray
@@ -35,6 +40,7 @@ class SolveResult(Result):
     kkt: np.ndarray
     converged: Booleans
     n_iter: Integers
+    flat: Booleans
 
 
 def solve(
@@ -43,7 +49,7 @@ def solve(
     *,
     fixed: tuple[str, ...] = (),
     method: str = "lm",
-    max_iter: int = 500,
+    max_iter: int = 1000,
 ) -> SolveResult:
     """Minimise χ² from every start.
 
@@ -58,7 +64,7 @@ def solve(
         The batched solver, or one call of `scipy.optimize.least_squares` (trf) or iminuit's MIGRAD per start, as
         cross-checks.
     max_iter : int
-        Most steps per start (calls for the outside methods).
+        Most steps per start, and again per restart (calls for the outside methods). More steps never end higher.
 
     Returns
     -------
@@ -80,42 +86,38 @@ def solve(
         value = x0[outside][0]
         bounds = f"[{problem.lower[j]:g}, {problem.upper[j]:g}]"
         raise ValueError(f"{problem.names[j]} = {value:g}: a start must lie in {bounds}")
-    methods = {"lm": levenberg_marquardt, "scipy": _solve_scipy, "iminuit": _solve_iminuit}
-    if method not in methods:
-        raise ValueError(f"method {method!r}: must be one of {', '.join(methods)}")
+    others = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}
+    if method != "lm" and method not in others:
+        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(others)}")
     free = problem.free_indices(fixed)
     batch = x0.shape[:-1]
     with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
         x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
-        if len(free):
-            x, n_iter = methods[method](problem, x, free, max_iter)
-        chi2, kkt = _judge(problem, x, free)
-        doubtful = np.flatnonzero(kkt > KKT_TOLERANCE)
-        if method == "lm" and len(doubtful) and max_iter:
-            x[doubtful], more = levenberg_marquardt(problem, x[doubtful], free, max_iter, use_curvature=True)
-            n_iter[doubtful] += more
-            chi2[doubtful], kkt[doubtful] = _judge(problem, x[doubtful], free)
-    finite = np.isfinite(chi2) & np.isfinite(kkt)
-    chi2, kkt = np.where(finite, chi2, np.nan), np.where(finite, kkt, np.nan)
+        if method == "lm" and len(free):
+            x, n_iter, end = minimise(problem, x, free, max_iter)
+        else:
+            if len(free):
+                x, n_iter = others[method](problem, x, free, max_iter)
+            end = judge(problem, x, free)
+        kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
+        vanished = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
+        if len(vanished):
+            seen = seen_columns(problem, x[vanished], free)
+            on_plateau = (end.flat[vanished] | ~seen).all(axis=-1)
+            on_plateau &= seen.any(axis=-1) | (len(free) == problem.n_par)
+            kkt[vanished[on_plateau]] = 1.0
+    finite = np.isfinite(end.chi2)
+    chi2, kkt = np.where(finite, end.chi2, np.nan), np.where(finite, kkt, np.nan)
+    flat = np.zeros(x.shape, dtype=bool)
+    flat[:, free] = end.flat & finite[:, None]
     return SolveResult(
         x=x.reshape(x0.shape),
         chi2=chi2.reshape(batch),
         kkt=kkt.reshape(batch),
         converged=(kkt <= KKT_TOLERANCE).reshape(batch),
         n_iter=n_iter.reshape(batch),
+        flat=flat.reshape(x0.shape),
     )
-
-
-def _judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """χ² and KKT residual (n,) at end points x (n, n_par)."""
-    bounds = problem.lower[free], problem.upper[free]
-    residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
-    kkt = kkt_residual(x[:, free], residuals, jacobian, *bounds)
-    at = np.flatnonzero(kkt > KKT_TOLERANCE)
-    if len(at):
-        lengths = lengths_nearby(problem, x[at], jacobian[at], free)
-        kkt[at] = kkt_residual(x[at][:, free], residuals[at], jacobian[at], *bounds, lengths=lengths)
-    return np.vecdot(residuals, residuals), kkt
 
 
 def _solve_scipy(

@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem
 
 KKT_TOLERANCE = 1e-6
 """A point is converged when its KKT residual is at most this."""
+FLOOR = 1e-10
+"""Residuals below this fraction of `problem.scale` are compared with it instead of with their own size."""
+ROUNDING = 4e-16
+"""Relative change that double precision does not resolve."""
 
+_EXACT = 1e-15
 _NEARBY = np.array([1e-2, 1e-4])
+_SAFE = 1e-140, 1e140
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """χ², stationarity and vanished columns of a batch of points.
+
+    Attributes
+    ----------
+    chi2, kkt : ndarray (n,)
+        χ² and KKT residual.
+    flat : ndarray (n, n_free) of bool
+        Free parameters whose column of the Jacobian vanished.
+    exact : ndarray (n,) of bool
+        All residuals are zero to rounding.
+    """
+
+    chi2: np.ndarray
+    kkt: np.ndarray
+    flat: np.ndarray
+    exact: np.ndarray
+
+    def update(self, rows: np.ndarray, other: Judgement) -> None:
+        """Replace the judgement of some points."""
+        self.chi2[rows], self.kkt[rows], self.flat[rows], self.exact[rows] = (
+            other.chi2, other.kkt, other.flat, other.exact
+        )  # fmt: skip
+
+
+def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judgement:
+    """Judge the points x (n, n_par), of which the columns `free` may move."""
+    bounds = problem.lower[free], problem.upper[free]
+    residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
+    size, lengths, here = norms(residuals), column_lengths(jacobian), x[:, free]
+    exact = is_rounding(size, lengths, here)
+    floor = FLOOR * problem.scale
+    kkt = np.where(exact, 0.0, kkt_residual(here, residuals, jacobian, *bounds, floor=floor))
+    at = np.flatnonzero(kkt > KKT_TOLERANCE)
+    if len(at):
+        nearby = lengths_nearby(problem, x[at], jacobian[at], free)
+        kkt[at] = kkt_residual(here[at], residuals[at], jacobian[at], *bounds, lengths=nearby, floor=floor)
+    flat = is_vanished(problem, x, free, lengths, size)
+    return Judgement(np.vecdot(residuals, residuals), kkt, flat, exact)
 
 
 def kkt_residual(
@@ -20,10 +71,11 @@ def kkt_residual(
     upper: np.ndarray,
     *,
     lengths: np.ndarray | None = None,
+    floor: float = 0.0,
 ) -> np.ndarray:
     """Scale-free distance from a constrained stationary point.
 
-    KKT = max_j |P g_j| / (‖J_j‖ max(1, ‖r‖)) with g = Jᵀr, where P drops components that push into a touched bound.
+    KKT = max_j |P g_j| / (‖J_j‖ max(‖r‖, floor)) with g = Jᵀr, where P drops components that push into a touched bound.
 
     Parameters
     ----------
@@ -33,28 +85,49 @@ def kkt_residual(
     jacobian : ndarray (..., n_res, n)
     lengths : ndarray (..., n), optional
         What to use for ‖J_j‖; the lengths of the Jacobian's columns where not given.
+    floor : float
+        Least size that is used for ‖r‖.
 
     Returns
     -------
     ndarray (...)
     """
-    gradient = np.vecmat(residuals, jacobian)
-    lengths = column_lengths(jacobian) if lengths is None else lengths
-    return kkt_from_gradient(gradient, lengths, np.vecdot(residuals, residuals), x - lower, upper - x)
+    own = column_lengths(jacobian)
+    lengths = own if lengths is None else lengths
+    unit = jacobian / np.where(own > 0, own, 1.0)[..., None, :]  # a long column times its residuals may overflow
+    gradient, size = np.vecmat(residuals, unit), norms(residuals)
+    share = np.where(np.isfinite(lengths), own / np.where(lengths > 0, lengths, 1.0), np.inf)
+    cosine = np.where(is_blocked(x - lower, upper - x, gradient), 0.0, np.abs(gradient) * share)
+    return _over(np.max(cosine, axis=-1, initial=0.0), np.maximum(size, floor))
 
 
 def kkt_from_gradient(
-    gradient: np.ndarray, lengths: np.ndarray, chi2: np.ndarray, below: np.ndarray, above: np.ndarray
+    gradient: np.ndarray,
+    lengths: np.ndarray,
+    chi2: np.ndarray,
+    below: np.ndarray,
+    above: np.ndarray,
+    *,
+    floor: float = 0.0,
 ) -> np.ndarray:
-    """KKT residual (...) from g, the column lengths, χ² and the gaps to the bounds."""
+    """KKT residual (...) from g, the column lengths, χ² and the gaps to the bounds; `floor` is the least ‖r‖ used."""
     cosine = np.abs(gradient) / np.where(lengths > 0, lengths, 1.0)
     cosine = np.where(is_blocked(below, above, gradient), 0.0, cosine)
-    return np.max(cosine, axis=-1, initial=0.0) / np.sqrt(np.maximum(1.0, chi2))
+    return _over(np.max(cosine, axis=-1, initial=0.0), np.maximum(np.sqrt(np.maximum(chi2, 0.0)), floor))
+
+
+def _over(numerator: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Ratio, zero where all residuals are exactly zero."""
+    return numerator / np.where(size == 0, 1.0, size)
 
 
 def column_lengths(jacobian: np.ndarray) -> np.ndarray:
     """‖J_j‖ (..., n) of a Jacobian (..., n_res, n)."""
-    return np.sqrt(np.einsum("...ij,...ij->...j", jacobian, jacobian))
+    lengths = np.sqrt(np.einsum("...ij,...ij->...j", jacobian, jacobian))
+    extreme = ~((lengths > _SAFE[0]) & (lengths < _SAFE[1]))
+    if extreme.any():
+        lengths[extreme] = norms(jacobian.mT[extreme])
+    return lengths
 
 
 def is_blocked(below: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> np.ndarray:
@@ -62,20 +135,38 @@ def is_blocked(below: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> np
     return ((below <= 0) & (gradient > 0)) | ((above <= 0) & (gradient < 0))
 
 
+def is_rounding(size: np.ndarray, lengths: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Whether ‖r‖ (...) is what changes of a parameter in its last digits make: the fit is exact."""
+    return size <= _EXACT * np.max(lengths * np.abs(here), axis=-1, initial=0.0)
+
+
+def is_vanished(
+    problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, lengths: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Columns (..., n_free) so short that a move across the whole box changes residuals of that size by rounding."""
+    return lengths * widths(problem, x, free) <= ROUNDING * size[..., None]
+
+
+def widths(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Range (..., n_free) of each free parameter: its box, or max(|x|, |start|) where that is infinite, or one."""
+    box = problem.upper[free] - problem.lower[free]
+    reach = np.maximum(np.abs(x[..., free]), np.abs(problem.start[free]))
+    return np.where(np.isfinite(box), box, np.where(reach > 0, reach, 1.0))
+
+
 def lengths_nearby(problem: LeastSquaresProblem, x: np.ndarray, jacobian: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Lengths (n, n_free) of the columns at x (n, n_par), or a short way along their own parameter where longer.
 
     At an extremum of the model in x_j the column J_j vanishes and with it its length, so |g_j|/‖J_j‖ stays at ‖r‖
-    however exactly x is found. There J_j grows in proportion to the way; its length after 1 % of the box (of
-    max(1, |x_j|) where there is none) is then the measure. It is extrapolated from 0.01 % as well and the smaller one
-    taken, so that the foot of a distant step does not pass for an extremum.
+    however exactly x is found. There J_j grows in proportion to the way; its length after 1 % of the parameter's range
+    is then the measure. It is extrapolated from 0.01 % as well and the smaller value taken, so that the foot of a
+    distant step does not pass for an extremum.
     """
     lower, upper, each = problem.lower[free], problem.upper[free], np.arange(len(free))
     here = x[:, free]
-    width = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(here)))
     inward = np.where(upper - here >= here - lower, 1.0, -1.0)
     moved = np.tile(x[:, None, :], (len(_NEARBY), 1, len(free), 1))
-    moved[:, :, each, free] += _NEARBY[:, None, None] * width * inward
+    moved[:, :, each, free] += _NEARBY[:, None, None] * widths(problem, x, free) * inward
     columns = np.moveaxis(problem.jacobian(moved)[:, :, each, :, free], 0, 2)
-    there = np.sqrt(np.vecdot(columns, columns)) * (_NEARBY[0] / _NEARBY)[:, None, None]
+    there = norms(columns) * (_NEARBY[0] / _NEARBY)[:, None, None]
     return np.fmax(column_lengths(jacobian), there.min(axis=0))

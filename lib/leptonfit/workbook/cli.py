@@ -129,7 +129,7 @@ def figures_command(record: bool) -> None:
 
 @cli.command("bench")
 def bench_command() -> None:
-    """Time the profile beside iminuit and SciPy on the same problem, and spectra and limits beside theirs."""
+    """Time profiles, spectra and limits, and count the minima reached, beside iminuit and SciPy."""
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         subprocess.run([sys.executable, str(script)], env={**os.environ, **ONE_THREAD}, check=True)
 

@@ -1,0 +1,157 @@
+"""Minimisation in several ways: plain steps, steps with curvature, and fresh starts where a column has vanished.
+
+A parameter whose column of the Jacobian vanishes (the rate of an exponential that has decayed before the first datum,
+the width of a peak whose height is zero) is invisible to every step, so the point where it happens need not be a
+minimum. The minimisation then begins again from points where the column is alive, and the lowest χ² is kept. A point
+that is not stationary is left in another way from its own start: in short steps, with curvature first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leptonfit.inference.levenberg_marquardt import INITIAL_DAMPING, levenberg_marquardt
+from leptonfit.inference.norms import norms
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, Judgement, column_lengths, is_vanished, judge
+
+_N_SAMPLES = 32
+_DECADES = 6
+_N_RESTARTS = 2
+_FIRST_ROUND = 200
+_SHORT_STEPS = 1.0
+
+
+def minimise(
+    problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
+) -> tuple[np.ndarray, np.ndarray, Judgement]:
+    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), and how the ends are judged."""
+    origin = x.copy()
+    x, n_iter, end, finished = _descend(problem, x, free, max_iter)
+    doubtful = end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)
+    lost = np.flatnonzero(finished & doubtful & np.isfinite(end.chi2))
+    if len(lost):
+        x[lost], more = _restart(problem, x[lost], origin[lost], end.flat[lost], free, max_iter)
+        n_iter[lost] += more
+        end.update(lost, judge(problem, x[lost], free))
+    return x, n_iter, end
+
+
+def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:
+    """Parameters (n_par,) of bool that no datum sees: their columns vanish at the start and at 32 points of the box."""
+    with np.errstate(all="ignore"):
+        alive = alive_columns(problem, sample_points(problem), np.arange(problem.n_par))
+    return ~np.any(alive, axis=0)
+
+
+def seen_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Free parameters (n, n_free) that data see at some point of the box where the others are held as in x."""
+    return np.any(alive_columns(problem, _hold(sample_points(problem), x, free), free), axis=1)
+
+
+def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
+    """The start and 32 points of the box (33, n_par), always the same.
+
+    Half of them are even in the box, half are even in the logarithm of the distance from the lower bound. Where the box
+    is infinite, half are even within ten times the start's distance from zero, half in the logarithm of that distance.
+    """
+    rng = np.random.default_rng(0)
+    lower, upper, start = problem.lower, problem.upper, problem.start
+    reach = np.where(start == 0, 1.0, start)
+    low = np.where(np.isfinite(lower), lower, np.fmin(start, upper) - 10 * np.abs(reach))
+    high = np.where(np.isfinite(upper), upper, np.fmax(start, lower) + 10 * np.abs(reach))
+    shares = rng.permuted(np.tile((np.arange(_N_SAMPLES) + 0.5) / _N_SAMPLES, (problem.n_par, 1)), axis=1).T
+    even = low + shares * (high - low)
+    near_bound, near_zero = low + 10 ** (-_DECADES * shares) * (high - low), reach * 10 ** (1 - 4 * shares)
+    wide = np.where(np.isfinite(upper - lower), near_bound, near_zero)
+    return np.vstack([start, np.clip(np.where(np.arange(_N_SAMPLES)[:, None] % 2, even, wide), lower, upper)])
+
+
+def alive_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Columns (..., n_free) of the Jacobian at x (..., n_par) that are finite and have not vanished."""
+    lengths, size = column_lengths(problem.jacobian(x)[..., free]), norms(problem.residuals(x))
+    return np.isfinite(lengths) & np.isfinite(size)[..., None] & ~is_vanished(problem, x, free, lengths, size)
+
+
+def _hold(points: np.ndarray, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Points (m, n_par) with what is not free as in x (n, n_par): (n, m, n_par)."""
+    held = np.repeat(x[:, None, :], len(points), axis=1)
+    held[..., free] = points[:, free]
+    return held
+
+
+def _descend(
+    problem: LeastSquaresProblem,
+    x: np.ndarray,
+    free: np.ndarray,
+    max_iter: int,
+    *,
+    initial_damping: float = INITIAL_DAMPING,
+    first_turn: int = 0,
+) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
+    """Plain steps and steps with curvature in turn until a point is stationary or neither finds a lower χ².
+
+    The length of a turn does not depend on `max_iter`, so that more steps only ever continue what fewer have reached.
+    Returns the end points, the steps tried, the judgement of the points, and which minimisations ended by themselves.
+    """
+    n_iter, finished = np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
+    rows, stuck = np.arange(len(x)), np.zeros(len(x), dtype=int)
+    end, turn = None, first_turn
+    while end is None or (max_iter > 0 and len(rows)):
+        length = min(_FIRST_ROUND * 2 ** ((turn - first_turn) // 2), max_iter)
+        x[rows], used, ended = levenberg_marquardt(
+            problem, x[rows], free, length, initial_damping=initial_damping, use_curvature=turn % 2 == 1
+        )
+        n_iter[rows] += used
+        turn, max_iter = turn + 1, max_iter - length
+        now = judge(problem, x[rows], free)
+        if end is None:
+            end = now
+        else:
+            end.update(rows, now)
+        stuck = np.where(ended, stuck + 1, 0)
+        settled = ended & (~(now.kkt > KKT_TOLERANCE) | (stuck >= 2))
+        finished[rows[settled]] = True
+        rows, stuck = rows[~settled], stuck[~settled]
+    return x, n_iter, end, finished
+
+
+def _restart(
+    problem: LeastSquaresProblem,
+    x: np.ndarray,
+    origin: np.ndarray,
+    flat: np.ndarray,
+    free: np.ndarray,
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps tried (n,).
+
+    The fresh starts are the minimisation's own start, that of the problem, and the best of the sampled points of each
+    kind, with all free parameters moved there or only those that vanished.
+    """
+    points = np.concatenate([origin[:, None, :], _hold(sample_points(problem), x, free)], axis=1)
+    kept = points.copy()
+    kept[..., free] = np.where(flat[:, None, :], points[..., free], x[:, None, free])
+    candidates = np.concatenate([points, kept], axis=1)
+    alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, :], axis=-1)
+    allowed = alive > 0
+    allowed[:, 0] |= ~flat.any(axis=-1)  # not stationary although every column is alive: only its own start is tried
+    residuals = problem.residuals(candidates)
+    chi2 = np.vecdot(residuals, residuals)
+    chi2 = np.where(allowed & np.isfinite(chi2), chi2, np.inf)
+    halves = np.arange(candidates.shape[1]).reshape(2, -1)
+    groups = [half[first::2] for half in halves for first in (2, 3)]  # samples near a bound or zero, and even samples
+    best = [group[np.lexsort((chi2[:, group], -alive[:, group]), axis=-1)[:, :_N_RESTARTS]] for group in groups]
+    chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
+    i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))
+    starts = candidates[i, chosen[i, k]]
+    ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
+    n_iter = np.bincount(i, used, len(x)).astype(int)
+    standing = judge(problem, x, free)
+    chi2, plateau = standing.chi2, np.all(standing.flat, axis=-1)
+    for at in np.argsort(found.chi2, kind="stable"):
+        j, is_plateau = i[at], found.flat[at].all()
+        same = plateau[j] and not is_plateau and found.chi2[at] <= chi2[j] * (1 + ROUNDING)
+        if found.chi2[at] < chi2[j] or same:
+            x[j], chi2[j], plateau[j] = ends[at], found.chi2[at], is_plateau
+    return x, n_iter
