@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from iminuit import Minuit
 
-from leptonfit.inference.binned import BinnedModel, rank_nuisances, stack_models
+from leptonfit.inference.binned import BinnedModel, stack_models
+from leptonfit.inference.nuisances import rank_nuisances
 
 
 def build(sigma=None, n_bins=12, seed=3):

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.inference.binned import NuisanceResult, rank_nuisances
 from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_limits
 from leptonfit.inference.neyman import LimitCoverageResult, ToyLimitResult, cover_limits, run_feldman_cousins
+from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
