@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import elementwise
 
 from leptonfit.inference.binned_fit import BinnedFitResult, FitBatch
 
@@ -174,6 +175,11 @@ class BinnedModel:
         begin = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
         fixed = flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances)
         x, value, slope, converged = self._minimise(begin, *fixed, is_held=not fitted)
+        lost = ~converged
+        if fitted and lost.any():
+            x[lost], value[lost], slope[lost], converged[lost] = self._search(
+                begin[lost], *(array[lost] for array in fixed)
+            )
         if fitted and lowest is not None:  # held at its bound where it fell below, or was lost
             below = ~converged | (x[:, 0] < lowest)
             begin = begin[below]
@@ -205,9 +211,37 @@ class BinnedModel:
                 again = np.zeros((len(lost), x.shape[1]))
                 again[:, 0] = begin[lost, 0]
                 batch = FitBatch(self, data[lost], used[lost], centres[lost], is_held, again)
-                value[lost], slope[lost], converged[lost] = batch.minimise(damping=1.0)
-                x[lost] = again
+                found = batch.minimise(damping=1.0)
+                better = found[2] | (found[0] < value[lost])
+                lost = lost[better]
+                x[lost] = again[better]
+                value[lost], slope[lost], converged[lost] = (array[better] for array in found)
         return x, value, slope, converged
+
+    def _search(
+        self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Minimum over θ of the profile, where steps in θ and the nuisances together are lost.
+
+        With nuisances that act on the signal the problem is convex only at a given θ. An edge of the domain that bends
+        can stop such steps. The profile itself is searched then: it rises on both sides of what is returned.
+        """
+
+        def held(theta: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+            at = begin[row]
+            at[:, 0] = theta
+            return self._minimise(at, data[row], used[row], centres[row], is_held=True)
+
+        def profile(theta: np.ndarray, row: np.ndarray) -> np.ndarray:
+            return np.nan_to_num(held(theta.ravel(), row.ravel())[1].reshape(theta.shape), posinf=1e300)
+
+        row, sigma = np.arange(len(begin)), self.theta_sigma(used=used)
+        step = np.where(np.isfinite(sigma), sigma, 1.0)
+        bracket = elementwise.bracket_minimum(profile, begin[:, 0], xl0=-step, xr0=step, args=(row,))
+        found = elementwise.find_minimum(profile, bracket.bracket, args=(row,), tolerances={"xrtol": 1e-10})
+        best = np.where(np.isfinite(found.x), found.x, begin[:, 0])
+        x, value, slope, converged = held(best, row)
+        return x, value, slope, converged & bracket.success & found.success
 
     def check_data(self, data: np.ndarray, used: np.ndarray) -> None:
         """Refuse data (..., n_bins) and bins in use (..., n_bins) that do not belong to this model.

@@ -32,6 +32,8 @@ _INWARD = 0.99
 """Share of the way to the edge of the domain that a step may go."""
 _CENTRING = 0.1
 """μ aimed at, over the mean of expectation · λ."""
+_CALM = 1e-2
+"""Damping above which μ stays: where steps fail, the fit must not run into the edge."""
 _NEAR = 0.1
 """An expectation that is positive by this share of what is still added to it does without."""
 
@@ -115,7 +117,8 @@ class FitBatch:
             aim = np.zeros(len(rows))
             downhill = -gradient
             if self.has_edge:  # −2 ln L − aim Σ ln(expectation) is what falls
-                aim = _CENTRING * gap[rows] / np.maximum(self.empty[rows].sum(axis=-1), 1)
+                share = np.where(self.damped[rows] > _CALM, 1.0, _CENTRING)
+                aim = share * gap[rows] / np.maximum(self.empty[rows].sum(axis=-1), 1)
                 inner = np.where(self.empty[rows], self.price[rows] - aim[:, None] / self.expected[rows], 0.0)
                 downhill = downhill - (slopes @ (inner - second * self.offset[rows])[..., None])[..., 0]
             matrix = (slopes * second[:, None]) @ slopes.swapaxes(-1, -2) + self._curve(mixed)
