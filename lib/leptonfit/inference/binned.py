@@ -257,21 +257,23 @@ class BinnedModel:
         if not np.isfinite(data).all() or (np.asarray(data)[..., self.is_counted] < 0).any():
             raise ValueError("data: must be finite, and counts not negative")
 
-    def fisher(
-        self, theta: float = 0.0, pulls: np.ndarray | float = 0.0, *, used: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (n_nuisances,).
+    def fisher_variance(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
+        """Variance (n_bins,) behind the Fisher information, positive also where nothing is expected.
 
         The information of a bin of counts grows without limit as its expectation goes to 0. A bin that expects nothing
         is taken at its share of a signal of one event, and at the size of what nuisances do there.
         """
-        pulls = np.broadcast_to(pulls, len(self.nuisances))
         variance = self.variance(self.expected(theta, pulls))
-        if (variance <= 0).any():
-            brought = np.abs(self.signal) / max(float(np.abs(self.signal).sum()), np.finfo(float).tiny)
-            brought = brought + np.abs(self.shifts).sum(axis=0) + np.abs(self.signal_shifts).sum(axis=0)
-            variance = np.where(variance > 0, variance, brought)
-        weights = 1 / variance
+        total = max(float(np.abs(self.signal).sum()), np.finfo(float).tiny)
+        moved = np.abs(self.shifts).sum(axis=0) + np.abs(self.signal_shifts).sum(axis=0)
+        return np.where(variance > 0, variance, np.abs(self.signal) / total + moved)
+
+    def fisher(
+        self, theta: float = 0.0, pulls: np.ndarray | float = 0.0, *, used: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (n_nuisances,)."""
+        pulls = np.broadcast_to(pulls, len(self.nuisances))
+        weights = 1 / self.fisher_variance(theta, pulls)
         slopes = np.vstack([self.signal + pulls @ self.signal_shifts, self.shifts + theta * self.signal_shifts])
         information = np.einsum("ib,...b,jb->...ij", slopes, weights * (1 if used is None else used), slopes)
         return information + np.diag(np.concatenate([[0.0], ~self.is_free]).astype(float))

@@ -8,12 +8,18 @@ two of them, and the ends of the interval are found piece by piece, without a gr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import elementwise
 from scipy.special import gammaincc, gammainccinv, lambertw, xlogy
+from scipy.stats import norm, poisson
 
+from leptonfit.inference.binned import BinnedModel
+
+BANDS = (-2, -1, 0, 1, 2)
+"""Standard deviations of θ̂ at which the band of expected limits is given."""
 _REACH, _LEAST = 10.0, 40
 """Counts considered beyond max(n, b): so many standard deviations, and at least so many."""
 
@@ -138,3 +144,59 @@ def _lower_end(n: int, background: float, confidence: float) -> float:
         (left[first], right[first]),
     ).x
     return float(nu) - background
+
+
+@dataclass(frozen=True)
+class ExactLimits:
+    """Exact limits on θ of those data sets where one count over a known background decides it.
+
+    Attributes
+    ----------
+    rows : ndarray (n,) of int
+        Which data sets.
+    observed : dict of ndarray (n, n_levels)
+        By `cls`, `fc` and `q_tilde`.
+    expected : dict of ndarray (n, n_levels, 5)
+        For counts at the quantiles of −2 to 2 standard deviations where θ = 0.
+    fc_low : ndarray (n, n_levels)
+    """
+
+    rows: np.ndarray
+    observed: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    fc_low: np.ndarray
+
+
+def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: np.ndarray) -> ExactLimits:
+    """Exact limits where a single bin of counts in use has a signal, a positive one, and no nuisance touches it.
+
+    Parameters
+    ----------
+    model : BinnedModel
+    data, used : ndarray (rows, n_bins)
+    levels : ndarray (n_levels,)
+    """
+    decides = used & ((model.signal != 0) | model.signal_shifts.any(axis=0))
+    known = model.is_counted & (model.signal > 0) & ~model.shifts.any(axis=0) & ~model.signal_shifts.any(axis=0)
+    known = known & (data == np.round(data))
+    rows = np.flatnonzero((decides.sum(axis=-1) == 1) & (decides & known).any(axis=-1))
+    bins = np.argmax(decides[rows], axis=-1)
+    n, background, signal = data[rows, bins], model.base[bins], model.signal[bins]
+    band = poisson.ppf(norm.cdf(BANDS), background[:, None])
+    methods = ("cls", "fc", "q_tilde")
+    counts = np.column_stack([n, band])  # (n, 1 + 5)
+    ends = {method: np.empty((*counts.shape, len(levels))) for method in methods}
+    low = np.empty((len(rows), len(levels)))
+    for row, (b, s) in enumerate(zip(background, signal, strict=True)):
+        every = counts[row][:, None]
+        ends["cls"][row] = poisson_upper(every, b, levels, cls=True) / s
+        ends["q_tilde"][row] = poisson_upper(every, b, levels, cls=False) / s
+        found = np.array([[poisson_feldman_cousins(int(k), float(b), float(level)) for level in levels]
+                          for k in counts[row]])  # fmt: skip
+        ends["fc"][row], low[row] = found[..., 1] / s, found[0, :, 0] / s
+    return ExactLimits(
+        rows,
+        {method: ends[method][:, 0] for method in methods},
+        {method: np.moveaxis(ends[method][:, 1:], 1, 2) for method in methods},
+        low,
+    )
