@@ -5,8 +5,9 @@ import pytest
 from scipy.stats import poisson
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.limit_coverage import cover_limits
 from leptonfit.inference.limits import feldman_cousins
-from leptonfit.inference.neyman import cover_limits, run_feldman_cousins
+from leptonfit.inference.neyman import run_feldman_cousins
 
 
 def gaussian():

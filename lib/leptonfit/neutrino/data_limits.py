@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits
 from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_limits
-from leptonfit.inference.neyman import LimitCoverageResult, ToyLimitResult, cover_limits, run_feldman_cousins
+from leptonfit.inference.neyman import ToyLimitResult, run_feldman_cousins
 from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
