@@ -9,6 +9,9 @@ import numpy as np
 from leptonfit.inference.binned import BinnedModel, scale_information
 from leptonfit.inference.result import Booleans, Result
 
+_EDGE = 1e-6
+"""Expectation below which an empty bin is on the edge of the domain."""
+
 
 @dataclass(frozen=True)
 class NuisanceResult(Result):
@@ -18,7 +21,8 @@ class NuisanceResult(Result):
     ----------
     names : tuple of str
     pulls, errors : ndarray (n_nuisances,)
-        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step.
+        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step. The error
+        is inf where the data do not determine the nuisance. An empty bin that expects nothing counts as no information.
     impacts : ndarray (n_nuisances,)
         Change of θ̂ if the nuisance is one fitted standard deviation higher: cov(θ, a)/σ(a), from the Fisher information
         at the best fit.
@@ -47,11 +51,16 @@ def rank_nuisances(model: BinnedModel, data: np.ndarray) -> NuisanceResult:
     """
     fit = model.fit(data)
     if not fit.converged:
-        raise RuntimeError("the fit did not converge: there are no pulls")
-    scaled, lengths = scale_information(model.fisher(float(fit.theta), fit.pulls))
-    covariance = np.linalg.pinv(scaled, hermitian=True) / np.outer(lengths, lengths)
+        raise RuntimeError(f"the fit of the data {np.asarray(data).tolist()} did not converge: there are no pulls")
+    theta = float(fit.theta)
+    empty = model.is_counted & (np.asarray(data) == 0) & (model.expected(theta, fit.pulls) < _EDGE)
+    scaled, lengths = scale_information(model.fisher(theta, fit.pulls, used=~empty))
+    safe = np.where(lengths > 0, lengths, np.inf)
+    covariance = np.linalg.pinv(scaled, hermitian=True) / np.outer(safe, safe)
     errors = np.sqrt(np.diag(covariance)[1:])
-    impacts = covariance[0, 1:] / errors
+    known = errors > 0
+    impacts = np.divide(covariance[0, 1:], errors, out=np.zeros(len(errors)), where=known)
+    errors = np.where(known, errors, np.inf)
     order = np.argsort(-np.abs(impacts), kind="stable")
     return NuisanceResult(
         tuple(model.nuisances[k] for k in order), fit.pulls[order], errors[order], impacts[order], model.is_free[order]
