@@ -258,7 +258,7 @@ class BinnedModel:
             raise ValueError("data: must be finite, and counts not negative")
 
     def fisher_variance(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
-        """Variance (n_bins,) behind the Fisher information, positive also where nothing is expected.
+        """Variance (..., n_bins) behind the Fisher information, positive also where nothing is expected.
 
         The information of a bin of counts grows without limit as its expectation goes to 0. A bin that expects nothing
         is taken at its share of a signal of one event, and at the size of what nuisances do there.
@@ -268,14 +268,19 @@ class BinnedModel:
         moved = np.abs(self.shifts).sum(axis=0) + np.abs(self.signal_shifts).sum(axis=0)
         return np.where(variance > 0, variance, np.abs(self.signal) / total + moved)
 
+    def slopes(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
+        """Derivatives (..., 1 + n_nuisances, n_bins) of the expectation by θ and the pulls (..., n_nuisances)."""
+        pulls = np.broadcast_to(pulls, (*np.shape(pulls)[:-1], len(self.nuisances)))
+        signal = (self.signal + pulls @ self.signal_shifts)[..., None, :]
+        rest = self.shifts + theta * self.signal_shifts
+        return np.concatenate([signal, np.broadcast_to(rest, (*signal.shape[:-2], *rest.shape))], axis=-2)
+
     def fisher(
         self, theta: float = 0.0, pulls: np.ndarray | float = 0.0, *, used: np.ndarray | None = None
     ) -> np.ndarray:
-        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (n_nuisances,)."""
-        pulls = np.broadcast_to(pulls, len(self.nuisances))
-        weights = 1 / self.fisher_variance(theta, pulls)
-        slopes = np.vstack([self.signal + pulls @ self.signal_shifts, self.shifts + theta * self.signal_shifts])
-        information = np.einsum("ib,...b,jb->...ij", slopes, weights * (1 if used is None else used), slopes)
+        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (..., n_nuisances)."""
+        slopes, weights = self.slopes(theta, pulls), 1 / self.fisher_variance(theta, pulls)
+        information = (slopes * (weights * (1 if used is None else used))[..., None, :]) @ slopes.swapaxes(-1, -2)
         return information + np.diag(np.concatenate([[0.0], ~self.is_free]).astype(float))
 
     def theta_sigma(self, *, used: np.ndarray | None = None) -> np.ndarray:

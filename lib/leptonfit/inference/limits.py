@@ -78,7 +78,8 @@ class LimitsResult(Result):
     delta_chi2 : ndarray (..., 3)
         θ above which Q exceeds its lowest value at θ ≥ 0 by 1.64, 2.71, 3.84.
     n_effective : ndarray (...)
-        Counts of one bin whose θ̂ is as skew as this; inf for Gaussian rates.
+        Counts of one bin whose θ̂ is as skew as this, at nominal nuisances or at those fitted at θ = 0 if it is more skew
+        there; inf for Gaussian rates.
     is_exact : ndarray (...) of bool
         Whether `cls`, `fc` and `q_tilde` are exact, from the Poisson distribution of one count.
     is_valid : dict of ndarray (...) of bool
@@ -164,11 +165,11 @@ def find_limits(
     observed = {method: observed[method] * sigma[:, None] for method in METHODS}
     expected = {method: band[:, i] * sigma[:, None, None] for i, method in enumerate(METHODS)}
     fc_low = fc_low * sigma[:, None]
-    n_effective = effective_counts(model, used)
+    n_effective = np.minimum(effective_counts(model, used), effective_counts(model, used, seen.pulls_at_zero))
     is_valid = {method: n_effective >= enough for method, enough in _ENOUGH.items()}
     parabola = gaussian_limit("fc", 0.0, levels)
     middle = band[:, list(METHODS).index("fc"), :].reshape(rows, len(levels), len(BANDS))[..., BANDS.index(0)]
-    is_valid["fc"] = (np.abs(middle / parabola - 1) <= _PARABOLIC).all(axis=-1)
+    is_valid["fc"] = (np.abs(middle / parabola - 1) <= _PARABOLIC).all(axis=-1) & is_valid["pinned"]
     exact = find_exact(model, data, used, levels)
     for method in exact.observed:
         observed[method][exact.rows] = exact.observed[method]
@@ -197,19 +198,19 @@ def find_limits(
     )
 
 
-def effective_counts(model: BinnedModel, used: np.ndarray) -> np.ndarray:
+def effective_counts(model: BinnedModel, used: np.ndarray, pulls: np.ndarray | float = 0.0) -> np.ndarray:
     """Counts (...) of a single bin whose estimate of θ is as skew as that from the bins in use (..., n_bins).
 
-    θ̂ is linear in small departures of the counts, with weights w from the Fisher information at θ = 0, and so has the
-    skewness γ = Σ |w|³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that expects b. The absolute value
-    keeps bins on and off the signal from passing for symmetric together. 1/γ² is returned, inf where γ is 0.
+    θ̂ is linear in small departures of the counts, with weights w from the Fisher information at θ = 0 and pulls
+    (..., n_nuisances), and so has the skewness γ = Σ |w|³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that
+    expects b. The absolute value keeps bins on and off the signal from passing for symmetric together. 1/γ² is returned,
+    inf where γ is 0.
     """
-    scaled, lengths = scale_information(model.fisher(used=used))
+    scaled, lengths = scale_information(model.fisher(pulls=pulls, used=used))
     lengths = np.where(lengths > 0, lengths, 1.0)
     row = np.linalg.pinv(scaled, hermitian=True)[..., 0, :] / (lengths[..., :1] * lengths)
-    slopes = np.vstack([model.signal, model.shifts])
-    variance = model.fisher_variance()
-    weights = np.where(used & model.is_counted, np.abs(row @ slopes) / variance, 0.0)
+    variance = model.fisher_variance(pulls=pulls)
+    weights = np.where(used & model.is_counted, np.abs(np.vecmat(row, model.slopes(pulls=pulls))) / variance, 0.0)
     with np.errstate(divide="ignore"):
         return row[..., 0] ** 3 / np.sum(weights**3 * variance, axis=-1) ** 2
 
@@ -243,6 +244,7 @@ class Profile:
         edge = (used & (data == 0)).any(axis=-1) | ~np.isfinite(at_zero.value)
         self._start = np.where(edge[:, None], 0.0, at_zero.pulls)
         free = self._fit(rows, None)
+        self.pulls_at_zero = at_zero.pulls
         self.theta_hat, self.lowest, self.zero = free.theta, free.value, at_zero.value
         self.lowest_allowed = np.where(free.theta > 0, free.value, at_zero.value)
 
