@@ -50,8 +50,8 @@ _PARABOLIC = 0.03
 """Largest relative departure of the Asimov profile from a parabola at which θ̂ passes for Gaussian."""
 _SMALLEST = 1e-3
 """Distance in σ at which a limit is 0 if θ is excluded there already."""
-_FARTHEST = 1e4
-"""Distance in σ at which there is no limit if θ is still allowed there."""
+_DOUBLINGS = 14
+"""A limit is looked for up to 2 σ doubled so often: there is none if θ is still allowed beyond 1e4 σ."""
 
 
 @dataclass(frozen=True)
@@ -296,17 +296,19 @@ def find_end(
     at_low = allowed(low, row, level)
     found = np.where(np.isposinf(at_low), np.inf, 0.0)
     some = (at_low > 0) & np.isfinite(at_low)
-    far = np.full(row.shape, _FARTHEST)
-    far[some] = allowed(far[some], row[some], level[some]) if some.any() else 0.0
-    found[some & (far > 0)] = np.inf
-    some &= far <= 0
     if some.any():
         given = row[some], level[some]
         bracket = elementwise.bracket_root(
-            allowed, low[some], np.full(some.sum(), 2.0), xmin=0.0, xmax=_FARTHEST, args=given
+            allowed, low[some], np.full(some.sum(), 2.0), xmin=0.0, args=given, maxiter=_DOUBLINGS
         )
-        root = elementwise.find_root(allowed, bracket.bracket, args=given, tolerances={"xrtol": 1e-9})
-        if not (bracket.success & root.success).all():
+        endless = bracket.f_bracket[1] > 0  # θ is still allowed as far as was looked
+        ends = np.full(endless.shape, np.inf)
+        crossed = ~endless
+        given = row[some][crossed], level[some][crossed]
+        inside = bracket.bracket[0][crossed], bracket.bracket[1][crossed]
+        root = elementwise.find_root(allowed, inside, args=given, tolerances={"xrtol": 1e-9})
+        if not (bracket.success[crossed] & root.success).all():
             raise RuntimeError("no upper end was found: the profile of the likelihood is not smooth enough")
-        found[some] = root.x
+        ends[crossed] = root.x
+        found[some] = ends
     return found.reshape(rows, len(levels))
