@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from leptonfit.inference.limits import find_limits
 from leptonfit.inference.limit_coverage import cover_limits
+from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.data_limits import DataLimitsResult, analyse, analyse_all, describe_limits
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment, load_response
 from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment

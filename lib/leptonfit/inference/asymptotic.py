@@ -1,4 +1,4 @@
-"""Asymptotic p-values of the profile likelihood, and limits for a Gaussian estimate: closed forms of every construction."""
+"""Asymptotic p-values of the profile likelihood, and limits for a Gaussian estimate: closed forms."""
 
 from __future__ import annotations
 

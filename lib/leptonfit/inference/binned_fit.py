@@ -1,10 +1,11 @@
 """Minimum of −2 ln L of counts or rates in bins, for a batch at once, also where it lies on the edge of the domain.
 
-The domain is expectation ≥ 0 in every counted bin in use, > 0 where a count was seen. −2 ln L holds off the edge by
-itself where counts were seen. In an empty bin it stays finite at expectation 0, so that the minimum may lie there. Each
-empty bin therefore has a multiplier λ ≥ 0 of its constraint, and Newton's steps go to expectation · λ = μ with μ falling
-to zero: the primal-dual interior-point method (S. Boyd and L. Vandenberghe, Convex Optimization, section 11.7). The sum
-of expectation · λ bounds how far −2 ln L can lie above its minimum, where the problem is convex.
+The domain is expectation ≥ 0 in every bin of counts in use, > 0 where a count was seen. Where counts were seen,
+−2 ln L grows without limit towards the edge of the domain. In an empty bin it stays finite at expectation 0, so that
+the minimum may lie there. Each empty bin therefore has a multiplier λ ≥ 0 of its constraint, and Newton's steps aim at
+expectation · λ = μ, with μ falling to zero: the primal-dual interior-point method (S. Boyd and L. Vandenberghe, Convex
+Optimization, section 11.7). Where the problem is convex, the sum of expectation · λ bounds how far −2 ln L lies above
+its minimum.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class FitBatch:
     def _move(
         self, rows: np.ndarray, step: np.ndarray, is_downhill: np.ndarray, slopes: np.ndarray, aim: np.ndarray
     ) -> None:
-        """Go along a step as far as the domain allows where −2 ln L − aim Σ ln(expectation) falls, else damp it more."""
+        """Take a step, cut at the edge of the domain, where −2 ln L − aim Σ ln(expectation) falls; else damp more."""
         counted, expected, before = self.counted[rows], self.expected[rows], self.value[rows]
         change = (step[:, None] @ slopes)[:, 0] - self.offset[rows]
         share = _share(expected, change, counted)
@@ -195,7 +196,7 @@ class FitBatch:
         return np.sum(np.where(self.used[rows], terms, 0.0), axis=-1) + np.vecdot(pulled, pulled)
 
     def _expand(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Slopes of the expectation, their lengths, the gradient, and second derivatives by the expectation and mixed."""
+        """Slopes of the expectation, lengths, gradient, and second derivatives: by the expectation, and mixed."""
         model, data, expected, x = self.model, self.data[rows], self.expected[rows], self.x[rows]
         theta, pulls = x[:, :1], x[:, 1:]
         signal = model.signal + pulls @ model.signal_shifts

@@ -62,8 +62,8 @@ def poisson_feldman_cousins(
     background : float
     confidence : float
     adjusted : bool
-        Whether the upper end is made to fall with the background, as published: the supremum of the plain upper end over
-        all larger backgrounds (end of section IV B). Without it the plain construction is returned.
+        Whether the upper end is made to fall with the background, as published (section IV): the supremum of the plain
+        upper end over all larger backgrounds. Without it the plain construction is returned.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def _raised(n: int, background: float, confidence: float, m: np.ndarray) -> floa
 
 
 def _lower_end(n: int, background: float, confidence: float) -> float:
-    """Counts m to n − 1 come before n for ν in [ν_{m−1}, ν_m): the least ν at which they hold less than the confidence."""
+    """Counts m to n − 1 come before n for ν in [ν_{m−1}, ν_m): n is accepted where they hold less than 1 − α."""
     if n == 0:
         return 0.0
     m = np.arange(n)

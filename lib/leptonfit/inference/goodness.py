@@ -48,8 +48,8 @@ def assess_goodness(
 ) -> GoodnessResult:
     """Goodness of the free fit of a model to data.
 
-    The toys are drawn at the best fit, their auxiliary measurements with them, and fitted in the same way. Their p-value
-    is (1 + toys at least as far off)/(1 + toys).
+    The toys and their auxiliary measurements are drawn at the best fit, and fitted in the same way. Their p-value is
+    (1 + toys with at least this statistic)/(1 + toys).
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def assess_goodness(
     if is_lawful(model, float(fit.theta), fit.pulls, used):
         return GoodnessResult(statistic, dof, float(chi2.sf(statistic, dof)), False, 0)
     if n_toys < 1:
-        raise ValueError(f"n_toys = {n_toys}: must be at least 1, as a bin expects fewer than {LEAST_EXPECTED:g} counts")
+        raise ValueError(f"n_toys = {n_toys}: must be at least 1, as a bin expects fewer than {LEAST_EXPECTED:g}")
     toys, centres = draw_toys(model, float(fit.theta), fit.pulls, n_toys, np.random.default_rng(seed))
     found = model.fit(toys, centres=centres, used=used)
     if np.mean(~found.converged) > _MOST_FAILED:

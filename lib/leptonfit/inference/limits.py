@@ -78,8 +78,8 @@ class LimitsResult(Result):
     delta_chi2 : ndarray (..., 3)
         θ above which Q exceeds its lowest value at θ ≥ 0 by 1.64, 2.71, 3.84.
     n_effective : ndarray (...)
-        Counts of one bin whose θ̂ is as skew as this, at nominal nuisances or at those fitted at θ = 0 if it is more skew
-        there; inf for Gaussian rates.
+        Counts of one bin whose θ̂ is as skew as this, at nominal nuisances or at those fitted at θ = 0, whichever are
+        fewer; inf for Gaussian rates.
     is_exact : ndarray (...) of bool
         Whether `cls`, `fc` and `q_tilde` are exact, from the Poisson distribution of one count.
     is_valid : dict of ndarray (...) of bool
@@ -124,7 +124,7 @@ def find_limits(
     Raises
     ------
     ValueError
-        If a confidence is not above 0.5 and below 1, some choice of bins tells nothing of θ, or data do not belong to the
+        If a confidence is not above 0.5 and below 1, some choice of bins tells nothing of θ, or data do not fit the
         model.
     RuntimeError
         If a fit or a root does not converge.
@@ -139,8 +139,8 @@ def find_limits(
     sigma = model.theta_sigma(used=used)
     if not np.isfinite(sigma).all():
         row = int(np.flatnonzero(~np.isfinite(sigma))[0])
-        raise ValueError(f"used: the {np.count_nonzero(used[row])} bins of choice {row + 1} of {len(sigma)} set no limit; "
-                         "there must be a bin with signal, and it holds no signal that nuisances cannot imitate")  # fmt: skip
+        raise ValueError(f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no limit: "
+                         "it holds no signal that nuisances cannot imitate")  # fmt: skip
     seen = Profile(model, data, used, sigma)
     pulls = np.broadcast_to(asimov_pulls, (len(data), len(model.nuisances)))
     flat = Profile(model, model.expected(np.zeros(len(data)), pulls), used, sigma, pulls)
@@ -202,9 +202,9 @@ def effective_counts(model: BinnedModel, used: np.ndarray, pulls: np.ndarray | f
     """Counts (...) of a single bin whose estimate of θ is as skew as that from the bins in use (..., n_bins).
 
     θ̂ is linear in small departures of the counts, with weights w from the Fisher information at θ = 0 and pulls
-    (..., n_nuisances), and so has the skewness γ = Σ |w|³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that
-    expects b. The absolute value keeps bins on and off the signal from passing for symmetric together. 1/γ² is returned,
-    inf where γ is 0.
+    (..., n_nuisances). Its skewness is γ = Σ w³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that expects
+    b. The absolute value of w is taken, because bins on and off the signal would else pass for symmetric together.
+    1/γ² is returned, inf where γ is 0.
     """
     scaled, lengths = scale_information(model.fisher(pulls=pulls, used=used))
     lengths = np.where(lengths > 0, lengths, 1.0)
@@ -264,8 +264,8 @@ class Profile:
             lost = np.flatnonzero(~fit.converged.ravel())
             which = int(row.ravel()[lost[0]])
             at = "free" if theta is None else f"= {np.broadcast_to(theta, row.shape).ravel()[lost[0]]:g}"
-            raise RuntimeError(f"{len(lost)} of {row.size} fits did not converge; the first is of data set {which + 1} of "
-                               f"{len(self._data)}, {self._data[which].tolist()}, with theta {at}")  # fmt: skip
+            raise RuntimeError(f"{len(lost)} of {row.size} fits did not converge; the first is of data set {which + 1} "
+                               f"of {len(self._data)}, {self._data[which].tolist()}, with theta {at}")  # fmt: skip
         return fit
 
 

@@ -79,8 +79,8 @@ def run_feldman_cousins(
 ) -> ToyLimitResult:
     """Upper limit of Feldman and Cousins' construction with toys (arXiv:physics/9711021, section V B).
 
-    The upper end is that of the construction itself. It is not made to fall with the background, as their tables for one
-    count are: `find_limits` does that.
+    The upper end is that of the construction itself. For one count `find_limits` also makes it fall with the
+    background, as their tables do.
 
     Parameters
     ----------
@@ -227,8 +227,8 @@ def _cross(
 ) -> tuple[float, float]:  # fmt: skip
     """Largest θ that is accepted, and its error: half the way to where p(θ) crosses α plus or minus twice its error.
 
-    The same toys serve every θ, so that p(θ) jumps where the ordering does and is smooth elsewhere. Where it jumps across
-    α the number of toys does not move the limit, and the error says so.
+    The same toys serve every θ. So p(θ) jumps where the ordering of the toys changes and is smooth elsewhere. Where it
+    jumps across α the number of toys does not move the limit, and the error is small.
     """
     level, seed = task
     alpha = 1 - level
@@ -250,7 +250,7 @@ def _cross(
 
     local = np.linspace(theta[max(last - 1, 0)], theta[min(last + 2, len(theta) - 1)], _LOCAL)
     limit, width = _last_crossing(p_at, local, alpha)
-    value, pulls = observed.at(np.array([limit]))
+    pulls = observed.at(np.array([limit]))[1]
     weights = toys.weights(limit, pulls[0])
     spread = float(np.sqrt(np.sum(weights**2) * alpha * (1 - alpha)) / np.sum(weights))
     low, high = (_last_crossing(p_at, local, alpha + sign * _WIDE * spread)[0] for sign in (1, -1))

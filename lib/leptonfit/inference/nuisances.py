@@ -21,8 +21,8 @@ class NuisanceResult(Result):
     ----------
     names : tuple of str
     pulls, errors : ndarray (n_nuisances,)
-        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step. The error
-        is inf where the data do not determine the nuisance. An empty bin that expects nothing counts as no information.
+        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step. The
+        error is inf where the data do not determine the nuisance. An empty bin that expects nothing is no information.
     impacts : ndarray (n_nuisances,)
         Change of θ̂ if the nuisance is one fitted standard deviation higher: cov(θ, a)/σ(a), from the Fisher information
         at the best fit.

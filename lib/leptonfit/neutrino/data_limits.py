@@ -85,8 +85,8 @@ class DataLimitsResult(Result):
     def summarise(self) -> dict[str, Any]:
         """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from.
 
-        `coverage` is that of each construction at the data set's own CLs limit. `is_valid` tells whether the approximation
-        of each construction holds for this data set. `p_value` is that of the free fit.
+        `coverage` is that of each construction at the data set's own CLs limit. `is_valid` tells whether the
+        approximation of each construction holds for this data set. `p_value` is that of the free fit.
         """
         percents = [f"{100 * level:g}" for level in self.limits.confidence]
         return {

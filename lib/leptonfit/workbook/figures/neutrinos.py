@@ -235,7 +235,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     ax.set_ylim(len(found) - 0.45, -0.55)
     ax.set_xscale("log")
     percent = 100 * found[0].limits.confidence[level] if found else 90
-    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated; †: approximation fails")
+    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated; †: see text")
     ax.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=3, fontsize=7.5)
     return ax
 
