@@ -147,7 +147,8 @@ plt.show()
 at_limit = [one.moment_limit(settings.limit_method) / MU_UNIT for one in found]
 theta = [(mu**2, (settings.mu_nu / MU_UNIT) ** 2) for mu in at_limit]
 compared = [compare_spectrum(one, more) for one, more in zip(likelihoods.values(), theta, strict=True)]
-labels = [("weak", f"+ {mu * MU_UNIT:.2g} μ_B", f"+ {settings.mu_nu:.2g} μ_B") for mu in at_limit]
+names = [f"+ {mu * MU_UNIT:.2g} μ_B" if np.isfinite(mu) else "no limit" for mu in at_limit]
+labels = [("weak", name, f"+ {settings.mu_nu:.2g} μ_B") for name in names]
 
 # %%
 fig = plt.figure(figsize=(10, 3.1 * max(1, -(-len(found) // 3))))

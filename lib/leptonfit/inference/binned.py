@@ -100,7 +100,7 @@ class BinnedModel:
     def lowest_theta(self) -> float:
         """Negative θ at which some bin of counts, at nominal nuisances, would expect a thousandth of its background.
 
-        A fitted θ may be lower: its domain ends where an expectation reaches 0, and nuisances move that end.
+        Where no nuisance acts on the signal a fitted θ may be lower: its domain ends where an expectation reaches 0.
         """
         ratio = np.full(self.n_bins, np.inf)
         np.divide(self.base, self.signal, out=ratio, where=self.is_counted & (self.signal > 0))
@@ -140,7 +140,8 @@ class BinnedModel:
             Signal strength held; fitted where not given.
         lowest : float, optional
             Lower bound of a fitted θ. Without it θ and the nuisances go as far as every expectation of counts in use
-            stays ≥ 0 (> 0 where a count was seen): the domain of the likelihood itself.
+            stays ≥ 0 (> 0 where a count was seen): the domain of the likelihood itself. With nuisances that act on the
+            signal this domain can go on for ever, a negative signal being undone; the bound is `lowest_theta` then.
         used : ndarray (..., n_bins) of bool, optional
             Bins that count; all where not given.
         centres : ndarray (..., n_nuisances), optional
@@ -163,6 +164,9 @@ class BinnedModel:
         for name, pulls in (("centres", centres), ("start", start)):
             if np.ndim(pulls) and np.shape(pulls)[-1] != n_nuisances:
                 raise ValueError(f"{name}: has the shape {np.shape(pulls)}, must end in {n_nuisances}, one a nuisance")
+        if fitted and lowest is None and self.signal_shifts.any():
+            lowest = self.lowest_theta
+        bounded = fitted and lowest is not None and np.isfinite(lowest)
         given = 0.0 if theta is None else theta
         batch = np.broadcast_shapes(
             np.shape(data)[:-1], np.shape(given), used.shape[:-1], np.shape(centres)[:-1], np.shape(start)[:-1]
@@ -180,7 +184,7 @@ class BinnedModel:
             x[lost], value[lost], slope[lost], converged[lost] = self._search(
                 begin[lost], *(array[lost] for array in fixed)
             )
-        if fitted and lowest is not None:  # held at its bound where it fell below, or was lost
+        if bounded:  # held at its bound where it fell below, or was lost
             below = ~converged | (x[:, 0] < lowest)
             begin = begin[below]
             begin[:, 0] = lowest

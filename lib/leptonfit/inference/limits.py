@@ -139,8 +139,8 @@ def find_limits(
     sigma = model.theta_sigma(used=used)
     if not np.isfinite(sigma).all():
         row = int(np.flatnonzero(~np.isfinite(sigma))[0])
-        raise ValueError(f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no limit: "
-                         "it holds no signal that nuisances cannot imitate")  # fmt: skip
+        raise ValueError(f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no "
+                         "limit: it holds no signal that nuisances cannot imitate")  # fmt: skip
     seen = Profile(model, data, used, sigma)
     pulls = np.broadcast_to(asimov_pulls, (len(data), len(model.nuisances)))
     flat = Profile(model, model.expected(np.zeros(len(data)), pulls), used, sigma, pulls)

@@ -137,8 +137,8 @@ def plot_compared(
     reach = np.concatenate(
         [compared.data + compared.errors, compared.data - compared.errors, compared.expected[:2].ravel()]
     )
-    span = reach.max() - reach.min()
-    top.set_ylim(reach.min() - 0.08 * span, reach.max() + 0.45 * span)
+    low, high = np.nanmin(reach), np.nanmax(reach)  # there is no curve at a limit that does not exist
+    top.set_ylim(low - 0.08 * (high - low), high + 0.45 * (high - low))
     rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
     top.set_ylabel(f"{rate} less background" if compared.subtracted else rate, fontsize=7.5)
     top.set_title(f"{compared.title} ({compared.mark})", fontsize=9)
