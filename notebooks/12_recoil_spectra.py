@@ -115,6 +115,10 @@ tables.show(tables.tabulate_tuning(list(likelihoods.values())))
 #   the data cannot see.
 # - **pinned** takes $\Delta\chi^2$ from $\theta = 0$ to the one-sided quantile.
 #
+# **†** marks a limit whose approximation does not hold for the data set. CLs, q̃ alone and pinned $\Delta\chi^2$ need an
+# estimate no more skew than that of one bin with 8 or 20 counts. The Gaussian form needs a profile that is a parabola
+# to 3 % at the limit. Feldman–Cousins by toys needs neither; its error is that of the number of toys.
+#
 # Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances (pyhf takes fitted ones: CLs
 # then differs by a percent here, q̃ alone by up to eight). Neutrons in COHERENT's beam window and a rise of the solar
 # survival probability toward low energies are not modelled; the latter is within a nuisance.
@@ -143,7 +147,8 @@ plt.show()
 at_limit = [one.moment_limit(settings.limit_method) / MU_UNIT for one in found]
 theta = [(mu**2, (settings.mu_nu / MU_UNIT) ** 2) for mu in at_limit]
 compared = [compare_spectrum(one, more) for one, more in zip(likelihoods.values(), theta, strict=True)]
-labels = [("weak", f"+ {mu * MU_UNIT:.2g} μ_B", f"+ {settings.mu_nu:.2g} μ_B") for mu in at_limit]
+names = [f"+ {mu * MU_UNIT:.2g} μ_B" if np.isfinite(mu) else "no limit" for mu in at_limit]
+labels = [("weak", name, f"+ {settings.mu_nu:.2g} μ_B") for name in names]
 
 # %%
 fig = plt.figure(figsize=(10, 3.1 * max(1, -(-len(found) // 3))))
@@ -153,7 +158,8 @@ plt.show()
 # %% [markdown]
 # ## Best fits
 #
-# $\hat\theta$ may be negative as far as every expectation stays positive: only so is it a test of consistency.
+# $\hat\theta$ may be negative as far as every expectation stays at or above zero: only so is it a test of consistency.
+# The p-value of the fit is that of the χ² law where every bin expects at least five counts, else that of toys.
 
 # %%
 tables.show(tables.tabulate_fits(found))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from iminuit import Minuit
 
-from leptonfit.inference.binned import BinnedModel, rank_nuisances, stack_models
+from leptonfit.inference.binned import BinnedModel, stack_models
+from leptonfit.inference.nuisances import rank_nuisances
 
 
 def build(sigma=None, n_bins=12, seed=3):
@@ -47,9 +48,11 @@ def test_minimum_is_that_of_migrad(sigma, theta):
 def test_one_bin_has_its_closed_form():
     model = BinnedModel(("b",), np.array([4.0]), np.zeros((1, 1)), np.array([2.0]), np.zeros((1, 1)), np.array([False]))
     fit = model.fit(np.array([[10.0], [1.0], [0.0]]))
-    assert fit.theta[:2] == pytest.approx([3.0, -1.5])
-    assert fit.theta[2] == model.lowest_theta  # without a count the expectation would go to zero
-    assert fit.value[:2] == pytest.approx(0, abs=1e-12)
+    assert fit.theta == pytest.approx([3.0, -1.5, -2.0])  # without a count the expectation goes to zero
+    assert fit.value == pytest.approx(0, abs=1e-9)
+    assert fit.converged.all()
+    above = model.fit(np.array([0.0]), lowest=-1.0)
+    assert (above.theta, above.value) == (-1.0, pytest.approx(4.0))
     held = model.fit(np.array([0.0]), theta=1.0)
     assert held.value == pytest.approx(2 * 6.0)
 
@@ -123,6 +126,56 @@ def test_bad_data_are_refused(bad):
     model, data = build()
     with pytest.raises(ValueError, match="data: must be finite, and counts not negative"):
         model.fit(np.where(np.arange(12) == 3, bad, data))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"base": np.array([1.0])}, r"shifts: has the shape \(1, 2\), must be \(1, 1\) for 1 nuisances and 1 bins"),
+        ({"base": np.ones((2, 1))}, r"base: has the shape \(2, 1\), must be \(2,\)"),
+        ({"base": np.array([1.0, -2.0])}, "base: entry 2 is -2, must not be negative where counts are expected"),
+        ({"base": np.array([np.nan, 1.0])}, "base: entry 1 is nan, must be finite"),
+        ({"signal": np.ones(3)}, r"signal: has the shape \(3,\), must be \(2,\)"),
+        ({"shifts": np.ones((2, 2))}, r"shifts: has the shape \(2, 2\), must be \(1, 2\)"),
+        ({"signal_shifts": np.array([[0.0, np.inf]])}, "signal_shifts: entry 1, 2 is inf, must be finite"),
+        ({"is_free": np.zeros(2, dtype=bool)}, r"is_free: has the shape \(2,\), must be \(1,\)"),
+        ({"is_free": np.zeros(1)}, "is_free: .* must be of bool"),
+        ({"sigma": np.array([1.0, 0.0])}, "sigma: entry 2 is 0, must be positive, or nan for counts"),
+        ({"sigma": np.ones(1)}, r"sigma: has the shape \(1,\), must be \(2,\)"),
+        ({"base": np.array([0.0, 5.0]), "signal": np.array([0.0, 1.0]), "shifts": np.zeros((1, 2))},
+         "base: entry 1 is 0, must be positive where neither signal nor nuisances add to it"),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_wrong_is_refused_by_name(changed, message):
+    good = {"nuisances": ("a",), "base": np.ones(2), "shifts": np.ones((1, 2)), "signal": np.ones(2),
+            "signal_shifts": np.zeros((1, 2)), "is_free": np.zeros(1, dtype=bool)}  # fmt: skip
+    BinnedModel(**good)
+    with pytest.raises(ValueError, match=message):
+        BinnedModel(**good | changed)
+
+
+def test_arrays_of_the_wrong_length_are_refused():
+    model, data = build()
+    with pytest.raises(ValueError, match=r"data: has the shape \(1,\), must end in 12, one a bin"):
+        model.fit(np.array([5.0]))
+    with pytest.raises(ValueError, match=r"used: has the shape \(3,\), must end in 12, one a bin"):
+        model.fit(data, used=np.ones(3, dtype=bool))
+    with pytest.raises(ValueError, match=r"centres: has the shape \(2,\), must end in 3, one a nuisance"):
+        model.fit(data, centres=np.zeros(2))
+
+
+def test_a_count_where_none_can_be_is_impossible():
+    nothing = np.zeros((0, 2))
+    model = BinnedModel((), np.array([0.0, 5.0]), nothing, np.array([1.0, 1.0]), nothing, np.zeros(0, dtype=bool))
+    held = model.fit(np.array([[2.0, 5.0], [0.0, 5.0]]), theta=0.0)
+    assert held.value.tolist() == [np.inf, 0.0]
+    assert held.converged.all()
+    assert np.isfinite(model.theta_sigma())
+    free = model.fit(np.array([2.0, 5.0]))
+    assert free.converged
+    assert 7 / free.theta.item() > 1
+    # d/dθ: 1 − 2/θ + 1 − 5/(5 + θ) = 0
+    assert free.theta == pytest.approx((-3 + np.sqrt(9 + 80)) / 4, rel=1e-6)
 
 
 def test_stacked_models_add_up():

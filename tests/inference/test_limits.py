@@ -1,10 +1,13 @@
 """Upper limits, against closed forms, published tables and pyhf."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, poisson
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.counts import poisson_feldman_cousins
 from leptonfit.inference.limits import METHODS, feldman_cousins, find_limits
 
 
@@ -16,7 +19,7 @@ def gaussian(sigma=1.0):
     )
 
 
-def poisson():
+def poisson_bins():
     """Three bins, a free background norm."""
     base, signal = np.array([20.0, 15.0, 12.0]), np.array([6.0, 3.0, 1.0])
     return BinnedModel(("b",), base, 0.1 * base[None], signal, np.zeros((1, 3)), np.array([True]))
@@ -126,7 +129,7 @@ def test_cls_without_nuisances_is_that_of_pyhf():
 
 
 def test_many_thresholds_at_once_are_the_same_as_one_at_a_time():
-    model, data = poisson(), np.array([22.0, 12.0, 14.0])
+    model, data = poisson_bins(), np.array([22.0, 12.0, 14.0])
     used = np.array([[True, True, True], [False, True, True]])
     both = find_limits(model, data, used=used)
     for i in range(2):
@@ -149,8 +152,128 @@ def test_a_signal_that_a_nuisance_can_imitate_is_refused_whatever_the_units():
     assert np.isfinite(find_limits(shape, base).observed["cls"]).all()
 
 
+def counting(background, signal=1.0, nuisances=0):
+    """One bin with a known background; nuisances, if any, do nothing."""
+    nothing = np.zeros((nuisances, 1))
+    names = tuple("ab"[:nuisances])
+    return BinnedModel(
+        names, np.array([background]), nothing, np.array([signal]), nothing, np.zeros(nuisances, dtype=bool)
+    )
+
+
+@pytest.mark.parametrize("background", [0.0, 1e-6, 0.5, 3.0])
+@pytest.mark.parametrize("nuisances", [0, 2])
+def test_one_count_has_the_exact_poisson_limits(background, nuisances):
+    found = find_limits(counting(background, 0.1, nuisances), np.array([[0.0], [2.0], [6.0]]), confidence=(0.9, 0.95))
+    assert found.is_exact.all()
+    assert all(found.is_valid[method].all() for method in ("cls", "fc", "q_tilde"))
+    np.testing.assert_allclose(found.observed["cls"][0], 10 * -np.log([0.1, 0.05]), rtol=1e-6)
+    for i, n in enumerate((0, 2, 6)):
+        for k, level in enumerate((0.9, 0.95)):
+            low, high = poisson_feldman_cousins(n, background, level)
+            assert found.observed["fc"][i, k] == pytest.approx(10 * high)
+            assert found.fc_low[i, k] == pytest.approx(10 * low)
+            at = background + 0.1 * found.observed["cls"][i, k]
+            assert poisson.cdf(n, at) / poisson.cdf(n, background) == pytest.approx(1 - level)
+
+
+def test_expected_limits_of_one_count_are_those_of_its_quantiles():
+    background = 3.0
+    found = find_limits(counting(background), np.array([4.0]), confidence=(0.9,))
+    counts = poisson.ppf(norm.cdf([-2, -1, 0, 1, 2]), background)
+    every = find_limits(counting(background), counts[:, None], confidence=(0.9,))
+    for method in ("cls", "fc", "q_tilde"):
+        np.testing.assert_allclose(found.expected[method][0], every.observed[method][:, 0])
+
+
+def test_counts_that_are_not_whole_or_have_an_uncertain_background_are_not_exact():
+    assert not find_limits(counting(3.0), np.array([2.5])).is_exact
+    uncertain = BinnedModel(
+        ("b",), np.array([3.0]), np.array([[0.6]]), np.array([1.0]), np.zeros((1, 1)), np.array([False])
+    )
+    for n in (0.0, 1.0, 6.0):
+        found = find_limits(uncertain, np.array([n]))
+        assert not found.is_exact
+        assert not any(found.is_valid.values())
+        assert found.observed["cls"][0] > 0
+
+
+def test_a_bin_without_signal_or_not_in_use_does_not_spoil_an_exact_limit():
+    nothing = np.zeros((0, 3))
+    model = BinnedModel(
+        (), np.array([3.0, 7.0, 5.0]), nothing, np.array([1.0, 0.0, 2.0]), nothing, np.zeros(0, dtype=bool)
+    )
+    used = np.array([[True, True, False], [True, True, True]])
+    found = find_limits(model, np.array([0.0, 9.0, 4.0]), used=used)
+    assert found.is_exact.tolist() == [True, False]
+    assert found.observed["cls"][0, 0] == pytest.approx(np.log(10))
+
+
+def test_a_bin_without_background_sets_a_limit():
+    base, signal, shifts = np.array([10.0, 0.0, 5.0]), np.array([3.0, 1.0, 2.0]), np.array([[1.0, 0.0, 0.5]])
+    model = BinnedModel(("b",), base, shifts, signal, np.zeros((1, 3)), np.zeros(1, dtype=bool))
+    limit = find_limits(model, np.array([11.0, 0.0, 4.0])).observed["cls"]
+    without = find_limits(model, np.array([11.0, 0.0, 4.0]), used=np.array([True, False, True])).observed["cls"]
+    assert (limit > 0).all()
+    assert (limit < without).all()
+    seen = find_limits(model, np.array([11.0, 2.0, 4.0]))  # θ = 0 is impossible
+    assert np.isinf(seen.chi2_zero)
+    assert np.isinf(seen.observed["pinned"]).all()
+    assert np.isfinite(seen.observed["cls"]).all()
+
+
+@pytest.mark.parametrize(("background", "valid"), [(2.0, []), (10.0, ["cls"]), (30.0, ["cls", "pinned", "q_tilde"]),
+                                                   (400.0, ["cls", "fc", "pinned", "q_tilde"])])  # fmt: skip
+def test_approximations_hold_where_their_coverage_was_measured_to(background, valid):
+    """The same bin in two halves, so that no formula is exact: coverage at signals up to three standard deviations."""
+    halves, nothing = np.full(2, background / 2), np.zeros((0, 2))
+    split = BinnedModel((), halves, nothing, np.full(2, 0.5), nothing, np.zeros(0, dtype=bool))
+    counts = np.arange(int(background + 10 * np.sqrt(background) + 20))
+    found = find_limits(split, np.column_stack([counts / 2, counts / 2]), confidence=(0.9,))
+    assert found.n_effective[0] == pytest.approx(background)
+    assert sorted(method for method in METHODS if found.is_valid[method][0]) == valid
+    for method in valid:
+        low = found.fc_low[:, 0] if method == "fc" else np.zeros(len(counts))
+        for mu in np.linspace(0.3, 3.0, 28) * np.sqrt(background):
+            covers = (low <= mu) & (mu <= found.observed[method][:, 0])
+            assert poisson.pmf(counts[covers], background + mu).sum() > 0.865, (method, mu)
+
+
+def test_rates_are_valid_and_large_nuisances_of_the_signal_are_not_gaussian():
+    assert all(find_limits(gaussian(), np.array([0.3])).is_valid.values())
+    base, signal = np.array([4e4, 4e4]), np.array([400.0, 0.0])
+    norm_of_signal = BinnedModel(("s", "b"), base, np.stack([0 * base, 0.1 * base]), signal,
+                                 np.stack([0.4 * signal, 0 * signal]), np.array([False, True]))  # fmt: skip
+    found = find_limits(norm_of_signal, base)
+    assert found.is_valid["cls"]
+    assert not found.is_valid["fc"]
+
+
+def test_a_nuisance_that_undoes_any_signal_leaves_no_limit():
+    model = BinnedModel(
+        ("s",), np.array([5.0]), np.zeros((1, 1)), np.array([1.0]), np.array([[1.0]]), np.array([False])
+    )
+    found = find_limits(model, np.array([0.0]))  # at a pull of −1 there is no signal, whatever θ
+    assert np.isinf(found.observed["cls"]).all()
+
+
+def test_a_fit_that_fails_names_the_row_and_the_data(monkeypatch):
+    fit = BinnedModel.fit
+
+    def fail(self, data, **options):
+        found = fit(self, data, **options)
+        return replace(found, converged=found.converged & (np.asarray(data)[..., 0] != 7.0))
+
+    monkeypatch.setattr(BinnedModel, "fit", fail)
+    with pytest.raises(RuntimeError, match=r"1 of 2 fits did not converge; the first is of data set 2 of 2, "
+                                           r"\[7.0, 15.0, 12.0\], with theta = 0"):  # fmt: skip
+        find_limits(poisson_bins(), np.array([[20.0, 15, 12], [7, 15, 12]]))
+
+
 def test_what_cannot_be_limited_is_refused():
+    with pytest.raises(ValueError, match=r"data: has the shape \(1,\), must end in 3"):
+        find_limits(poisson_bins(), np.array([20.0]))
     with pytest.raises(ValueError, match=r"confidence = \[1.2\]: must be above 0.5 and below 1"):
-        find_limits(poisson(), np.array([20.0, 15, 12]), confidence=(1.2,))
-    with pytest.raises(ValueError, match="holds no signal"):
-        find_limits(poisson(), np.array([20.0, 15, 12]), used=np.zeros(3, dtype=bool))
+        find_limits(poisson_bins(), np.array([20.0, 15, 12]), confidence=(1.2,))
+    with pytest.raises(ValueError, match=r"used: choice 1 of 1, of 0 bins, sets no limit: it holds no signal"):
+        find_limits(poisson_bins(), np.array([20.0, 15, 12]), used=np.zeros(3, dtype=bool))

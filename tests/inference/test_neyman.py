@@ -5,8 +5,10 @@ import pytest
 from scipy.stats import poisson
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.counts import poisson_feldman_cousins
+from leptonfit.inference.limit_coverage import cover_limits
 from leptonfit.inference.limits import feldman_cousins
-from leptonfit.inference.neyman import cover_limits, run_feldman_cousins
+from leptonfit.inference.neyman import run_feldman_cousins
 
 
 def gaussian():
@@ -59,6 +61,30 @@ def test_every_construction_covers_a_gaussian_as_it_should(theta):
             assert low <= level <= high
         for method in ("cls", "pinned"):
             assert found.interval(method, i, confidence=0.999)[1] >= level
+
+
+@pytest.mark.parametrize(("background", "n"), [(3.0, 0), (3.0, 2), (3.0, 10), (0.5, 0), (0.0, 1)])
+def test_at_few_counts_the_quoted_error_covers_the_exact_limit(background, n):
+    """Of the plain construction, whose critical values jump; repeated with many seeds."""
+    exact = poisson_feldman_cousins(n, background, 0.9, adjusted=False)[1]
+    found = [
+        run_feldman_cousins(counting(background), np.array([float(n)]), confidence=(0.9,), n_toys=1000, seed=seed)
+        for seed in range(30)
+    ]
+    limits, errors = (np.array([getattr(one, name)[0] for one in found]) for name in ("limit", "error"))
+    away = np.abs(limits - exact) / errors
+    assert np.mean(away < 1.2) > 0.6
+    assert np.mean(away < 2.2) > 0.9
+    assert np.median(errors) < 0.12 * exact
+
+
+def test_toys_cover_what_one_count_covers_exactly():
+    """Coverage of the exact limits of one count is at least nominal, also of those the toys are judged by."""
+    for theta in (0.7, 2.0, 4.5):
+        found = cover_limits(counting(0.5), np.array([0.0]), theta, n_toys=3000, seed=3)
+        for i, level in enumerate((0.9, 0.95)):
+            for method in ("fc", "cls", "q_tilde"):
+                assert found.interval(method, i, confidence=0.999)[1] >= level, method
 
 
 def test_toys_must_be_asked_for():

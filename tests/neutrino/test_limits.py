@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from leptonfit.inference.limit_coverage import cover_limits
 from leptonfit.inference.limits import find_limits
-from leptonfit.inference.neyman import cover_limits
 from leptonfit.neutrino.data_limits import DataLimitsResult, analyse, analyse_all, describe_limits
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment, load_response
 from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment
@@ -208,7 +208,8 @@ def test_summary_is_what_was_found(xenon):
         assert summary["coverage"]["pinned"][name] == toys.n_covered["pinned"][level] / toys.n_toys
     assert summary["theta_sigma"] == pytest.approx(0.607e-22, rel=1e-2)
     assert xenon.significance == pytest.approx(-1.29, abs=0.01)
-    assert (xenon.n_data, xenon.n_fitted) == (29, 2)
+    assert xenon.goodness.dof == 27
+    assert xenon.goodness.statistic == pytest.approx(float(xenon.limits.chi2_min))
     assert xenon.published == 0.64
 
 

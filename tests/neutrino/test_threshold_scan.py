@@ -88,7 +88,8 @@ def made(title, *, limit=1.0, expected=1.0, excess=0.0, mean=0.0, observed=True)
     one = np.ones(1)
     return ThresholdScanResult(
         slug=title, title=title, flavour_class="solar", unit="keV", observed=observed, attainable=9, tried=4,
-        threshold=one, energy=one, limit=limit * np.eye(1), expected=expected * np.eye(1), band=np.ones((1, 5)),
+        threshold=one, energy=one, limit=limit * np.eye(1), expected=expected * np.eye(1),
+        is_valid=np.ones(1, dtype=bool), band=np.ones((1, 5)),
         sigma=one, signal_above=one, log_ratio=excess * one, toy_mean=mean * one, toy_covariance=0.04 * np.eye(1),
         toy_correlation=np.eye(1), curve=None,
     )  # fmt: skip

@@ -14,42 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import elementwise
 
-from leptonfit.inference.result import Booleans, Result
-from leptonfit.inference.stationarity import KKT_TOLERANCE, is_blocked, kkt_from_gradient
+from leptonfit.inference.binned_fit import BinnedFitResult, FitBatch
 
-MAX_STEPS = 100
 _CHUNK = 200_000
 """Numbers in the largest array of one chunk of a batch: what a processor keeps near."""
-_DAMPING, _GIVE_UP = 1e-9, 1e12
-_ROUNDING, _SINGULAR = 1e-13, 1e-9
-_AIM = KKT_TOLERANCE * 1e-3
-"""Newton's steps go on to here: they cost nothing near the end, and roots of profiles want them."""
-
-
-@dataclass(frozen=True)
-class BinnedFitResult(Result):
-    """Minima of −2 ln L; `...` are the leading axes of the data, of θ and of the bins in use.
-
-    Attributes
-    ----------
-    theta : ndarray (...)
-        Signal strength: fitted, or as held.
-    pulls : ndarray (..., n_nuisances)
-        Nuisances, in standard deviations.
-    value : ndarray (...)
-        −2 ln L over that of a model that meets every bin.
-    slope : ndarray (...)
-        Its derivative by θ with the nuisances profiled (the partial derivative, by the envelope theorem).
-    converged : ndarray (...) of bool
-        KKT ≤ 1e-6: no free direction has a slope left.
-    """
-
-    theta: np.ndarray
-    pulls: np.ndarray
-    value: np.ndarray
-    slope: np.ndarray
-    converged: Booleans
+_SINGULAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -61,7 +32,7 @@ class BinnedModel:
     nuisances : tuple of str
         Their names.
     base : ndarray (n_bins,)
-        Expectation without signal at nominal nuisances; positive.
+        Expectation without signal at nominal nuisances; of counts ≥ 0, and 0 only where signal or nuisances add to it.
     shifts : ndarray (n_nuisances, n_bins)
         Its change for each pull of one standard deviation.
     signal : ndarray (n_bins,)
@@ -71,7 +42,12 @@ class BinnedModel:
     is_free : ndarray (n_nuisances,) of bool
         Nuisances without a pull term.
     sigma : ndarray (n_bins,) or None
-        Gaussian errors of rates, nan for Poisson counts; None where all are counts.
+        Gaussian errors of rates, positive; nan for Poisson counts; None where all are counts.
+
+    Raises
+    ------
+    ValueError
+        If an array has not the shape or the values that are allowed here.
     """
 
     nuisances: tuple[str, ...]
@@ -81,6 +57,30 @@ class BinnedModel:
     signal_shifts: np.ndarray
     is_free: np.ndarray
     sigma: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        n_bins, n_nuisances = np.size(self.base), len(self.nuisances)
+        table = (n_nuisances, n_bins)
+        shapes: dict[str, tuple[int, ...]] = {
+            "base": (n_bins,), "shifts": table, "signal": (n_bins,), "signal_shifts": table, "is_free": (n_nuisances,)
+        }  # fmt: skip
+        if self.sigma is not None:
+            shapes["sigma"] = (n_bins,)
+        for name, shape in shapes.items():
+            array = np.asarray(getattr(self, name))
+            if array.shape != shape or not n_bins:
+                raise ValueError(f"{name}: has the shape {array.shape}, must be {shape} for {n_nuisances} nuisances "
+                                 f"and {n_bins} bins, of which there is at least one")  # fmt: skip
+            if name == "is_free" and array.dtype != bool:
+                raise ValueError(f"is_free: is {array.tolist()}, must be of bool")
+            _refuse(name, array, "must be finite", ~(np.isfinite(array) | ((name == "sigma") & np.isnan(array))))
+        if self.sigma is not None:
+            _refuse("sigma", self.sigma, "must be positive, or nan for counts", self.sigma <= 0)
+        counted = self.is_counted
+        _refuse("base", self.base, "must not be negative where counts are expected", counted & (self.base < 0))
+        is_dead = (self.base == 0) & (self.signal == 0) & ~np.any(self.shifts, axis=0)
+        is_dead &= ~np.any(self.signal_shifts, axis=0)
+        _refuse("base", self.base, "must be positive where neither signal nor nuisances add to it", counted & is_dead)
 
     @property
     def n_bins(self) -> int:
@@ -98,7 +98,10 @@ class BinnedModel:
 
     @property
     def lowest_theta(self) -> float:
-        """Negative θ at which some bin of counts, at nominal nuisances, would expect a thousandth of its background."""
+        """Negative θ at which some bin of counts, at nominal nuisances, would expect a thousandth of its background.
+
+        Where no nuisance acts on the signal a fitted θ may be lower: its domain ends where an expectation reaches 0.
+        """
         ratio = np.full(self.n_bins, np.inf)
         np.divide(self.base, self.signal, out=ratio, where=self.is_counted & (self.signal > 0))
         return -0.999 * float(ratio.min())
@@ -136,13 +139,15 @@ class BinnedModel:
         theta : ndarray (...) or float, optional
             Signal strength held; fitted where not given.
         lowest : float, optional
-            Lower bound of a fitted θ; `lowest_theta` where not given.
+            Lower bound of a fitted θ. Without it θ and the nuisances go as far as every expectation of counts in use
+            stays ≥ 0 (> 0 where a count was seen): the domain of the likelihood itself. With nuisances that act on the
+            signal this domain can go on for ever, a negative signal being undone; the bound is `lowest_theta` then.
         used : ndarray (..., n_bins) of bool, optional
             Bins that count; all where not given.
         centres : ndarray (..., n_nuisances), optional
             What the auxiliary measurements behind the pulls found, in standard deviations.
         start : ndarray (..., n_nuisances), optional
-            Pulls to start from; the expectation there must be positive.
+            Pulls to start from.
 
         Returns
         -------
@@ -151,13 +156,18 @@ class BinnedModel:
         Raises
         ------
         ValueError
-            If data are not finite, or counts negative.
+            If data are not finite, counts negative, or an array has not the length it must have.
         """
-        if not np.isfinite(data).all() or (np.asarray(data)[..., self.is_counted] < 0).any():
-            raise ValueError("data: must be finite, and counts not negative")
         n_nuisances, fitted = len(self.nuisances), theta is None
+        used = np.ones(self.n_bins, dtype=bool) if used is None else np.asarray(used)
+        self.check_data(data, used)
+        for name, pulls in (("centres", centres), ("start", start)):
+            if np.ndim(pulls) and np.shape(pulls)[-1] != n_nuisances:
+                raise ValueError(f"{name}: has the shape {np.shape(pulls)}, must end in {n_nuisances}, one a nuisance")
+        if fitted and lowest is None and self.signal_shifts.any():
+            lowest = self.lowest_theta
+        bounded = fitted and lowest is not None and np.isfinite(lowest)
         given = 0.0 if theta is None else theta
-        used = np.ones(self.n_bins, dtype=bool) if used is None else used
         batch = np.broadcast_shapes(
             np.shape(data)[:-1], np.shape(given), used.shape[:-1], np.shape(centres)[:-1], np.shape(start)[:-1]
         )
@@ -166,23 +176,21 @@ class BinnedModel:
         def flatten(array: np.ndarray | float, *last: int) -> np.ndarray:
             return np.broadcast_to(array, (*batch, *last)).reshape(n, *last)
 
-        x = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
-        counts, use, centre = flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances)
-        bound = (self.lowest_theta if lowest is None else lowest) if fitted else None
-        value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
-        rows = max(1, _CHUNK // (self.n_bins * x.shape[1]))
-        for i in range(0, n, rows):
-            part = slice(i, i + rows)
-            problem = _Problem(self, counts[part], use[part], centre[part], bound)
-            value[part], slope[part], converged[part] = problem.minimise(x[part])
-            lost = np.flatnonzero(~converged[part])
-            if len(lost):  # from nominal nuisances, in short steps first
-                again = i + lost
-                x[again] = 0.0 if fitted else np.column_stack([x[again, 0], np.zeros((len(lost), n_nuisances))])
-                problem = _Problem(self, counts[again], use[again], centre[again], bound)
-                retried = x[again]
-                value[again], slope[again], converged[again] = problem.minimise(retried, damping=1.0)
-                x[again] = retried
+        begin = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
+        fixed = flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances)
+        x, value, slope, converged = self._minimise(begin, *fixed, is_held=not fitted)
+        lost = ~converged
+        if fitted and lost.any():
+            x[lost], value[lost], slope[lost], converged[lost] = self._search(
+                begin[lost], *(array[lost] for array in fixed)
+            )
+        if bounded:  # held at its bound where it fell below, or was lost
+            below = ~converged | (x[:, 0] < lowest)
+            begin = begin[below]
+            begin[:, 0] = lowest
+            held = self._minimise(begin, *(array[below] for array in fixed), is_held=True)
+            x[below], value[below], slope[below], found = held
+            converged[below] = found & (converged[below] | (slope[below] >= 0))
         return BinnedFitResult(
             theta=x[:, 0].reshape(batch),
             pulls=x[:, 1:].reshape(*batch, n_nuisances),
@@ -191,19 +199,97 @@ class BinnedModel:
             converged=converged.reshape(batch),
         )
 
+    def _minimise(
+        self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray, *, is_held: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """θ and pulls (n, 1 + n_nuisances), value, slope and convergence (n,) from where they begin."""
+        n, x = len(begin), begin.copy()
+        value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
+        rows = max(1, _CHUNK // (self.n_bins * x.shape[1]))
+        for i in range(0, n, rows):
+            part = slice(i, i + rows)
+            batch = FitBatch(self, data[part], used[part], centres[part], is_held, x[part])
+            value[part], slope[part], converged[part] = batch.minimise()
+            lost = i + np.flatnonzero(~converged[part])
+            if len(lost):  # from nominal nuisances, in short steps first
+                again = np.zeros((len(lost), x.shape[1]))
+                again[:, 0] = begin[lost, 0]
+                batch = FitBatch(self, data[lost], used[lost], centres[lost], is_held, again)
+                found = batch.minimise(damping=1.0)
+                better = found[2] | (found[0] < value[lost])
+                lost = lost[better]
+                x[lost] = again[better]
+                value[lost], slope[lost], converged[lost] = (array[better] for array in found)
+        return x, value, slope, converged
+
+    def _search(
+        self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Minimum over θ of the profile, where steps in θ and the nuisances together are lost.
+
+        With nuisances that act on the signal the problem is convex only at a given θ. An edge of the domain that bends
+        can stop such steps. The profile itself is searched then: it rises on both sides of what is returned.
+        """
+
+        def held(theta: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+            at = begin[row]
+            at[:, 0] = theta
+            return self._minimise(at, data[row], used[row], centres[row], is_held=True)
+
+        def profile(theta: np.ndarray, row: np.ndarray) -> np.ndarray:
+            return np.nan_to_num(held(theta.ravel(), row.ravel())[1].reshape(theta.shape), posinf=1e300)
+
+        row, sigma = np.arange(len(begin)), self.theta_sigma(used=used)
+        step = np.where(np.isfinite(sigma), sigma, 1.0)
+        bracket = elementwise.bracket_minimum(profile, begin[:, 0], xl0=-step, xr0=step, args=(row,))
+        found = elementwise.find_minimum(profile, bracket.bracket, args=(row,), tolerances={"xrtol": 1e-10})
+        best = np.where(np.isfinite(found.x), found.x, begin[:, 0])
+        x, value, slope, converged = held(best, row)
+        return x, value, slope, converged & bracket.success & found.success
+
+    def check_data(self, data: np.ndarray, used: np.ndarray) -> None:
+        """Refuse data (..., n_bins) and bins in use (..., n_bins) that do not belong to this model.
+
+        Raises
+        ------
+        ValueError
+            If their length is not the number of bins, data are not finite, or counts negative.
+        """
+        for name, array in (("data", data), ("used", used)):
+            if not np.ndim(array) or np.shape(array)[-1] != self.n_bins:
+                raise ValueError(f"{name}: has the shape {np.shape(array)}, must end in {self.n_bins}, one a bin")
+        if not np.isfinite(data).all() or (np.asarray(data)[..., self.is_counted] < 0).any():
+            raise ValueError("data: must be finite, and counts not negative")
+
+    def fisher_variance(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
+        """Variance (..., n_bins) behind the Fisher information, positive also where nothing is expected.
+
+        The information of a bin of counts grows without limit as its expectation goes to 0. A bin that expects nothing
+        is taken at its share of a signal of one event, and at the size of what nuisances do there.
+        """
+        variance = self.variance(self.expected(theta, pulls))
+        total = max(float(np.abs(self.signal).sum()), np.finfo(float).tiny)
+        moved = np.abs(self.shifts).sum(axis=0) + np.abs(self.signal_shifts).sum(axis=0)
+        return np.where(variance > 0, variance, np.abs(self.signal) / total + moved)
+
+    def slopes(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
+        """Derivatives (..., 1 + n_nuisances, n_bins) of the expectation by θ and the pulls (..., n_nuisances)."""
+        pulls = np.broadcast_to(pulls, (*np.shape(pulls)[:-1], len(self.nuisances)))
+        signal = (self.signal + pulls @ self.signal_shifts)[..., None, :]
+        rest = self.shifts + theta * self.signal_shifts
+        return np.concatenate([signal, np.broadcast_to(rest, (*signal.shape[:-2], *rest.shape))], axis=-2)
+
     def fisher(
         self, theta: float = 0.0, pulls: np.ndarray | float = 0.0, *, used: np.ndarray | None = None
     ) -> np.ndarray:
-        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (n_nuisances,)."""
-        pulls = np.broadcast_to(pulls, len(self.nuisances))
-        weights = 1 / self.variance(self.expected(theta, pulls))
-        slopes = np.vstack([self.signal + pulls @ self.signal_shifts, self.shifts + theta * self.signal_shifts])
-        information = np.einsum("ib,...b,jb->...ij", slopes, weights * (1 if used is None else used), slopes)
+        """Expected Fisher information (..., 1 + n_nuisances, 1 + n_nuisances) of θ and the pulls (..., n_nuisances)."""
+        slopes, weights = self.slopes(theta, pulls), 1 / self.fisher_variance(theta, pulls)
+        information = (slopes * (weights * (1 if used is None else used))[..., None, :]) @ slopes.swapaxes(-1, -2)
         return information + np.diag(np.concatenate([[0.0], ~self.is_free]).astype(float))
 
     def theta_sigma(self, *, used: np.ndarray | None = None) -> np.ndarray:
         """Standard deviation (...) of θ̂ expected at θ = 0; infinite where nuisances can do all that a signal does."""
-        scaled, lengths = _scale(self.fisher(used=used))
+        scaled, lengths = scale_information(self.fisher(used=used))
         mixed = scaled[..., 1:, 0]
         taken = np.vecdot(mixed, (np.linalg.pinv(scaled[..., 1:, 1:], hermitian=True) @ mixed[..., None])[..., 0])
         left = (1 - taken) * (lengths[..., 0] > 0)
@@ -211,7 +297,15 @@ class BinnedModel:
             return np.where(left > _SINGULAR, 1 / (lengths[..., 0] * np.sqrt(np.maximum(left, 0.0))), np.inf)
 
 
-def _scale(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _refuse(name: str, array: np.ndarray, allowed: str, is_wrong: np.ndarray) -> None:
+    """Raise ValueError naming the first wrong entry of an array."""
+    if np.any(is_wrong):
+        where = np.argwhere(is_wrong)[0]
+        place = ", ".join(str(i + 1) for i in where)
+        raise ValueError(f"{name}: entry {place} is {np.asarray(array)[tuple(where)]:g}, {allowed}")
+
+
+def scale_information(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Information with a unit diagonal, and the lengths taken out: units must not decide what is singular."""
     lengths = np.sqrt(np.diagonal(information, axis1=-2, axis2=-1))
     safe = np.where(lengths > 0, lengths, 1.0)
@@ -238,132 +332,3 @@ def stack_models(models: Mapping[str, BinnedModel]) -> BinnedModel:
         is_free=np.concatenate([one.is_free for one in several]),
         sigma=None if all(one.sigma is None for one in several) else np.concatenate(sigma),
     )
-
-
-@dataclass(frozen=True)
-class NuisanceResult(Result):
-    """Nuisances at the best fit.
-
-    Attributes
-    ----------
-    names : tuple of str
-    pulls, errors : ndarray (n_nuisances,)
-        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step.
-    impacts : ndarray (n_nuisances,)
-        Change of θ̂ if the nuisance is one fitted standard deviation higher: cov(θ, a)/σ(a), from the Fisher information
-        at the best fit.
-    is_free : ndarray (n_nuisances,) of bool
-    """
-
-    names: tuple[str, ...]
-    pulls: np.ndarray
-    errors: np.ndarray
-    impacts: np.ndarray
-    is_free: Booleans
-
-
-def rank_nuisances(model: BinnedModel, data: np.ndarray) -> NuisanceResult:
-    """Pulls of the nuisances and what each does to θ̂, those that do most first.
-
-    Parameters
-    ----------
-    model : BinnedModel
-    data : ndarray (n_bins,)
-
-    Raises
-    ------
-    RuntimeError
-        If the fit does not converge.
-    """
-    fit = model.fit(data)
-    if not fit.converged:
-        raise RuntimeError("the fit did not converge: there are no pulls")
-    scaled, lengths = _scale(model.fisher(float(fit.theta), fit.pulls))
-    covariance = np.linalg.pinv(scaled, hermitian=True) / np.outer(lengths, lengths)
-    errors = np.sqrt(np.diag(covariance)[1:])
-    impacts = covariance[0, 1:] / errors
-    order = np.argsort(-np.abs(impacts), kind="stable")
-    return NuisanceResult(
-        tuple(model.nuisances[k] for k in order), fit.pulls[order], errors[order], impacts[order], model.is_free[order]
-    )
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """A flat batch: data and bins in use (n, n_bins), centres (n, n_nuisances)."""
-
-    model: BinnedModel
-    data: np.ndarray
-    used: np.ndarray
-    centres: np.ndarray
-    lowest: float | None
-
-    def minimise(self, x: np.ndarray, *, damping: float = _DAMPING) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Damped Newton steps from x (n, 1 + n_nuisances), in place; value, slope and convergence (n,)."""
-        n, n_par = x.shape
-        rows, damped = np.arange(n), np.full(n, damping)
-        value, gradient, hessian, lengths = self._expand(x, rows)
-        kkt = np.full(n, np.inf)
-        above = np.full((n, n_par), np.inf)
-        above[:, 0] = 0.0 if self.lowest is None else np.inf  # a θ that is held has no room on either side
-        for _ in range(MAX_STEPS):
-            below = np.full((len(rows), n_par), np.inf)
-            below[:, 0] = 0.0 if self.lowest is None else x[rows, 0] - self.lowest
-            blocked = is_blocked(below, above[rows], gradient[rows])
-            kkt[rows] = kkt_from_gradient(gradient[rows] / 2, lengths[rows], value[rows], below, above[rows], floor=1.0)
-            going = (kkt[rows] > _AIM) & (damped[rows] < _GIVE_UP)
-            rows, blocked = rows[going], blocked[going]
-            if not len(rows):
-                break
-            downhill = np.where(blocked, 0.0, -gradient[rows])
-            scale = np.maximum(lengths[rows] ** 2, np.finfo(float).tiny)
-            matrix = hessian[rows] + (damped[rows, None] * scale)[..., None] * np.eye(n_par)
-            matrix = np.where(blocked[:, :, None] | blocked[:, None, :], 0.0, matrix)
-            step = np.linalg.solve(matrix + blocked[..., None] * np.eye(n_par), downhill[..., None])[..., 0]
-            trial = x[rows] + step
-            if self.lowest is not None:
-                trial[:, 0] = np.maximum(trial[:, 0], self.lowest)
-            found = self._expand(trial, rows)
-            noise = _ROUNDING * np.maximum(1.0, value[rows])
-            better = (found[0] <= value[rows] + noise) & (np.vecdot(step, downhill) >= 0)
-            won = rows[better]
-            x[won] = trial[better]
-            for kept, new in zip((value, gradient, hessian, lengths), found, strict=True):
-                kept[won] = new[better]
-            damped[rows] = np.where(better, np.maximum(damped[rows] / 10, _DAMPING), damped[rows] * 10)
-        return value, gradient[:, 0], kkt <= KKT_TOLERANCE
-
-    def _expand(self, x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """−2 ln L (n,), infinite where an expectation is not positive; gradient, Hessian, lengths of the columns."""
-        model, data, used = self.model, self.data[rows], self.used[rows]
-        theta, pulls = x[:, :1], x[:, 1:]
-        signal = model.signal + pulls @ model.signal_shifts
-        expected = model.base + pulls @ model.shifts + theta * signal
-        slopes = np.concatenate([signal[:, None], model.shifts + theta[..., None] * model.signal_shifts], axis=1)
-        counted = model.is_counted
-        is_positive = ((expected > 0) | ~used | ~counted).all(axis=-1)
-        expected = np.where(counted & (expected <= 0), 1.0, expected)
-        away = (expected - data) / np.where(data > 0, data, 1.0)  # so that small departures keep their digits
-        with np.errstate(divide="ignore", invalid="ignore"):
-            terms = 2 * np.where(data > 0, data * (away - np.log1p(away)), expected)
-            first, second, weight = 2 * (1 - data / expected), 2 * data / expected**2, 1 / expected
-        if model.sigma is not None:
-            precision = np.where(counted, 0.0, 1 / model.sigma**2)
-            terms = np.where(counted, terms, (data - expected) ** 2 * precision)
-            first = np.where(counted, first, -2 * (data - expected) * precision)
-            second, weight = np.where(counted, second, 2 * precision), np.where(counted, weight, precision)
-        first, second, weight = first * used, second * used, weight * used
-        prior = np.where(model.is_free, 0.0, 1.0)
-        pulled = (pulls - self.centres[rows]) * prior
-        value = np.where(is_positive, np.sum(terms * used, axis=-1) + np.vecdot(pulled, pulled), np.inf)
-        gradient = (slopes @ first[..., None])[..., 0]
-        gradient[:, 1:] += 2 * pulled
-        hessian = (slopes * second[:, None]) @ slopes.swapaxes(-1, -2)
-        mixed = first @ model.signal_shifts.T
-        hessian[:, 0, 1:] += mixed
-        hessian[:, 1:, 0] += mixed
-        diagonal = np.arange(1, x.shape[1])
-        hessian[:, diagonal, diagonal] += 2 * prior
-        fisher = (slopes**2 @ weight[..., None])[..., 0]
-        fisher[:, 1:] += prior
-        return value, gradient, hessian, np.sqrt(fisher)

@@ -1,20 +1,21 @@
-"""Does the model fit at all? The p-value of the lowest χ², where χ² is a test of the model."""
+"""Goodness of a fit to counts or rates: by the χ² law where it holds, else by toys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2 as chi2_distribution
+from scipy.stats import chi2
 
-from leptonfit.inference.directions import jacobian_spectrum
-from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.neyman import draw_toys
 from leptonfit.inference.result import Result
 
-TENSION = 0.05
-"""A fit is in tension with the data below this p-value."""
-REJECTED = 2.7e-3
-"""A model is rejected below this p-value: three standard deviations of a Gaussian."""
+LEAST_EXPECTED = 5.0
+"""Counts that every bin must expect at the best fit for the χ² law."""
+_TIE = 1e-7
+_MOST_FAILED = 0.1
+"""Share of toys whose fits may fail; they are left out. A profile can fall for ever where nuisances undo any signal."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +24,71 @@ class GoodnessResult(Result):
 
     Attributes
     ----------
-    degrees_of_freedom : int
-        n_res − rank of the Jacobian over the parameters off their bounds.
-    p_value : float or None
-        None where there are no degrees of freedom, or the problem says that χ² is no test.
+    statistic : float
+        −2 ln L at the best fit over that of a model that meets every bin.
+    dof : int
+        Bins less parameters without a pull, θ among them.
+    p_value : float
+        Chance of a statistic at least as large; nan where there are no degrees of freedom.
+    is_by_toys : bool
+        Whether it is from toys, since a bin of counts expects fewer than five; else from the χ² law.
+    n_toys : int
+        Toys behind the p-value; 0 for the χ² law.
     """
 
-    degrees_of_freedom: int
-    p_value: float | None
-
-    @property
-    def is_rejected(self) -> bool:
-        """Whether the model is rejected: a model that does not fit identifies nothing."""
-        return self.p_value is not None and self.p_value < REJECTED
-
-    def describe(self) -> str:
-        """Degrees of freedom and p in words."""
-        plural = "s" if self.degrees_of_freedom != 1 else ""
-        p = "" if self.p_value is None else f", p {format_p(self.p_value)}"
-        return f"{self.degrees_of_freedom} degree{plural} of freedom{p}"
+    statistic: float
+    dof: int
+    p_value: float
+    is_by_toys: bool
+    n_toys: int
 
 
-def format_p(p_value: float) -> str:
-    """A p-value with its sign of relation: "= 0.03", and "< 1e-300" where it is zero to double precision."""
-    return f"= {p_value:.2g}" if p_value > 0 else "< 1e-300"
+def assess_goodness(
+    model: BinnedModel, data: np.ndarray, *, n_toys: int, seed: int, used: np.ndarray | None = None
+) -> GoodnessResult:
+    """Goodness of the free fit of a model to data.
+
+    The toys and their auxiliary measurements are drawn at the best fit, and fitted in the same way. Their p-value is
+    (1 + toys with at least this statistic)/(1 + toys).
+
+    Parameters
+    ----------
+    model : BinnedModel
+    data : ndarray (n_bins,)
+    n_toys, seed : int
+        Toys where the χ² law does not hold.
+    used : ndarray (n_bins,) of bool, optional
+        Bins that count; all where not given.
+
+    Raises
+    ------
+    ValueError
+        If toys are needed and there are none.
+    RuntimeError
+        If the fit, or more than a tenth of the toys' fits, do not converge.
+    """
+    used = np.ones(model.n_bins, dtype=bool) if used is None else used
+    fit = model.fit(data, used=used)
+    if not fit.converged:
+        raise RuntimeError(f"the fit of the data {np.asarray(data).tolist()} did not converge: it has no goodness")
+    statistic, dof = float(fit.value), int(np.count_nonzero(used) - np.count_nonzero(model.is_free) - 1)
+    if dof < 1:
+        return GoodnessResult(statistic, dof, float("nan"), False, 0)
+    if is_lawful(model, float(fit.theta), fit.pulls, used):
+        return GoodnessResult(statistic, dof, float(chi2.sf(statistic, dof)), False, 0)
+    if n_toys < 1:
+        raise ValueError(f"n_toys = {n_toys}: must be at least 1, as a bin expects fewer than {LEAST_EXPECTED:g}")
+    toys, centres = draw_toys(model, float(fit.theta), fit.pulls, n_toys, np.random.default_rng(seed))
+    found = model.fit(toys, centres=centres, used=used)
+    if np.mean(~found.converged) > _MOST_FAILED:
+        raise RuntimeError(f"{np.count_nonzero(~found.converged)} of {n_toys} toys did not converge; the first is "
+                           f"{toys[~found.converged][0].tolist()}")  # fmt: skip
+    values = found.value[found.converged]
+    further = np.count_nonzero(values >= statistic - _TIE * max(1.0, statistic))
+    return GoodnessResult(statistic, dof, (1 + further) / (1 + len(values)), True, len(values))
 
 
-def assess_goodness(problem: LeastSquaresProblem, x: np.ndarray, chi2: float) -> GoodnessResult:
-    """Judge the fit at x (n_par,), the best known, whose χ² is `chi2`."""
-    freedom = problem.n_res - jacobian_spectrum(problem, x).rank
-    if problem.p_value is not None:
-        return GoodnessResult(freedom, problem.p_value(x))
-    return GoodnessResult(freedom, float(chi2_distribution.sf(chi2, freedom)) if freedom > 0 else None)
+def is_lawful(model: BinnedModel, theta: float, pulls: np.ndarray, used: np.ndarray | None = None) -> bool:
+    """Whether every bin of counts in use expects enough of them at a truth for the χ² law."""
+    counted = model.is_counted if used is None else model.is_counted & used
+    return bool((model.expected(theta, pulls)[counted] >= LEAST_EXPECTED).all())

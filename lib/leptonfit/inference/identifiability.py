@@ -14,12 +14,12 @@ from leptonfit.inference.directions import (
     jacobian_spectrum,
     null_directions,
 )
-from leptonfit.inference.goodness import TENSION, GoodnessResult, assess_goodness
 from leptonfit.inference.intervals import EMPTY_SET, IntervalSet
 from leptonfit.inference.multistart import zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result
+from leptonfit.inference.tension import TENSION, TensionResult, assess_tension
 from leptonfit.inference.verdict_text import describe_verdict
 
 __all__ = [
@@ -134,7 +134,7 @@ def assess_profile(
     column = problem.index(profile.parameter)
     level = "0.95" if "0.95" in profile.levels else max(profile.levels, key=lambda name: profile.levels[name])
     is_known, best = profile.best_converged, profile.best_x[column]
-    fit = assess_goodness(problem, profile.best_x, profile.best_chi2) if is_known else GoodnessResult(0, None)
+    fit = assess_tension(problem, profile.best_x, profile.best_chi2) if is_known else TensionResult(0, None)
     within, allowed = profile.identified_set[level], profile.released_set[level]
     code = verdict_code(allowed)
     if not is_known:

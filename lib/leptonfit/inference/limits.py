@@ -10,6 +10,18 @@ Q(θ) is −2 ln L with the nuisances profiled, θ̂ the free best fit, q̃(θ) 
 - ``pinned``: Q(θ) − Q(0) reaches the one-sided quantile (Φ⁻¹(1 − α))²: the fit held to θ = 0.
 
 Asymptotic formulas take the spread of θ̂ from the Asimov data: the expectation at θ = 0.
+
+Where one bin of counts decides θ and no nuisance touches it, ``cls``, ``fc`` and ``q_tilde`` are exact: the Poisson
+distribution itself, Feldman and Cousins' with discreteness and falling upper ends as in their tables. Elsewhere the
+result says of each construction whether its approximation holds. This was measured on one bin with a background of b
+counts, whose estimate has the skewness b^(−1/2), at 90 %, for signals up to three standard deviations:
+
+- ``cls``: for b ≥ 8 within 10 % of the exact limit, coverage at least 89 %;
+- ``q_tilde``, ``pinned``: for b ≥ 20 coverage at least 87 %;
+- ``fc``: coverage at least 87 % for b ≥ 300, where the profile of the Asimov data departs from a parabola by less than
+  3 % in θ at the limit. That also fails with many counts and nuisances as large as the signal.
+
+`effective_counts` gives the b of any model.
 """
 
 from __future__ import annotations
@@ -21,16 +33,25 @@ import numpy as np
 from scipy.optimize import elementwise
 from scipy.stats import norm
 
-from leptonfit.inference.binned import BinnedFitResult, BinnedModel
-from leptonfit.inference.result import Result
+from leptonfit.inference.asymptotic import METHODS, asymptotic_p_values, feldman_cousins, gaussian_limit
+from leptonfit.inference.binned import BinnedFitResult, BinnedModel, scale_information
+from leptonfit.inference.counts import BANDS, find_exact
+from leptonfit.inference.result import Booleans, Result
 
-METHODS = {"cls": "CLs", "fc": "Feldman–Cousins, Gaussian", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
-"""The constructions, and what they are called."""
+__all__ = [
+    "BANDS", "DELTA_CHI2", "METHODS", "LimitsResult", "Profile", "asymptotic_p_values", "effective_counts",
+    "feldman_cousins", "find_limits", "gaussian_limit",
+]  # fmt: skip
+
 DELTA_CHI2 = (1.64, 2.71, 3.84)
-BANDS = (-2, -1, 0, 1, 2)
-"""Standard deviations of θ̂ at which the band of expected limits is given."""
+_ENOUGH = {"cls": 8.0, "q_tilde": 20.0, "pinned": 20.0}
+"""Effective counts from which a construction's asymptotic formula holds, as measured above."""
+_PARABOLIC = 0.03
+"""Largest relative departure of the Asimov profile from a parabola at which θ̂ passes for Gaussian."""
 _SMALLEST = 1e-3
-"""In standard deviations: what is not allowed here is not allowed anywhere."""
+"""Distance in σ at which a limit is 0 if θ is excluded there already."""
+_DOUBLINGS = 14
+"""A limit is looked for up to 2 σ doubled so often: there is none if θ is still allowed beyond 1e4 σ."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +68,22 @@ class LimitsResult(Result):
         Q(θ̂) and Q(0).
     confidence : ndarray (n_levels,)
     observed : dict of ndarray (..., n_levels)
-        Limit by construction; 0 where it excludes every θ.
+        Limit by construction; 0 where it excludes every θ, inf where it excludes none: nuisances explain any signal, or
+        for `pinned` where θ = 0 is impossible.
     expected : dict of ndarray (..., n_levels, 5)
-        Limit by construction if θ̂ fell −2, −1, 0, 1, 2 standard deviations from 0.
+        Limit by construction if θ̂ fell −2, −1, 0, 1, 2 standard deviations from 0; from the same quantiles of the
+        Poisson distribution where `is_exact`.
     fc_low : ndarray (..., n_levels)
         Lower end of Feldman and Cousins' interval: above 0 where it is no upper limit.
     delta_chi2 : ndarray (..., 3)
         θ above which Q exceeds its lowest value at θ ≥ 0 by 1.64, 2.71, 3.84.
+    n_effective : ndarray (...)
+        Counts of one bin whose θ̂ is as skew as this, at nominal nuisances or at those fitted at θ = 0, whichever are
+        fewer; inf for Gaussian rates.
+    is_exact : ndarray (...) of bool
+        Whether `cls`, `fc` and `q_tilde` are exact, from the Poisson distribution of one count.
+    is_valid : dict of ndarray (...) of bool
+        By construction, whether it is exact or its approximation holds here.
     """
 
     theta_hat: np.ndarray
@@ -65,6 +95,9 @@ class LimitsResult(Result):
     expected: dict[str, np.ndarray]
     fc_low: np.ndarray
     delta_chi2: np.ndarray
+    n_effective: np.ndarray
+    is_exact: Booleans
+    is_valid: dict[str, Booleans]
 
 
 def find_limits(
@@ -91,19 +124,23 @@ def find_limits(
     Raises
     ------
     ValueError
-        If a confidence is not above 0.5 and below 1, or some choice of bins tells nothing of θ.
+        If a confidence is not above 0.5 and below 1, some choice of bins tells nothing of θ, or data do not fit the
+        model.
     RuntimeError
         If a fit or a root does not converge.
     """
     levels = np.array(confidence, dtype=float)
     if not ((levels > 0.5) & (levels < 1)).all():
         raise ValueError(f"confidence = {levels.tolist()}: must be above 0.5 and below 1")
-    used = np.ones(model.n_bins, dtype=bool) if used is None else used
+    used = np.ones(model.n_bins, dtype=bool) if used is None else np.asarray(used)
+    model.check_data(data, used)
     batch = np.broadcast_shapes(np.shape(data)[:-1], used.shape[:-1])
     data, used = (np.broadcast_to(array, (*batch, model.n_bins)).reshape(-1, model.n_bins) for array in (data, used))
     sigma = model.theta_sigma(used=used)
     if not np.isfinite(sigma).all():
-        raise ValueError("some choice of bins holds no signal that nuisances cannot imitate: it sets no limit")
+        row = int(np.flatnonzero(~np.isfinite(sigma))[0])
+        raise ValueError(f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no "
+                         "limit: it holds no signal that nuisances cannot imitate")  # fmt: skip
     seen = Profile(model, data, used, sigma)
     pulls = np.broadcast_to(asimov_pulls, (len(data), len(model.nuisances)))
     flat = Profile(model, model.expected(np.zeros(len(data)), pulls), used, sigma, pulls)
@@ -125,6 +162,23 @@ def find_limits(
     band = band.reshape(rows, *targets.shape)
     crossings = find_end(lambda t, row, rise: rise - seen.q_tilde(t, row), rows, np.array(DELTA_CHI2))
 
+    observed = {method: observed[method] * sigma[:, None] for method in METHODS}
+    expected = {method: band[:, i] * sigma[:, None, None] for i, method in enumerate(METHODS)}
+    fc_low = fc_low * sigma[:, None]
+    n_effective = np.minimum(effective_counts(model, used), effective_counts(model, used, seen.pulls_at_zero))
+    is_valid = {method: n_effective >= enough for method, enough in _ENOUGH.items()}
+    parabola = gaussian_limit("fc", 0.0, levels)
+    middle = band[:, list(METHODS).index("fc"), :].reshape(rows, len(levels), len(BANDS))[..., BANDS.index(0)]
+    is_valid["fc"] = (np.abs(middle / parabola - 1) <= _PARABOLIC).all(axis=-1) & is_valid["pinned"]
+    exact = find_exact(model, data, used, levels)
+    for method in exact.observed:
+        observed[method][exact.rows] = exact.observed[method]
+        expected[method][exact.rows] = exact.expected[method]
+        is_valid[method][exact.rows] = True
+    fc_low[exact.rows] = exact.fc_low
+    is_exact = np.zeros(rows, dtype=bool)
+    is_exact[exact.rows] = True
+
     def shape(array: np.ndarray) -> np.ndarray:
         return array.reshape((*batch, *array.shape[1:]))
 
@@ -134,11 +188,31 @@ def find_limits(
         chi2_min=shape(seen.lowest),
         chi2_zero=shape(seen.zero),
         confidence=levels,
-        observed={method: shape(observed[method] * sigma[:, None]) for method in METHODS},
-        expected={method: shape(band[:, i] * sigma[:, None, None]) for i, method in enumerate(METHODS)},
-        fc_low=shape(fc_low * sigma[:, None]),
+        observed={method: shape(observed[method]) for method in METHODS},
+        expected={method: shape(expected[method]) for method in METHODS},
+        fc_low=shape(fc_low),
         delta_chi2=shape(crossings * sigma[:, None]),
+        n_effective=shape(n_effective),
+        is_exact=shape(is_exact),
+        is_valid={method: shape(is_valid[method]) for method in METHODS},
     )
+
+
+def effective_counts(model: BinnedModel, used: np.ndarray, pulls: np.ndarray | float = 0.0) -> np.ndarray:
+    """Counts (...) of a single bin whose estimate of θ is as skew as that from the bins in use (..., n_bins).
+
+    θ̂ is linear in small departures of the counts, with weights w from the Fisher information at θ = 0 and pulls
+    (..., n_nuisances). Its skewness is γ = Σ w³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that expects
+    b. The absolute value of w is taken, because bins on and off the signal would else pass for symmetric together.
+    1/γ² is returned, inf where γ is 0.
+    """
+    scaled, lengths = scale_information(model.fisher(pulls=pulls, used=used))
+    lengths = np.where(lengths > 0, lengths, 1.0)
+    row = np.linalg.pinv(scaled, hermitian=True)[..., 0, :] / (lengths[..., :1] * lengths)
+    variance = model.fisher_variance(pulls=pulls)
+    weights = np.where(used & model.is_counted, np.abs(np.vecmat(row, model.slopes(pulls=pulls))) / variance, 0.0)
+    with np.errstate(divide="ignore"):
+        return row[..., 0] ** 3 / np.sum(weights**3 * variance, axis=-1) ** 2
 
 
 class Profile:
@@ -163,8 +237,14 @@ class Profile:
     ) -> None:
         self._model, self._data, self._used, self._sigma = model, data, used, sigma
         self._centres = np.zeros((len(data), len(model.nuisances))) if centres is None else centres
+        self._start = np.zeros(self._centres.shape)
         rows = np.arange(len(data))
-        free, at_zero = self._fit(rows, None), self._fit(rows, 0.0)
+        at_zero = self._fit(rows, 0.0)
+        # fits that go to the edge of the domain are better started away from it
+        edge = (used & (data == 0)).any(axis=-1) | ~np.isfinite(at_zero.value)
+        self._start = np.where(edge[:, None], 0.0, at_zero.pulls)
+        free = self._fit(rows, None)
+        self.pulls_at_zero = at_zero.pulls
         self.theta_hat, self.lowest, self.zero = free.theta, free.value, at_zero.value
         self.lowest_allowed = np.where(free.theta > 0, free.value, at_zero.value)
 
@@ -178,9 +258,14 @@ class Profile:
         return np.where(t * self._sigma[row] > self.theta_hat[row], above, 0.0)
 
     def _fit(self, row: np.ndarray, theta: np.ndarray | float | None) -> BinnedFitResult:
-        fit = self._model.fit(self._data[row], theta=theta, used=self._used[row], centres=self._centres[row])
+        fit = self._model.fit(self._data[row], theta=theta, used=self._used[row], centres=self._centres[row],
+                              start=self._start[row])  # fmt: skip
         if not fit.converged.all():
-            raise RuntimeError(f"{np.count_nonzero(~fit.converged)} of {fit.converged.size} fits did not converge")
+            lost = np.flatnonzero(~fit.converged.ravel())
+            which = int(row.ravel()[lost[0]])
+            at = "free" if theta is None else f"= {np.broadcast_to(theta, row.shape).ravel()[lost[0]]:g}"
+            raise RuntimeError(f"{len(lost)} of {row.size} fits did not converge; the first is of data set {which + 1} "
+                               f"of {len(self._data)}, {self._data[which].tolist()}, with theta {at}")  # fmt: skip
         return fit
 
 
@@ -199,7 +284,7 @@ def find_end(
     Returns
     -------
     ndarray (rows, n_levels)
-        0 where not even the smallest t is allowed.
+        0 where not even the smallest t is allowed, inf where every t is: the data set no limit.
 
     Raises
     ------
@@ -208,67 +293,22 @@ def find_end(
     """
     row, level = (array.ravel() for array in np.meshgrid(np.arange(rows), levels, indexing="ij"))
     low = np.full(row.shape, _SMALLEST)
-    some = allowed(low, row, level) > 0
-    found = np.zeros(row.shape)
+    at_low = allowed(low, row, level)
+    found = np.where(np.isposinf(at_low), np.inf, 0.0)
+    some = (at_low > 0) & np.isfinite(at_low)
     if some.any():
         given = row[some], level[some]
-        bracket = elementwise.bracket_root(allowed, low[some], np.full(some.sum(), 2.0), xmin=0.0, args=given)
-        root = elementwise.find_root(allowed, bracket.bracket, args=given, tolerances={"xrtol": 1e-9})
-        if not (bracket.success & root.success).all():
-            raise RuntimeError("no upper end was found: the likelihood does not rise")
-        found[some] = root.x
+        bracket = elementwise.bracket_root(
+            allowed, low[some], np.full(some.sum(), 2.0), xmin=0.0, args=given, maxiter=_DOUBLINGS
+        )
+        endless = bracket.f_bracket[1] > 0  # θ is still allowed as far as was looked
+        ends = np.full(endless.shape, np.inf)
+        crossed = ~endless
+        given = row[some][crossed], level[some][crossed]
+        inside = bracket.bracket[0][crossed], bracket.bracket[1][crossed]
+        root = elementwise.find_root(allowed, inside, args=given, tolerances={"xrtol": 1e-9})
+        if not (bracket.success[crossed] & root.success).all():
+            raise RuntimeError("no upper end was found: the profile of the likelihood is not smooth enough")
+        ends[crossed] = root.x
+        found[some] = ends
     return found.reshape(rows, len(levels))
-
-
-def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CLs and p(q̃ | θ) from q̃ and its value for the Asimov data, both at θ > 0 (arXiv:1007.1727, eqs. 65 and 66)."""
-    root, root_asimov = np.sqrt(q_tilde), np.sqrt(q_asimov)
-    middle = (q_tilde + q_asimov) / (2 * np.maximum(root_asimov, np.finfo(float).tiny))
-    high = q_tilde > q_asimov
-    with_signal = norm.sf(np.where(high, middle, root))
-    without = norm.sf(np.where(high, middle, root) - root_asimov)
-    return with_signal / without, with_signal
-
-
-def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of Feldman and Cousins' interval for the mean μ ≥ 0 of a unit Gaussian found at x.
-
-    With likelihood-ratio ordering the acceptance interval of μ is [μ − d, μ + d] where d ≤ μ, else
-    [(μ² − d²)/(2μ), μ + d] (arXiv:physics/9711021, section IV B). The upper end is the μ whose interval begins at x,
-    the lower end that whose interval ends there, or 0.
-
-    Parameters
-    ----------
-    x : ndarray (...)
-    confidence : ndarray (...)
-        Broadcast against x.
-    """
-    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
-    d = norm.ppf((1 + confidence) / 2)
-
-    def begins(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
-        return norm.cdf(np.sqrt(mu**2 - 2 * mu * at)) - norm.cdf(at - mu) - level
-
-    def ends(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
-        return norm.cdf(at - mu) - norm.cdf((mu**2 - (at - mu) ** 2) / (2 * mu) - mu) - level
-
-    below = np.minimum(x, 0.0)
-    upper = elementwise.find_root(begins, (np.zeros(x.shape), np.full(x.shape, 10.0)), args=(below, confidence)).x
-    least = norm.ppf(confidence)
-    between = np.clip(x, least * (1 + 1e-9), 2 * d)
-    lower = elementwise.find_root(ends, (np.full(x.shape, 1e-12), between / 2), args=(between, confidence)).x
-    return np.where(x <= least, 0.0, np.where(x >= 2 * d, x - d, lower)), np.where(x >= 0, x + d, upper)
-
-
-def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
-    """Limit (...) on the mean of a unit Gaussian found at x (...), by one of `METHODS`; 0 where it excludes all."""
-    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
-    if method == "cls":
-        return x + norm.isf((1 - confidence) * norm.cdf(x))
-    if method == "fc":
-        return feldman_cousins(x, confidence)[1]
-    if method == "q_tilde":
-        return np.maximum(x + norm.ppf(confidence), 0.0)
-    if method == "pinned":
-        return x + np.hypot(x, norm.ppf(confidence))
-    raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")

@@ -1,30 +1,39 @@
-"""Toy experiments at a known signal: Feldman and Cousins' construction in general, and the coverage of every other.
+"""Upper limits of Feldman and Cousins' construction by toy experiments, for any number of bins and nuisances.
 
 A toy draws the data, and the auxiliary measurements behind the pulls, at a truth (θ, a); the nuisances of the truth are
-those that fit the data best at its θ.
+those that fit the data best at its θ. θ is accepted where more than α of the toys have a statistic at least as large as
+the data's: the ordering of the paper, discreteness included. The limit is the largest θ that is accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.stats import binomtest, norm
+from scipy.special import xlogy
+from scipy.stats import norm
 
 from leptonfit.inference.binned import BinnedModel
-from leptonfit.inference.limits import METHODS, Profile, asymptotic_p_values, feldman_cousins
-from leptonfit.inference.parallel import map_ordered, spawn_seeds
-from leptonfit.inference.result import Integers, Result
+from leptonfit.inference.limits import Profile, feldman_cousins, find_end
+from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.result import Result
 
 _TAIL = 10
 """Toys beyond a quantile below which it is not known."""
 _MOST_FAILED = 0.01
 """Share of toys whose fits may fail; they are left out."""
 _FROM, _TO, _POINTS = 0.4, 1.8, 11
-"""Where critical values are made, from the least of the Gaussian limits to the largest."""
+"""Range of the first θ, over the smallest and largest θ where the profile reaches the χ² quantile."""
+_FURTHER, _ROUNDS = np.array([1.3, 1.7, 2.2]), 5
+"""Further θ over the last where that is still accepted, and how often they are added."""
+_LOCAL, _HALVINGS = 9, 5
+"""θ about the crossing at which toys of one θ are reweighted, and halvings between two of them."""
+_WIDE = 2.0
+"""Errors of p(θ) over which the limit is followed: it may jump, and one error misses a jump in a case out of six."""
+_TIE = 1e-7
+"""Two statistics are the same within this, relative to max(1, value): equal data are fitted equally well."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,13 @@ class ToyLimitResult(Result):
         Q(θ) − min Q at θ ≥ 0, of the data.
     critical, critical_error : ndarray (n_levels, n_theta)
         Its quantile in toys at θ, and the error of that for their number.
+    p_value : ndarray (n_theta,)
+        Share of toys at θ whose statistic is at least that of the data.
     limit, error : ndarray (n_levels,)
-        Where the statistic crosses a parabola through the critical values, and its error; nan where it does not, or
-        fewer than ten toys at each θ lie beyond the quantile.
+        Largest θ that is accepted, and its standard error for the number of toys; inf and nan where every θ tried is
+        accepted; nan where fewer than ten toys at each θ lie beyond the quantile.
     n_toys : int
-        At each θ.
+        At each θ, and again near each limit.
     """
 
     confidence: np.ndarray
@@ -51,34 +62,10 @@ class ToyLimitResult(Result):
     statistic: np.ndarray
     critical: np.ndarray
     critical_error: np.ndarray
+    p_value: np.ndarray
     limit: np.ndarray
     error: np.ndarray
     n_toys: int
-
-
-@dataclass(frozen=True)
-class LimitCoverageResult(Result):
-    """How often each construction's interval holds the truth.
-
-    Attributes
-    ----------
-    theta : float
-        The truth.
-    confidence : ndarray (n_levels,)
-    n_covered : dict of ndarray (n_levels,) of int
-        Toys by construction; all of them at θ = 0, which every upper limit covers.
-    n_toys : int
-    """
-
-    theta: float
-    confidence: np.ndarray
-    n_covered: dict[str, Integers]
-    n_toys: int
-
-    def interval(self, method: str, level: int, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval for the coverage of a construction at one of the levels."""
-        found = binomtest(int(self.n_covered[method][level]), self.n_toys).proportion_ci(confidence, "wilson")
-        return float(found.low), float(found.high)
 
 
 def run_feldman_cousins(
@@ -92,7 +79,8 @@ def run_feldman_cousins(
 ) -> ToyLimitResult:
     """Upper limit of Feldman and Cousins' construction with toys (arXiv:physics/9711021, section V B).
 
-    Critical values are smoothed by a parabola in θ: for spectra, not for a handful of counts, where they jump.
+    The upper end is that of the construction itself. For one count `find_limits` also makes it fall with the
+    background, as their tables do.
 
     Parameters
     ----------
@@ -100,7 +88,7 @@ def run_feldman_cousins(
     data : ndarray (n_bins,)
     confidence : sequence of float
     n_toys : int
-        At each of eleven θ about the limit for a Gaussian.
+        At each of eleven θ or more about the limit, and at one θ near the limit of each confidence.
     seed, jobs : int
         The same seed gives the same limit for any number of jobs.
 
@@ -108,72 +96,67 @@ def run_feldman_cousins(
     ------
     ValueError
         If there are no toys.
+    RuntimeError
+        If more than a hundredth of the toys are not fitted.
     """
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1")
-    sigma = float(model.theta_sigma())
-    levels = np.array(confidence, dtype=float)
-    free = model.fit(data)
-    guess = sigma * feldman_cousins(free.theta / sigma, levels)[1]
-    theta = np.linspace(_FROM * guess.min(), _TO * guess.max(), _POINTS)
-    held = model.fit(data, theta=theta)
-    lowest = free.value if free.theta > 0 else model.fit(data, theta=0.0).value
-    tasks = list(zip(theta, held.pulls, spawn_seeds(seed, len(theta)), strict=True))
-    toys = np.sort(map_ordered(partial(_rank_toys, model=model, n_toys=n_toys), tasks, jobs=jobs), axis=-1)
-    statistic = held.value - lowest
+    levels, seeds = np.array(confidence, dtype=float), np.random.SeedSequence(seed)
+    observed = _Observed(model, np.asarray(data, dtype=float))
+    rank = partial(_rank_toys, model=model, n_toys=n_toys)
+    theta, statistic, toys = np.empty(0), np.empty(0), np.empty((0, n_toys))
+    new = observed.first_guess(levels)
+    for _ in range(_ROUNDS + 1):
+        found, pulls = observed.at(new)
+        drawn = map_ordered(rank, list(zip(new, pulls, seeds.spawn(len(new)), strict=True)), jobs=jobs)
+        order = np.argsort(np.append(theta, new))
+        theta, statistic = np.append(theta, new)[order], np.append(statistic, found)[order]
+        toys = np.concatenate([toys, np.array(drawn)])[order]
+        p_value = np.array([_share(one, value) for one, value in zip(toys, statistic, strict=True)])
+        if p_value[-1] > 1 - levels.max():
+            new = theta[-1] * _FURTHER
+        elif not (p_value > 1 - levels.min()).any():
+            new = theta[0] / _FURTHER[::-1]
+        else:
+            break
+    local = partial(_cross, observed=observed, theta=theta, p_value=p_value, n_toys=n_toys)
+    crossings = map_ordered(local, list(zip(levels, seeds.spawn(len(levels)), strict=True)), jobs=jobs)
+    limit, error = np.array(crossings).T
+    known = n_toys * (1 - levels) >= _TAIL
     spread = np.sqrt(levels * (1 - levels) / n_toys)
     ranks = np.clip(levels[:, None] + spread[:, None] * np.array([0, -1, 1]), 0, 1)
     middle, low, high = np.moveaxis(np.nanquantile(toys, ranks, axis=-1), 1, 0)
-    errors = (high - low) / 2
-    known = n_toys * (1 - levels) >= _TAIL
-    crossings = [_cross(theta, statistic, *one) if enough else (np.nan, np.nan)
-                 for *one, enough in zip(middle, errors, known, strict=True)]  # fmt: skip
-    limit, error = np.array(crossings).T
-    return ToyLimitResult(levels, theta, statistic, middle, errors, limit, error, n_toys)
+    return ToyLimitResult(
+        levels, theta, statistic, middle, (high - low) / 2, p_value, np.where(known, limit, np.nan),
+        np.where(known, error, np.nan), n_toys,
+    )  # fmt: skip
 
 
-def cover_limits(
-    model: BinnedModel,
-    data: np.ndarray,
-    theta: float,
-    *,
-    confidence: Sequence[float] = (0.90, 0.95),
-    n_toys: int,
-    seed: int,
-) -> LimitCoverageResult:
-    """Coverage of every construction at a truth: its θ, and the nuisances that fit the data best there.
+class _Observed:
+    """The data: their statistic at any θ, and the nuisances that fit them best there."""
 
-    Upper limits cover θ = 0 whatever they are; Feldman and Cousins' interval has a lower end too.
+    def __init__(self, model: BinnedModel, data: np.ndarray) -> None:
+        self.model, self.data = model, data
+        self.profile = Profile(model, data[None], np.ones((1, model.n_bins), dtype=bool), model.theta_sigma()[None])
 
-    Parameters
-    ----------
-    model : BinnedModel
-    data : ndarray (n_bins,)
-    theta : float
-    confidence : sequence of float
-    n_toys, seed : int
-    """
-    levels = np.array(confidence, dtype=float)
-    pulls = model.fit(data, theta=theta).pulls
-    toys, centres = _draw(model, theta, pulls, n_toys, np.random.default_rng(seed))
-    sigma = np.full(n_toys, float(model.theta_sigma()))
-    used = np.ones((n_toys, model.n_bins), dtype=bool)
-    seen = Profile(model, toys, used, sigma, centres)
-    flat = Profile(model, model.expected(0.0)[None], used[:1], sigma[:1])
-    t, rows = np.full(n_toys, theta) / sigma, np.arange(n_toys)
-    low, high = feldman_cousins((seen.theta_hat / sigma)[:, None], levels)
-    covered = {"fc": (low <= t[:, None]) & (t[:, None] <= high)}
-    if theta == 0:
-        covered |= {name: np.ones((n_toys, len(levels)), dtype=bool) for name in METHODS if name != "fc"}
-    else:
-        p_values = asymptotic_p_values(seen.q_tilde(t, rows), flat.q_tilde(t[:1], rows[:1]))
-        for name, p in zip(("cls", "q_tilde"), p_values, strict=True):
-            covered[name] = p[:, None] > 1 - levels
-        covered["pinned"] = (seen.q(t, rows) - seen.zero)[:, None] <= norm.ppf(levels) ** 2
-    return LimitCoverageResult(theta, levels, {name: covered[name].sum(axis=0) for name in METHODS}, n_toys)
+    def first_guess(self, levels: np.ndarray) -> np.ndarray:
+        """θ about those where the profile reaches the χ² quantile, or the Gaussian limit where it never does."""
+        sigma = float(self.model.theta_sigma())
+        quantiles = norm.ppf((1 + levels) / 2) ** 2
+        ends = sigma * find_end(lambda t, row, rise: rise - self.profile.q_tilde(t, row), 1, quantiles)[0]
+        ends = np.where(np.isfinite(ends), ends, sigma * feldman_cousins(np.zeros(1), levels)[1])
+        return np.linspace(_FROM * ends.min(), _TO * ends.max(), _POINTS)
+
+    def at(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Statistic (n,) and pulls (n, n_nuisances) at θ (n,)."""
+        held = self.model.fit(self.data, theta=theta)
+        if not held.converged.all():
+            raise RuntimeError(f"the fit of the data {self.data.tolist()} did not converge at theta = "
+                               f"{theta[~held.converged][0]:g}")  # fmt: skip
+        return np.maximum(held.value - self.profile.lowest_allowed[0], 0.0), held.pulls
 
 
-def _draw(
+def draw_toys(
     model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Toy data (n_toys, n_bins) and what their auxiliary measurements found (n_toys, n_nuisances)."""
@@ -181,33 +164,107 @@ def _draw(
     return toys, pulls + rng.standard_normal((n_toys, len(pulls))) * ~model.is_free
 
 
+class _Toys:
+    """Toys drawn at one truth, with their own free fits; they stand for toys at a nearby truth by their weights."""
+
+    def __init__(
+        self, model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, seed: np.random.SeedSequence
+    ) -> None:
+        self.model, self.theta, self.pulls = model, theta, pulls
+        self.data, self.centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
+        self.free = model.fit(self.data, lowest=0.0, centres=self.centres, start=self._start(pulls))
+
+    def _start(self, pulls: np.ndarray) -> np.ndarray:
+        """The truth, but nominal nuisances where the minimum may lie on the edge of the domain."""
+        edge = ((self.data == 0) & self.model.is_counted).any(axis=-1, keepdims=True)
+        return np.where(edge, 0.0, pulls)
+
+    def statistic(self, theta: float, pulls: np.ndarray) -> np.ndarray:
+        """Q(θ) − min Q at θ ≥ 0 (n_toys,); nan where a fit failed.
+
+        Raises
+        ------
+        RuntimeError
+            If more than a hundredth of them failed.
+        """
+        held = self.model.fit(self.data, theta=theta, centres=self.centres, start=self._start(pulls))
+        converged = self.free.converged & held.converged
+        if np.mean(~converged) > _MOST_FAILED:
+            raise RuntimeError(f"{np.count_nonzero(~converged)} of {len(converged)} toys at theta = {theta:g} did not "
+                               f"converge; the first is {self.data[~converged][0].tolist()}")  # fmt: skip
+        return np.where(converged, np.maximum(held.value - self.free.value, 0.0), np.nan)
+
+    def weights(self, theta: float, pulls: np.ndarray) -> np.ndarray:
+        """How much more likely (n_toys,) a toy is at another truth."""
+        model = self.model
+        then, now = (model.expected(*truth) for truth in ((self.theta, self.pulls), (theta, pulls)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = xlogy(self.data, now / then) - (now - then)
+        if model.sigma is not None:
+            gaussian = (self.data - then) ** 2 - (self.data - now) ** 2
+            terms = np.where(model.is_counted, terms, gaussian / (2 * model.sigma**2))
+        pulled = ((self.centres - self.pulls) ** 2 - (self.centres - pulls) ** 2) * ~model.is_free / 2
+        return np.exp(terms.sum(axis=-1) + pulled.sum(axis=-1))
+
+
 def _rank_toys(
     task: tuple[float, np.ndarray, np.random.SeedSequence], *, model: BinnedModel, n_toys: int
 ) -> np.ndarray:
-    """Q(θ) − min Q at θ ≥ 0 of toys (n_toys,) at one truth."""
+    """Statistic (n_toys,) of toys at their own truth."""
     theta, pulls, seed = task
-    toys, centres = _draw(model, theta, pulls, n_toys, np.random.default_rng(seed))
-    free = model.fit(toys, lowest=0.0, centres=centres, start=pulls)
-    held = model.fit(toys, theta=theta, centres=centres, start=pulls)
-    converged = free.converged & held.converged
-    if np.mean(~converged) > _MOST_FAILED:
-        raise RuntimeError(f"{np.count_nonzero(~converged)} of {n_toys} toys at theta = {theta:g} did not converge")
-    return np.where(converged, np.maximum(held.value - free.value, 0.0), np.nan)
+    return _Toys(model, theta, pulls, n_toys, seed).statistic(theta, pulls)
 
 
-def _cross(theta: np.ndarray, statistic: np.ndarray, critical: np.ndarray, error: np.ndarray) -> tuple[float, float]:
-    """Where a statistic rises through critical values smoothed by a parabola, and its error; nan where it does not."""
-    x = theta / theta[-1]
-    weights = 1 / np.maximum(error, 1e-3 * critical.max())
-    parabola, covariance = np.polyfit(x, critical, 2, w=weights, cov="unscaled")
-    rise = CubicSpline(x, statistic)
-    fine = np.linspace(x[0], x[-1], 1001)
-    above = rise(fine) - np.polyval(parabola, fine)
-    crossed = np.flatnonzero((above[:-1] <= 0) & (above[1:] > 0))
-    if not len(crossed):
-        return float("nan"), float("nan")
-    i = crossed[-1]
-    at = fine[i] - above[i] * (fine[i + 1] - fine[i]) / (above[i + 1] - above[i])
-    powers = at ** np.arange(2, -1, -1)
-    slope = float(rise(at, 1) - np.polyval(np.polyder(parabola), at))
-    return at * float(theta[-1]), float(np.sqrt(powers @ covariance @ powers)) / abs(slope) * float(theta[-1])
+def _share(toys: np.ndarray, value: float, weights: np.ndarray | float = 1.0) -> float:
+    """Share of toys whose statistic is at least a value."""
+    weights = np.where(np.isfinite(toys), weights, 0.0)
+    return float(np.sum(weights * (toys >= value - _TIE * max(1.0, value))) / np.sum(weights))
+
+
+def _cross(
+    task: tuple[float, np.random.SeedSequence], *, observed: _Observed, theta: np.ndarray, p_value: np.ndarray,
+    n_toys: int,
+) -> tuple[float, float]:  # fmt: skip
+    """Largest θ that is accepted, and its error: half the way to where p(θ) crosses α plus or minus twice its error.
+
+    The same toys serve every θ. So p(θ) jumps where the ordering of the toys changes and is smooth elsewhere. Where it
+    jumps across α the number of toys does not move the limit, and the error is small.
+    """
+    level, seed = task
+    alpha = 1 - level
+    accepted = np.flatnonzero(p_value > alpha)
+    if not len(accepted):
+        return 0.0, float(theta[0])
+    last = int(accepted[-1])
+    if last == len(theta) - 1:
+        return np.inf, np.nan
+    middle = np.array([(theta[last] + theta[last + 1]) / 2])
+    toys = _Toys(observed.model, float(middle[0]), observed.at(middle)[1][0], n_toys, seed)
+    known: dict[float, float] = {}
+
+    def p_at(at: float) -> float:
+        if at not in known:
+            value, pulls = observed.at(np.array([at]))
+            known[at] = _share(toys.statistic(at, pulls[0]), float(value[0]), toys.weights(at, pulls[0]))
+        return known[at]
+
+    local = np.linspace(theta[max(last - 1, 0)], theta[min(last + 2, len(theta) - 1)], _LOCAL)
+    limit, width = _last_crossing(p_at, local, alpha)
+    pulls = observed.at(np.array([limit]))[1]
+    weights = toys.weights(limit, pulls[0])
+    spread = float(np.sqrt(np.sum(weights**2) * alpha * (1 - alpha)) / np.sum(weights))
+    low, high = (_last_crossing(p_at, local, alpha + sign * _WIDE * spread)[0] for sign in (1, -1))
+    return limit, float(np.hypot(max(limit - low, high - limit) / _WIDE, width))
+
+
+def _last_crossing(p_at: Callable[[float], float], theta: np.ndarray, alpha: float) -> tuple[float, float]:
+    """Largest θ where p exceeds α, between the first and the last given, and how well it is enclosed."""
+    above = [k for k, at in enumerate(theta) if p_at(float(at)) > alpha]
+    if not above or above[-1] == len(theta) - 1:
+        return float(theta[-1] if above else theta[0]), float(theta[-1] - theta[0])
+    low, high = float(theta[above[-1]]), float(theta[above[-1] + 1])
+    for _ in range(_HALVINGS):
+        at = (low + high) / 2
+        low, high = (at, high) if p_at(at) > alpha else (low, at)
+    rise = (p_at(low) - alpha) / (p_at(low) - p_at(high))
+    return low + rise * (high - low), (high - low) / np.sqrt(12)

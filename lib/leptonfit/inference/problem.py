@@ -232,6 +232,8 @@ def restrict(
     for name, value in fixed.items():
         whole[problem.index(name)] = value
 
+    p_value = problem.p_value
+
     def fill(x: np.ndarray) -> np.ndarray:
         full = np.broadcast_to(whole, (*x.shape[:-1], problem.n_par)).copy()
         full[..., free] = x
@@ -242,7 +244,7 @@ def restrict(
         residuals,
         lambda x: problem.residuals(fill(x))[..., rows],
         lambda x: problem.jacobian(fill(x))[..., rows, :][..., free],
-        None if problem.p_value is None else lambda x: problem.p_value(fill(x)),
+        None if p_value is None else lambda x: p_value(fill(x)),
     )
 
 
@@ -265,7 +267,7 @@ def extend(
     parameters : tuple of Parameter, optional
         Only the further residuals depend on them.
     """
-    n_par = problem.n_par
+    n_par, p_value = problem.n_par, problem.p_value
 
     def all_residuals(x: np.ndarray) -> np.ndarray:
         return np.concatenate([problem.residuals(x[..., :n_par]), residuals(x)], axis=-1)
@@ -277,5 +279,5 @@ def extend(
 
     return LeastSquaresProblem(
         (*problem.parameters, *parameters), (*problem.residual_names, *names), all_residuals, all_slopes,
-        None if problem.p_value is None else lambda x: problem.p_value(x[:n_par]),
+        None if p_value is None else lambda x: p_value(x[:n_par]),
     )  # fmt: skip

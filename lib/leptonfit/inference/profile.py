@@ -15,11 +15,11 @@ from typing import ClassVar
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
-from leptonfit.inference.goodness import assess_goodness
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values, look_behind, refit_released
+from leptonfit.inference.tension import assess_tension
 
 _FLAT, _ROUNDING = 1e-6, 1e-12
 """χ² is flat where it rises by less than this fraction of the lowest level, or of itself."""
@@ -206,7 +206,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
     problem, nodes = scan.problem, scan.nodes
     held_by, n_solved = scan.best_held_by, nodes.n_solved
     release, released = None, scan.sets
-    if nodes.best_converged and assess_goodness(problem, nodes.best_x, nodes.best_chi2).is_rejected:
+    if nodes.best_converged and assess_tension(problem, nodes.best_x, nodes.best_chi2).is_rejected:
         x, lowest, converged, boxes = refit_released(problem, nodes.best_x, scan.effort)
         if boxes:
             release = ReleaseResult(boxes, lowest, x, converged, is_decided=converged)

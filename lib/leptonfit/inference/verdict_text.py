@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, describe_bounds
-from leptonfit.inference.goodness import TENSION, GoodnessResult, assess_goodness, format_p
 from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult, ReleaseResult
+from leptonfit.inference.tension import TENSION, TensionResult, assess_tension, format_p
 
 if TYPE_CHECKING:
     from leptonfit.inference.identifiability import VerdictResult
@@ -138,7 +138,7 @@ def _describe_chi2(problem: LeastSquaresProblem, profile: ProfileResult, verdict
 def _describe_fit(profile: ProfileResult, verdict: VerdictResult, level: str) -> str:
     if verdict.p_value is None:
         return ""
-    freedom = GoodnessResult(verdict.degrees_of_freedom, verdict.p_value).describe()
+    freedom = TensionResult(verdict.degrees_of_freedom, verdict.p_value).describe()
     word = "in tension" if verdict.p_value < TENSION else "compatible"
     return f"The fit is {word} with the data ({freedom})."
 
@@ -155,7 +155,7 @@ def _describe_reference(profile: ProfileResult, verdict: VerdictResult, symbol: 
 def _describe_rejection(
     problem: LeastSquaresProblem, profile: ProfileResult, verdict: VerdictResult, symbol: str
 ) -> str:
-    freedom = GoodnessResult(verdict.degrees_of_freedom, verdict.p_value).describe()
+    freedom = TensionResult(verdict.degrees_of_freedom, verdict.p_value).describe()
     numbers = f"the lowest χ² known is {format_chi2(profile.best_chi2)} ({freedom})"
     search = [bound for bound in profile.reference_held_by if not bound.is_physical]
     if not search:
@@ -176,7 +176,7 @@ def _describe_rejection(
             for p in problem.parameters
         ),
     )
-    fit = assess_goodness(wider, release.best_x, release.best_chi2)
+    fit = assess_tension(wider, release.best_x, release.best_chi2)
     word = "is rejected as well" if fit.is_rejected else "survives"
     p = "" if fit.p_value is None else f", p {format_p(fit.p_value)}"
     return (

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.inference.binned import NuisanceResult, rank_nuisances
+from leptonfit.inference.goodness import GoodnessResult, assess_goodness
+from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits
 from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_limits
-from leptonfit.inference.neyman import LimitCoverageResult, ToyLimitResult, cover_limits, run_feldman_cousins
+from leptonfit.inference.neyman import ToyLimitResult, run_feldman_cousins
+from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
@@ -37,19 +39,17 @@ class DataLimitsResult(Result):
     observed : bool
         Whether the counts were measured; else they are this workbook's own.
     limits : LimitsResult
-        By four constructions, asymptotic or Gaussian.
+        By four constructions, and whether each holds here.
     toys : ToyLimitResult
         Feldman and Cousins' by toys.
     coverage : tuple of LimitCoverageResult
-        At θ = 0, and at the CLs limit of the first confidence.
+        At θ = 0, and at the CLs limit of the first confidence (the expected one where there is none).
+    goodness : GoodnessResult
+        Of the free fit.
     nuisances : NuisanceResult
     theta : ndarray (n,)
     delta_chi2 : ndarray (n,)
         Q(θ) − Q(θ̂).
-    n_data : int
-        Bins fitted.
-    n_fitted : int
-        Parameters without a pull, θ among them.
     published : float
         Published limit, 1e-11 μ_B; nan where there is none.
     published_confidence : float
@@ -64,11 +64,10 @@ class DataLimitsResult(Result):
     limits: LimitsResult
     toys: ToyLimitResult
     coverage: tuple[LimitCoverageResult, ...]
+    goodness: GoodnessResult
     nuisances: NuisanceResult
     theta: np.ndarray
     delta_chi2: np.ndarray
-    n_data: int
-    n_fitted: int
     published: float
     published_confidence: float
     published_name: str
@@ -86,7 +85,8 @@ class DataLimitsResult(Result):
     def summarise(self) -> dict[str, Any]:
         """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from.
 
-        `coverage` is that of each construction at the data set's own CLs limit.
+        `coverage` is that of each construction at the data set's own CLs limit. `is_valid` tells whether the
+        approximation of each construction holds for this data set. `p_value` is that of the free fit.
         """
         percents = [f"{100 * level:g}" for level in self.limits.confidence]
         return {
@@ -108,6 +108,8 @@ class DataLimitsResult(Result):
             },
             "theta_hat": float(self.limits.theta_hat) * MU_UNIT**2,
             "theta_sigma": float(self.limits.sigma) * MU_UNIT**2,
+            "is_valid": {method: bool(self.limits.is_valid[method]) for method in METHODS},
+            "p_value": self.goodness.p_value,
             "observed": self.observed,
             "flavour_class": self.flavour_class,
             "moment": self.moment,
@@ -135,7 +137,8 @@ def analyse(
     likelihood = load_likelihood(slug, data=data)
     model, counts = likelihood.model, likelihood.data
     limits = find_limits(model, counts, confidence=confidence)
-    truths = (0.0, float(limits.observed["cls"][0]))
+    at_limit = float(limits.observed["cls"][0])
+    truths = (0.0, at_limit if 0 < at_limit < math.inf else float(limits.expected["cls"][0, 2]))
     theta = np.maximum(float(limits.theta_hat) + float(limits.sigma) * _GRID, model.lowest_theta)
     q = model.fit(counts, theta=theta).value
     published = _find_published(likelihood, data)
@@ -150,11 +153,10 @@ def analyse(
         coverage=tuple(
             cover_limits(model, counts, truth, confidence=confidence, n_toys=n_toys, seed=seed + 1) for truth in truths
         ),
+        goodness=assess_goodness(model, counts, n_toys=n_toys, seed=seed + 2),
         nuisances=rank_nuisances(model, counts),
         theta=theta,
         delta_chi2=q - float(limits.chi2_min),
-        n_data=model.n_bins,
-        n_fitted=1 + int(model.is_free.sum()),
         published=published[0],
         published_confidence=published[1],
         published_name=likelihood.experiment.published,
@@ -192,9 +194,11 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
     parts = []
     for one in measured:
         others = [one.moment_limit(name) for name in METHODS] + [float(to_moment(one.toys.limit[0]))]
+        limit = one.moment_limit(method)
+        stated = f"{limit:.3g} μ_B" if 0 < limit < math.inf else "no moment allowed" if limit == 0 else "no limit"
         parts.append(
-            f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {one.moment_limit(method):.3g} μ_B by "
-            f"{METHODS[method]}, "
+            f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {stated} by {METHODS[method]}"
+            f"{'' if one.limits.is_valid[method] else ' (outside its range)'}, "
             f"{np.nanmin(others):.3g} to {np.nanmax(others):.3g} over all constructions, best fit "
             f"{one.significance:+.1f} σ from zero"
         )
@@ -207,7 +211,15 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
         else f"none of the measured data sets excludes a zero moment at {highest:g} %"
     )
     each = f"Limits at {level:g} %, each on its own effective moment. {'; '.join(parts)}."
-    return code, f"{each} {seen[0].upper()}{seen[1:]}.{_warn(measured)}{note}"
+    return code, f"{each} {seen[0].upper()}{seen[1:]}.{_mark(measured)}{_warn(measured)}{note}"
+
+
+def _mark(found: Sequence[DataLimitsResult]) -> str:
+    """Constructions whose approximation does not hold at a measured data set."""
+    invalid = [
+        f"{METHODS[method]} at {one.title}" for one in found for method in METHODS if not one.limits.is_valid[method]
+    ]
+    return f" Approximations that do not hold at these counts: {', '.join(invalid)}." if invalid else ""
 
 
 def _warn(found: Sequence[DataLimitsResult]) -> str:

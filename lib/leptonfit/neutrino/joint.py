@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from leptonfit.inference.binned import BinnedModel, stack_models
+from leptonfit.inference.goodness import is_lawful
 from leptonfit.inference.limits import LimitsResult, find_limits
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.likelihood import Likelihood
@@ -33,7 +34,7 @@ class JointResult(Result):
     dof : int
         Data sets less one.
     p_value : float
-        By the χ² law.
+        By the χ² law; nan where a bin of counts expects fewer than five at the joint best fit.
     toy_p_value : float
         By toys at the joint best fit; nan where none were asked for.
     n_toys : int
@@ -82,7 +83,7 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
         limits=find_limits(both, data, confidence=confidence),
         chi2_pg=float(found),
         dof=dof,
-        p_value=float(chi2.sf(found, dof)),
+        p_value=float(chi2.sf(found, dof)) if is_lawful(both, float(best.theta), best.pulls) else float("nan"),
         toy_p_value=float((1 + np.sum(_compare(both, models, toys, centres) >= found)) / (1 + n_toys)),
         n_toys=n_toys,
     )

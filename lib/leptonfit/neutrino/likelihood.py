@@ -151,12 +151,14 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     ----------
     likelihood : Likelihood
     theta : sequence of float
-        In (1e-11 μ_B)², beside 0.
+        In (1e-11 μ_B)², beside 0. The expectation is nan where it is not finite: no limit.
     """
     experiment, model, n_bins = likelihood.experiment, likelihood.model, likelihood.experiment.n_bins
     strengths = np.array([0.0, *theta])
-    pulls = model.fit(likelihood.data, theta=strengths).pulls
-    expected = model.expected(strengths, pulls)[:, :n_bins]
+    known = np.isfinite(strengths)
+    pulls = model.fit(likelihood.data, theta=strengths[known]).pulls
+    expected = np.full((len(strengths), n_bins), np.nan)
+    expected[known] = model.expected(strengths[known], pulls)[:, :n_bins]
     errors = np.sqrt(model.variance(model.expected(0.0, pulls[0]))[:n_bins])
     subtracted = experiment.background in ("on_off", "flat", "anticoincidence")
     background = expected[0] - likelihood.spectrum.weak if subtracted else 0.0

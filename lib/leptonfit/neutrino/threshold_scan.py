@@ -21,7 +21,7 @@ from leptonfit.inference.gaussian_process import CurveResult, fit_curve
 from leptonfit.inference.limits import find_limits, gaussian_limit
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Booleans, Result
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
@@ -50,6 +50,8 @@ class ThresholdScanResult(Result):
         The same in keV, electron-equivalent.
     limit, expected : ndarray (n, n_levels)
         Observed limit, and that of the Asimov data.
+    is_valid : ndarray (n,) of bool
+        Whether the approximation behind the limits holds at this threshold.
     band : ndarray (n, 5)
         Expected limit at −2 to 2 standard deviations, first confidence.
     sigma : ndarray (n,)
@@ -80,6 +82,7 @@ class ThresholdScanResult(Result):
     energy: np.ndarray
     limit: np.ndarray
     expected: np.ndarray
+    is_valid: Booleans
     band: np.ndarray
     sigma: np.ndarray
     signal_above: np.ndarray
@@ -161,6 +164,7 @@ def scan_thresholds(
         energy=threshold * scale,
         limit=limit,
         expected=expected[:, :, 2],
+        is_valid=found.is_valid[method],
         band=expected[:, 0],
         sigma=found.sigma,
         signal_above=np.array([likelihood.spectrum.magnetic[i:].sum() for i in first]),

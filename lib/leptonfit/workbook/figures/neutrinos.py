@@ -137,8 +137,8 @@ def plot_compared(
     reach = np.concatenate(
         [compared.data + compared.errors, compared.data - compared.errors, compared.expected[:2].ravel()]
     )
-    span = reach.max() - reach.min()
-    top.set_ylim(reach.min() - 0.08 * span, reach.max() + 0.45 * span)
+    low, high = np.nanmin(reach), np.nanmax(reach)  # there is no curve at a limit that does not exist
+    top.set_ylim(low - 0.08 * (high - low), high + 0.45 * (high - low))
     rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
     top.set_ylabel(f"{rate} less background" if compared.subtracted else rate, fontsize=7.5)
     top.set_title(f"{compared.title} ({compared.mark})", fontsize=9)
@@ -197,7 +197,10 @@ def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
 
 
 def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) -> Axes:
-    """Limits by construction beside the band of expected CLs limits and the published one, a row a data set."""
+    """Limits by construction beside the band of expected CLs limits and the published one, a row a data set.
+
+    A dagger marks a limit outside the range of its approximation.
+    """
     if not found:
         ax.set_axis_off()
         return ax
@@ -209,10 +212,14 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
         for shift, (method, (marker, colour)) in zip((-0.24, -0.08, 0.08, 0.24), _MARKERS.items(), strict=True):
             face = colour if one.observed else "white"
             value = one.moment_limit(method, level)
-            if value > 0:
+            if 0 < value < math.inf:
                 ax.plot(value, row + shift, marker, color=colour, mfc=face, ms=5)
+                if not one.limits.is_valid[method]:
+                    ax.annotate("†", (value, row + shift), xytext=(3, 0), textcoords="offset points", fontsize=7,
+                                va="center", color=colour)  # fmt: skip
         toys = to_moment(one.toys.limit[level])
-        ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
+        if 0 < toys < math.inf:
+            ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
         if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
             ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
             ax.annotate(one.published_name, (one.published * 1e-11, row + 0.36), fontsize=6, ha="center", va="top")
@@ -228,7 +235,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     ax.set_ylim(len(found) - 0.45, -0.55)
     ax.set_xscale("log")
     percent = 100 * found[0].limits.confidence[level] if found else 90
-    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated")
+    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated; †: see text")
     ax.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=3, fontsize=7.5)
     return ax
 

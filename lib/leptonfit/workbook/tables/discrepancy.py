@@ -22,7 +22,7 @@ _OTHERS = {True: "baseline", False: "0.1 to 4000 keV"}
 
 
 def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any]) -> pd.DataFrame:
-    """Joint limits and goodness of fit, a row a selection and class."""
+    """Joint limits and goodness of fit, a row a selection and class; † outside the range of the approximation."""
     claimed = report["result"]
     widest = max(joined, key=lambda key: len(joined[key].titles), default="")
     rows = []
@@ -35,10 +35,10 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
                 "counts": counts,
                 "effective moment of": FLAVOUR_CLASSES.get(name, "all classes, if equal"),
                 "data sets": ", ".join(one.titles),
-                "CLs limit (μ_B)": "; ".join(limits),
+                "CLs limit (μ_B)": "; ".join(limits) + ("" if one.limits.is_valid["cls"] else " †"),
                 "θ̂ (1e-22 μ_B²)": f"{one.limits.theta_hat:.3g} ± {one.limits.sigma:.2g}",
                 "χ²_PG / dof": f"{one.chi2_pg:.2f} / {one.dof}",
-                "PG_PTE, χ² law": f"{one.p_value:.2f}",
+                "PG_PTE, χ² law": "too few counts" if math.isnan(one.p_value) else f"{one.p_value:.2f}",
                 "PG_PTE, toys": f"{one.toy_p_value:.2f}",
                 "claimed": f"90 %: {claimed['mu_lim_90'][0]:g}; PG_PTE {claimed['PG_PTE']:g}" if key == widest else "",
             }

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
 
 from leptonfit.inference.errors_in_variables import OrthogonalFitResult
 from leptonfit.inference.gaussian_process import CurveResult
@@ -22,6 +21,8 @@ from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.neutrino.simulation import expect_limit
 from leptonfit.neutrino.threshold_scan import ALL, CoherenceResult, SpreadResult, ThresholdScanResult
 
+_INVALID = " †"
+"""Mark of a limit whose approximation does not hold for the data set."""
 _YES = {True: "yes", False: "no"}
 _TOP = 3
 """Nuisances of a data set that are shown."""
@@ -123,7 +124,10 @@ def tabulate_tuning(likelihoods: Sequence[Likelihood]) -> pd.DataFrame:
 
 
 def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """Limits by every construction beside expected and published ones, a row a data set and confidence; in μ_B."""
+    """Limits by every construction beside expected and published ones, a row a data set and confidence; in μ_B.
+
+    A dagger marks a limit outside the range of its approximation (`LimitsResult.is_valid`).
+    """
     rows = []
     for one in found:
         for level, confidence in enumerate(one.limits.confidence):
@@ -136,17 +140,23 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                     "effective moment of": FLAVOUR_CLASSES[one.flavour_class],
                     "counts": "observed" if one.observed else "simulated",
                     "confidence": f"{100 * confidence:g} %",
-                    **{name: _write(one.moment_limit(key, level)) for key, name in METHODS.items()},
-                    "Feldman–Cousins, toys": "too few" if math.isnan(toys) else f"{to_moment(toys):.3g} ± {spread:.1g}",
-                    "expected CLs, 68 % of repetitions": f"{band[2]:.3g} ({band[1]:.3g} to {band[3]:.3g})",
+                    **{
+                        name: _write(one.moment_limit(key, level)) + ("" if one.limits.is_valid[key] else _INVALID)
+                        for key, name in METHODS.items()
+                    },
+                    "Feldman–Cousins, toys": "too few" if math.isnan(toys) else _write(float(to_moment(toys)), spread),
+                    "expected CLs, 68 % of repetitions": f"{band[2]:.3g} ({band[1]:.3g} to {band[3]:.3g})"
+                    + ("" if one.limits.is_valid["cls"] else _INVALID),
                     "published": _publish(one, float(confidence)),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _write(value: float) -> str:
-    return f"{value:.3g}" if value > 0 else "excludes all"
+def _write(value: float, error: float = math.nan) -> str:
+    if math.isinf(value):
+        return "no limit"
+    return (f"{value:.3g}" if math.isnan(error) else f"{value:.3g} ± {error:.1g}") if value > 0 else "excludes all"
 
 
 def _publish(one: DataLimitsResult, confidence: float) -> str:
@@ -156,10 +166,13 @@ def _publish(one: DataLimitsResult, confidence: float) -> str:
 
 
 def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """Best fits and how well they fit, a row a data set; θ = μ² in 1e-22 μ_B²."""
+    """Best fits and how well they fit, a row a data set; θ = μ² in 1e-22 μ_B².
+
+    p is from the χ² law where every bin of counts expects at least five, else from toys.
+    """
     rows = []
     for one in found:
-        dof = one.n_data - one.n_fitted
+        fit = one.goodness
         rows.append(
             {
                 "data set": one.title,
@@ -167,8 +180,9 @@ def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                 "θ̂ (1e-22 μ_B²)": f"{one.limits.theta_hat:.4g} ± {one.limits.sigma:.3g}",
                 "from zero": f"{one.significance:+.2f} σ",
                 "χ² at θ̂": f"{one.limits.chi2_min:.1f}",
-                "degrees of freedom": dof,
-                "p (χ² law)": f"{chi2.sf(float(one.limits.chi2_min), dof):.2g}",
+                "degrees of freedom": fit.dof,
+                "p": "not testable" if math.isnan(fit.p_value) else f"{fit.p_value:.2g}",
+                "p from": f"{fit.n_toys} toys" if fit.is_by_toys else "χ² law",
                 **{f"Δχ² = {rise:g} (μ_B)": f"{to_moment(end):.3g}"
                    for rise, end in zip((1.64, 2.71, 3.84), one.limits.delta_chi2, strict=True)},
             }
@@ -244,7 +258,8 @@ def tabulate_conditions(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
     for one in scans:
         for i, threshold in enumerate(one.threshold):
             row = {"data set": one.title, "counts": "observed" if one.observed else "simulated",
-                   "threshold": f"{threshold:g}", "unit": one.unit}  # fmt: skip
+                   "threshold": f"{threshold:g}", "unit": one.unit,
+                   "approximation": "holds" if one.is_valid[i] else "does not hold"}  # fmt: skip
             for k, (limit, expected) in enumerate(zip(one.limit[i], one.expected[i], strict=True)):
                 row |= {f"limit, level {k + 1}": f"{limit:.5g}", f"expected, level {k + 1}": f"{expected:.5g}"}
             names = ("−2 σ", "−1 σ", "median", "+1 σ", "+2 σ")

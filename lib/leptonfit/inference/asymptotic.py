@@ -1,0 +1,65 @@
+"""Asymptotic p-values of the profile likelihood, and limits for a Gaussian estimate: closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import elementwise
+from scipy.special import log_ndtr, ndtr
+from scipy.stats import norm
+
+METHODS = {"cls": "CLs", "fc": "Feldman–Cousins, Gaussian", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
+"""The constructions, and what they are called."""
+
+
+def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """CLs and p(q̃ | θ) from q̃ and its value for the Asimov data, both at θ > 0 (arXiv:1007.1727, eqs. 65 and 66)."""
+    root, root_asimov = np.sqrt(q_tilde), np.sqrt(q_asimov)
+    middle = (q_tilde + q_asimov) / (2 * np.maximum(root_asimov, np.finfo(float).tiny))
+    high = q_tilde > q_asimov
+    beyond = np.where(high, middle, root)
+    cls = np.exp(log_ndtr(-beyond) - log_ndtr(root_asimov - beyond))
+    return cls, ndtr(-beyond)
+
+
+def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of Feldman and Cousins' interval for the mean μ ≥ 0 of a unit Gaussian found at x.
+
+    With likelihood-ratio ordering the acceptance interval of μ is [μ − d, μ + d] where d ≤ μ, else
+    [(μ² − d²)/(2μ), μ + d] (arXiv:physics/9711021, section IV B). The upper end is the μ whose interval begins at x,
+    the lower end that whose interval ends there, or 0.
+
+    Parameters
+    ----------
+    x : ndarray (...)
+    confidence : ndarray (...)
+        Broadcast against x.
+    """
+    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
+    d = norm.ppf((1 + confidence) / 2)
+
+    def begins(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
+        return norm.cdf(np.sqrt(mu**2 - 2 * mu * at)) - norm.cdf(at - mu) - level
+
+    def ends(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
+        return norm.cdf(at - mu) - norm.cdf((mu**2 - (at - mu) ** 2) / (2 * mu) - mu) - level
+
+    below = np.minimum(x, 0.0)
+    upper = elementwise.find_root(begins, (np.zeros(x.shape), np.full(x.shape, 10.0)), args=(below, confidence)).x
+    least = norm.ppf(confidence)
+    between = np.clip(x, least * (1 + 1e-9), 2 * d)
+    lower = elementwise.find_root(ends, (np.full(x.shape, 1e-12), between / 2), args=(between, confidence)).x
+    return np.where(x <= least, 0.0, np.where(x >= 2 * d, x - d, lower)), np.where(x >= 0, x + d, upper)
+
+
+def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
+    """Limit (...) on the mean of a unit Gaussian found at x (...), by one of `METHODS`; 0 where it excludes all."""
+    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
+    if method == "cls":
+        return x + norm.isf((1 - confidence) * norm.cdf(x))
+    if method == "fc":
+        return feldman_cousins(x, confidence)[1]
+    if method == "q_tilde":
+        return np.maximum(x + norm.ppf(confidence), 0.0)
+    if method == "pinned":
+        return x + np.hypot(x, norm.ppf(confidence))
+    raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")

@@ -1,0 +1,202 @@
+"""Exact limits on the mean of a Poisson signal μ ≥ 0 over a known background b, from one count n.
+
+Feldman and Cousins order counts by R(n) = P(n | μ + b)/P(n | max(n, b)) (arXiv:physics/9711021, section IV A). With
+ν = μ + b and g_n = n ln max(n, b) − max(n, b), the larger count m has the larger R exactly where ν lies above
+ν_m = exp((g_m − g_n)/(m − n)). These ν_m rise with m. So the counts that come before n are known in closed form between
+two of them, and the ends of the interval are found piece by piece, without a grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import elementwise
+from scipy.special import gammaincc, gammainccinv, lambertw, xlogy
+from scipy.stats import norm, poisson
+
+from leptonfit.inference.binned import BinnedModel
+
+BANDS = (-2, -1, 0, 1, 2)
+"""Standard deviations of θ̂ at which the band of expected limits is given."""
+_REACH, _LEAST = 10.0, 40
+"""Counts considered beyond max(n, b): so many standard deviations, and at least so many."""
+
+
+def poisson_upper(n: np.ndarray, background: float, confidence: np.ndarray | float, *, cls: bool) -> np.ndarray:
+    """Upper limit (...) on μ by the tail of the Poisson distribution, in closed form.
+
+    Without `cls` it is the classical limit P(N ≤ n | μ + b) = α, 0 where that excludes every μ. With `cls` it solves
+    P(N ≤ n | μ + b) = α P(N ≤ n | b) (G. Zech, Nucl. Instrum. Meth. A 277, 608 (1989)): ln(1/α) for n = 0 whatever b.
+
+    Parameters
+    ----------
+    n : ndarray (...)
+        Counts.
+    background : float
+    confidence : ndarray (...)
+        1 − α; broadcast against n.
+    cls : bool
+
+    Raises
+    ------
+    ValueError
+        If a count lies so far below the background that its probability is zero in double precision.
+    """
+    tail = gammaincc(np.asarray(n) + 1.0, background) if cls else 1.0
+    if np.any(np.asarray(tail) == 0):
+        raise ValueError(f"n = {np.min(n):g}: a background of {background:g} never gives so few counts")
+    return np.maximum(gammainccinv(np.asarray(n) + 1.0, (1 - np.asarray(confidence)) * tail) - background, 0.0)
+
+
+@lru_cache(maxsize=4096)
+def poisson_feldman_cousins(
+    n: int, background: float, confidence: float, *, adjusted: bool = True
+) -> tuple[float, float]:
+    """Ends of Feldman and Cousins' interval for μ (arXiv:physics/9711021, tables IV to IX).
+
+    Parameters
+    ----------
+    n : int
+    background : float
+    confidence : float
+    adjusted : bool
+        Whether the upper end is made to fall with the background, as published (section IV): the supremum of the plain
+        upper end over all larger backgrounds. Without it the plain construction is returned.
+
+    Returns
+    -------
+    low, high : float
+    """
+    return _lower_end(n, background, confidence), _upper_end(n, background, confidence, adjusted)
+
+
+def _g(n: np.ndarray | int, background: float) -> np.ndarray:
+    best = np.maximum(n, background)
+    return xlogy(n, best) - best
+
+
+def _between(first: np.ndarray | int, last: np.ndarray, nu: np.ndarray) -> np.ndarray:
+    """P(first ≤ N ≤ last | ν)."""
+    below = np.where(np.asarray(first) > 0, gammaincc(np.maximum(first, 1), nu), 0.0)
+    return gammaincc(np.asarray(last) + 1.0, nu) - below
+
+
+def _root(first: int, last: np.ndarray, low: np.ndarray, high: np.ndarray, confidence: float) -> np.ndarray:
+    """ν between low and high where P(first ≤ N ≤ last | ν) is the confidence."""
+    return elementwise.find_root(
+        lambda nu, last: _between(first, last, nu) - confidence, (low, high), args=(last.astype(float),)
+    ).x
+
+
+def _upper_end(n: int, background: float, confidence: float, adjusted: bool) -> float:
+    """Counts n + 1 to m come before n for ν in (ν_m, ν_{m+1}]: n is accepted where they hold less than the confidence.
+
+    On such a piece P(n + 1 to m | ν) rises to a single maximum and falls again. Where the background rises, ν − b falls
+    on every piece, so that the supremum over backgrounds is at the given one or where the falling side begins.
+    """
+    most = max(float(n), background)
+    m = np.arange(n + 1, int(most + _REACH * np.sqrt(most) + _LEAST))
+    ends = np.exp((_g(np.append(m, m[-1] + 1), background) - _g(n, background)) / (np.append(m, m[-1] + 1) - n))
+    left, right = ends[:-1], ends[1:]
+    at_left, at_right = _between(n + 1, m, left), _between(n + 1, m, right)
+    rising = (at_left < confidence) & (at_right >= confidence)
+    found = np.where(at_right < confidence, right, -np.inf)
+    found[rising] = _root(n + 1, m[rising], left[rising], right[rising], confidence)
+    high = float(found.max()) - background
+    return max(high, _raised(n, background, confidence, m)) if adjusted else high
+
+
+def _raised(n: int, background: float, confidence: float, m: np.ndarray) -> float:
+    """Largest upper end on a falling side that begins at a background above the given one; −inf where there is none."""
+    # P(n + 1 to m | ν) has its maximum at the geometric mean of n + 1, ..., m
+    top = np.exp(np.cumsum(np.log(m)) / (m - n))
+    highest = _between(n + 1, m, top) > confidence
+    m, top = m[highest], top[highest]
+    falls = _root(n + 1, m, top, 3.0 * m + 30.0, confidence)
+    # the b above n at which ν_{m+1}(b) reaches the falling side: n ln b − b = g_{m+1} − (m + 1 − n) ln ν
+    level = _g(m + 1, 0.0) - (m + 1 - n) * np.log(falls)
+    if n == 0:
+        b = -level
+    else:
+        inside = -np.exp(level / n) / n
+        b = np.where(inside > -np.exp(-1.0), -n * lambertw(np.maximum(inside, -np.exp(-1.0)), -1).real, np.nan)
+    return float(np.max((falls - b)[(b > background) & (b < m + 1)], initial=-np.inf))
+
+
+def _lower_end(n: int, background: float, confidence: float) -> float:
+    """Counts m to n − 1 come before n for ν in [ν_{m−1}, ν_m): n is accepted where they hold less than 1 − α."""
+    if n == 0:
+        return 0.0
+    m = np.arange(n)
+    ends = np.exp((_g(n, background) - _g(m, background)) / (n - m))
+    left, right = np.maximum(np.append(0.0, ends[:-1]), background), np.maximum(ends, background)
+    m, left, right = (array[right > left] for array in (m, left, right))
+    if not len(m):
+        return 0.0
+    held = np.stack([gammaincc(n, nu) - np.where(m > 0, gammaincc(np.maximum(m, 1), nu), 0.0) for nu in (left, right)])
+    first = int(np.argmax(held.min(axis=0) < confidence))  # at ν_{n−1} nothing comes before n
+    if held[0, first] < confidence:
+        return float(left[first]) - background
+    nu = elementwise.find_root(
+        lambda nu: gammaincc(n, nu) - (gammaincc(m[first], nu) if m[first] > 0 else 0.0) - confidence,
+        (left[first], right[first]),
+    ).x
+    return float(nu) - background
+
+
+@dataclass(frozen=True)
+class ExactLimits:
+    """Exact limits on θ of those data sets where one count over a known background decides it.
+
+    Attributes
+    ----------
+    rows : ndarray (n,) of int
+        Which data sets.
+    observed : dict of ndarray (n, n_levels)
+        By `cls`, `fc` and `q_tilde`.
+    expected : dict of ndarray (n, n_levels, 5)
+        For counts at the quantiles of −2 to 2 standard deviations where θ = 0.
+    fc_low : ndarray (n, n_levels)
+    """
+
+    rows: np.ndarray
+    observed: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    fc_low: np.ndarray
+
+
+def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: np.ndarray) -> ExactLimits:
+    """Exact limits where a single bin of counts in use has a signal, a positive one, and no nuisance touches it.
+
+    Parameters
+    ----------
+    model : BinnedModel
+    data, used : ndarray (rows, n_bins)
+    levels : ndarray (n_levels,)
+    """
+    decides = used & ((model.signal != 0) | model.signal_shifts.any(axis=0))
+    known = model.is_counted & (model.signal > 0) & ~model.shifts.any(axis=0) & ~model.signal_shifts.any(axis=0)
+    known = known & (data == np.round(data))
+    rows = np.flatnonzero((decides.sum(axis=-1) == 1) & (decides & known).any(axis=-1))
+    bins = np.argmax(decides[rows], axis=-1)
+    n, background, signal = data[rows, bins], model.base[bins], model.signal[bins]
+    band = poisson.ppf(norm.cdf(BANDS), background[:, None])
+    methods = ("cls", "fc", "q_tilde")
+    counts = np.column_stack([n, band])  # (n, 1 + 5)
+    ends = {method: np.empty((*counts.shape, len(levels))) for method in methods}
+    low = np.empty((len(rows), len(levels)))
+    for row, (b, s) in enumerate(zip(background, signal, strict=True)):
+        every = counts[row][:, None]
+        ends["cls"][row] = poisson_upper(every, b, levels, cls=True) / s
+        ends["q_tilde"][row] = poisson_upper(every, b, levels, cls=False) / s
+        found = np.array([[poisson_feldman_cousins(int(k), float(b), float(level)) for level in levels]
+                          for k in counts[row]])  # fmt: skip
+        ends["fc"][row], low[row] = found[..., 1] / s, found[0, :, 0] / s
+    return ExactLimits(
+        rows,
+        {method: ends[method][:, 0] for method in methods},
+        {method: np.moveaxis(ends[method][:, 1:], 1, 2) for method in methods},
+        low,
+    )

@@ -1,0 +1,84 @@
+"""How often the interval of each construction holds the truth, in toy experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest, norm
+
+from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.counts import find_exact
+from leptonfit.inference.limits import METHODS, Profile, asymptotic_p_values, feldman_cousins
+from leptonfit.inference.neyman import draw_toys
+from leptonfit.inference.result import Integers, Result
+
+
+@dataclass(frozen=True)
+class LimitCoverageResult(Result):
+    """How often each construction's interval holds the truth.
+
+    Attributes
+    ----------
+    theta : float
+        The truth.
+    confidence : ndarray (n_levels,)
+    n_covered : dict of ndarray (n_levels,) of int
+        Toys by construction; all of them at θ = 0, which every upper limit covers.
+    n_toys : int
+    """
+
+    theta: float
+    confidence: np.ndarray
+    n_covered: dict[str, Integers]
+    n_toys: int
+
+    def interval(self, method: str, level: int, *, confidence: float = 0.95) -> tuple[float, float]:
+        """Wilson's interval for the coverage of a construction at one of the levels."""
+        found = binomtest(int(self.n_covered[method][level]), self.n_toys).proportion_ci(confidence, "wilson")
+        return float(found.low), float(found.high)
+
+
+def cover_limits(
+    model: BinnedModel,
+    data: np.ndarray,
+    theta: float,
+    *,
+    confidence: Sequence[float] = (0.90, 0.95),
+    n_toys: int,
+    seed: int,
+) -> LimitCoverageResult:
+    """Coverage of every construction at a truth: its θ, and the nuisances that fit the data best there.
+
+    Upper limits cover θ = 0 whatever they are; Feldman and Cousins' interval has a lower end too.
+
+    Parameters
+    ----------
+    model : BinnedModel
+    data : ndarray (n_bins,)
+    theta : float
+    confidence : sequence of float
+    n_toys, seed : int
+    """
+    levels = np.array(confidence, dtype=float)
+    pulls = model.fit(data, theta=theta).pulls
+    toys, centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
+    sigma = np.full(n_toys, float(model.theta_sigma()))
+    used = np.ones((n_toys, model.n_bins), dtype=bool)
+    seen = Profile(model, toys, used, sigma, centres)
+    flat = Profile(model, model.expected(0.0)[None], used[:1], sigma[:1])
+    t, rows = np.full(n_toys, theta) / sigma, np.arange(n_toys)
+    low, high = feldman_cousins((seen.theta_hat / sigma)[:, None], levels)
+    covered = {"fc": (low <= t[:, None]) & (t[:, None] <= high)}
+    p_values = asymptotic_p_values(seen.q_tilde(t, rows), flat.q_tilde(t[:1], rows[:1]))
+    for name, p in zip(("cls", "q_tilde"), p_values, strict=True):
+        covered[name] = p[:, None] > 1 - levels
+    covered["pinned"] = (seen.q(t, rows) - seen.zero)[:, None] <= norm.ppf(levels) ** 2
+    exact = find_exact(model, toys, used, levels)
+    for name, limit in exact.observed.items():
+        covered[name][exact.rows] = theta <= limit
+    covered["fc"][exact.rows] &= exact.fc_low <= theta
+    if theta == 0:
+        covered |= {name: np.ones((n_toys, len(levels)), dtype=bool) for name in METHODS if name != "fc"}
+    return LimitCoverageResult(theta, levels, {name: covered[name].sum(axis=0) for name in METHODS}, n_toys)
