@@ -530,9 +530,12 @@ def test_refuses_an_unknown_parameter(build):
         scan(line(build), "q", 0, 1)
 
 
-def test_refuses_a_nuisance_without_a_range_to_draw_from(build):
-    with pytest.raises(ValueError, match=r"a: .*\[0, inf\]"):
-        scan(exponential(build, 0.1, 0.2, 0.05), "k", 0, 20)
+def test_nuisances_without_bounds_are_given_a_range_to_draw_from(build):
+    problem = exponential(build, 0.9, 0.2, 0.05)
+    assert_set(scan(problem, "k", 0, 20), "0.95", scan(problem, "k", 0, 20, ranges={"a": (0, 3)})
+               .identified_set["0.95"].intervals)  # fmt: skip
+    free = build(lambda t, n: ((t + n - 3) / 0.6, n / 0.8), t=(-inf, inf), n=(-inf, inf))
+    assert_set(scan_profile(free, "t"), "0.95", [3 - ROOT["0.95"], 3 + ROOT["0.95"]])
 
 
 def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):

@@ -106,13 +106,13 @@ def remove_columns(jacobian: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def conditional_sigma(problem: LeastSquaresProblem, x: np.ndarray, name: str) -> float:
-    """Standard deviation of a parameter at x (n_par,) from the Jacobian, bounds that are touched held; inf if none."""
-    free = problem.free_indices((name,))
+    """Standard deviation of a parameter at x (n_par,) from the Jacobian, with bounds that push held; inf if none."""
+    held = tuple(bound.parameter for bound in find_active_bounds(problem, x, fixed=(name,)))
     with np.errstate(all="ignore"):
         jacobian = problem.jacobian(x)
     jacobian = np.where(np.isfinite(jacobian), jacobian, 0.0)
     own = jacobian[:, [problem.index(name)]]
-    left = float(np.linalg.norm(remove_columns(own, jacobian[:, free[~problem.on_bounds(x)[free]]])))
+    left = float(np.linalg.norm(remove_columns(own, jacobian[:, problem.free_indices((name, *held))])))
     return 1 / left if left > 1e-8 * np.linalg.norm(own) else np.inf
 
 

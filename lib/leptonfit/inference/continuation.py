@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,13 +11,15 @@ from leptonfit.inference.active_bounds import conditional_sigma
 from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import SolveResult, solve
-from leptonfit.inference.stationarity import KKT_TOLERANCE
+from leptonfit.inference.stationarity import KKT_TOLERANCE, OFFSET_TOLERANCE, relative_offset
 
 _ROUNDS = 3
 """Fresh starts are drawn this often, at most, at a point that is not trusted."""
 _ROUNDING = 1e-12
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 """Growth of the steps by which nodes are added outward, and how many are added before χ² is looked at again."""
+_SHRINK, _LEVELLED = 0.7, 1e-3
+"""A profile levels out where each rise is at most this share of the one before, and the last this small."""
 _BEYOND, _FAR = 2, 1e9
 """Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
 WARM = -1
@@ -44,7 +47,14 @@ class Nodes:
 
     def minimise(self, starts: np.ndarray, *, held: bool) -> SolveResult:
         """Minimise from `starts` (m, n_par) with the parameter held or free; keep the lowest χ² ever met."""
-        fit = solve(self.problem, starts, fixed=(self.name,) if held else ())
+        fixed = (self.name,) if held else ()
+        fit = solve(self.problem, starts, fixed=fixed)
+        close = np.flatnonzero(fit.converged.ravel() & (fit.chi2.ravel() > self.zero))
+        if len(close):
+            points, converged = fit.x.reshape(-1, self.problem.n_par)[close], fit.converged.ravel().copy()
+            offset = relative_offset(self.problem, points, self.problem.free_indices(fixed))
+            converged[close] = offset <= OFFSET_TOLERANCE
+            fit = replace(fit, converged=converged.reshape(fit.converged.shape))
         self.n_solved += fit.chi2.size
         for done in (fit.converged, ~fit.converged & np.isfinite(fit.chi2)):
             if not done.any() or self.best_chi2 <= self.zero:
@@ -182,14 +192,21 @@ class Nodes:
 
     def insert(self, theta: np.ndarray) -> Nodes:
         """Copy of the profile with further nodes, which nothing is known of yet, at the values `theta`."""
-        grown = Nodes(self.problem, self.name, np.union1d(self.theta, theta))
-        place = np.searchsorted(grown.theta, self.theta)
+        return self._copy(np.union1d(self.theta, theta))
+
+    def _copy(self, theta: np.ndarray) -> Nodes:
+        """Copy with the values `theta`, and what is known of those that were there."""
+        copy = Nodes(self.problem, self.name, theta)
+        _, here, there = np.intersect1d(self.theta, theta, assume_unique=True, return_indices=True)
         for field in ("x", "chi2", "kkt", "origin"):
-            getattr(grown, field)[place] = getattr(self, field)
-        grown.found = np.vstack([place[self.found[0].astype(int)], self.found[1:]])
-        grown.best_chi2, grown.best_x, grown.best_converged = self.best_chi2, self.best_x, self.best_converged
-        grown.n_solved, grown.n_origins = self.n_solved, self.n_origins
-        return grown
+            getattr(copy, field)[there] = getattr(self, field)[here]
+        place = np.full(len(self.theta), -1)
+        place[here] = there
+        node = place[self.found[0].astype(int)]
+        copy.found = np.vstack([node, self.found[1:]])[:, node >= 0]
+        copy.best_chi2, copy.best_x, copy.best_converged = self.best_chi2, self.best_x, self.best_converged
+        copy.n_solved, copy.n_origins = self.n_solved, self.n_origins
+        return copy
 
     def with_points(self, x: np.ndarray, copies: int) -> Nodes:
         """Copy with nodes at the points x (m, n_par); a minimum and its copies count as one independent start."""
@@ -207,24 +224,37 @@ class Nodes:
         ranges: Mapping[str, tuple[float, float]],
         sides: tuple[int, ...] = (-1, 1),
     ) -> Nodes:
-        """Copy with nodes added outward until χ² is `rise` above the lowest known, a bound is met, or χ² is flat."""
+        """Copy with nodes added outward until χ² is `rise` above the lowest known, a bound is met, or χ² levels out.
+
+        Where the added nodes can no longer be trusted the search ends: there the effort has run out.
+        """
         nodes, bounds = self, (self.problem.lower[self.column], self.problem.upper[self.column])
         for side in sides:
             edge = 0 if side < 0 else -1
-            origin, reach = self.theta[edge], step
+            origin = float(nodes.best_x[self.column])  # distances from the best fit are doubled
+            reach = max(side * (self.theta[edge] - origin), step)
             for growth in _OUTWARD:
                 theta, chi2 = nodes.theta[edge], nodes.chi2[edge]
                 if not chi2 <= nodes.best_chi2 + rise or theta == bounds[max(side, 0)]:
                     break
-                away = reach * growth ** np.arange(_OUTWARD_POINTS)
+                away = reach * growth ** np.arange(1, _OUTWARD_POINTS + 1)
                 nodes = nodes.insert(np.clip(origin + side * away, *bounds))
                 nodes.work(n_starts, rng, ranges)
-                reach = away[-1] * growth
-                new = nodes.chi2[nodes.theta < theta] if side < 0 else nodes.chi2[nodes.theta > theta]
-                is_flat = np.max(np.abs(new - chi2)) <= max(self.zero, _ROUNDING * chi2)
-                if is_flat and not np.isfinite(conditional_sigma(self.problem, nodes.x[edge], self.name)):
+                reach = away[-1]
+                lost = ~nodes.trusted() & (side * nodes.theta > side * theta)
+                if lost.any():
+                    first = nodes.theta[lost][-1 if side < 0 else 0]
+                    nodes = nodes._copy(nodes.theta[side * nodes.theta < side * first])
+                    break
+                last = nodes.chi2[:3][::-1] if side < 0 else nodes.chi2[-3:]
+                if _has_levelled(last, nodes.best_chi2 + rise) and not self._may_rise(nodes, edge):
                     break
         return nodes
+
+    def _may_rise(self, nodes: Nodes, edge: int) -> bool:
+        """Whether χ² is zero at the edge only because it has just begun to rise there."""
+        is_determined = np.isfinite(conditional_sigma(self.problem, nodes.x[edge], self.name))
+        return bool(nodes.chi2[edge] <= self.zero and is_determined)
 
     def reproduced(self) -> np.ndarray:
         """Number of independent origins (n,) that reached the best χ² of each node."""
@@ -241,3 +271,14 @@ class Nodes:
 def material(chi2: np.ndarray | float) -> np.ndarray | float:
     """A decrease of χ² beyond this matters: 1e-6, of χ² where that is below 1, and never rounding error."""
     return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2
+
+
+def _has_levelled(chi2: np.ndarray, level: float) -> bool:
+    """Whether a profile stays below a level from here on: χ² (3,) at ever doubled distances, its last rises shrinking.
+
+    What it may still rise by is then the sum of a geometric series.
+    """
+    first, second = np.abs(np.diff(chi2))
+    shrinks = second <= _SHRINK * first or second <= _ROUNDING * chi2[-1]
+    left = second * _SHRINK / (1 - _SHRINK)
+    return bool(shrinks and second <= _LEVELLED * level and chi2[-1] + left < level)

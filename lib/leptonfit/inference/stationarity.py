@@ -16,7 +16,11 @@ FLOOR = 1e-10
 ROUNDING = 4e-16
 """Relative change that double precision does not resolve."""
 
+OFFSET_TOLERANCE = 1e-3
+"""A point whose relative offset is larger is no minimum, whatever its KKT residual: χ² may fall by 1e-6 of itself."""
+
 _EXACT = 1e-15
+_RESOLVED = 1e-12
 _NEARBY = np.array([1e-2, 1e-4])
 _SAFE = 1e-140, 1e140
 
@@ -99,6 +103,25 @@ def kkt_residual(
     share = np.where(np.isfinite(lengths), own / np.where(lengths > 0, lengths, 1.0), np.inf)
     cosine = np.where(is_blocked(x - lower, upper - x, gradient), 0.0, np.abs(gradient) * share)
     return _over(np.max(cosine, axis=-1, initial=0.0), np.maximum(size, floor))
+
+
+def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Share (n,) of the residuals at x (n, n_par) that the tangent plane of the model could still take away.
+
+    The length of r projected on the columns that are free to move, over that of r (D. M. Bates and D. G. Watts,
+    Technometrics 23, 179 (1981), doi:10.1080/00401706.1981.10486259). Where columns are almost combinations of one
+    another, each may be at right angles to r, to the tolerance of the KKT residual, and their plane not.
+    """
+    residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
+    lengths, here = column_lengths(jacobian), x[:, free]
+    columns = jacobian / np.where(lengths > 0, lengths, 1.0)[..., None, :]
+    blocked = is_blocked(here - problem.lower[free], problem.upper[free] - here, np.vecmat(residuals, columns))
+    columns = np.where(blocked[..., None, :] | ~np.isfinite(columns), 0.0, columns)
+    basis, values, _ = np.linalg.svd(columns, full_matrices=False)
+    parts = np.where(
+        values > _RESOLVED * values.max(axis=-1, keepdims=True, initial=0.0), np.vecmat(residuals, basis), 0.0
+    )
+    return _over(norms(parts), np.maximum(norms(residuals), FLOOR * problem.scale))
 
 
 def kkt_from_gradient(
