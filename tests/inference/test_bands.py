@@ -33,7 +33,8 @@ def ended_at(x, chi2):
     """Result of a multi-start whose starts all converged to x (n_starts, n_par) at one χ²."""
     n = len(x)
     return MultistartResult(np.array(x), np.array(x), np.full(n, chi2), np.zeros(n), np.ones(n, dtype=bool),
-                            np.ones(n, dtype=int), n, np.array([chi2]), np.array([n]))  # fmt: skip
+                            np.ones(n, dtype=int), np.zeros(np.shape(x), dtype=bool), n, np.array([chi2]),
+                            np.array([n]))  # fmt: skip
 
 
 @pytest.mark.parametrize("upper", [10.0, inf])

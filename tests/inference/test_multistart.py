@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from leptonfit.inference.identifiability import assess_multistart
 from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
+from leptonfit.inference.restart import unseen_parameters
 
 
 def tilted(build):
@@ -161,3 +162,54 @@ def test_a_point_on_a_bound_is_said_to_be_on_it(build):
     band = assess_multistart(problem, run_multistart(problem, n_starts=4, seed=2), "t")
     assert band.code == "bound_limited"
     assert band.sentence.endswith("all at t = 1: the best fit is a point, on the bound of t.")
+
+
+# Plateaus
+
+
+def decays(build, rate):
+    """2 exp(−t) + 1 with an error of 0.05; for k ≥ 1000 nothing of the decay is left at the first datum, t = 1."""
+    times = np.linspace(1, 4, 13)
+    data = 2 * np.exp(-times) + 1 + 0.03 * np.cos(5 * times)
+    return build(lambda a, k, c: (a * np.exp(-k * times) + c - data) / 0.05, a=(0, 20), k=rate, c=(-5, 5))
+
+
+def test_starts_on_a_plateau_find_their_way_off_it(build):
+    problem = decays(build, (0, 1e5))
+    result = run_multistart(problem, n_starts=16, seed=1, ranges={"k": (1e3, 1e5)})
+    direct = run_multistart(decays(build, (0, 5)), n_starts=16, seed=1)
+    assert result.chi2[0] == pytest.approx(direct.chi2[0], rel=1e-6)
+    assert not result.flat[0].any()
+
+
+def test_agreement_on_a_plateau_is_no_reproduction(build):
+    """Rates of 1e4 and more are all the box has: the constant is fitted, and a and k are flat, not determined."""
+    result = run_multistart(decays(build, (1e4, 1e5)), n_starts=16, seed=1)
+    assert result.flat[:, :2].all()
+    assert not result.flat[:, 2].any()
+    nothing_left = build(lambda k: np.exp(-k * np.linspace(1, 2, 5)) - 1, k=(1e4, 1e5))
+    result = run_multistart(nothing_left, n_starts=8, seed=1)
+    assert result.flat.all()
+    assert (result.converged.any(), result.reproduced) == (False, 0)
+
+
+def test_a_peak_of_no_height_has_neither_place_nor_width(build):
+    """Bump search on a flat background: height 0 is the physical limit, and the point is trusted with μ and w flat."""
+    x = np.linspace(0, 10, 21)
+    problem = build(
+        lambda h, m, w: (h * np.exp(-((x - m) ** 2) / (2 * w**2)) + 0.1 + 0.02 * np.cos(9 * x)) / 0.1,
+        h=(0, 50), m=(1, 9), w=(0.5, 3), physical={"h": (0, np.inf)},
+    )  # fmt: skip
+    result = run_multistart(problem, n_starts=12, seed=1)
+    assert result.x[0, 0] == 0
+    assert result.flat[0].tolist() == [False, True, True]
+    assert result.converged[0]
+    assert result.reproduced >= 2
+
+
+def test_a_parameter_that_no_datum_sees_spoils_nothing(build):
+    problem = build(lambda a, b: (a - 3, a - 2.5, 0 * b), a=(0, 10), b=(0, 10))
+    result = run_multistart(problem, n_starts=6, seed=1)
+    assert result.converged.all()
+    assert result.reproduced == 6
+    assert unseen_parameters(problem).tolist() == [False, True]

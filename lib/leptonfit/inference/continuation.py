@@ -18,8 +18,9 @@ _ROUNDS = 3
 _ROUNDING = 1e-12
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 """Growth of the steps by which nodes are added outward, and how many are added before χ² is looked at again."""
-_SHRINK, _LEVELLED = 0.7, 1e-3
-"""A profile levels out where each rise is at most this share of the one before, and the last this small."""
+_SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-6
+"""A profile levels out where each rise is at most this share of the one before, and the last this share of the level.
+Rises below the third share of an exact fit's χ² are noise."""
 _BEYOND, _FAR = 2, 1e9
 """Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
 WARM = -1
@@ -247,7 +248,7 @@ class Nodes:
                     nodes = nodes._copy(nodes.theta[side * nodes.theta < side * first])
                     break
                 last = nodes.chi2[:3][::-1] if side < 0 else nodes.chi2[-3:]
-                if _has_levelled(last, nodes.best_chi2 + rise) and not self._may_rise(nodes, edge):
+                if _has_levelled(last, nodes.best_chi2 + rise, _NOISE * self.zero) and not self._may_rise(nodes, edge):
                     break
         return nodes
 
@@ -273,12 +274,12 @@ def material(chi2: np.ndarray | float) -> np.ndarray | float:
     return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2
 
 
-def _has_levelled(chi2: np.ndarray, level: float) -> bool:
+def _has_levelled(chi2: np.ndarray, level: float, noise: float) -> bool:
     """Whether a profile stays below a level from here on: χ² (3,) at ever doubled distances, its last rises shrinking.
 
     What it may still rise by is then the sum of a geometric series.
     """
     first, second = np.abs(np.diff(chi2))
-    shrinks = second <= _SHRINK * first or second <= _ROUNDING * chi2[-1]
+    shrinks = second <= max(_SHRINK * first, _ROUNDING * chi2[-1], noise)
     left = second * _SHRINK / (1 - _SHRINK)
     return bool(shrinks and second <= _LEVELLED * level and chi2[-1] + left < level)

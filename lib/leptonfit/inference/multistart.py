@@ -35,6 +35,8 @@ class MultistartResult(Result):
         χ² and stationarity there.
     converged : ndarray (n_starts,) of bool
     n_iter : ndarray (n_starts,) of int
+    flat : ndarray (n_starts, n_par) of bool
+        Parameters whose column of the Jacobian vanished at the end point (see `SolveResult`).
     reproduced : int
         How many converged starts reached the best χ².
     plateau_chi2 : ndarray (n_plateaus,)
@@ -49,6 +51,7 @@ class MultistartResult(Result):
     kkt: np.ndarray
     converged: Booleans
     n_iter: Integers
+    flat: Booleans
     reproduced: int
     plateau_chi2: np.ndarray
     plateau_size: Integers
@@ -137,6 +140,7 @@ def run_multistart(
         kkt=fit.kkt[order],
         converged=converged,
         n_iter=fit.n_iter[order],
+        flat=fit.flat[order],
         reproduced=int(plateau_size[0]) if len(plateau_size) else 0,
         plateau_chi2=plateau_chi2,
         plateau_size=plateau_size,

@@ -19,6 +19,7 @@ from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values, look_behind, refit_released
+from leptonfit.inference.stationarity import vanished_columns
 from leptonfit.inference.tension import assess_tension
 
 _FLAT, _ROUNDING = 1e-6, 1e-12
@@ -70,6 +71,8 @@ class ProfileResult(Result):
         An exact fit, where nothing is lower and rounding alone decides the KKT, or converged and reproduced at least
         twice.
     on_bounds : ndarray (n_grid, n_par) of bool
+    flat : ndarray (n_grid, n_par) of bool
+        Parameters whose column of the Jacobian vanished there, so that χ² says nothing of them.
     best_chi2 : float
         Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
     best_x : ndarray (n_par,)
@@ -106,6 +109,7 @@ class ProfileResult(Result):
     reproduced: Integers
     trusted: Booleans
     on_bounds: Booleans
+    flat: Booleans
     best_chi2: float
     best_x: np.ndarray
     best_converged: bool
@@ -239,6 +243,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
         reproduced=nodes.reproduced()[on_grid],
         trusted=trusted[on_grid],
         on_bounds=problem.on_bounds(nodes.x[on_grid]),
+        flat=vanished_columns(problem, nodes.x[on_grid]),
         best_chi2=nodes.best_chi2,
         best_x=nodes.best_x,
         best_converged=nodes.best_converged,

@@ -170,6 +170,13 @@ def is_vanished(
     return lengths * widths(problem, x, free) <= ROUNDING * size[..., None]
 
 
+def vanished_columns(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray:
+    """Parameters (n, n_par) of bool whose columns of the Jacobian vanish at x (n, n_par)."""
+    with np.errstate(all="ignore"):
+        lengths, size = column_lengths(problem.jacobian(x)), norms(problem.residuals(x))
+        return is_vanished(problem, x, np.arange(problem.n_par), lengths, size)
+
+
 def widths(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Range (..., n_free) of each free parameter: its box, or max(|x|, |start|) where that is infinite, or one."""
     box = problem.upper[free] - problem.lower[free]
