@@ -24,7 +24,7 @@ NO_BACKGROUND = [(0.00, 2.44), (0.11, 4.36), (0.53, 5.91), (1.10, 7.42), (1.47, 
 """Intervals by n without background at 90 % (table IV)."""
 
 
-@pytest.mark.parametrize(("background", "high"), NO_COUNT.items())
+@pytest.mark.parametrize(("background", "high"), list(NO_COUNT.items()))
 def test_upper_ends_without_a_count_are_the_published_ones(background, high):
     assert poisson_feldman_cousins(0, background, 0.9) == (0.0, pytest.approx(high, rel=0.006))
 

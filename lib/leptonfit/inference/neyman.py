@@ -30,7 +30,7 @@ _FURTHER, _ROUNDS = np.array([1.3, 1.7, 2.2]), 5
 """Further θ over the last where that is still accepted, and how often they are added."""
 _LOCAL, _HALVINGS = 9, 5
 """θ about the crossing at which toys of one θ are reweighted, and halvings between two of them."""
-_WIDE = 2.0
+_ERRORS = (-2, -1, 1, 2)
 """Errors of p(θ) over which the limit is followed: it may jump, and one error misses a jump in a case out of six."""
 _TIE = 1e-7
 """Two statistics are the same within this, relative to max(1, value): equal data are fitted equally well."""
@@ -225,7 +225,7 @@ def _cross(
     task: tuple[float, np.random.SeedSequence], *, observed: _Observed, theta: np.ndarray, p_value: np.ndarray,
     n_toys: int,
 ) -> tuple[float, float]:  # fmt: skip
-    """Largest θ that is accepted, and its error: half the way to where p(θ) crosses α plus or minus twice its error.
+    """Largest θ that is accepted, and its error: its largest move, per error of p(θ), when α moves by one or two.
 
     The same toys serve every θ. So p(θ) jumps where the ordering of the toys changes and is smooth elsewhere. Where it
     jumps across α the number of toys does not move the limit, and the error is small.
@@ -253,8 +253,8 @@ def _cross(
     pulls = observed.at(np.array([limit]))[1]
     weights = toys.weights(limit, pulls[0])
     spread = float(np.sqrt(np.sum(weights**2) * alpha * (1 - alpha)) / np.sum(weights))
-    low, high = (_last_crossing(p_at, local, alpha + sign * _WIDE * spread)[0] for sign in (1, -1))
-    return limit, float(np.hypot(max(limit - low, high - limit) / _WIDE, width))
+    moved = [abs(_last_crossing(p_at, local, alpha + k * spread)[0] - limit) / abs(k) for k in _ERRORS]
+    return limit, float(np.hypot(max(moved), width))
 
 
 def _last_crossing(p_at: Callable[[float], float], theta: np.ndarray, alpha: float) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from leptonfit.neutrino.spectra import MU_UNIT, SpectrumResult, load_spectrum
 
 _UNIT_STEP = 0.1
 """Change of a free background for a pull of one: only a unit."""
+_LEAST_VARIANCE = 1e-6
+"""Variance of a bin that expects nothing, so that its residual is a number."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     pulls = model.fit(likelihood.data, theta=strengths[known]).pulls
     expected = np.full((len(strengths), n_bins), np.nan)
     expected[known] = model.expected(strengths[known], pulls)[:, :n_bins]
-    errors = np.sqrt(model.variance(model.expected(0.0, pulls[0]))[:n_bins])
+    variance = model.variance(model.expected(0.0, pulls[0]))[:n_bins]
+    errors = np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
     subtracted = experiment.background in ("on_off", "flat", "anticoincidence")
     background = expected[0] - likelihood.spectrum.weak if subtracted else 0.0
     data = likelihood.data[:n_bins]
