@@ -181,6 +181,13 @@ print(verdict.sentence)
 # NBVAL_CHECK_OUTPUT
 print(tables.tabulate_sets(profile).to_string(index=False))
 
+# %% [markdown]
+# Which bounds hold the ends, and how far an end moves with each: $d\theta/du = (\partial\chi^2_{\rm best}/\partial u -
+# \partial\chi^2_{\min}/\partial u) / (\partial\chi^2_{\min}/\partial\theta)$.
+
+# %%
+tables.show(tables.tabulate_holders(profile))
+
 # %%
 print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
 print("offset from the reference:", "none" if verdict.offset is None else f"{verdict.offset:.6f}")

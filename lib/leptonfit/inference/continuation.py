@@ -18,13 +18,15 @@ _ROUNDS = 3
 _ROUNDING = 1e-12
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 """Growth of the steps by which nodes are added outward, and how many are added before χ² is looked at again."""
-_SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-6
+_SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-3
 """A profile levels out where each rise is at most this share of the one before, and the last this share of the level.
 Rises below the third share of an exact fit's χ² are noise."""
 _BEYOND, _FAR = 2, 1e9
 """Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
 WARM = -1
 """The common origin of solutions handed in."""
+RESTARTED = -2
+"""The common origin of solutions found by restarts: these begin from the same points."""
 
 
 class Nodes:
@@ -85,6 +87,7 @@ class Nodes:
         starts[:, self.column] = self.theta[nodes]
         fit = self.minimise(starts, held=True)
         done = fit.converged
+        origins = np.where(fit.restarted, RESTARTED, origins)
         self.found = np.hstack([self.found, np.stack([nodes[done], origins[done], fit.chi2[done]])])
         # an end point that did not converge must be lower beyond agreement to be preferred
         rank = np.where(done, fit.chi2, fit.chi2 * (1 + RELATIVE_AGREEMENT))

@@ -38,7 +38,8 @@ class MultistartResult(Result):
     flat : ndarray (n_starts, n_par) of bool
         Parameters whose column of the Jacobian vanished at the end point (see `SolveResult`).
     reproduced : int
-        How many converged starts reached the best χ².
+        How many converged starts reached the best χ²; those that were restarted count once, since they begin again from
+        the same points.
     plateau_chi2 : ndarray (n_plateaus,)
         The distinct χ² values among converged starts, lowest first.
     plateau_size : ndarray (n_plateaus,) of int
@@ -132,7 +133,10 @@ def run_multistart(
     fit = solve(problem, starts, fixed=tuple(fixed))
     order = np.argsort(fit.chi2, kind="stable")
     chi2, converged = fit.chi2[order], fit.converged[order]
-    plateau_chi2, plateau_size = find_plateaus(chi2[converged], zero=zero_chi2(problem))
+    zero = zero_chi2(problem)
+    plateau_chi2, plateau_size = find_plateaus(chi2[converged], zero=zero)
+    is_best = converged & agrees(chi2, plateau_chi2.min(initial=np.inf), zero=zero)
+    restarted = fit.restarted[order][is_best]
     return MultistartResult(
         starts=starts[order],
         x=fit.x[order],
@@ -141,7 +145,7 @@ def run_multistart(
         converged=converged,
         n_iter=fit.n_iter[order],
         flat=fit.flat[order],
-        reproduced=int(plateau_size[0]) if len(plateau_size) else 0,
+        reproduced=int(np.count_nonzero(~restarted)) + int(restarted.any()),
         plateau_chi2=plateau_chi2,
         plateau_size=plateau_size,
     )

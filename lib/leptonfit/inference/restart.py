@@ -24,17 +24,23 @@ _SHORT_STEPS = 1.0
 
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
-) -> tuple[np.ndarray, np.ndarray, Judgement]:
-    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), and how the ends are judged."""
+) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
+    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), how the ends are judged.
+
+    Last, which of them (n,) were found from a fresh start: these starts are the same for every row.
+    """
     origin = x.copy()
     x, n_iter, end, finished = _descend(problem, x, free, max_iter)
     doubtful = end.flat.any(axis=-1) | ~(end.kkt <= KKT_TOLERANCE)
     lost = np.flatnonzero(finished & doubtful & np.isfinite(end.chi2))
+    restarted = np.zeros(len(x), dtype=bool)
     if len(lost):
+        before = x[lost]
         x[lost], more = _restart(problem, x[lost], origin[lost], end.flat[lost], free, max_iter)
         n_iter[lost] += more
+        restarted[lost] = (x[lost] != before).any(axis=-1)
         end.update(lost, judge(problem, x[lost], free))
-    return x, n_iter, end
+    return x, n_iter, end, restarted
 
 
 def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:

@@ -33,6 +33,9 @@ class SolveResult(Result):
         Free parameters whose column of the Jacobian vanished at the end point: moved across their whole box they change
         the residuals, to first order, by less than rounding. The method "lm" has looked for a lower χ² from points
         where the column is alive, and has found none.
+    restarted : ndarray (...) of bool
+        Found from a fresh start, after the minimisation ended where a column had vanished or χ² was not stationary. The
+        fresh starts are the same for every row, so that such end points do not reproduce one another.
     """
 
     x: np.ndarray
@@ -41,6 +44,7 @@ class SolveResult(Result):
     converged: Booleans
     n_iter: Integers
     flat: Booleans
+    restarted: Booleans
 
 
 def solve(
@@ -93,8 +97,9 @@ def solve(
     batch = x0.shape[:-1]
     with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
         x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
+        restarted = np.zeros(len(x), dtype=bool)
         if method == "lm" and len(free):
-            x, n_iter, end = minimise(problem, x, free, max_iter)
+            x, n_iter, end, restarted = minimise(problem, x, free, max_iter)
         else:
             if len(free):
                 x, n_iter = others[method](problem, x, free, max_iter)
@@ -117,6 +122,7 @@ def solve(
         converged=(kkt <= KKT_TOLERANCE).reshape(batch),
         n_iter=n_iter.reshape(batch),
         flat=flat.reshape(x0.shape),
+        restarted=restarted.reshape(batch),
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from leptonfit.inference.coverage import NOMINAL, CoverageResult
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import format_chi2
+from leptonfit.inference.tension import format_p
 from leptonfit.vortex.comparison import ComparedResult, share_of_scan
 from leptonfit.vortex.sigma_model import SigmaModelResult
 from leptonfit.workbook.tables.fits import describe_holders, describe_set
@@ -31,7 +32,7 @@ def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
                 "held by": "" if one.verdict_code == "rejected" else describe_holders(one.identified_set["0.95"]),
                 "95 % set, search bounds released": _describe(one, one.released_set),
                 "lowest χ²": format_chi2(one.best_chi2),
-                "p": "not testable" if one.p_value is None else f"{one.p_value:.2g}",
+                "p": "not testable" if one.p_value is None else format_p(one.p_value).removeprefix("= "),
                 "verdict": one.verdict_code,
                 "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
                 "contains the reference": _WORDS[None if one.verdict_code == "unreliable" else one.contains_reference],
@@ -49,16 +50,16 @@ def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float
     single = [one for one in compared if len(one.choice.changed) == 1]
     rows = []
     for one in sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))):
-        found = one.identified_set["0.95"]
+        found, is_quoted = one.identified_set["0.95"], one.verdict_code not in ("rejected", "unreliable", "empty")
         rows.append(
             {
                 "change": ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
                 "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
                 "95 % set of β": _describe(one, found),
-                "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %",
-                "ends below by": found.reason_below or "",
-                "ends above by": found.reason_above or "",
-                "held by": describe_holders(found),
+                "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %" if is_quoted else "",
+                "ends below by": found.reason_below if is_quoted else "",
+                "ends above by": found.reason_above if is_quoted else "",
+                "held by": describe_holders(found) if is_quoted else "",
                 "parameters less constraints": one.n_parameters - one.n_constraints,
             }
         )

@@ -9,6 +9,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from leptonfit.datafiles import ROOT
+from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.identifiability import DirectionsResult, verdict_code
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
@@ -130,16 +131,30 @@ def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
 
 
 def describe_holders(found: IntervalSet) -> str:
-    """Bounds that hold the lowest and the highest end of a set, and how far each end moves with each of them."""
-    sides = (("below", found.below[:1]), ("above", found.above[-1:]))
-    said = [
-        f"{place}: {bound} ({'physical' if bound.is_physical else 'search'}, moves it by {bound.shift:.2g} per unit)"
-        for place, ends in sides
-        for end in ends
-        if end.reason in ("box", "physical_other")
+    """Bounds of other parameters that hold the lowest and the highest end of a set, in words."""
+    said = []
+    for place, ends in (("below", found.below[:1]), ("above", found.above[-1:])):
+        said += [f"{place}: {describe_bounds(end.held_by)}" for end in ends if end.reason in ("box", "physical_other")]
+    return "; ".join(said) or "nothing"
+
+
+def tabulate_holders(profile: ProfileResult) -> pd.DataFrame:
+    """Every bound that moves an end of a set within the bounds given, and how far the end moves with it."""
+    rows = [
+        {
+            "level": level,
+            "end": f"{value:.7f}",
+            "reason": end.reason,
+            "bound": str(bound),
+            "kind": "physical" if bound.is_physical else "search",
+            "shift of the end per unit of the bound": f"{bound.shift:+.3g}",
+        }
+        for level, found in profile.identified_set.items()
+        for (low, high), ends in zip(found.intervals, zip(found.below, found.above, strict=True), strict=True)
+        for value, end in zip((low, high), ends, strict=True)
         for bound in end.held_by
     ]
-    return "; ".join(said) or "nothing"
+    return pd.DataFrame(rows) if rows else pd.DataFrame({"bounds": ["no bound of another parameter moves an end"]})
 
 
 def describe_set(found: IntervalSet) -> str:
