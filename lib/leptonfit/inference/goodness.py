@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from leptonfit.inference.binned import BinnedModel
-from leptonfit.inference.neyman import draw_toys
+from leptonfit.inference.limit_coverage import draw_toys
 from leptonfit.inference.result import Result
 
 LEAST_EXPECTED = 5.0

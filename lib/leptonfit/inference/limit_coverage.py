@@ -11,7 +11,6 @@ from scipy.stats import binomtest, norm
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.counts import find_exact
 from leptonfit.inference.limits import METHODS, Profile, asymptotic_p_values, feldman_cousins
-from leptonfit.inference.neyman import draw_toys
 from leptonfit.inference.result import Integers, Result
 
 
@@ -82,3 +81,11 @@ def cover_limits(
     if theta == 0:
         covered |= {name: np.ones((n_toys, len(levels)), dtype=bool) for name in METHODS if name != "fc"}
     return LimitCoverageResult(theta, levels, {name: covered[name].sum(axis=0) for name in METHODS}, n_toys)
+
+
+def draw_toys(
+    model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Toy data (n_toys, n_bins) and what their auxiliary measurements found (n_toys, n_nuisances)."""
+    toys = model.draw(np.full(n_toys, theta), np.tile(pulls, (n_toys, 1)), rng)
+    return toys, pulls + rng.standard_normal((n_toys, len(pulls))) * ~model.is_free

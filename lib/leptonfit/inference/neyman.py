@@ -16,9 +16,12 @@ from scipy.special import xlogy
 from scipy.stats import norm
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits, draw_toys
 from leptonfit.inference.limits import Profile, feldman_cousins, find_end
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
+
+__all__ = ["LimitCoverageResult", "ToyLimitResult", "cover_limits", "run_feldman_cousins"]
 
 _TAIL = 10
 """Toys beyond a quantile below which it is not known."""
@@ -154,14 +157,6 @@ class _Observed:
             raise RuntimeError(f"the fit of the data {self.data.tolist()} did not converge at theta = "
                                f"{theta[~held.converged][0]:g}")  # fmt: skip
         return np.maximum(held.value - self.profile.lowest_allowed[0], 0.0), held.pulls
-
-
-def draw_toys(
-    model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Toy data (n_toys, n_bins) and what their auxiliary measurements found (n_toys, n_nuisances)."""
-    toys = model.draw(np.full(n_toys, theta), np.tile(pulls, (n_toys, 1)), rng)
-    return toys, pulls + rng.standard_normal((n_toys, len(pulls))) * ~model.is_free
 
 
 class _Toys:
