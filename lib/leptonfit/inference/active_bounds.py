@@ -146,28 +146,3 @@ def describe_bounds(bounds: Sequence[ActiveBoundResult]) -> str:
         if names:
             parts.append(f"{', '.join(names)} ({kind})")
     return " and ".join(parts)
-
-
-def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:
-    """The same problem with search bounds moved outward: to a finite physical limit, else the box made ten times wider.
-
-    Parameters
-    ----------
-    problem : LeastSquaresProblem
-    bounds : sequence of ActiveBoundResult
-        Search bounds to release.
-    """
-    parameters = list(problem.parameters)
-    for bound in bounds:
-        j = problem.index(bound.parameter)
-        parameter = parameters[j]
-        limit = parameter.physical[0 if bound.side == "lower" else 1]
-        far = parameter.upper if bound.side == "lower" else parameter.lower
-        reach = (
-            abs(far - bound.value) if np.isfinite(far) else max(abs(bound.value), abs(parameter.start - bound.value))
-        )
-        outward = -1 if bound.side == "lower" else 1
-        value = bound.value + outward * 9 * reach
-        value = limit if np.isfinite(limit) else value
-        parameters[j] = replace(parameter, lower=value) if outward < 0 else replace(parameter, upper=value)
-    return replace(problem, parameters=tuple(parameters))

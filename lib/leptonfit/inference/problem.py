@@ -176,6 +176,11 @@ class LeastSquaresProblem:
             raise ValueError(f"parameter {name!r}: must be one of {', '.join(self.names)}")
         return self.names.index(name)
 
+    def box(self, name: str) -> tuple[float, float]:
+        """Lower and upper bound of the parameter called `name`."""
+        parameter = self.parameters[self.index(name)]
+        return parameter.lower, parameter.upper
+
     def free_indices(self, fixed: tuple[str, ...]) -> np.ndarray:
         """Positions of the parameters that are not in `fixed`."""
         held = {self.index(name) for name in fixed}

@@ -17,8 +17,9 @@ import numpy as np
 from leptonfit.inference.active_bounds import ActiveBoundResult
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
 from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.release import look_behind, refit_released
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values, look_behind, refit_released
+from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values
 from leptonfit.inference.stationarity import vanished_columns
 from leptonfit.inference.tension import assess_tension
 

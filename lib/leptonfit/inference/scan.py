@@ -5,9 +5,8 @@ The search goes outward until every level is crossed, and looks behind each sear
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from leptonfit.inference.active_bounds import (
     ActiveBoundResult,
     conditional_sigma,
     find_active_bounds,
-    release_bounds,
     with_shifts,
 )
 from leptonfit.inference.continuation import WARM, Nodes, material
@@ -24,10 +22,8 @@ from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import solve
 
-_RELEASES = 4
-"""A search bound is released this often, at most: to its physical limit, or four times by a factor of ten."""
 _COARSE = 9
-"""Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
+"""Points across the box of a parameter whose grid is not given."""
 _GRID, _MARGIN = 41, 0.3
 """Points of a grid that is not given, and how far it reaches beyond the set, as a fraction of the set's width."""
 _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
@@ -213,22 +209,17 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
 
     Where the fit does not determine a parameter, as far from its value as that is from zero.
     """
-    unbounded = [name for name in problem.names if not np.isfinite(_box(problem, name)).all()]
+    unbounded = [name for name in problem.names if not np.isfinite(problem.box(name)).all()]
     if not unbounded:
         return {}
     x = solve(problem, problem.start).x
     found = {}
     for name in unbounded:
-        value, (low, high) = float(x[problem.index(name)]), _box(problem, name)
+        value, (low, high) = float(x[problem.index(name)]), problem.box(name)
         sigma = conditional_sigma(problem, x, name)
         reach = 5 * sigma if np.isfinite(sigma) else abs(value) or 1.0
         found[name] = max(value - reach, low), min(value + reach, high)
     return found
-
-
-def _box(problem: LeastSquaresProblem, name: str) -> tuple[float, float]:
-    parameter = problem.parameters[problem.index(name)]
-    return parameter.lower, parameter.upper
 
 
 def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.ndarray:
@@ -254,98 +245,3 @@ def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.
     if np.isfinite(high - low):
         values = np.concatenate([values, np.linspace(low, high, _COARSE)])
     return np.unique(np.clip(values, low, high))
-
-
-def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
-    """Release the search bounds that hold a scan until none does, or each was released four times.
-
-    Returns
-    -------
-    Scan
-        The last one that could be followed, with bounds released; the one given where no search bound holds it.
-    dict of ndarray (n_tries + 1, 2)
-        By parameter, the bounds given and those tried.
-    bool
-        Whether the profile could be followed behind every bound tried: it cannot where the model is undefined.
-    """
-    boxes, is_decided = Boxes(), True
-    while is_decided and scan.is_decided:
-        problem = boxes.release(scan.problem, scan.search_bounds())
-        if problem is None:
-            break
-        kept = _kept_nodes(scan)
-        effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
-        wider = Scan(
-            problem, scan.name, scan.nodes.theta[kept], effort, warm=scan.nodes.x[kept], open_ends=scan.open_ends()
-        )
-        is_decided = wider.is_decided
-        scan = wider if is_decided else scan
-    return scan, boxes.tries, is_decided
-
-
-def refit_released(
-    problem: LeastSquaresProblem, x: np.ndarray, effort: Effort
-) -> tuple[np.ndarray, float, bool, dict[str, np.ndarray]]:
-    """Fit with every search bound released that pushes at the best fit x (n_par,), until none does.
-
-    Returns
-    -------
-    x : ndarray (n_par,)
-    chi2 : float
-    converged : bool
-    boxes : dict of ndarray (n_tries + 1, 2)
-        By parameter, the bounds given and those tried.
-    """
-    boxes, chi2, converged = Boxes(), float(np.sum(problem.residuals(x) ** 2)), True
-    while converged:
-        pushing = [bound for bound in find_active_bounds(problem, x) if not bound.is_physical]
-        wider = boxes.release(problem, pushing)
-        if wider is None:
-            break
-        problem = wider
-        starts = draw_starts(problem, effort.n_starts, effort.rng, {**boxes.given, **effort.ranges})
-        fit = solve(problem, np.concatenate([x[None], starts]))
-        lowest = int(np.nanargmin(fit.chi2))
-        x, chi2, converged = fit.x[lowest], float(fit.chi2[lowest]), bool(fit.converged[lowest])
-    return x, chi2, converged, boxes.tries
-
-
-class Boxes:
-    """The search bounds that were released, by parameter: as given, and as tried."""
-
-    def __init__(self) -> None:
-        self._times: Counter[tuple[str, str]] = Counter()
-        self._tries: dict[str, list[tuple[float, float]]] = {}
-
-    def release(self, problem: LeastSquaresProblem, pushing: Sequence[ActiveBoundResult]) -> LeastSquaresProblem | None:
-        """The problem with search bounds released; None where each of them was released four times before."""
-        pushing = [bound for bound in pushing if self._times[bound.key] < _RELEASES]
-        if not pushing:
-            return None
-        self._times.update(bound.key for bound in pushing)
-        wider = release_bounds(problem, pushing)
-        for name in dict.fromkeys(bound.parameter for bound in pushing):
-            self._tries.setdefault(name, [_box(problem, name)])
-            self._tries[name].append(_box(wider, name))
-        return wider
-
-    @property
-    def given(self) -> dict[str, tuple[float, float]]:
-        """The bounds given, of the parameters whose bounds were released: fresh starts stay where they were."""
-        return {name: tries[0] for name, tries in self._tries.items()}
-
-    @property
-    def tries(self) -> dict[str, np.ndarray]:
-        """By parameter (n_tries + 1, 2), the bounds given and those tried."""
-        return {name: np.array(tries) for name, tries in self._tries.items()}
-
-
-def _kept_nodes(scan: Scan) -> np.ndarray:
-    """Nodes from which a profile with released bounds starts: a few across, and those beside the ends of the sets."""
-    theta = scan.nodes.theta
-    kept = set(np.linspace(0, len(theta) - 1, _COARSE).astype(int).tolist())
-    for found in scan.sets.values():
-        for end in found.intervals[np.isfinite(found.intervals)]:
-            at = int(np.searchsorted(theta, end))
-            kept |= {min(max(at + shift, 0), len(theta) - 1) for shift in (-1, 0)}
-    return np.array(sorted(kept))

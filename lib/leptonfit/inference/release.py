@@ -1,0 +1,142 @@
+"""What becomes of a profile, or of a fit, when the search bounds that hold it are released."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
+from leptonfit.inference.continuation import material
+from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.scan import Effort, Scan
+from leptonfit.inference.solve import solve
+
+_RELEASES = 4
+"""A search bound is released this often, at most: to its physical limit, or four times by a factor of ten."""
+_COARSE = 9
+"""Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
+
+
+def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
+    """Release the search bounds that hold a scan until none does, or each was released four times.
+
+    Returns
+    -------
+    Scan
+        The last one that could be followed, with bounds released; the one given where no search bound holds it.
+    dict of ndarray (n_tries + 1, 2)
+        By parameter, the bounds given and those tried.
+    bool
+        Whether the profile could be followed behind every bound tried: it cannot where the model is undefined.
+    """
+    boxes, is_decided = Boxes(), True
+    while is_decided and scan.is_decided:
+        problem = boxes.release(scan.problem, scan.search_bounds())
+        if problem is None:
+            break
+        kept = _kept_nodes(scan)
+        effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
+        theta, warm = scan.nodes.theta[kept], scan.nodes.x[kept]
+        wider = Scan(problem, scan.name, theta, effort, warm=warm, open_ends=scan.open_ends())
+        if scan.nodes.best_chi2 - wider.nodes.best_chi2 > material(wider.nodes.best_chi2):
+            wider = Scan(problem, scan.name, theta, effort, warm=warm)  # what was open may be closed against a lower χ²
+        is_decided = wider.is_decided
+        scan = wider if is_decided else scan
+    return scan, boxes.tries, is_decided
+
+
+def refit_released(
+    problem: LeastSquaresProblem, x: np.ndarray, effort: Effort
+) -> tuple[np.ndarray, float, bool, dict[str, np.ndarray]]:
+    """Fit with every search bound released that pushes at the best fit x (n_par,), until none does.
+
+    Returns
+    -------
+    x : ndarray (n_par,)
+    chi2 : float
+    converged : bool
+    boxes : dict of ndarray (n_tries + 1, 2)
+        By parameter, the bounds given and those tried.
+    """
+    boxes, chi2, converged = Boxes(), float(np.sum(problem.residuals(x) ** 2)), True
+    while converged:
+        pushing = [bound for bound in find_active_bounds(problem, x) if not bound.is_physical]
+        wider = boxes.release(problem, pushing)
+        if wider is None:
+            break
+        problem = wider
+        starts = draw_starts(problem, effort.n_starts, effort.rng, {**boxes.given, **effort.ranges})
+        fit = solve(problem, np.concatenate([x[None], starts]))
+        lowest = int(np.nanargmin(fit.chi2))
+        x, chi2, converged = fit.x[lowest], float(fit.chi2[lowest]), bool(fit.converged[lowest])
+    return x, chi2, converged, boxes.tries
+
+
+class Boxes:
+    """The search bounds that were released, by parameter: as given, and as tried."""
+
+    def __init__(self) -> None:
+        self._times: Counter[tuple[str, str]] = Counter()
+        self._tries: dict[str, list[tuple[float, float]]] = {}
+
+    def release(self, problem: LeastSquaresProblem, pushing: Sequence[ActiveBoundResult]) -> LeastSquaresProblem | None:
+        """The problem with search bounds released; None where each of them was released four times before."""
+        pushing = [bound for bound in pushing if self._times[bound.key] < _RELEASES]
+        if not pushing:
+            return None
+        self._times.update(bound.key for bound in pushing)
+        wider = release_bounds(problem, pushing)
+        for name in dict.fromkeys(bound.parameter for bound in pushing):
+            self._tries.setdefault(name, [problem.box(name)])
+            self._tries[name].append(wider.box(name))
+        return wider
+
+    @property
+    def given(self) -> dict[str, tuple[float, float]]:
+        """The bounds given, of the parameters whose bounds were released: fresh starts stay where they were."""
+        return {name: tries[0] for name, tries in self._tries.items()}
+
+    @property
+    def tries(self) -> dict[str, np.ndarray]:
+        """By parameter (n_tries + 1, 2), the bounds given and those tried."""
+        return {name: np.array(tries) for name, tries in self._tries.items()}
+
+
+def _kept_nodes(scan: Scan) -> np.ndarray:
+    """Nodes from which a profile with released bounds starts: a few across, and those beside the ends of the sets."""
+    theta = scan.nodes.theta
+    kept = set(np.linspace(0, len(theta) - 1, _COARSE).astype(int).tolist())
+    for found in scan.sets.values():
+        for end in found.intervals[np.isfinite(found.intervals)]:
+            at = int(np.searchsorted(theta, end))
+            kept |= {min(max(at + shift, 0), len(theta) - 1) for shift in (-1, 0)}
+    return np.array(sorted(kept))
+
+
+def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:
+    """The same problem with search bounds moved outward: to a finite physical limit, else the box made ten times wider.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    bounds : sequence of ActiveBoundResult
+        Search bounds to release.
+    """
+    parameters = list(problem.parameters)
+    for bound in bounds:
+        j = problem.index(bound.parameter)
+        parameter = parameters[j]
+        limit = parameter.physical[0 if bound.side == "lower" else 1]
+        far = parameter.upper if bound.side == "lower" else parameter.lower
+        reach = (
+            abs(far - bound.value) if np.isfinite(far) else max(abs(bound.value), abs(parameter.start - bound.value))
+        )
+        outward = -1 if bound.side == "lower" else 1
+        value = bound.value + outward * 9 * reach
+        value = limit if np.isfinite(limit) else value
+        parameters[j] = replace(parameter, lower=value) if outward < 0 else replace(parameter, upper=value)
+    return replace(problem, parameters=tuple(parameters))
