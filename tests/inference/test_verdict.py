@@ -171,7 +171,7 @@ def test_an_open_end_stays_open_behind_the_box(build):
     assert verdict.code == "not_identified"
     assert_allclose(profile.identified_set["0.95"].intervals, [[(1 - 0.1 * ROOT) / 2, inf]], rtol=1e-8)
     assert verdict.interval[1] == inf
-    assert names(verdict.held_by[0]) == ["a ≤ 20000"]
+    assert names(verdict.held_by[0]) == ["b ≥ 0"]  # the end goes with 1/a, to the parameter's own limit
 
 
 @pytest.mark.parametrize("upper", [1, inf])
@@ -261,3 +261,86 @@ def test_a_physical_limit_rejects_the_model_itself(build):
     sentence = assess_profile(problem, scan(problem)).sentence
     assert sentence.startswith("The model is rejected: ")
     assert "within the bounds" not in sentence
+
+
+# Found by strangers
+
+
+@pytest.mark.parametrize("start", [1, 6, 8, 10])
+def test_a_verdict_does_not_depend_on_a_wild_start(build, start):
+    """From b = 10 the residuals at the start are 10²¹ times what they are at the best fit."""
+    times = np.linspace(0, 5, 20)
+    data = 2 * exp(0.5 * times) + 0.1 * np.sin(7 * times)
+    problem = build(lambda a, b: (a * exp(b * times) - data) / 0.1, a=(-10, 1.98), b=(-10, 10))
+    a, b = problem.parameters
+    problem = replace(problem, parameters=(a, replace(b, start=float(start))))
+    profile = scan_profile(problem, "b")
+    assert profile.best_chi2 == pytest.approx(10.983292, rel=1e-6)
+    assert profile.identified_set["0.95"].reason_below == "box"
+    assert_allclose(assess_profile(problem, profile).interval, (0.4956981, 0.5041163), atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [10, 1e13, 1e15])
+def test_a_verdict_does_not_depend_on_how_wide_a_box_is(build, width):
+    x = np.linspace(0, 1, 20)
+    data = 1 + 2 * x + 0.3 * np.sin(9 * x)
+    problem = build(lambda a, b: (a + b * x - data) / 0.3, a=(-5, 1), b=(-width, width))
+    assert_allclose(assess_profile(problem, scan_profile(problem, "b")).interval, (1.5846062, 2.4510534), atol=1e-5)
+
+
+def test_unbounded_parameters_are_looked_for_on_both_sides_of_zero(build):
+    """The width of a peak has either sign, and a fit from the start finds one of them."""
+    x = np.linspace(-5, 5, 40)
+    data = 20 * exp(-0.5 * ((x - 0.7) / 0.8) ** 2) + np.sin(9 * x)
+    problem = build(
+        lambda a, m, w: a * exp(-0.5 * ((x - m) / w) ** 2) - data, a=(-inf, inf), m=(-inf, inf), w=(-inf, inf)
+    )
+    a, m, w = problem.parameters
+    starts = (replace(a, start=10.0), m, replace(w, start=1.0))
+    problem = replace(problem, parameters=starts)
+    verdict = assess_profile(problem, scan_profile(problem, "w"))
+    assert verdict.code == "disjoint"
+    assert_allclose(verdict.allowed.intervals, [[-0.8486007, -0.7541828], [0.7541828, 0.8486007]], atol=1e-6)
+
+
+def test_a_bound_that_no_longer_moves_an_end_does_not_hold_it(build):
+    """θ is measured by itself; a, which χ² pushes against its bound for ever, does not touch it."""
+    problem = build(
+        lambda t, a: ((t - 1) / 0.2, 1 + 1 / (1 + a) + 0 * t, 1 + 0 * t, 1 + 0 * t, 0 * t), t=(-10, 10), a=(0.1, 10)
+    )
+    verdict = assess_profile(problem, scan_profile(problem, "t"))
+    assert verdict.code == "identified"
+    assert_allclose(verdict.interval, (1 - 0.2 * ROOT, 1 + 0.2 * ROOT), atol=1e-7)
+
+
+def test_an_end_that_comes_to_rest_behind_the_box_is_closed(build):
+    """y = A k t/(1 + k t) with k without limit: χ² goes to that of a constant, and A with it."""
+    times = np.linspace(1, 10, 20)
+    data = 5 + 0.05 * (times < 3) + 0.1 * np.sin(9 * times)
+    problem = build(lambda a, k: (a * k * times / (1 + k * times) - data) / 0.1, a=(0, 20), k=(0, 100))
+    verdict = assess_profile(problem, scan_profile(problem, "a"))
+    assert verdict.code == "identified"
+    mean, sigma = np.mean(data), 0.1 / sqrt(20)
+    assert_allclose(verdict.interval[0], mean - ROOT * sigma, atol=2e-3 * sigma * ROOT)
+
+
+@pytest.mark.parametrize("start", [0, 1e-9, 1])
+def test_a_half_infinite_bound_is_released_whatever_the_start(build, start):
+    times = np.linspace(0, 5, 20)
+    data = -0.05 + 2 * times + 0.1 * np.sin(9 * times)
+    problem = build(lambda a, b: (a + b * times - data) / 0.1, a=(0, inf), b=(-inf, inf))
+    a, b = problem.parameters
+    problem = replace(problem, parameters=(replace(a, start=float(start)), b))
+    design = np.stack([np.ones(20), times], axis=1)
+    centre, sigma = np.linalg.lstsq(design, data)[0][1], 0.1 * sqrt(np.linalg.inv(design.T @ design)[1, 1])
+    verdict = assess_profile(problem, scan_profile(problem, "b"))
+    assert verdict.code == "identified"
+    assert_allclose(verdict.interval, (centre - ROOT * sigma, centre + ROOT * sigma), atol=1e-6)
+
+
+def test_minima_outside_the_scan_are_found_in_any_unit(build):
+    for unit in (1, 1e-12, 1e12):
+        problem = build(lambda q, u=unit: (3 * np.sin(np.pi * q / u), 0.02 * q / u), q=(-3.5 * unit, 3.5 * unit))
+        found = scan_profile(problem, "q", np.linspace(-0.3, 0.3, 7) * unit).identified_set["0.95"].intervals
+        assert len(found) == 7
+        assert_allclose(found.mean(axis=1) / unit, np.arange(-3, 4), atol=2e-3)

@@ -9,7 +9,7 @@ import numpy as np
 
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
-from leptonfit.inference.stationarity import KKT_TOLERANCE, column_lengths
+from leptonfit.inference.stationarity import KKT_TOLERANCE, column_lengths, least_size
 
 PUSH_TOLERANCE = 10 * KKT_TOLERANCE
 """A bound pushes where its KKT residual exceeds this; one that is merely touched holds nothing."""
@@ -74,7 +74,8 @@ def find_active_bounds(
         alone = remove_columns(jacobian, jacobian[:, free[~touched[free]]])
         left = column_lengths(alone)
         gradient = np.where(left > _COLLINEAR * lengths, residuals @ alone, 0.0)
-        scale = max(float(np.linalg.norm(residuals)), 1e-10 * problem.scale)
+        floor = least_size(problem, x[free], lengths[free], free)
+        scale = max(float(np.linalg.norm(residuals)), float(floor))
         push = gradient / np.where(left > 0, left, 1.0) / (scale or 1.0)
     found = []
     for j in free:

@@ -21,7 +21,7 @@ _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 _SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-3
 """A profile levels out where each rise is at most this share of the one before, and the last this share of the level.
 Rises below the third share of an exact fit's χ² are noise."""
-_BEYOND, _FAR = 2, 1e9
+_BEYOND, _FAR = 8, 1e9
 """Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
 WARM = -1
 """The common origin of solutions handed in."""
@@ -173,7 +173,7 @@ class Nodes:
         return np.concatenate([below, x, above])
 
     def beyond(self, x: np.ndarray) -> np.ndarray:
-        """Of the free fit's minima x (m, n_par), the lowest outside the nodes, two a side.
+        """Of the free fit's minima x (m, n_par), the lowest outside the nodes, eight a side.
 
         Each with a copy halfway to its neighbour, so that a set does not reach through a barrier between the two.
         """
@@ -183,8 +183,12 @@ class Nodes:
             away = side * (x[:, self.column] - edge)
             outside = x[(away > 0) & (away < _FAR * span)]
             away, chi2 = side * (outside[:, self.column] - edge), np.sum(self.problem.residuals(outside) ** 2, axis=-1)
-            order = np.lexsort((away, np.maximum(chi2, self.zero).round(6)))
-            new = [outside[i] for k, i in enumerate(order) if not np.isclose(away[i], away[order[:k]]).any()]
+            order = np.lexsort((away, np.log(np.maximum(chi2, self.zero or np.finfo(float).tiny)).round(6)))
+            new = [
+                outside[i]
+                for k, i in enumerate(order)
+                if not np.isclose(away[i], away[order[:k]], rtol=1e-6, atol=0).any()
+            ]
             chosen += new[:_BEYOND]
         points = np.array(sorted(chosen, key=lambda row: row[self.column])).reshape(-1, self.problem.n_par)
         theta = np.union1d(points[:, self.column], self.theta)

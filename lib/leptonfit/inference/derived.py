@@ -15,6 +15,7 @@ from leptonfit.inference.multistart import run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend
 from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Result
+from leptonfit.inference.scan import guess_ranges
 
 Values = Mapping[str, np.ndarray]
 _STIFFNESS = 1e-4
@@ -102,7 +103,7 @@ def profile_derived(
     >>> found.verdict.code
     'identified'
     """
-    best = run_multistart(problem, n_starts=n_starts, seed=seed, ranges=ranges)
+    best = run_multistart(problem, n_starts=n_starts, seed=seed, ranges={**guess_ranges(problem), **(ranges or {})})
     if not np.isfinite(best.chi2[0]):
         raise ValueError(f"{name}: none of {n_starts} starts has a finite χ²")
     extended, value, error = _add(problem, best.x[0], name, function, gradient)

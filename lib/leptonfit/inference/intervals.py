@@ -109,8 +109,8 @@ class IntervalSet(Result):
         """Whether `value` lies in one of the intervals."""
         return bool(((self.intervals[:, 0] <= value) & (value <= self.intervals[:, 1])).any())
 
-    def close_by_data(self) -> IntervalSet:
-        """The set that data and physical limits alone leave: ends made by search bounds are moved to infinity.
+    def close_by_data(self, limits: tuple[float, float] = (-math.inf, math.inf)) -> IntervalSet:
+        """The set that data and physical limits alone leave: ends made by search bounds are moved to the `limits`.
 
         A gap between two intervals stays only where both its ends are closed by data or physical limits.
         """
@@ -121,9 +121,9 @@ class IntervalSet(Result):
         intervals = np.column_stack([self.intervals[first, 0], self.intervals[last, 1]])
         below, above = tuple(self.below[i] for i in first), tuple(self.above[i] for i in last)
         if below[0].is_open:
-            intervals[0, 0] = -math.inf
+            intervals[0, 0] = limits[0]
         if above[-1].is_open:
-            intervals[-1, 1] = math.inf
+            intervals[-1, 1] = limits[1]
         return IntervalSet(intervals, below, above, self.decided)
 
     @classmethod
@@ -248,7 +248,7 @@ def _find_crossings(
 
     roots = elementwise.find_root(
         excess, (np.zeros(len(edges)), np.ones(len(edges))), args=(origin, width, inner, outer, level),
-        tolerances={"xatol": 1e-15, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0},
+        tolerances={"xatol": 1e-20, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0},
     )  # fmt: skip
     found = origin + roots.x * width
     return [float(x) if ok else math.nan for x, ok in zip(found, roots.success, strict=True)]

@@ -156,9 +156,9 @@ def zero_chi2(problem: LeastSquaresProblem) -> float:
 
     χ² cannot fall below zero, so at 1e-6 nothing is left that matters against Δχ² = 1. Residuals that were not divided
     by an error may all be below 1e-3 and far from zero nevertheless: χ² must also fall below (1e-6 s)², s the size of
-    the residuals at the start. Rounding leaves about (1e-15 s)².
+    the residuals at the start.
     """
-    return max(min(CHI2_FLOOR, (1e-6 * problem.scale) ** 2), (1e-15 * problem.scale) ** 2)
+    return min(CHI2_FLOOR, (1e-6 * problem.scale) ** 2)
 
 
 def agrees(chi2: np.ndarray, best: np.ndarray | float, *, zero: float = CHI2_FLOOR) -> np.ndarray:

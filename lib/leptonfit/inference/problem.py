@@ -142,17 +142,23 @@ class LeastSquaresProblem:
     def scale(self) -> float:
         """Size of the residuals at the start: max(‖r‖, max_j ‖J_j‖ |x_j|), the finite ones.
 
-        Where x_j = 0 the width of its box stands for |x_j|, or 1 where there is no box: a start may be the solution.
-        Where nothing is finite at the start, an interior point stands for it.
+        Where this is zero, since the start is the solution, the widths of the boxes stand for |x_j|. Where nothing is
+        finite at the start, an interior point stands for it.
         """
-        width = self.upper - self.lower
         for x in check_points(self):
-            sizes = np.where(x != 0, np.abs(x), np.where(np.isfinite(width), width, 1.0))
-            with np.errstate(all="ignore"):
-                largest = np.append(norms(self.jacobian(x), axis=-2) * sizes, norms(self.residuals(x)))
-            if np.isfinite(largest).any():
-                return float(np.max(largest, initial=0.0, where=np.isfinite(largest)))
+            for sizes in (np.abs(x), self.widths):
+                with np.errstate(all="ignore"):
+                    largest = np.append(norms(self.jacobian(x), axis=-2) * sizes, norms(self.residuals(x)))
+                found = float(np.max(largest, initial=0.0, where=np.isfinite(largest)))
+                if found > 0:
+                    return found
         return 0.0
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Width (n_par,) of each parameter's box; where that is infinite |start|, or 1."""
+        box, start = self.upper - self.lower, np.abs(self.start)
+        return np.where(np.isfinite(box), box, np.where(start > 0, start, 1.0))
 
     @property
     def n_par(self) -> int:

@@ -233,6 +233,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
     finite = np.isfinite(nodes.chi2)
     chi2, kkt = np.where(finite, nodes.chi2, np.nan), np.where(finite, nodes.kkt, np.nan)
     trusted = nodes.trusted()
+    physical = problem.parameters[nodes.column].physical
     above = np.max(chi2[on_grid] - nodes.best_chi2, initial=0.0)
     return ProfileResult(
         parameter=scan.name,
@@ -251,7 +252,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
         is_flat=bool(above <= _FLAT * min(scan.effort.rises.values()) + _ROUNDING * nodes.best_chi2),
         levels=dict(scan.effort.rises),
         identified_set=scan.sets,
-        released_set={level: found.close_by_data() for level, found in released.items()},
+        released_set={level: found.close_by_data(physical) for level, found in released.items()},
         reference_held_by=held_by,
         release=release,
         references=asked,

@@ -10,6 +10,7 @@ import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
 from leptonfit.inference.continuation import material
+from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.scan import Effort, Scan
@@ -17,12 +18,17 @@ from leptonfit.inference.solve import solve
 
 _RELEASES = 4
 """A search bound is released this often, at most: to its physical limit, or four times by a factor of ten."""
+_AT_REST, _ROUNDING = 1e-2, 1e-6
+"""An end has come to rest where its last moves are half those before, or rounding, and this fraction of its distance
+from the best fit."""
 _COARSE = 9
 """Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
 
 
 def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     """Release the search bounds that hold a scan until none does, or each was released four times.
+
+    An end that still has a bound behind it then, but has come to rest, is closed at its limit.
 
     Returns
     -------
@@ -33,7 +39,7 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     bool
         Whether the profile could be followed behind every bound tried: it cannot where the model is undefined.
     """
-    boxes, is_decided = Boxes(), True
+    boxes, is_decided, history = Boxes(), True, [scan.sets]
     while is_decided and scan.is_decided:
         problem = boxes.release(scan.problem, scan.search_bounds())
         if problem is None:
@@ -45,8 +51,31 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
         if scan.nodes.best_chi2 - wider.nodes.best_chi2 > material(wider.nodes.best_chi2):
             wider = Scan(problem, scan.name, theta, effort, warm=warm)  # what was open may be closed against a lower χ²
         is_decided = wider.is_decided
-        scan = wider if is_decided else scan
+        if is_decided:
+            scan = wider
+            history.append(scan.sets)
+    scan.sets = {level: _settle(scan, level, [sets[level] for sets in history], boxes) for level in scan.sets}
     return scan, boxes.tries, is_decided
+
+
+def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes) -> IntervalSet:
+    """A set with its outer ends closed where they came to rest while the bounds behind them were released."""
+    found = history[-1]
+    if len(history) < 5 or not all(len(one.intervals) for one in history):
+        return found
+    below, above = list(found.below), list(found.above)
+    middle = scan.nodes.best_x[scan.nodes.column]
+    for ends, side, row in ((below, 0, 0), (above, 1, -1)):
+        end, values = ends[row], np.array([one.intervals[row, side] for one in history[-5:]])
+        is_spent = all(boxes.is_spent(bound) for bound in end.held_by if not bound.is_physical)
+        if end.reason != "box" or not is_spent or not np.isfinite(values).all():
+            continue
+        moves, distance = np.abs(np.diff(values)), abs(values[-1] - middle)
+        before, last = moves[:2].max(), moves[2:].max()  # two at a time: bounds may take turns
+        if last <= _AT_REST * distance and last <= max(0.5 * before, _ROUNDING * distance):
+            meets_own = abs(values[-1] - scan.problem.box(scan.name)[side]) <= 20 * last
+            ends[row] = scan.own_end(side) if meets_own else replace(end, reason="crossing")
+    return replace(found, below=tuple(below), above=tuple(above))
 
 
 def refit_released(
@@ -95,6 +124,10 @@ class Boxes:
             self._tries[name].append(wider.box(name))
         return wider
 
+    def is_spent(self, bound: ActiveBoundResult) -> bool:
+        """Whether a bound was released as often as it may be."""
+        return self._times[bound.key] >= _RELEASES
+
     @property
     def given(self) -> dict[str, tuple[float, float]]:
         """The bounds given, of the parameters whose bounds were released: fresh starts stay where they were."""
@@ -118,7 +151,9 @@ def _kept_nodes(scan: Scan) -> np.ndarray:
 
 
 def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:
-    """The same problem with search bounds moved outward: to a finite physical limit, else the box made ten times wider.
+    """The same problem with search bounds moved outward: to a physical limit, else the box made ten times wider.
+
+    Where the box has no other end there is no width, and the bound is released to the limit behind it at once.
 
     Parameters
     ----------
@@ -132,11 +167,8 @@ def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundRes
         parameter = parameters[j]
         limit = parameter.physical[0 if bound.side == "lower" else 1]
         far = parameter.upper if bound.side == "lower" else parameter.lower
-        reach = (
-            abs(far - bound.value) if np.isfinite(far) else max(abs(bound.value), abs(parameter.start - bound.value))
-        )
         outward = -1 if bound.side == "lower" else 1
-        value = bound.value + outward * 9 * reach
-        value = limit if np.isfinite(limit) else value
+        is_final = np.isfinite(limit) or not np.isfinite(far)
+        value = limit if is_final else bound.value + outward * 9 * abs(far - bound.value)
         parameters[j] = replace(parameter, lower=value) if outward < 0 else replace(parameter, upper=value)
     return replace(problem, parameters=tuple(parameters))

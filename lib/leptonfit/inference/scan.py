@@ -24,6 +24,12 @@ from leptonfit.inference.solve import solve
 
 _COARSE = 9
 """Points across the box of a parameter whose grid is not given."""
+_SCOUTS, _ABOUT_AS_WELL, _FARTHEST = 64, 4.0, 1e4
+"""Starts that look for ranges, up to which multiple of the lowest χ² an end point counts, and how far off it may be."""
+_HALVINGS = 6
+"""A cell between a set and a node that is not trusted is halved this often, at most."""
+_UNMOVED = 1e-7
+"""An end that moves by less than this fraction of its distance from the best fit, and from zero, does not move."""
 _GRID, _MARGIN = 41, 0.3
 """Points of a grid that is not given, and how far it reaches beyond the set, as a fraction of the set's width."""
 _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
@@ -93,10 +99,24 @@ class Scan:
         top = max(effort.rises, key=lambda level: effort.rises[level])
         sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
         self.nodes = nodes.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
+        self._bracket()
         self.sets = self._find_sets()
 
     def _work(self, nodes: Nodes) -> None:
         nodes.work(self.effort.n_starts, self.effort.rng, self.effort.ranges)
+
+    def _bracket(self) -> None:
+        """Add nodes where the node just outside a set is not trusted, until one nearer by is."""
+        for _ in range(_HALVINGS):
+            nodes, trusted = self.nodes, self.nodes.trusted()
+            inside = nodes.chi2 <= nodes.best_chi2 + self.effort.rise
+            beside = np.flatnonzero(inside[:-1] != inside[1:])
+            outer = np.where(inside[beside], beside + 1, beside)
+            lost = beside[~trusted[outer] & np.isfinite(nodes.chi2[outer])]
+            if not len(lost):
+                return
+            self.nodes = nodes.insert((nodes.theta[lost] + nodes.theta[lost + 1]) / 2)
+            self._work(self.nodes)
 
     def add(self, theta: np.ndarray) -> None:
         """Add nodes at the values θ, and find the sets anew."""
@@ -149,8 +169,8 @@ class Scan:
         """The sets at every level; found anew when a crossing meets a lower minimum."""
         nodes, (low, high) = self.nodes, (self.problem.lower[self.nodes.column], self.problem.upper[self.nodes.column])
         own = (
-            self._own_end(0) if nodes.theta[0] <= low else None,
-            self._own_end(1) if nodes.theta[-1] >= high else None,
+            self.own_end(0) if nodes.theta[0] <= low else None,
+            self.own_end(1) if nodes.theta[-1] >= high else None,
         )
         while True:
             best = nodes.best_chi2
@@ -180,7 +200,8 @@ class Scan:
         chi2 = chi2[np.arange(len(theta)), lowest]
         return np.where(np.isfinite(chi2), chi2, np.nan), fit.x[np.arange(len(theta)), lowest]
 
-    def _own_end(self, side: int) -> EndResult:
+    def own_end(self, side: int) -> EndResult:
+        """The end of a set on the parameter's own lower (side 0) or upper (1) bound."""
         problem, column = self.problem, self.nodes.column
         parameter, is_physical = problem.parameters[column], bool(problem.is_physical[side, column])
         bound = ActiveBoundResult(
@@ -200,25 +221,51 @@ class Scan:
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
         slope = 2 * float(self.problem.residuals(x) @ self.problem.jacobian(x)[:, self.nodes.column])
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
-        at_best = [bound for bound in self.best_held_by if bound.parameter != self.name]
-        return EndResult(reason, with_shifts(pushing, at_best, slope))
+        held_by = with_shifts(pushing, self.best_held_by, slope)
+        if reason == "box" and not any(self._moves(bound, theta) for bound in held_by if not bound.is_physical):
+            reason = "physical_other" if any(bound.is_physical for bound in pushing) else "crossing"
+        return EndResult(reason, held_by)
+
+    def _moves(self, bound: ActiveBoundResult, theta: float) -> bool:
+        """Whether an end moves by more than rounding when a bound moves by the width of its box."""
+        low, high = self.problem.box(bound.parameter)
+        way = abs(bound.shift) * min(high - low, np.finfo(float).max)
+        return not way <= _UNMOVED * min(abs(theta - self.nodes.best_x[self.nodes.column]), abs(theta))
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
-    """Ranges of starts for parameters without finite bounds: five standard deviations about the fit from the start.
+    """Ranges of starts for parameters without finite bounds, from what is found by starts on both sides of zero.
 
-    Where the fit does not determine a parameter, as far from its value as that is from zero.
+    These are from a tenth to a hundred times as far from zero as the problem's start. A range holds every end point
+    that fits about as well as the best, five standard deviations about the best, and the start.
     """
     unbounded = [name for name in problem.names if not np.isfinite(problem.box(name)).all()]
     if not unbounded:
         return {}
-    x = solve(problem, problem.start).x
+    columns = [problem.index(name) for name in unbounded]
+    rng = np.random.default_rng(0)
+    size = np.where(problem.start != 0, np.abs(problem.start), 1.0)[columns]
+    away = size * 10 ** rng.uniform(-1, 2, (_SCOUTS, len(columns))) * rng.choice([-1, 1], (_SCOUTS, len(columns)))
+    origin = np.clip(0.0, problem.lower[columns], problem.upper[columns])
+    limited = np.isfinite(problem.lower[columns]) | np.isfinite(problem.upper[columns])
+    away = np.where(limited, np.abs(away) * np.where(np.isfinite(problem.upper[columns]), -1, 1), away)
+    given = {name: (value, value) for name, value in zip(unbounded, problem.start[columns], strict=True)}
+    starts = draw_starts(problem, _SCOUTS, rng, given)
+    starts[:, columns] = np.clip(origin + away, problem.lower[columns], problem.upper[columns])
+    fit = solve(problem, np.vstack([problem.start, starts]))
+    usable = fit.converged & np.isfinite(fit.chi2)
+    usable = usable if usable.any() else np.isfinite(fit.chi2)
+    if not usable.any():
+        raise ValueError(f"{unbounded[0]}: χ² is finite at none of {len(fit.chi2)} starts; give a range to draw from")
+    best = fit.x[usable][fit.chi2[usable].argmin()]
+    good = fit.x[usable & (fit.chi2 <= _ABOUT_AS_WELL * fit.chi2[usable].min() + _ABOUT_AS_WELL)]
     found = {}
-    for name in unbounded:
-        value, (low, high) = float(x[problem.index(name)]), problem.box(name)
-        sigma = conditional_sigma(problem, x, name)
+    for name, j in zip(unbounded, columns, strict=True):
+        sigma, value = conditional_sigma(problem, best, name), best[j]
         reach = 5 * sigma if np.isfinite(sigma) else abs(value) or 1.0
-        found[name] = max(value - reach, low), min(value + reach, high)
+        ends = np.concatenate([good[:, j], [problem.start[j], value - reach, value + reach]])
+        ends = ends[np.abs(ends) <= _FARTHEST * max(abs(problem.start[j]), abs(value), reach)]
+        found[name] = max(ends.min(), problem.lower[j]), min(ends.max(), problem.upper[j])
     return found
 
 

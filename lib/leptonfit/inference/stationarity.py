@@ -57,14 +57,24 @@ def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judg
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
     size, lengths, here = norms(residuals), column_lengths(jacobian), x[:, free]
     exact = is_rounding(size, lengths, here)
-    floor = FLOOR * problem.scale
+    floor = least_size(problem, here, lengths, free)
     kkt = np.where(exact, 0.0, kkt_residual(here, residuals, jacobian, *bounds, floor=floor))
     at = np.flatnonzero(kkt > KKT_TOLERANCE)
     if len(at):
         nearby = lengths_nearby(problem, x[at], jacobian[at], free)
-        kkt[at] = kkt_residual(here[at], residuals[at], jacobian[at], *bounds, lengths=nearby, floor=floor)
+        kkt[at] = kkt_residual(here[at], residuals[at], jacobian[at], *bounds, lengths=nearby, floor=floor[at])
     flat = is_vanished(problem, x, free, lengths, size)
     return Judgement(np.vecdot(residuals, residuals), kkt, flat, exact)
+
+
+def least_size(problem: LeastSquaresProblem, here: np.ndarray, lengths: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Size (...) below which the residuals of an exact fit are rounding: 1e-10 of their size at the start.
+
+    A start may be so far off that this means nothing near the solution, so that the size at the point itself,
+    max_j ‖J_j‖ max(|x_j|, width of the box), is taken where it is smaller.
+    """
+    at_point = np.max(lengths * np.maximum(np.abs(here), problem.widths[free]), axis=-1, initial=0.0)
+    return FLOOR * np.minimum(problem.scale, at_point)
 
 
 def kkt_residual(
@@ -75,7 +85,7 @@ def kkt_residual(
     upper: np.ndarray,
     *,
     lengths: np.ndarray | None = None,
-    floor: float = 0.0,
+    floor: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Scale-free distance from a constrained stationary point.
 
@@ -89,7 +99,7 @@ def kkt_residual(
     jacobian : ndarray (..., n_res, n)
     lengths : ndarray (..., n), optional
         What to use for ‖J_j‖; the lengths of the Jacobian's columns where not given.
-    floor : float
+    floor : float or ndarray (...)
         Least size that is used for ‖r‖.
 
     Returns
@@ -121,7 +131,7 @@ def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarra
     parts = np.where(
         values > _RESOLVED * values.max(axis=-1, keepdims=True, initial=0.0), np.vecmat(residuals, basis), 0.0
     )
-    return _over(norms(parts), np.maximum(norms(residuals), FLOOR * problem.scale))
+    return _over(norms(parts), np.maximum(norms(residuals), least_size(problem, here, lengths, free)))
 
 
 def kkt_from_gradient(
