@@ -81,7 +81,7 @@ there = feasible_c_mu(measured, np.array([reference]), **model)
 # And with one: the profile's own values.
 
 # %%
-profile = scan_profile(problem, "beta", grid, **effort)
+profile = scan_profile(problem, "beta", grid, release=False, **effort)
 fitted = profile.x[:, problem.index("c_mu")]
 
 # %% [markdown]

@@ -21,7 +21,6 @@ from leptonfit.inference.release import look_behind, refit_released
 from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values
 from leptonfit.inference.stationarity import vanished_columns
-from leptonfit.inference.tension import assess_tension
 
 _FLAT, _ROUNDING = 1e-6, 1e-12
 """χ² is flat where it rises by less than this fraction of the lowest level, or of itself."""
@@ -138,6 +137,7 @@ def scan_profile(
     references: tuple[float, ...] = (),
     warm: np.ndarray | None = None,
     levels: Sequence[float] = (0.68, 0.95),
+    release: bool = True,
 ) -> ProfileResult:
     """Profile χ² along one parameter.
 
@@ -163,6 +163,9 @@ def scan_profile(
         Solutions to begin with, those of a neighbouring problem, say; they are kept where nothing lower is found.
     levels : sequence of float
         Confidences at which sets are found.
+    release : bool
+        Release the search bounds that hold an end or the best fit; several times the work. Without it such ends are
+        left open in `released_set`.
 
     Returns
     -------
@@ -203,27 +206,27 @@ def scan_profile(
         if warm is not None:
             known[np.searchsorted(theta, grid)] = warm
         scan = Scan(problem, name, theta, Effort(rises, n_starts, rng, ranges), warm=known)
-    return _report(scan, grid, asked)
+    return _report(scan, grid, asked, release=release)
 
 
-def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
+def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -> ProfileResult:
     """Put a finished scan into words of a result; look behind the bounds that hold it."""
     problem, nodes = scan.problem, scan.nodes
     held_by, n_solved = scan.best_held_by, nodes.n_solved
-    release, released = None, scan.sets
-    if nodes.best_converged and assess_tension(problem, nodes.best_x, nodes.best_chi2).is_rejected:
+    behind_it, released = None, scan.sets
+    if release and scan.is_rejected:
         x, lowest, converged, boxes = refit_released(problem, nodes.best_x, scan.effort)
         if boxes:
-            release = ReleaseResult(boxes, lowest, x, converged, is_decided=converged)
-    else:
+            behind_it = ReleaseResult(boxes, lowest, x, converged, is_decided=converged)
+    elif release:
         behind, boxes, is_decided = look_behind(scan)
+        released = behind.sets
         if boxes:
             last = behind.nodes
             n_solved += last.n_solved
-            release = ReleaseResult(boxes, last.best_chi2, last.best_x, last.best_converged, is_decided)
-            released = {
-                level: _give_up(found, held_by) if behind is scan else found for level, found in behind.sets.items()
-            }
+            behind_it = ReleaseResult(boxes, last.best_chi2, last.best_x, last.best_converged, is_decided)
+        if boxes and behind is scan:
+            released = {level: _give_up(found, held_by) for level, found in released.items()}
     zeros = np.flatnonzero(nodes.chi2 <= nodes.zero)
     if len(zeros):  # no zero is better than another: let a point of the profile stand for all
         middle = zeros[len(zeros) // 2]
@@ -254,7 +257,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray) -> ProfileResult:
         identified_set=scan.sets,
         released_set={level: found.close_by_data(physical) for level, found in released.items()},
         reference_held_by=held_by,
-        release=release,
+        release=behind_it,
         references=asked,
         reference_chi2=chi2[at_reference],
         reference_trusted=trusted[at_reference],

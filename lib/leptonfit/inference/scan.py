@@ -21,6 +21,7 @@ from leptonfit.inference.intervals import EndResult, IntervalSet, find_identifie
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import solve
+from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
 """Points across the box of a parameter whose grid is not given."""
@@ -98,8 +99,10 @@ class Scan:
         )
         top = max(effort.rises, key=lambda level: effort.rises[level])
         sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
-        self.nodes = nodes.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
-        self._bracket()
+        self.nodes = nodes
+        if not self.is_rejected:  # of a rejected model no set is quoted
+            self.nodes = nodes.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
+            self._bracket()
         self.sets = self._find_sets()
 
     def _work(self, nodes: Nodes) -> None:
@@ -128,6 +131,12 @@ class Scan:
     def is_decided(self) -> bool:
         """Whether the sets of every level are decided, and counted from a minimum."""
         return self.nodes.best_converged and all(found.decided for found in self.sets.values())
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether the model is rejected at the lowest χ² known."""
+        nodes = self.nodes
+        return nodes.best_converged and assess_tension(self.problem, nodes.best_x, nodes.best_chi2).is_rejected
 
     @property
     def best_held_by(self) -> tuple[ActiveBoundResult, ...]:

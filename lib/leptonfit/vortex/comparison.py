@@ -103,11 +103,12 @@ class ComparedResult(Result):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether fresh starts put every β checked on the side of the 95 % level where the set has it."""
+        """Whether fresh starts put every β checked on the side of the 95 % level where the set has it, none lower."""
         margin = _AGREEMENT[0] + _AGREEMENT[1] * self.best_chi2
         excess = self.multistart_chi2 - self.best_chi2
         right = np.where(self.is_inside, excess <= LEVELS["0.95"] + margin, excess > LEVELS["0.95"] - margin)
-        return bool(right.all() and (excess >= -margin).all())
+        is_quoted = self.verdict_code != "rejected"
+        return bool((right.all() or not is_quoted) and (excess >= -margin).all())
 
     @property
     def fits(self) -> bool:
@@ -305,7 +306,7 @@ def _feasible_c_mu(
     low, high = problem.lower[column], problem.upper[column]
     held = restrict(problem, fixed={"beta": float(profile.references[0])})
     grid = np.clip(np.geomspace(low, high, _N_C_MU), low, high)
-    return scan_profile(held, "c_mu", grid, n_starts=n_starts, seed=seed).identified_set["0.95"]
+    return scan_profile(held, "c_mu", grid, n_starts=n_starts, seed=seed, release=False).identified_set["0.95"]
 
 
 def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

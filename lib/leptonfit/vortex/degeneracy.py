@@ -180,7 +180,7 @@ def run_degeneracy_checks(
     """
 
     def converge(part: LeastSquaresProblem, check: DegeneracyCheck) -> Minima:
-        profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed)
+        profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed, release=False)
         return profile.x[:, [part.index(name) for name in check.free]], profile.chi2_min, profile.trusted
 
     return conclude_checks(problem, energy, plan_degeneracy_checks(energy, claims, velocity=velocity), converge)

@@ -76,7 +76,9 @@ def converge_report(
         claim = claims[name]
         low, high = claim["beta_range"]
         grid = np.linspace(low, high, claim["n_beta"])
-        profiles[name] = scan_profile(build_reported(measurements, claim), "beta", grid, n_starts=n_starts, seed=seed)
+        profiles[name] = scan_profile(
+            build_reported(measurements, claim), "beta", grid, n_starts=n_starts, seed=seed, release=False
+        )
         times.append(time.perf_counter())
     free = run_multistart(boxed, n_starts=multi["n_starts"], seed=seed)
     times.append(time.perf_counter())

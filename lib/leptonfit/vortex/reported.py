@@ -152,7 +152,9 @@ def recompute_scan(
     problem = build_problem(measurements, sigma_m_model=claim["sigma_m_model"], sigma_g_model=claim["sigma_g_model"])
     low, high = claim["beta_range"]
     grid = np.linspace(low, high, claim["n_beta"])
-    profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=(claim["beta_min"],))
+    profile = scan_profile(
+        problem, "beta", grid, n_starts=n_starts, seed=seed, references=(claim["beta_min"],), release=False
+    )
     return RecomputedScan(
         title=claim["title"],
         sigma_m_model=claim["sigma_m_model"],
