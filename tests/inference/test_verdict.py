@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import exp, inf, sqrt
 from numpy.testing import assert_allclose
-from scipy.optimize import least_squares
+from scipy.optimize import brentq, least_squares
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import find_active_bounds
@@ -344,3 +344,44 @@ def test_minima_outside_the_scan_are_found_in_any_unit(build):
         found = scan_profile(problem, "q", np.linspace(-0.3, 0.3, 7) * unit).identified_set["0.95"].intervals
         assert len(found) == 7
         assert_allclose(found.mean(axis=1) / unit, np.arange(-3, 4), atol=2e-3)
+
+
+def test_an_end_is_exact_however_far_the_best_fit_is(build):
+    """y = A k t/(1 + k t) that has saturated: χ² is lowest where k is infinite, the end of its set is near 29."""
+    times, data = np.array([1.0, 2, 4, 8, 16]), np.array([2.02, 1.97, 2.01, 2.03, 1.98])
+    problem = build(lambda a, k: (a * k * times / (1 + k * times) - data) / 0.03, a=(-inf, inf), k=(0, inf),
+                    physical={"k": (0, inf)})  # fmt: skip
+    problem = replace(problem, parameters=tuple(replace(one, start=1.0) for one in problem.parameters))
+
+    def excess(k):
+        shape = k * times / (1 + k * times)
+        level = np.sum(((data - data.mean()) / 0.03) ** 2) + ROOT**2
+        return np.sum(((shape * (shape @ data) / (shape @ shape) - data) / 0.03) ** 2) - level
+
+    verdict = assess_profile(problem, scan_profile(problem, "k"))
+    assert verdict.code == "open_above"
+    assert_allclose(verdict.interval[0], brentq(excess, 1, 1e3, xtol=1e-12), rtol=1e-6)
+
+
+@pytest.mark.parametrize("slope", [1, 1e6])
+def test_an_end_where_an_exact_fit_ends(build, slope):
+    """χ² is zero up to t = 1, since n may follow t as far as its physical limit, and rises as steeply as you like."""
+    problem = build(lambda t, n: slope * (t - n), t=(-3, 9), n=(-9, 1), physical={"n": (-inf, 1)})
+    found = scan(problem, high=8.0).identified_set["0.95"]
+    assert found.above[-1].reason == "physical_other"
+    assert_allclose(found.intervals[-1, 1], 1 + ROOT / slope, rtol=1e-9)
+
+
+def test_a_bound_behind_which_there_is_no_model_is_not_searched(build):
+    """The model ends at n = 2: it is the box that makes the end there, and nothing lies behind it to be searched."""
+    beyond = []
+
+    def residuals(t, n):
+        beyond.append(int(np.count_nonzero(n.real > 2)))
+        return t + n, n - 3, np.where(n.real > 2, np.nan, 0 * n)
+
+    profile = scan(build(residuals, t=(-90, 90), n=(-50, 2)))
+    end = profile.identified_set["0.95"].below[0]
+    assert (end.reason, names(end.held_by)) == ("box", ["n ≤ 2"])
+    assert not profile.release.is_decided
+    assert sum(beyond) <= len(profile.grid)

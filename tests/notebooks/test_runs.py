@@ -47,8 +47,13 @@ def test_02_at_the_reports_two_sigmas(scans, tag, n):
     assert document["verdict_code"] == "not_identified"
     assert (results["beta_min"], results["in_tension"], results["contains_reference"]) == (None, None, True)
     for level in ("0.68", "0.95"):
-        assert results["identified_set"][level]["intervals"] == [[None, None]]
-        assert results["identified_set"][level]["reason_above"] == "scan_end"
+        within, released = results["identified_set"][level], results["released_set"][level]
+        assert within["intervals"] == [[pytest.approx(1.11487, abs=1e-4), None]]
+        assert [end["reason"] for end in (*within["below"], *within["above"])] == ["box", "scan_end"]
+        held_by = {bound["parameter"]: bound["is_physical"] for bound in within["below"][0]["held_by"]}
+        assert held_by == {"R_e": False, "A_e": True, "R_mu": False, "A_mu": False}
+        assert released["intervals"] == [[0.0, None]]
+        assert [end["reason"] for end in (*released["below"], *released["above"])] == ["physical_own", "scan_end"]
     assert str(REFERENCE) in document["verdict"]
     assert len(results["nuisance"]) == 10
     assert all(len(path) == n for path in results["nuisance"].values())
@@ -62,7 +67,7 @@ def test_02_c_mu_at_the_start_of_the_tight_scan(scans):
 
 def test_02_below_the_edge(scans):
     results = scans["edge"]["results"]
-    assert scans["edge"]["verdict_code"] == "open_above"
+    assert scans["edge"]["verdict_code"] == "not_identified"
     low, high = results["identified_set"]["0.95"]["intervals"][0]
     assert low == pytest.approx(1.11487, abs=1e-4)
     assert high is None
@@ -169,7 +174,7 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
     assert run.execute(run.check_request(names, strict, jobs=2, root=checkout, data=data)) == []
     report = checkout / "reports" / "latest"
     rejected = store.load("06_verdict", report)
-    assert rejected["verdict_code"] == "empty"
+    assert rejected["verdict_code"] == "rejected"
     assert [claim["name"] for claim in rejected["results"]["claims"] if claim["stands"]] == ["null"]
     with pytest.raises(
         InputError, match=r"06_verdict reads 01_multi_start, and .* was run with sigma_m_model = 1e-05, not 1e-06"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from scipy.optimize import elementwise
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
@@ -31,8 +30,9 @@ def find_levels(confidence: Sequence[float]) -> dict[str, float]:
 LEVELS = find_levels((0.68, 0.95))
 """Δχ² for one parameter: 0.989 and 3.841."""
 
-_CROSSING_TOLERANCE = 1e-10
-"""Of the distance of an end from the node inside the set beside it."""
+_CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS = 1e-10, 1e-5, 100
+"""How exactly an end is found, as a fraction of its distance from the nodes on either side; how exactly where no
+minimisation converges nearer by; and in how many steps at most."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ def find_identified_sets(
     levels: Mapping[str, float],
     best: float,
     own_ends: tuple[EndResult | None, EndResult | None],
-    evaluate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    judge: Callable[[float, int, int], EndResult],
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
+    judge: Callable[[float], EndResult],
 ) -> dict[str, IntervalSet]:
     """Find the sets with chi2_min(θ) ≤ best + Δχ² for each level.
 
@@ -175,9 +175,9 @@ def find_identified_sets(
         What ends a set at the first and at the last point where these are the parameter's own bounds; None where they
         are not.
     evaluate : callable
-        (θ, i, j), each (m,), → chi2_min (m,) at θ between nodes i and j; nan where no minimisation converged.
+        θ (m,) → chi2_min (m,) there, nan where no minimisation converged; its slope (m,); and the points.
     judge : callable
-        (θ, i, j) → why a set ends at a crossing θ between nodes i and j.
+        θ → why a set ends at a crossing there.
 
     Returns
     -------
@@ -193,7 +193,7 @@ def find_identified_sets(
     def end(run: _Run, inner: int, outer: int) -> tuple[float, EndResult]:
         if 0 <= outer < n:
             at = crossing.get((run, inner, outer), math.nan)
-            return at, EndResult("crossing") if math.isnan(at) else judge(at, inner, outer)
+            return at, EndResult("crossing") if math.isnan(at) else judge(at)
         own = own_ends[0 if outer < 0 else 1]
         if own is not None:
             return float(theta[inner]), own
@@ -229,26 +229,37 @@ def _find_crossings(
     edges: list[tuple[_Run, int, int]],
     levels: Mapping[str, float],
     best: float,
-    evaluate: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> list[float]:
-    """Roots of √Δχ² − √level, all edges together: the root is linear in θ where the profile is a parabola."""
-    if not edges:
-        return []
-    inner, outer = np.array([edge[1] for edge in edges]), np.array([edge[2] for edge in edges])
-    level = np.array([levels[run.level] for run, *_ in edges])
-    origin, width = theta[inner], theta[outer] - theta[inner]
+    """Roots of √Δχ² − √level, all edges together, by Newton's method between ever closer points on either side.
 
-    def excess(
-        t: np.ndarray, origin: np.ndarray, width: np.ndarray, i: np.ndarray, j: np.ndarray, target: np.ndarray
-    ) -> np.ndarray:
-        low, high = np.sort([theta[i.astype(int)], theta[j.astype(int)]], axis=0)
-        at = np.clip(origin + t * width, low, high)  # rounding must not leave the bracket
-        above_best = np.maximum(evaluate(at, i.astype(int), j.astype(int)) - best, 0.0)
-        return np.sqrt(above_best) - np.sqrt(target)
-
-    roots = elementwise.find_root(
-        excess, (np.zeros(len(edges)), np.ones(len(edges))), args=(origin, width, inner, outer, level),
-        tolerances={"xatol": 1e-20, "xrtol": _CROSSING_TOLERANCE, "fatol": 0.0, "frtol": 0.0},
-    )  # fmt: skip
-    found = origin + roots.x * width
-    return [float(x) if ok else math.nan for x, ok in zip(found, roots.success, strict=True)]
+    The root is linear in θ where the profile is a parabola, so that few steps are needed. A step that leaves the two
+    points, or is not half as long as the last but one, is replaced by one to their middle. From a point where no
+    minimisation converged the next lies halfway to the inner one.
+    """
+    inner, outer = theta[[edge[1] for edge in edges]], theta[[edge[2] for edge in edges]]
+    target = np.sqrt([levels[run.level] for run, *_ in edges])
+    ends, at, found = np.stack([inner, outer]), outer.copy(), np.full(len(edges), math.nan)
+    left, before = np.arange(len(edges)), np.full((2, len(edges)), math.inf)
+    for _ in range(_CROSSING_STEPS):
+        if not len(left):
+            break
+        chi2, slope, _ = evaluate(at[left])
+        here, root = at[left], np.sqrt(np.maximum(chi2 - best, 0.0))
+        is_known, is_inside = ~np.isnan(chi2), root <= target[left]
+        inner[left] = np.where(is_known & is_inside, here, inner[left])
+        outer[left] = np.where(is_known & ~is_inside, here, outer[left])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = 2 * root * (target[left] - root) / slope
+        is_between = (here + step - inner[left]) * (here + step - outer[left]) <= 0
+        is_between &= (root > 0) & (np.abs(step) <= 0.5 * before[0, left])
+        middle = (inner[left] + np.where(is_known, outer[left], here)) / 2
+        at[left] = np.where(is_between, here + step, middle)
+        step = np.abs(at[left] - here)
+        before[:, left] = before[1, left], step
+        distance = np.abs(at[left] - ends[:, left]).min(axis=0)
+        gap = np.abs(outer[left] - inner[left])
+        is_done = np.where(is_known, step <= _CROSSING_TOLERANCE * distance, gap <= _CROSSING_UNKNOWN * distance)
+        found[left[is_done]] = at[left[is_done]]
+        left = left[~is_done]
+    return found.tolist()

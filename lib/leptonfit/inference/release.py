@@ -21,6 +21,8 @@ _RELEASES = 4
 _AT_REST, _ROUNDING = 1e-2, 1e-6
 """An end has come to rest where its last moves are half those before, or rounding, and this fraction of its distance
 from the best fit."""
+_JUST_BEYOND = 1e-6
+"""How far beyond a bound the model is tried, as a fraction of the box."""
 _COARSE = 9
 """Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
 
@@ -41,8 +43,12 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     """
     boxes, is_decided, history = Boxes(), True, [scan.sets]
     while is_decided and scan.is_decided:
-        problem = boxes.release(scan.problem, scan.search_bounds())
+        pushing = scan.search_bounds()
+        problem = boxes.release(scan.problem, pushing)
         if problem is None:
+            break
+        if any(_is_edge_of_model(scan, bound) for bound in pushing):
+            is_decided = False
             break
         kept = _kept_nodes(scan)
         effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
@@ -56,6 +62,18 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
             history.append(scan.sets)
     scan.sets = {level: _settle(scan, level, [sets[level] for sets in history], boxes) for level in scan.sets}
     return scan, boxes.tries, is_decided
+
+
+def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:
+    """Whether the model is undefined just beyond a bound, at every solution of the profile that lies on it."""
+    problem, column = scan.problem, scan.problem.index(bound.parameter)
+    low, high = problem.box(bound.parameter)
+    on_it = scan.nodes.x[scan.nodes.x[:, column] == bound.value]
+    width = high - low if np.isfinite(high - low) else abs(bound.value)
+    on_it[:, column] += (-1 if bound.side == "lower" else 1) * _JUST_BEYOND * width
+    with np.errstate(all="ignore"):
+        is_finite = np.isfinite(problem.residuals(on_it)).all(axis=-1)
+    return bool(len(on_it)) and not is_finite.any()
 
 
 def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes) -> IntervalSet:
@@ -91,15 +109,19 @@ def refit_released(
     boxes : dict of ndarray (n_tries + 1, 2)
         By parameter, the bounds given and those tried.
     """
-    boxes, chi2, converged = Boxes(), float(np.sum(problem.residuals(x) ** 2)), True
+    boxes, starts = Boxes(), x[None]
+    chi2, converged, is_final = float(np.sum(problem.residuals(x) ** 2)), True, False
     while converged:
         pushing = [bound for bound in find_active_bounds(problem, x) if not bound.is_physical]
         wider = boxes.release(problem, pushing)
-        if wider is None:
+        if wider is not None:
+            problem, starts, is_final = wider, x[None], False
+        elif is_final or not boxes.tries:
             break
-        problem = wider
-        starts = draw_starts(problem, effort.n_starts, effort.rng, {**boxes.given, **effort.ranges})
-        fit = solve(problem, np.concatenate([x[None], starts]))
+        else:  # nothing holds it any more: is there anything lower?
+            ranges, is_final = {**boxes.given, **effort.ranges}, True
+            starts = np.concatenate([x[None], draw_starts(problem, effort.n_starts, effort.rng, ranges)])
+        fit = solve(problem, starts)
         lowest = int(np.nanargmin(fit.chi2))
         x, chi2, converged = fit.x[lowest], float(fit.chi2[lowest]), bool(fit.converged[lowest])
     return x, chi2, converged, boxes.tries

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,8 +26,9 @@ from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
 """Points across the box of a parameter whose grid is not given."""
-_SCOUTS, _ABOUT_AS_WELL, _FARTHEST = 64, 4.0, 1e4
-"""Starts that look for ranges, up to which multiple of the lowest χ² an end point counts, and how far off it may be."""
+_SCOUTS, _SCOUT_STEPS, _ABOUT_AS_WELL, _FARTHEST = 64, 200, 4.0, 1e4
+"""Starts that look for ranges and steps that each may take; up to which multiple of the lowest χ² an end point counts,
+and how far off it may be."""
 _HALVINGS = 6
 """A cell between a set and a node that is not trusted is halved this often, at most."""
 _UNMOVED = 1e-7
@@ -182,11 +184,11 @@ class Scan:
             self.own_end(1) if nodes.theta[-1] >= high else None,
         )
         while True:
-            best = nodes.best_chi2
+            best, between = nodes.best_chi2, _Between(nodes)
             sets = find_identified_sets(
                 nodes.theta, nodes.chi2, nodes.trusted(),
                 levels=self.effort.rises, best=best, own_ends=own,
-                evaluate=lambda theta, i, j: self._fit_between(theta, i, j)[0], judge=self._judge,
+                evaluate=between.fit, judge=partial(self._judge, between),
             )  # fmt: skip
             if not best - nodes.best_chi2 > material(nodes.best_chi2):
                 return {level: self._keep_open(level, found) for level, found in sets.items()}
@@ -198,16 +200,6 @@ class Scan:
         if above and (level, 1) in self._open_ends:
             above[-1], intervals[-1, 1] = self._open_ends[level, 1], np.inf
         return IntervalSet(intervals, tuple(below), tuple(above), found.decided)
-
-    def _fit_between(self, theta: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest χ² (m,) at θ from the solutions at nodes i and j, nan where neither converged; and the points."""
-        starts = self.nodes.x[np.stack([i, j], axis=1)]
-        starts[..., self.nodes.column] = theta[:, None]
-        fit = self.nodes.minimise(starts, held=True)
-        chi2 = np.where(fit.converged, fit.chi2, np.inf)
-        lowest = chi2.argmin(axis=1)
-        chi2 = chi2[np.arange(len(theta)), lowest]
-        return np.where(np.isfinite(chi2), chi2, np.nan), fit.x[np.arange(len(theta)), lowest]
 
     def own_end(self, side: int) -> EndResult:
         """The end of a set on the parameter's own lower (side 0) or upper (1) bound."""
@@ -224,13 +216,12 @@ class Scan:
         )
         return EndResult("physical_own" if is_physical else "bound_own", (bound,))
 
-    def _judge(self, theta: float, i: int, j: int) -> EndResult:
-        """Why a set ends at a crossing θ between the nodes i and j."""
-        x = self._fit_between(np.array([theta]), np.array([i]), np.array([j]))[1][0]
+    def _judge(self, between: _Between, theta: float) -> EndResult:
+        """Why a set ends at a crossing θ."""
+        _, (slope,), (x,) = between.fit(np.array([theta]))
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
-        slope = 2 * float(self.problem.residuals(x) @ self.problem.jacobian(x)[:, self.nodes.column])
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
-        held_by = with_shifts(pushing, self.best_held_by, slope)
+        held_by = with_shifts(pushing, self.best_held_by, float(slope))
         if reason == "box" and not any(self._moves(bound, theta) for bound in held_by if not bound.is_physical):
             reason = "physical_other" if any(bound.is_physical for bound in pushing) else "crossing"
         return EndResult(reason, held_by)
@@ -240,6 +231,30 @@ class Scan:
         low, high = self.problem.box(bound.parameter)
         way = abs(bound.shift) * min(high - low, np.finfo(float).max)
         return not way <= _UNMOVED * min(abs(theta - self.nodes.best_x[self.nodes.column]), abs(theta))
+
+
+class _Between:
+    """The profile between its nodes, from the nearest solutions on either side; what is found helps what comes next."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        known = np.isfinite(nodes.chi2)
+        self.nodes, self._theta, self._x = nodes, nodes.theta[known], nodes.x[known]
+
+    def fit(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lowest χ² (m,) at θ (m,), nan where neither side's fit converged; its slope (m,); the points (m, n_par)."""
+        right = np.clip(np.searchsorted(self._theta, theta), 1, len(self._theta) - 1)
+        starts = self._x[np.stack([right - 1, right], axis=1)]
+        starts[..., self.nodes.column] = theta[:, None]
+        fit = self.nodes.minimise(starts, held=True)
+        chi2 = np.where(fit.converged, fit.chi2, np.inf)
+        rows, lowest = np.arange(len(theta)), chi2.argmin(axis=1)
+        chi2, x = chi2[rows, lowest], fit.x[rows, lowest]
+        new = np.isfinite(chi2)
+        at = np.searchsorted(self._theta, theta[new])
+        self._theta, self._x = np.insert(self._theta, at, theta[new]), np.insert(self._x, at, x[new], axis=0)
+        # others at their best do not count to first order: the slope is that of χ² along θ alone
+        column = self.nodes.problem.jacobian(x)[..., self.nodes.column]
+        return np.where(new, chi2, np.nan), 2 * np.vecdot(self.nodes.problem.residuals(x), column), x
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
@@ -261,7 +276,7 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
     given = {name: (value, value) for name, value in zip(unbounded, problem.start[columns], strict=True)}
     starts = draw_starts(problem, _SCOUTS, rng, given)
     starts[:, columns] = np.clip(origin + away, problem.lower[columns], problem.upper[columns])
-    fit = solve(problem, np.vstack([problem.start, starts]))
+    fit = solve(problem, np.vstack([problem.start, starts]), max_iter=_SCOUT_STEPS)
     usable = fit.converged & np.isfinite(fit.chi2)
     usable = usable if usable.any() else np.isfinite(fit.chi2)
     if not usable.any():

@@ -32,8 +32,8 @@ def describe_verdict(problem: LeastSquaresProblem, profile: ProfileResult, verdi
     if verdict.code == "unreliable":
         n_bad, n_grid = int((~profile.trusted).sum()), len(profile.grid)
         bad = f"{n_bad} of {n_grid} points of the scan" if n_bad else "points beside its set"
-        start = "at a minimum" if profile.best_converged else "not at a minimum"
-        return f"Nothing can be said of {symbol}: {bad} are not trusted, and the lowest χ² known is {start}."
+        start = "" if profile.best_converged else ", and the lowest χ² known is at no minimum"
+        return f"Nothing can be said of {symbol}: {bad} are not trusted{start}."
     if verdict.code == "rejected":
         return _describe_rejection(problem, profile, verdict, symbol)
     parts = [_describe_set(verdict, symbol, level), _describe_box(problem, profile, verdict, symbol)]
