@@ -174,12 +174,12 @@ def _box_step(
     settles at least one variable, so there are at most n_free + 1 passes.
     """
     free = ~is_blocked(below, above, gradient)
-    scaled = jacobian / scale[:, None, :]
+    unit = np.where(free, 1 / scale, 0.0)
     step = np.zeros_like(below)
     rows: slice | np.ndarray = slice(None)
     target = residuals
     while True:
-        solution = _damped_solution(scaled[rows] * free[:, None, :], target) / scale[rows]
+        solution = _damped_solution(jacobian[rows] * unit[:, None, :], target) * unit
         solution = np.where(free, solution, step[rows])
         crossing = free & ((solution < -below[rows]) | (solution > above[rows]))
         step[rows] = np.clip(solution, -below[rows], above[rows])
@@ -188,6 +188,7 @@ def _box_step(
             return step
         rows = np.arange(len(step))[rows][again]
         free = (free & ~crossing)[again]
+        unit = np.where(free, unit[again], 0.0)
         target = residuals[rows] + np.matvec(jacobian[rows], np.where(free, 0.0, step[rows]))
 
 
