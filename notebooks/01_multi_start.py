@@ -45,7 +45,7 @@ from leptonfit.inference.identifiability import assess_multistart
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims, run_reported_optimiser
+from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("01_multi_start", globals())

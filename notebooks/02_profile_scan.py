@@ -60,8 +60,8 @@ from leptonfit.vortex.certificate import certify_scan, describe_certificate, mar
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims, recompute_scan
-from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
+from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
+from leptonfit.inference.sigma_ladder import scan_sigma_ladder
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("02_profile_scan", globals())

@@ -50,7 +50,7 @@ from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("03_c_mu_calibration", globals())

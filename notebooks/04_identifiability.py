@@ -45,11 +45,11 @@ from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solu
 from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
-from leptonfit.vortex.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
+from leptonfit.claims.december_2025.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.golden_loop import solve_golden_loop
 from leptonfit.vortex.measurements import load_measurements, load_predictions
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("04_identifiability", globals())

@@ -49,7 +49,7 @@ from leptonfit.vortex.comparison import (
 )
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.moments import CURRENTS, moment_factor
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
 from leptonfit.workbook import figures, parameters, store, tables, toys
 

@@ -34,9 +34,11 @@ measurements = "report_2025"  # set of measured values, as in the notebooks read
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.vortex.claims import answer_options, answer_questions, describe_claims, find_standing, judge_claims
+from leptonfit.claims.december_2025.claims import (
+    answer_options, answer_questions, describe_claims, find_standing, judge_claims,
+)
 from leptonfit.vortex.comparison import ComparedResult
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, run, store, tables
 
 settings = parameters.read_settings("06_verdict", globals())

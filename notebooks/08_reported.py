@@ -34,10 +34,10 @@ budget = "quick"  # effort; explicit values win
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.vortex.audit import audit_report
+from leptonfit.claims.december_2025.audit import audit_report
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.recorded import converge_report, describe_findings, load_recorded
-from leptonfit.vortex.reported import load_claims, recompute_scan
+from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
+from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.workbook import figures, manuscript, parameters, store, tables
 
 settings = parameters.read_settings("08_reported", globals())

@@ -37,7 +37,7 @@ import numpy as np
 
 from leptonfit.inference.parallel import count_cores
 from leptonfit.neutrino.experiments import load_response
-from leptonfit.neutrino.report_838 import load_report
+from leptonfit.claims.nu838.report_838 import load_report
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
 from leptonfit.neutrino.threshold_scan import (
     choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,

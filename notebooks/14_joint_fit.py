@@ -35,12 +35,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.parallel import count_cores
-from leptonfit.neutrino.discrepancy import gather_conditions
+from leptonfit.claims.nu838.discrepancy import gather_conditions
 from leptonfit.neutrino.joint import join_classes
 from leptonfit.neutrino.likelihood import load_likelihood
-from leptonfit.neutrino.falsification import falsify, relate_thresholds, vary
-from leptonfit.neutrino.model_comparison import choose_ranges, compare_models, describe_comparison
-from leptonfit.neutrino.report_838 import load_covariates, load_report
+from leptonfit.claims.nu838.falsification import falsify, relate_thresholds, vary
+from leptonfit.claims.nu838.model_comparison import choose_ranges, compare_models, describe_comparison
+from leptonfit.claims.nu838.report_838 import load_covariates, load_report
 from leptonfit.neutrino.threshold_scan import ThresholdScanResult, select_counts
 from leptonfit.workbook import figures, parameters, store, tables
 

@@ -29,10 +29,10 @@ import matplotlib.pyplot as plt
 
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.joint import JointResult
-from leptonfit.neutrino.falsification import FalsificationResult, RelationsResult
-from leptonfit.neutrino.model_comparison import ComparisonResult
-from leptonfit.neutrino.report_838 import load_report
-from leptonfit.neutrino.scorecard import STANDINGS, audit_report, describe_scorecard, judge_results, score_models
+from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult
+from leptonfit.claims.nu838.model_comparison import ComparisonResult
+from leptonfit.claims.nu838.report_838 import load_report
+from leptonfit.claims.nu838.scorecard import STANDINGS, audit_report, describe_scorecard, judge_results, score_models
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 from leptonfit.workbook import figures, parameters, store, tables

@@ -12,7 +12,8 @@ MAY_IMPORT = {
     "inference": {"inference"},
     "vortex": {"vortex", "inference", "datafiles"},
     "neutrino": {"neutrino", "inference", "datafiles"},
-    "workbook": {"workbook", "vortex", "neutrino", "inference", "datafiles"},
+    "claims": {"claims", "vortex", "neutrino", "inference", "datafiles"},
+    "workbook": {"workbook", "claims", "vortex", "neutrino", "inference", "datafiles"},
     "datafiles": set(),
     "__init__": set(),
 }

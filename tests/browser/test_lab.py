@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook.explore import ProfileExplorer
 from leptonfit.workbook.explore.profile import N_STARTS
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leptonfit.claims.nu838.report_838 import load_report
 from leptonfit.inference.errors_in_variables import fit_orthogonal
 from leptonfit.inference.gaussian_process import fit_curve
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.experiments import SPECTRA, load_response
 from leptonfit.neutrino.likelihood import load_likelihood
-from leptonfit.neutrino.report_838 import load_report
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
 from leptonfit.neutrino.threshold_scan import (
     ThresholdScanResult,

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
 from leptonfit.vortex.closures import CLOSURES, HillClosure
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
 
 REPORT = load_measurements("report_2025")
 SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from leptonfit.claims.december_2025.claims import ClaimResult, answer_options, find_standing
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.vortex import comparison
 from leptonfit.vortex.choices import Choice, build_choice
-from leptonfit.vortex.claims import ClaimResult, answer_options, find_standing
 from leptonfit.vortex.comparison import (
     ComparedResult,
     compare_choice,
@@ -19,7 +20,6 @@ from leptonfit.vortex.comparison import (
     select_shown,
 )
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
 
 REPORT = load_measurements("report_2025")

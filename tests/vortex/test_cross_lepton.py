@@ -7,11 +7,11 @@ from scipy import optimize
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.sigma_ladder import scan_sigma_ladder
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.closures import HillClosure
 from leptonfit.vortex.cross_lepton import BOUNDS, MOMENT_FACTOR, REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.sigma_ladder import scan_sigma_ladder
 
 REPORT = load_measurements("report_2025")
 REFERENCE = 3.043233053

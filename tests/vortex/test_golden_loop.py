@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.golden_loop import solve_golden_loop
-from leptonfit.vortex.reported import load_claims
 
 OLDER = (0.4962966571, 0.3236710195)
 

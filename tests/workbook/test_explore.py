@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import assess_multistart, assess_profile
 from leptonfit.inference.limits import find_limits
 from leptonfit.inference.multistart import run_multistart
@@ -21,7 +22,6 @@ from leptonfit.neutrino.likelihood import load_likelihood, to_moment
 from leptonfit.vortex.c_mu import feasible_c_mu
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook import run
 from leptonfit.workbook.explore import MultistartExplorer, NeutrinoExplorer, ProfileExplorer, VortexExplorer
 from leptonfit.workbook.explore.explorer import Explorer, slider

@@ -122,7 +122,8 @@ def test_another_data_folder_is_used_and_marked(small, tmp_path_factory):
     with pytest.raises(InputError, match=r"data file extra\.csv: must be in .* and listed"):
         run.check_request((), data=other, root=small)
     (other / "extra.csv").unlink()
-    line = 'value = __import__("leptonfit.vortex.reported").vortex.reported.load_claims()["tight"]["chi2_min"]'
+    module = "leptonfit.claims.december_2025.reported"
+    line = f'value = __import__("importlib").import_module("{module}").load_claims()["tight"]["chi2_min"]'
     write(small, "20_alone", line)
     go(small, "20_alone")
     assert value(small, "20_alone") == 8686

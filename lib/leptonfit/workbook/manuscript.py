@@ -18,12 +18,23 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
+from leptonfit.claims.december_2025.recorded import (
+    RECORDED,
+    RecordedRunResult,
+    converge_report,
+    digest_setup,
+    load_recorded,
+)
+from leptonfit.claims.december_2025.reenactment import reenact_report
+from leptonfit.claims.december_2025.reported import RecomputedScan, load_claims
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.coverage import CoverageResult
 from leptonfit.inference.limits import METHODS
 from leptonfit.inference.multistart import MultistartResult
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result, encode
+from leptonfit.inference.sigma_ladder import SigmaLadderResult
 from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.likelihood import ComparedSpectrumResult
 from leptonfit.neutrino.published import PublishedResult
@@ -31,14 +42,9 @@ from leptonfit.vortex.c_mu import CMuResult, solution_manifold
 from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.comparison import ComparedResult, select_shown
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
-from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.flow import lay_out_flow, scan_outer_radius
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.recorded import RECORDED, RecordedRunResult, converge_report, digest_setup, load_recorded
-from leptonfit.vortex.reenactment import reenact_report
-from leptonfit.vortex.reported import RecomputedScan, load_claims
-from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 from leptonfit.workbook import figures, numbers, parameters, run, store
 
 TAG = "figures"

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from leptonfit.claims.december_2025.recorded import RecordedRunResult
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.coverage import CoverageResult
 from leptonfit.inference.intervals import IntervalSet
@@ -17,8 +19,6 @@ from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.moments import CURRENTS, moment_factor
-from leptonfit.vortex.recorded import RecordedRunResult
-from leptonfit.vortex.reported import load_claims
 
 NOTEBOOKS = ("02_profile_scan", "03_c_mu_calibration", "04_identifiability", "05_closures", "08_reported",
              "11_limits", "12_recoil_spectra")  # fmt: skip

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from leptonfit.claims.nu838.report_838 import load_covariates
 from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
 from leptonfit.neutrino.experiments import load_all
-from leptonfit.neutrino.report_838 import load_covariates
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import notebook_page, page, store
 from leptonfit.workbook.execution import execute_notebook

@@ -8,12 +8,12 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.inference.identifiability import assess_multistart
 from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts, format_chi2, run_multistart
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims, run_reported_optimiser
 from leptonfit.workbook.explore.explorer import Explorer, choice, whole
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, Rectangle
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
@@ -18,7 +19,6 @@ from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.collections import LineCollection
 
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.solve import solve
@@ -19,7 +20,6 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_problem
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
-from leptonfit.vortex.reported import load_claims
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
 from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults

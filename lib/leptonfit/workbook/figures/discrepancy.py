@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leptonfit.neutrino.discrepancy import REPORTED
-from leptonfit.neutrino.model_comparison import PRIOR_DOMINATED, ComparisonResult, ModelResult
+from leptonfit.claims.nu838.discrepancy import REPORTED
+from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED, ComparisonResult, ModelResult
 from leptonfit.workbook.figures.style import BLUE, GREY, ORANGE, RED
 
 _MARKERS = {"observed": ("o", BLUE), "simulated": ("s", ORANGE), "all": ("D", GREY)}

@@ -9,17 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from leptonfit.claims.december_2025.reenactment import ReenactedMultiStartResult
+from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.inference.contour import LEVEL_95, MapResult
 from leptonfit.inference.identifiability import SpectrumResult
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.sigma_ladder import SigmaLadderResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.certificate import CertifiedScanResult
-from leptonfit.vortex.reenactment import ReenactedMultiStartResult
-from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
-from leptonfit.vortex.sigma_ladder import SigmaLadderResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, bar, note
 
 

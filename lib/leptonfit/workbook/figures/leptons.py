@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from leptonfit.claims.december_2025.claims import ClaimResult
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
+from leptonfit.claims.december_2025.recorded import RecordedRunResult
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
-from leptonfit.vortex.claims import ClaimResult
-from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.flow import FlowResult, OuterRadiusResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
-from leptonfit.vortex.recorded import RecordedRunResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
 
 

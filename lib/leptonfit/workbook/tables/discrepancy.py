@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from leptonfit.neutrino.discrepancy import BASELINE
+from leptonfit.claims.nu838.discrepancy import BASELINE
+from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult, VariationResult
+from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED, ComparisonResult, MetricsResult
+from leptonfit.claims.nu838.scorecard import AuditRow, ClaimRow, add_points, rank_differences
 from leptonfit.neutrino.experiments import SPECTRA
-from leptonfit.neutrino.falsification import FalsificationResult, RelationsResult, VariationResult
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
-from leptonfit.neutrino.model_comparison import PRIOR_DOMINATED, ComparisonResult, MetricsResult
-from leptonfit.neutrino.scorecard import AuditRow, ClaimRow, add_points, rank_differences
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
 _YES = {True: "yes", False: "no", None: "not executable"}

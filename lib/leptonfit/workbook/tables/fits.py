@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from leptonfit.claims.december_2025.reported import ReportedOptimiserResult
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.identifiability import DirectionsResult, verdict_code
@@ -16,7 +17,6 @@ from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
-from leptonfit.vortex.reported import ReportedOptimiserResult
 from leptonfit.workbook.parameters import notebook_names, upstream
 
 _LARGEST_CHI2 = 1e9

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leptonfit.claims.december_2025.claims import ClaimResult
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.inference.intervals import LEVELS, IntervalSet
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.vortex.certificate import CertifiedScanResult
-from leptonfit.vortex.claims import ClaimResult
-from leptonfit.vortex.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.workbook.tables.fits import describe_holders, describe_set
 

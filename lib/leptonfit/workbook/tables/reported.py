@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leptonfit.claims.december_2025.audit import AuditRow
+from leptonfit.claims.december_2025.claims import ClaimResult
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
+from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
+from leptonfit.claims.december_2025.reenactment import ReenactedScanResult
+from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.vortex.audit import AuditRow
 from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.vortex.claims import ClaimResult
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
-from leptonfit.vortex.degeneracy import DegeneracyResult
-from leptonfit.vortex.recorded import ConvergedReportResult, RecordedRunResult
-from leptonfit.vortex.reenactment import ReenactedScanResult
-from leptonfit.vortex.reported import RecomputedScan, ReportedOptimiserResult
 
 
 def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:

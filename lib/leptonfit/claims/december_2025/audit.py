@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
+from leptonfit.claims.december_2025.reported import RecomputedScan
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.result import Result
 from leptonfit.vortex.c_mu import feasible_c_mu
 from leptonfit.vortex.certificate import certify
 from leptonfit.vortex.closures import HillClosure
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
-from leptonfit.vortex.degeneracy import DegeneracyResult
 from leptonfit.vortex.golden_loop import solve_golden_loop
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
-from leptonfit.vortex.reported import RecomputedScan
 from leptonfit.vortex.reported_functional import ReportedClosure
 
 N_PARAMETERS = 11

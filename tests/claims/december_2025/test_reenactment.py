@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult
 
-from leptonfit.vortex import reenactment
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reenactment import (
+from leptonfit.claims.december_2025 import reenactment
+from leptonfit.claims.december_2025.reenactment import (
     Setting,
     build_reported,
     reenact_checks,
@@ -14,7 +13,8 @@ from leptonfit.vortex.reenactment import (
     reenact_report,
     reenact_scan,
 )
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.vortex.measurements import load_measurements
 
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()

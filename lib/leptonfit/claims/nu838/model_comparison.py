@@ -11,6 +11,16 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from leptonfit.claims.nu838.discrepancy import (
+    LENGTHS,
+    OFFSET_SIGMA,
+    PULLS,
+    REPORTED,
+    Conditions,
+    DiscrepancyFitResult,
+    DiscrepancyModel,
+    fit_model,
+)
 from leptonfit.inference.compare import (
     EvidenceResult,
     PosteriorResult,
@@ -22,16 +32,6 @@ from leptonfit.inference.compare import (
 )
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.discrepancy import (
-    LENGTHS,
-    OFFSET_SIGMA,
-    PULLS,
-    REPORTED,
-    Conditions,
-    DiscrepancyFitResult,
-    DiscrepancyModel,
-    fit_model,
-)
 
 BEYOND_MOMENT = (*[name for name in REPORTED if name != "mu0"], "x_bend", "tau_c")
 """The EFT's parameters beyond one common moment."""

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.december_2025.audit import AuditRow
+from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, run_degeneracy_checks
+from leptonfit.claims.december_2025.reenactment import SETTINGS, ReenactedReportResult, build_reported
 from leptonfit.datafiles import read_checked
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, run_multistart
 from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Result
-from leptonfit.vortex.audit import AuditRow
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.cross_lepton import REPORT_BOUNDS
-from leptonfit.vortex.degeneracy import DegeneracyResult, run_degeneracy_checks
 from leptonfit.vortex.measurements import Measurements
-from leptonfit.vortex.reenactment import SETTINGS, ReenactedReportResult, build_reported
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 
 RECORDED = "reenacted_2025.json"

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
-from leptonfit.inference.problem import LeastSquaresProblem, restrict
-from leptonfit.inference.result import Booleans, Result
-from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
-from leptonfit.vortex.degeneracy import (
+from leptonfit.claims.december_2025.degeneracy import (
     DegeneracyCheck,
     DegeneracyResult,
     Minima,
     conclude_checks,
     plan_degeneracy_checks,
 )
+from leptonfit.inference.problem import LeastSquaresProblem, restrict
+from leptonfit.inference.result import Booleans, Result
+from leptonfit.inference.solve import solve
+from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
 from leptonfit.vortex.measurements import Measurements
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 

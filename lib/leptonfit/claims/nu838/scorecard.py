@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.nu838.model_comparison import FOLDS, ComparisonResult, ModelResult
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
-from leptonfit.neutrino.model_comparison import FOLDS, ComparisonResult, ModelResult
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
 _LEAD = 0.5

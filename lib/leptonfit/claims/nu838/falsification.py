@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.nu838.discrepancy import Conditions, DiscrepancyModel, fit_model
+from leptonfit.claims.nu838.model_comparison import ComparisonResult, widen
+from leptonfit.claims.nu838.report_838 import COVARIATES
 from leptonfit.inference.compare import run_nested
 from leptonfit.inference.meta import combine_estimates
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.discrepancy import Conditions, DiscrepancyModel, fit_model
-from leptonfit.neutrino.model_comparison import ComparisonResult, widen
-from leptonfit.neutrino.report_838 import COVARIATES
 from leptonfit.neutrino.threshold_scan import AXIS, mean_correlation
 
 FALSIFIED = ("mu0", "gamma", "k_STG", "k_TBN", "alpha_thr")

@@ -28,9 +28,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
+from leptonfit.claims.nu838.report_838 import COVARIATES
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.likelihood import Likelihood
-from leptonfit.neutrino.report_838 import COVARIATES
 from leptonfit.neutrino.threshold_scan import ThresholdScanResult
 
 PULLS = ("energy_scale", "quenching", "background", "flux_reactor", "flux_solar", "flux_pion")

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from leptonfit.vortex.claims import answer_questions, judge_claims
-from leptonfit.vortex.reported import load_claims
+from leptonfit.claims.december_2025.claims import answer_questions, judge_claims
+from leptonfit.claims.december_2025.reported import load_claims
 
 CLAIMS = load_claims()
 OPEN = {

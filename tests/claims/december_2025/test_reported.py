@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.vortex.cross_lepton import REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported import load_claims, run_reported_optimiser
 
 
 def test_it_says_converged_where_nothing_is_stationary():

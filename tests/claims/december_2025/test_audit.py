@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leptonfit.claims.december_2025.audit import audit_report
+from leptonfit.claims.december_2025.degeneracy import run_degeneracy_checks
+from leptonfit.claims.december_2025.recorded import describe_findings, load_recorded
+from leptonfit.claims.december_2025.reenactment import build_reported
+from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.audit import audit_report
-from leptonfit.vortex.degeneracy import run_degeneracy_checks
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.recorded import describe_findings, load_recorded
-from leptonfit.vortex.reenactment import build_reported
-from leptonfit.vortex.reported import load_claims, recompute_scan
 from leptonfit.vortex.reported_functional import ReportedClosure
 
 REPORT = load_measurements("report_2025")

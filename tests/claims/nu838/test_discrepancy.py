@@ -7,6 +7,20 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, multivariate_normal, norm
 
+from leptonfit.claims.nu838 import falsification, model_comparison
+from leptonfit.claims.nu838.discrepancy import BASELINE, EFT, PULLS, DiscrepancyModel, fit_model, gather_conditions
+from leptonfit.claims.nu838.falsification import falsify, relate_thresholds, vary
+from leptonfit.claims.nu838.model_comparison import (
+    BEYOND_MOMENT,
+    ComparisonResult,
+    choose_ranges,
+    compare_models,
+    cross_validate,
+    describe_comparison,
+    measure,
+    select_sets,
+)
+from leptonfit.claims.nu838.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.inference.compare import (
     EvidenceResult,
     aic,
@@ -17,24 +31,10 @@ from leptonfit.inference.compare import (
     split_r_hat,
 )
 from leptonfit.inference.limits import gaussian_limit
-from leptonfit.neutrino import falsification, model_comparison
 from leptonfit.neutrino import joint as joint_module
-from leptonfit.neutrino.discrepancy import BASELINE, EFT, PULLS, DiscrepancyModel, fit_model, gather_conditions
 from leptonfit.neutrino.experiments import SPECTRA
-from leptonfit.neutrino.falsification import falsify, relate_thresholds, vary
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
-from leptonfit.neutrino.model_comparison import (
-    BEYOND_MOMENT,
-    ComparisonResult,
-    choose_ranges,
-    compare_models,
-    cross_validate,
-    describe_comparison,
-    measure,
-    select_sets,
-)
-from leptonfit.neutrino.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.neutrino.threshold_scan import scan_all
 from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 

@@ -6,11 +6,9 @@ from types import SimpleNamespace as Made
 import numpy as np
 import pytest
 
-from leptonfit.datafiles import InputError
-from leptonfit.neutrino.discrepancy import EFT
-from leptonfit.neutrino.experiments import SPECTRA, load_experiment
-from leptonfit.neutrino.report_838 import load_covariates, load_report
-from leptonfit.neutrino.scorecard import (
+from leptonfit.claims.nu838.discrepancy import EFT
+from leptonfit.claims.nu838.report_838 import load_covariates, load_report
+from leptonfit.claims.nu838.scorecard import (
     AuditRow,
     ClaimRow,
     add_points,
@@ -20,6 +18,8 @@ from leptonfit.neutrino.scorecard import (
     rank_differences,
     score_models,
 )
+from leptonfit.datafiles import InputError
+from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.sheets import load_published
 
 SAMPLES, GLOBAL = "n_samples_total, over its 8 data sets", "global 90 % limit, with XENON in the list"

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from leptonfit.claims.december_2025.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import null_directions
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
-from leptonfit.vortex.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
 from leptonfit.vortex.measurements import load_measurements, load_predictions
-from leptonfit.vortex.reported import load_claims
 
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()

@@ -1,0 +1,1 @@
+"""Report NU838: a model of the disagreement between limits on neutrino magnetic moments."""
