@@ -29,7 +29,7 @@ RESTARTED = -2
 """The common origin of solutions found by restarts: these begin from the same points."""
 
 
-class Nodes:
+class ProfilePath:
     """The best solution known at each value θ of the profiled parameter, and from which starts it was reached."""
 
     def __init__(self, problem: LeastSquaresProblem, name: str, theta: np.ndarray) -> None:
@@ -65,7 +65,7 @@ class Nodes:
             chi2, x = fit.chi2[done], fit.x[done]
             lowest, is_converged = float(chi2.min()), bool(fit.converged[done][0])
             # what did not converge must be materially lower; it is then known to be no minimum
-            if lowest < self.best_chi2 - (0.0 if is_converged else material(lowest)):
+            if lowest < self.best_chi2 - (0.0 if is_converged else significant_drop(lowest)):
                 self.best_chi2, self.best_x, self.best_converged = lowest, x[chi2.argmin()], is_converged
         return fit
 
@@ -76,7 +76,7 @@ class Nodes:
             gaps = np.minimum(x - low, high - x) / (high - low)
         return np.min(gaps, axis=-1, initial=np.inf, where=np.isfinite(high - low))
 
-    def offer(
+    def improve(
         self, nodes: np.ndarray, starts: np.ndarray, origins: np.ndarray, *, win_ties: bool = False
     ) -> np.ndarray:
         """Minimise at `nodes` (m,) from `starts` (m, n_par); return which nodes (n,) became materially lower.
@@ -100,7 +100,7 @@ class Nodes:
         self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
         self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
         with np.errstate(invalid="ignore"):
-            return (before > self.zero) & (before - self.chi2 > material(self.chi2))
+            return (before > self.zero) & (before - self.chi2 > significant_drop(self.chi2))
 
     def sweep(self, changed: np.ndarray) -> None:
         """Offer the solutions of `changed` nodes (n,) to both neighbours, and so on until nothing gets lower."""
@@ -113,9 +113,9 @@ class Nodes:
             if not useful.any():
                 return
             source, target = source[useful], target[useful]
-            changed = self.offer(target, self.x[source], self.origin[source])
+            changed = self.improve(target, self.x[source], self.origin[source])
 
-    def work(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
+    def fit_all(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
         """Fresh starts at every node and continuation in both directions; more starts where a point is not trusted."""
         is_cold = not len(self.found[0])
         for _ in range(_ROUNDS if n_starts else 1):
@@ -124,18 +124,18 @@ class Nodes:
                 return
             if n_starts:
                 starts = draw_starts(self.problem, n_starts * len(todo), rng, ranges)
-                self.offer(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
+                self.improve(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
             if is_cold:
                 zeros = np.flatnonzero(self.chi2 <= self.zero)
                 anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
                 everywhere = np.arange(len(self.theta))
                 line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
                 if np.isfinite(self.chi2[anchor]):
-                    self.offer(everywhere, line, np.full(len(everywhere), self.origin[anchor]), win_ties=True)
+                    self.improve(everywhere, line, np.full(len(everywhere), self.origin[anchor]), win_ties=True)
                 is_cold = False
             self.sweep(np.ones(len(self.theta), dtype=bool))
 
-    def let_go(
+    def fit_free(
         self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], rise: float
     ) -> np.ndarray:
         """Minimise with the parameter free, from fresh starts and the profile's local minima.
@@ -150,7 +150,7 @@ class Nodes:
         fit = self.minimise(starts, held=False)
         return fit.x[fit.chi2 <= self.best_chi2 + rise]
 
-    def unseen(self, x: np.ndarray) -> np.ndarray:
+    def points_between(self, x: np.ndarray) -> np.ndarray:
         """Points at which to look closer, for minima x (m, n_par) of the free fit that lie below the nodes beside them.
 
         Each such minimum, and a point halfway to either neighbour: a set must not reach through a barrier between two.
@@ -161,7 +161,7 @@ class Nodes:
         theta, chi2 = x[:, self.column], np.sum(self.problem.residuals(x) ** 2, axis=-1)
         cell = np.searchsorted(self.theta, theta)
         beside = np.minimum(self.chi2[cell - 1], self.chi2[cell])
-        margin = np.where(np.isfinite(beside), material(np.where(np.isfinite(beside), beside, 0.0)), 0.0)
+        margin = np.where(np.isfinite(beside), significant_drop(np.where(np.isfinite(beside), beside, 0.0)), 0.0)
         new = chi2 < beside - margin
         new[1:] &= np.diff(theta) > 1e-6 * (self.theta[cell] - self.theta[cell - 1])[1:]
         x, theta = x[new], theta[new]
@@ -172,7 +172,7 @@ class Nodes:
         above[:, self.column] = (neighbours[at + 1] + theta) / 2
         return np.concatenate([below, x, above])
 
-    def beyond(self, x: np.ndarray) -> np.ndarray:
+    def points_beyond(self, x: np.ndarray) -> np.ndarray:
         """Of the free fit's minima x (m, n_par), the lowest outside the nodes, eight a side.
 
         Each with a copy halfway to its neighbour, so that a set does not reach through a barrier between the two.
@@ -198,13 +198,13 @@ class Nodes:
         halfway[:, self.column] = (theta[inward] + points[:, self.column]) / 2
         return np.concatenate([points, halfway])
 
-    def insert(self, theta: np.ndarray) -> Nodes:
+    def insert(self, theta: np.ndarray) -> ProfilePath:
         """Copy of the profile with further nodes, which nothing is known of yet, at the values `theta`."""
         return self._copy(np.union1d(self.theta, theta))
 
-    def _copy(self, theta: np.ndarray) -> Nodes:
+    def _copy(self, theta: np.ndarray) -> ProfilePath:
         """Copy with the values `theta`, and what is known of those that were there."""
-        copy = Nodes(self.problem, self.name, theta)
+        copy = ProfilePath(self.problem, self.name, theta)
         _, here, there = np.intersect1d(self.theta, theta, assume_unique=True, return_indices=True)
         for field in ("x", "chi2", "kkt", "origin"):
             getattr(copy, field)[there] = getattr(self, field)[here]
@@ -216,11 +216,11 @@ class Nodes:
         copy.n_solved, copy.n_origins = self.n_solved, self.n_origins
         return copy
 
-    def with_points(self, x: np.ndarray, copies: int) -> Nodes:
+    def with_points(self, x: np.ndarray, copies: int) -> ProfilePath:
         """Copy with nodes at the points x (m, n_par); a minimum and its copies count as one independent start."""
         grown = self.insert(x[:, self.column])
         origins = np.tile(grown.new_origins(len(x) // copies), copies)
-        grown.offer(np.searchsorted(grown.theta, x[:, self.column]), x, origins)
+        grown.improve(np.searchsorted(grown.theta, x[:, self.column]), x, origins)
         return grown
 
     def extend(
@@ -231,38 +231,38 @@ class Nodes:
         rng: np.random.Generator,
         ranges: Mapping[str, tuple[float, float]],
         sides: tuple[int, ...] = (-1, 1),
-    ) -> Nodes:
+    ) -> ProfilePath:
         """Copy with nodes added outward until χ² is `rise` above the lowest known, a bound is met, or χ² levels out.
 
         Where the added nodes can no longer be trusted the search ends: there the effort has run out.
         """
-        nodes, bounds = self, (self.problem.lower[self.column], self.problem.upper[self.column])
+        path, bounds = self, (self.problem.lower[self.column], self.problem.upper[self.column])
         for side in sides:
             edge = 0 if side < 0 else -1
-            origin = float(nodes.best_x[self.column])  # distances from the best fit are doubled
+            origin = float(path.best_x[self.column])  # distances from the best fit are doubled
             reach = max(side * (self.theta[edge] - origin), step)
             for growth in _OUTWARD:
-                theta, chi2 = nodes.theta[edge], nodes.chi2[edge]
-                if not chi2 <= nodes.best_chi2 + rise or theta == bounds[max(side, 0)]:
+                theta, chi2 = path.theta[edge], path.chi2[edge]
+                if not chi2 <= path.best_chi2 + rise or theta == bounds[max(side, 0)]:
                     break
                 away = reach * growth ** np.arange(1, _OUTWARD_POINTS + 1)
-                nodes = nodes.insert(np.clip(origin + side * away, *bounds))
-                nodes.work(n_starts, rng, ranges)
+                path = path.insert(np.clip(origin + side * away, *bounds))
+                path.fit_all(n_starts, rng, ranges)
                 reach = away[-1]
-                lost = ~nodes.trusted() & (side * nodes.theta > side * theta)
+                lost = ~path.trusted() & (side * path.theta > side * theta)
                 if lost.any():
-                    first = nodes.theta[lost][-1 if side < 0 else 0]
-                    nodes = nodes._copy(nodes.theta[side * nodes.theta < side * first])
+                    first = path.theta[lost][-1 if side < 0 else 0]
+                    path = path._copy(path.theta[side * path.theta < side * first])
                     break
-                last = nodes.chi2[:3][::-1] if side < 0 else nodes.chi2[-3:]
-                if _has_levelled(last, nodes.best_chi2 + rise, _NOISE * self.zero) and not self._may_rise(nodes, edge):
+                last = path.chi2[:3][::-1] if side < 0 else path.chi2[-3:]
+                if _has_levelled(last, path.best_chi2 + rise, _NOISE * self.zero) and not self._may_rise(path, edge):
                     break
-        return nodes
+        return path
 
-    def _may_rise(self, nodes: Nodes, edge: int) -> bool:
+    def _may_rise(self, path: ProfilePath, edge: int) -> bool:
         """Whether χ² is zero at the edge only because it has just begun to rise there."""
-        is_determined = np.isfinite(conditional_sigma(self.problem, nodes.x[edge], self.name))
-        return bool(nodes.chi2[edge] <= self.zero and is_determined)
+        is_determined = np.isfinite(conditional_sigma(self.problem, path.x[edge], self.name))
+        return bool(path.chi2[edge] <= self.zero and is_determined)
 
     def reproduced(self) -> np.ndarray:
         """Number of independent origins (n,) that reached the best χ² of each node."""
@@ -276,7 +276,7 @@ class Nodes:
         return (self.chi2 <= self.zero) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
 
 
-def material(chi2: np.ndarray | float) -> np.ndarray | float:
+def significant_drop(chi2: np.ndarray | float) -> np.ndarray | float:
     """A decrease of χ² beyond this matters: 1e-6, of χ² where that is below 1, and never rounding error."""
     return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2
 

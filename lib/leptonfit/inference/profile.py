@@ -211,48 +211,48 @@ def scan_profile(
 
 def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -> ProfileResult:
     """Put a finished scan into words of a result; look behind the bounds that hold it."""
-    problem, nodes = scan.problem, scan.nodes
-    held_by, n_solved = scan.best_held_by, nodes.n_solved
+    problem, path = scan.problem, scan.path
+    held_by, n_solved = scan.best_held_by, path.n_solved
     behind_it, released = None, scan.sets
     if release and scan.is_rejected:
-        x, lowest, converged, boxes = refit_released(problem, nodes.best_x, scan.effort)
+        x, lowest, converged, boxes = refit_released(problem, path.best_x, scan.effort)
         if boxes:
             behind_it = ReleaseResult(boxes, lowest, x, converged, is_decided=converged)
     elif release:
         behind, boxes, is_decided = look_behind(scan)
         released = behind.sets
         if boxes:
-            last = behind.nodes
+            last = behind.path
             n_solved += last.n_solved
             behind_it = ReleaseResult(boxes, last.best_chi2, last.best_x, last.best_converged, is_decided)
         if boxes and behind is scan:
             released = {level: _give_up(found, held_by) for level, found in released.items()}
-    zeros = np.flatnonzero(nodes.chi2 <= nodes.zero)
+    zeros = np.flatnonzero(path.chi2 <= path.zero)
     if len(zeros):  # no zero is better than another: let a point of the profile stand for all
         middle = zeros[len(zeros) // 2]
-        nodes.best_chi2, nodes.best_x, nodes.best_converged = float(nodes.chi2[middle]), nodes.x[middle], True
+        path.best_chi2, path.best_x, path.best_converged = float(path.chi2[middle]), path.x[middle], True
 
-    on_grid, at_reference = np.searchsorted(nodes.theta, grid), np.searchsorted(nodes.theta, asked)
-    finite = np.isfinite(nodes.chi2)
-    chi2, kkt = np.where(finite, nodes.chi2, np.nan), np.where(finite, nodes.kkt, np.nan)
-    trusted = nodes.trusted()
-    physical = problem.parameters[nodes.column].physical
-    above = np.max(chi2[on_grid] - nodes.best_chi2, initial=0.0)
+    on_grid, at_reference = np.searchsorted(path.theta, grid), np.searchsorted(path.theta, asked)
+    finite = np.isfinite(path.chi2)
+    chi2, kkt = np.where(finite, path.chi2, np.nan), np.where(finite, path.kkt, np.nan)
+    trusted = path.trusted()
+    physical = problem.parameters[path.column].physical
+    above = np.max(chi2[on_grid] - path.best_chi2, initial=0.0)
     return ProfileResult(
         parameter=scan.name,
         names=problem.names,
         grid=grid,
         chi2_min=chi2[on_grid],
-        x=nodes.x[on_grid],
+        x=path.x[on_grid],
         kkt=kkt[on_grid],
-        reproduced=nodes.reproduced()[on_grid],
+        reproduced=path.reproduced()[on_grid],
         trusted=trusted[on_grid],
-        on_bounds=problem.on_bounds(nodes.x[on_grid]),
-        flat=vanished_columns(problem, nodes.x[on_grid]),
-        best_chi2=nodes.best_chi2,
-        best_x=nodes.best_x,
-        best_converged=nodes.best_converged,
-        is_flat=bool(above <= _FLAT * min(scan.effort.rises.values()) + _ROUNDING * nodes.best_chi2),
+        on_bounds=problem.on_bounds(path.x[on_grid]),
+        flat=vanished_columns(problem, path.x[on_grid]),
+        best_chi2=path.best_chi2,
+        best_x=path.best_x,
+        best_converged=path.best_converged,
+        is_flat=bool(above <= _FLAT * min(scan.effort.rises.values()) + _ROUNDING * path.best_chi2),
         levels=dict(scan.effort.rises),
         identified_set=scan.sets,
         released_set={level: found.close_by_data(physical) for level, found in released.items()},
@@ -261,7 +261,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
         references=asked,
         reference_chi2=chi2[at_reference],
         reference_trusted=trusted[at_reference],
-        reference_x=nodes.x[at_reference],
+        reference_x=path.x[at_reference],
         n_solved=n_solved,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
-from leptonfit.inference.continuation import material
+from leptonfit.inference.continuation import significant_drop
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -52,9 +52,9 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
             break
         kept = _kept_nodes(scan)
         effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
-        theta, warm = scan.nodes.theta[kept], scan.nodes.x[kept]
+        theta, warm = scan.path.theta[kept], scan.path.x[kept]
         wider = Scan(problem, scan.name, theta, effort, warm=warm, open_ends=scan.open_ends())
-        if scan.nodes.best_chi2 - wider.nodes.best_chi2 > material(wider.nodes.best_chi2):
+        if scan.path.best_chi2 - wider.path.best_chi2 > significant_drop(wider.path.best_chi2):
             wider = Scan(problem, scan.name, theta, effort, warm=warm)  # what was open may be closed against a lower χ²
         is_decided = wider.is_decided
         if is_decided:
@@ -68,7 +68,7 @@ def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:
     """Whether the model is undefined just beyond a bound, at every solution of the profile that lies on it."""
     problem, column = scan.problem, scan.problem.index(bound.parameter)
     low, high = problem.box(bound.parameter)
-    on_it = scan.nodes.x[scan.nodes.x[:, column] == bound.value]
+    on_it = scan.path.x[scan.path.x[:, column] == bound.value]
     width = high - low if np.isfinite(high - low) else abs(bound.value)
     on_it[:, column] += (-1 if bound.side == "lower" else 1) * _JUST_BEYOND * width
     with np.errstate(all="ignore"):
@@ -82,7 +82,7 @@ def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes
     if len(history) < 5 or not all(len(one.intervals) for one in history):
         return found
     below, above = list(found.below), list(found.above)
-    middle = scan.nodes.best_x[scan.nodes.column]
+    middle = scan.path.best_x[scan.path.column]
     for ends, side, row in ((below, 0, 0), (above, 1, -1)):
         end, values = ends[row], np.array([one.intervals[row, side] for one in history[-5:]])
         is_spent = all(boxes.is_spent(bound) for bound in end.held_by if not bound.is_physical)
@@ -163,7 +163,7 @@ class Boxes:
 
 def _kept_nodes(scan: Scan) -> np.ndarray:
     """Nodes from which a profile with released bounds starts: a few across, and those beside the ends of the sets."""
-    theta = scan.nodes.theta
+    theta = scan.path.theta
     kept = set(np.linspace(0, len(theta) - 1, _COARSE).astype(int).tolist())
     for found in scan.sets.values():
         for end in found.intervals[np.isfinite(found.intervals)]:

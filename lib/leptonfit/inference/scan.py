@@ -17,7 +17,7 @@ from leptonfit.inference.active_bounds import (
     find_active_bounds,
     with_shifts,
 )
-from leptonfit.inference.continuation import WARM, Nodes, material
+from leptonfit.inference.continuation import WARM, ProfilePath, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_identified_sets
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -82,69 +82,67 @@ class Scan:
     ) -> None:
         self.problem, self.name, self.effort = problem, name, effort
         self._open_ends = dict(open_ends or {})
-        nodes = Nodes(problem, name, theta)
+        path = ProfilePath(problem, name, theta)
         if warm is not None:
             known = np.flatnonzero(np.isfinite(warm).all(axis=-1))
-            nodes.offer(known, warm[known], np.full(len(known), WARM))
-        self._work(nodes)
-        low = nodes.let_go(effort.n_starts, effort.rng, effort.ranges, effort.rise)
-        between = nodes.unseen(low)
+            path.improve(known, warm[known], np.full(len(known), WARM))
+        self._fit_all(path)
+        low = path.fit_free(effort.n_starts, effort.rng, effort.ranges, effort.rise)
+        between = path.points_between(low)
         if len(between):
-            nodes = nodes.with_points(between, 3)
-        beyond = nodes.beyond(low)
+            path = path.with_points(between, 3)
+        beyond = path.points_beyond(low)
         if len(beyond):
-            nodes = nodes.with_points(beyond, 2)
+            path = path.with_points(beyond, 2)
         if len(between) or len(beyond):
-            self._work(nodes)
-        step = max(
-            (theta[-1] - theta[0]) / 4, min(conditional_sigma(problem, nodes.best_x, name), theta[-1] - theta[0])
-        )
+            self._fit_all(path)
+        step = max((theta[-1] - theta[0]) / 4, min(conditional_sigma(problem, path.best_x, name), theta[-1] - theta[0]))
         top = max(effort.rises, key=lambda level: effort.rises[level])
         sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
-        self.nodes = nodes
+        self.path = path
         if not self.is_rejected:  # of a rejected model no set is quoted
-            self.nodes = nodes.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
+            self.path = path.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
             self._bracket()
         self.sets = self._find_sets()
 
-    def _work(self, nodes: Nodes) -> None:
-        nodes.work(self.effort.n_starts, self.effort.rng, self.effort.ranges)
+    def _fit_all(self, path: ProfilePath) -> None:
+        path.fit_all(self.effort.n_starts, self.effort.rng, self.effort.ranges)
 
     def _bracket(self) -> None:
         """Add nodes where the node just outside a set is not trusted, until one nearer by is."""
         for _ in range(_HALVINGS):
-            nodes, trusted = self.nodes, self.nodes.trusted()
-            inside = nodes.chi2 <= nodes.best_chi2 + self.effort.rise
+            path, trusted = self.path, self.path.trusted()
+            inside = path.chi2 <= path.best_chi2 + self.effort.rise
             beside = np.flatnonzero(inside[:-1] != inside[1:])
             outer = np.where(inside[beside], beside + 1, beside)
-            lost = beside[~trusted[outer] & np.isfinite(nodes.chi2[outer])]
+            lost = beside[~trusted[outer] & np.isfinite(path.chi2[outer])]
             if not len(lost):
                 return
-            self.nodes = nodes.insert((nodes.theta[lost] + nodes.theta[lost + 1]) / 2)
-            self._work(self.nodes)
+            self.path = path.insert((path.theta[lost] + path.theta[lost + 1]) / 2)
+            self._fit_all(self.path)
 
     def add(self, theta: np.ndarray) -> None:
         """Add nodes at the values θ, and find the sets anew."""
-        self.nodes = self.nodes.insert(theta)
-        self._work(self.nodes)
+        self.path = self.path.insert(theta)
+        self._fit_all(self.path)
         self.sets = self._find_sets()
 
     @property
     def is_decided(self) -> bool:
         """Whether the sets of every level are decided, and counted from a minimum."""
-        return self.nodes.best_converged and all(found.decided for found in self.sets.values())
+        return self.path.best_converged and all(found.decided for found in self.sets.values())
 
     @property
     def is_rejected(self) -> bool:
         """Whether the model is rejected at the lowest χ² known."""
-        nodes = self.nodes
-        return nodes.best_converged and assess_tension(self.problem, nodes.best_x, nodes.best_chi2).is_rejected
+        path = self.path
+        return path.best_converged and assess_tension(self.problem, path.best_x, path.best_chi2).is_rejected
 
     @property
     def best_held_by(self) -> tuple[ActiveBoundResult, ...]:
         """Bounds that push at the lowest χ² known, where that is a minimum."""
-        nodes = self.nodes
-        return find_active_bounds(self.problem, nodes.best_x) if nodes.best_converged else ()
+        path = self.path
+        return find_active_bounds(self.problem, path.best_x) if path.best_converged else ()
 
     def open_ends(self) -> dict[tuple[str, int], EndResult]:
         """Ends that stay open in any wider box, by level and side: none where a search bound holds the best fit."""
@@ -166,11 +164,11 @@ class Scan:
 
     def choose_grid(self) -> np.ndarray:
         """Values (41,) across the set of the highest level within the bounds, and somewhat beyond."""
-        nodes, found = self.nodes, self.sets[max(self.effort.rises, key=lambda level: self.effort.rises[level])]
-        low, high = self.problem.lower[nodes.column], self.problem.upper[nodes.column]
-        middle = nodes.best_x[nodes.column]
+        path, found = self.path, self.sets[max(self.effort.rises, key=lambda level: self.effort.rises[level])]
+        low, high = self.problem.lower[path.column], self.problem.upper[path.column]
+        middle = path.best_x[path.column]
         ends = found.intervals[np.isfinite(found.intervals)] if len(found.intervals) else np.empty(0)
-        far = np.max(np.abs(ends - middle), initial=0.0) or (nodes.theta[-1] - nodes.theta[0]) / 4
+        far = np.max(np.abs(ends - middle), initial=0.0) or (path.theta[-1] - path.theta[0]) / 4
         first = ends.min() if len(ends) and not found.open_below else max(middle - 3 * far, low)
         last = ends.max() if len(ends) and not found.open_above else min(middle + 3 * far, high)
         margin = _MARGIN * (last - first)
@@ -178,19 +176,19 @@ class Scan:
 
     def _find_sets(self) -> dict[str, IntervalSet]:
         """The sets at every level; found anew when a crossing meets a lower minimum."""
-        nodes, (low, high) = self.nodes, (self.problem.lower[self.nodes.column], self.problem.upper[self.nodes.column])
+        path, (low, high) = self.path, (self.problem.lower[self.path.column], self.problem.upper[self.path.column])
         own = (
-            self.own_end(0) if nodes.theta[0] <= low else None,
-            self.own_end(1) if nodes.theta[-1] >= high else None,
+            self.own_end(0) if path.theta[0] <= low else None,
+            self.own_end(1) if path.theta[-1] >= high else None,
         )
         while True:
-            best, between = nodes.best_chi2, _Between(nodes)
+            best, between = path.best_chi2, _Between(path)
             sets = find_identified_sets(
-                nodes.theta, nodes.chi2, nodes.trusted(),
+                path.theta, path.chi2, path.trusted(),
                 levels=self.effort.rises, best=best, own_ends=own,
                 evaluate=between.fit, judge=partial(self._judge, between),
             )  # fmt: skip
-            if not best - nodes.best_chi2 > material(nodes.best_chi2):
+            if not best - path.best_chi2 > significant_drop(path.best_chi2):
                 return {level: self._keep_open(level, found) for level, found in sets.items()}
 
     def _keep_open(self, level: str, found: IntervalSet) -> IntervalSet:
@@ -203,7 +201,7 @@ class Scan:
 
     def own_end(self, side: int) -> EndResult:
         """The end of a set on the parameter's own lower (side 0) or upper (1) bound."""
-        problem, column = self.problem, self.nodes.column
+        problem, column = self.problem, self.path.column
         parameter, is_physical = problem.parameters[column], bool(problem.is_physical[side, column])
         bound = ActiveBoundResult(
             parameter=self.name,
@@ -230,22 +228,22 @@ class Scan:
         """Whether an end moves by more than rounding when a bound moves by the width of its box."""
         low, high = self.problem.box(bound.parameter)
         way = abs(bound.shift) * min(high - low, np.finfo(float).max)
-        return not way <= _UNMOVED * min(abs(theta - self.nodes.best_x[self.nodes.column]), abs(theta))
+        return not way <= _UNMOVED * min(abs(theta - self.path.best_x[self.path.column]), abs(theta))
 
 
 class _Between:
     """The profile between its nodes, from the nearest solutions on either side; what is found helps what comes next."""
 
-    def __init__(self, nodes: Nodes) -> None:
-        known = np.isfinite(nodes.chi2)
-        self.nodes, self._theta, self._x = nodes, nodes.theta[known], nodes.x[known]
+    def __init__(self, path: ProfilePath) -> None:
+        known = np.isfinite(path.chi2)
+        self.path, self._theta, self._x = path, path.theta[known], path.x[known]
 
     def fit(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lowest χ² (m,) at θ (m,), nan where neither side's fit converged; its slope (m,); the points (m, n_par)."""
         right = np.clip(np.searchsorted(self._theta, theta), 1, len(self._theta) - 1)
         starts = self._x[np.stack([right - 1, right], axis=1)]
-        starts[..., self.nodes.column] = theta[:, None]
-        fit = self.nodes.minimise(starts, held=True)
+        starts[..., self.path.column] = theta[:, None]
+        fit = self.path.minimise(starts, held=True)
         chi2 = np.where(fit.converged, fit.chi2, np.inf)
         rows, lowest = np.arange(len(theta)), chi2.argmin(axis=1)
         chi2, x = chi2[rows, lowest], fit.x[rows, lowest]
@@ -253,8 +251,8 @@ class _Between:
         at = np.searchsorted(self._theta, theta[new])
         self._theta, self._x = np.insert(self._theta, at, theta[new]), np.insert(self._x, at, x[new], axis=0)
         # others at their best do not count to first order: the slope is that of χ² along θ alone
-        column = self.nodes.problem.jacobian(x)[..., self.nodes.column]
-        return np.where(new, chi2, np.nan), 2 * np.vecdot(self.nodes.problem.residuals(x), column), x
+        column = self.path.problem.jacobian(x)[..., self.path.column]
+        return np.where(new, chi2, np.nan), 2 * np.vecdot(self.path.problem.residuals(x), column), x
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
