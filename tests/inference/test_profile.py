@@ -9,8 +9,10 @@ from numpy import exp, inf, log, sqrt
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
+from leptonfit.inference import continuation
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.profile import scan_profile
 
 ROOT = {level: sqrt(delta) for level, delta in LEVELS.items()}
@@ -547,7 +549,6 @@ def test_nuisances_without_bounds_are_given_a_range_to_draw_from(build):
 
 def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
     """If the lowest χ² known is where a fit gave up, neither set nor tension may be measured from it."""
-    from leptonfit.inference import continuation
 
     problem = line(build, at=0.3, sigma=0.5)
     real = continuation.solve
