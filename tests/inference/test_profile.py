@@ -549,7 +549,6 @@ def test_nuisances_without_bounds_are_given_a_range_to_draw_from(build):
 
 def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
     """If the lowest χ² known is where a fit gave up, neither set nor tension may be measured from it."""
-
     problem = line(build, at=0.3, sigma=0.5)
     real = continuation.solve
 
