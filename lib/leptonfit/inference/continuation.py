@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from leptonfit.inference.active_bounds import conditional_sigma
 from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import SolveResult, solve
@@ -255,14 +254,10 @@ class Nodes:
                     nodes = nodes._copy(nodes.theta[side * nodes.theta < side * first])
                     break
                 last = nodes.chi2[:3][::-1] if side < 0 else nodes.chi2[-3:]
-                if _has_levelled(last, nodes.best_chi2 + rise, _NOISE * self.zero) and not self._may_rise(nodes, edge):
+                is_exact = (last <= self.zero).all()  # an exact fit may end anywhere
+                if not is_exact and _has_levelled(last, nodes.best_chi2 + rise, _NOISE * self.zero):
                     break
         return nodes
-
-    def _may_rise(self, nodes: Nodes, edge: int) -> bool:
-        """Whether χ² is zero at the edge only because it has just begun to rise there."""
-        is_determined = np.isfinite(conditional_sigma(self.problem, nodes.x[edge], self.name))
-        return bool(nodes.chi2[edge] <= self.zero and is_determined)
 
     def reproduced(self) -> np.ndarray:
         """Number of independent origins (n,) that reached the best χ² of each node."""
