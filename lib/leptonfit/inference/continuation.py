@@ -115,8 +115,10 @@ class Nodes:
             changed = self.offer(target, self.x[source], self.origin[source])
 
     def work(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
-        """Fresh starts at every node and continuation in both directions; more starts where a point is not trusted."""
-        is_cold = not len(self.found[0])
+        """Continuation in both directions, and fresh starts where that leaves a point that is not trusted."""
+        is_cold, everywhere = not len(self.found[0]), np.ones(len(self.theta), dtype=bool)
+        if not is_cold:
+            self.sweep(everywhere)
         for _ in range(_ROUNDS if n_starts else 1):
             todo = np.flatnonzero(~self.trusted())
             if not len(todo):
@@ -127,12 +129,12 @@ class Nodes:
             if is_cold:
                 zeros = np.flatnonzero(self.chi2 <= self.zero)
                 anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
-                everywhere = np.arange(len(self.theta))
-                line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
+                line = np.repeat(self.x[[anchor]], len(self.theta), axis=0)
                 if np.isfinite(self.chi2[anchor]):
-                    self.offer(everywhere, line, np.full(len(everywhere), self.origin[anchor]), win_ties=True)
+                    origins = np.full(len(self.theta), self.origin[anchor])
+                    self.offer(np.arange(len(self.theta)), line, origins, win_ties=True)
                 is_cold = False
-            self.sweep(np.ones(len(self.theta), dtype=bool))
+            self.sweep(everywhere)
 
     def let_go(
         self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], rise: float
