@@ -121,7 +121,7 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     drawn = int(profile.value("drawn"))
     drag(page, profile.slider("sigma_m_model"), 40)
     profile.settle()
-    assert drawn < int(profile.value("drawn")) <= drawn + 31, "a drawing an event at most"
+    assert drawn < int(profile.value("drawn")) <= drawn + 62, "two drawings an event at most"
     drag(page, profile.slider("scan of β").first, -60)
     profile.settle()
     given = {name: float(value) for name, value in profile.given().items()}

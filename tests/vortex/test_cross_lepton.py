@@ -133,7 +133,8 @@ def test_the_edge_of_the_set_and_its_shift_with_sigma():
         "R_e ≤ 1": False, "A_e ≤ 1": True, "R_μ ≥ 0.1": False, "A_μ ≥ 0.1": False,
     }  # fmt: skip
     held = "held below by R_e ≤ 1, R_μ ≥ 0.1, A_μ ≥ 0.1 (search) and A_e ≤ 1 (physical)"
-    assert f"Within the bounds given it is [1.1148662, ∞), {held}" in verdict.sentence
+    within = "Within the bounds given it is [1.1148662, 1.9766445e+08]"
+    assert f"{within}, {held} and above by C_μ ≥ 100" in verdict.sentence
     assert verdict.interval == (0, np.inf)
     root = optimize.brentq(coefficient_gap, 0.8, 1.4, xtol=1e-12)
     assert root == pytest.approx(EDGE, abs=1e-10)

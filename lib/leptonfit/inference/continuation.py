@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from leptonfit.inference.active_bounds import conditional_sigma
 from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import SolveResult, solve
@@ -116,8 +115,10 @@ class ProfilePath:
             changed = self.improve(target, self.x[source], self.origin[source])
 
     def fit_all(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
-        """Fresh starts at every node and continuation in both directions; more starts where a point is not trusted."""
-        is_cold = not len(self.found[0])
+        """Continuation in both directions, and fresh starts where that leaves a point that is not trusted."""
+        is_cold, everywhere = not len(self.found[0]), np.ones(len(self.theta), dtype=bool)
+        if not is_cold:
+            self.sweep(everywhere)
         for _ in range(_ROUNDS if n_starts else 1):
             todo = np.flatnonzero(~self.trusted())
             if not len(todo):
@@ -128,12 +129,12 @@ class ProfilePath:
             if is_cold:
                 zeros = np.flatnonzero(self.chi2 <= self.zero)
                 anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
-                everywhere = np.arange(len(self.theta))
-                line = np.repeat(self.x[[anchor]], len(everywhere), axis=0)
+                line = np.repeat(self.x[[anchor]], len(self.theta), axis=0)
                 if np.isfinite(self.chi2[anchor]):
-                    self.improve(everywhere, line, np.full(len(everywhere), self.origin[anchor]), win_ties=True)
+                    origins = np.full(len(self.theta), self.origin[anchor])
+                    self.improve(np.arange(len(self.theta)), line, origins, win_ties=True)
                 is_cold = False
-            self.sweep(np.ones(len(self.theta), dtype=bool))
+            self.sweep(everywhere)
 
     def fit_free(
         self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], rise: float
@@ -255,14 +256,10 @@ class ProfilePath:
                     path = path._copy(path.theta[side * path.theta < side * first])
                     break
                 last = path.chi2[:3][::-1] if side < 0 else path.chi2[-3:]
-                if _has_levelled(last, path.best_chi2 + rise, _NOISE * self.zero) and not self._may_rise(path, edge):
+                is_exact = (last <= self.zero).all()  # an exact fit may end anywhere
+                if not is_exact and _has_levelled(last, path.best_chi2 + rise, _NOISE * self.zero):
                     break
         return path
-
-    def _may_rise(self, path: ProfilePath, edge: int) -> bool:
-        """Whether χ² is zero at the edge only because it has just begun to rise there."""
-        is_determined = np.isfinite(conditional_sigma(self.problem, path.x[edge], self.name))
-        return bool(path.chi2[edge] <= self.zero and is_determined)
 
     def reproduced(self) -> np.ndarray:
         """Number of independent origins (n,) that reached the best χ² of each node."""

@@ -30,6 +30,8 @@ def find_levels(confidence: Sequence[float]) -> dict[str, float]:
 LEVELS = find_levels((0.68, 0.95))
 """Δχ² for one parameter: 0.989 and 3.841."""
 
+_HARDLY_ABOVE, _SURELY_INSIDE = 1e-2, 0.9
+"""Fractions of √level: below the first √Δχ² may be rounding and has no slope, below the second a point lies inside."""
 _CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS = 1e-10, 1e-5, 100
 """How exactly an end is found, as a fraction of its distance from the nodes on either side; how exactly where no
 minimisation converges nearer by; and in how many steps at most."""
@@ -252,7 +254,7 @@ def _find_crossings(
         with np.errstate(divide="ignore", invalid="ignore"):
             step = 2 * root * (target[left] - root) / slope
         is_between = (here + step - inner[left]) * (here + step - outer[left]) <= 0
-        is_between &= (root > 0) & (np.abs(step) <= 0.5 * before[0, left])
+        is_between &= (root > _HARDLY_ABOVE * target[left]) & (np.abs(step) <= 0.5 * before[0, left])
         middle = (inner[left] + np.where(is_known, outer[left], here)) / 2
         at[left] = np.where(is_between, here + step, middle)
         step = np.abs(at[left] - here)
@@ -260,6 +262,13 @@ def _find_crossings(
         distance = np.abs(at[left] - ends[:, left]).min(axis=0)
         gap = np.abs(outer[left] - inner[left])
         is_done = np.where(is_known, step <= _CROSSING_TOLERANCE * distance, gap <= _CROSSING_UNKNOWN * distance)
-        found[left[is_done]] = at[left[is_done]]
-        left = left[~is_done]
+        done, left = left[is_done], left[~is_done]
+        if len(done):  # the point outside may be a poorer minimum: fit it again from its neighbour inside
+            again = evaluate(outer[done])[0]
+            is_poorer = np.sqrt(np.maximum(again - best, 0.0)) < _SURELY_INSIDE * target[done]
+            found[done[~is_poorer]] = at[done[~is_poorer]]
+            wrong = done[is_poorer & (outer[done] != ends[1, done])]
+            inner[wrong], outer[wrong], before[:, wrong] = outer[wrong], ends[1, wrong], math.inf
+            at[wrong] = (inner[wrong] + outer[wrong]) / 2
+            left = np.concatenate([left, wrong])
     return found.tolist()

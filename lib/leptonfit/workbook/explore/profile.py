@@ -30,6 +30,8 @@ _POINTS, _C_MU_POINTS = 41, 9
 _CONTROLLED = ("sigma_m_model", "sigma_g_model", "beta_min", "beta_max", "r_max", "closure", "bounds")
 _HIGHEST = 5.0
 """End of the sliders of β."""
+_Found = tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult]
+"""Parameters, and what was computed with them."""
 
 
 class ProfileExplorer(Explorer):
@@ -57,7 +59,7 @@ class ProfileExplorer(Explorer):
         self._reference = load_claims()["golden_loop"]["beta"]
         self._seed = int(str(default["seed"]))
         exact = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
-        self._found: tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult] | None = None
+        self._found: _Found | None = None
         scan = float(default["beta_min"]), float(default["beta_max"])
         lowest, highest = TABLE["beta_min"].low, max(_HIGHEST, scan[1])
         super().__init__(
@@ -138,12 +140,24 @@ class ProfileExplorer(Explorer):
             self._vortices.append((lepton, disc, lines, text))
 
     def advance(self) -> Iterator[None]:
-        """Scan, judge, and lay out the vortices."""
-        found = self._current
-        profile, verdict, feasible = found[1:]
+        """Scan, judge, and lay out the vortices; search bounds are released after a first picture."""
+        chosen = self.parameters()
+        if self._found is None or self._found[0] != chosen:
+            self._found = self._scan(chosen, release=False)
+            if _is_held(self._found[1]):
+                self._draw("computing", "Search bounds hold the set: they are being released.")
+                yield
+                self._found = None  # a newer state may come before the verdict
+                self._found = self._scan(chosen, release=True)
+        self._draw(self.verdict.code, self.verdict.sentence)
+        yield
+
+    def _draw(self, code: str, sentence: str) -> None:
+        """Update the artists, and say what the picture says."""
+        chosen, profile, _, feasible = self._current
         beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
         start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
-        problem = self._build(found[0])
+        problem = self._build(chosen)
         start[problem.index("beta")] = beta
         fit = solve(problem, start, fixed=("beta",))
         chi2 = float(fit.chi2)
@@ -152,28 +166,30 @@ class ProfileExplorer(Explorer):
         exact = feasible.joint[feasible.is_feasible]
         interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
         here = f"At β = {beta:.4g}, χ² is {format_chi2(chi2)}; vortices are drawn at one size."
-        self.say(verdict.code, f"{verdict.sentence} In this scan, {interval}. {here}")
-        yield
+        self.say(code, f"{sentence} In this scan, {interval}. {here}")
 
     @property
-    def _current(self) -> tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult]:
-        chosen = self.parameters()
-        if self._found is None or self._found[0] != chosen:
-            problem = self._build(chosen)
-            grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
-            for n_starts in (N_STARTS, self._n_starts):
-                profile = scan_profile(
-                    problem, "beta", grid, n_starts=n_starts, seed=self._seed, references=(self._reference,)
-                )
-                verdict = assess_profile(problem, profile, reference=self._reference)
-                if verdict.code != "unreliable":
-                    break
-            feasible = feasible_c_mu(
-                self._measured, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)], closure=str(chosen["closure"]),
-                r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
-            )  # fmt: skip
-            self._found = chosen, profile, verdict, feasible
+    def _current(self) -> _Found:
+        if self._found is None:
+            self._found = self._scan(self.parameters(), release=True)
         return self._found
+
+    def _scan(self, chosen: dict[str, Value], *, release: bool) -> _Found:
+        problem = self._build(chosen)
+        grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
+        for n_starts in (N_STARTS, self._n_starts):
+            profile = scan_profile(
+                problem, "beta", grid, n_starts=n_starts, seed=self._seed, references=(self._reference,),
+                release=release,
+            )  # fmt: skip
+            verdict = assess_profile(problem, profile, reference=self._reference)
+            if verdict.code != "unreliable":
+                break
+        feasible = feasible_c_mu(
+            self._measured, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)], closure=str(chosen["closure"]),
+            r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
+        )  # fmt: skip
+        return chosen, profile, verdict, feasible
 
     def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
         return build_problem(
@@ -215,3 +231,9 @@ class ProfileExplorer(Explorer):
             lines.set_segments([1.15 * line + [3.0 * number, 0] for line in self._streamlines])
             lines.set_linewidth(0.4 + 1.2 * velocity / (0.5 + velocity))
             text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")
+
+
+def _is_held(profile: ProfileResult) -> bool:
+    """Whether search bounds hold an end of a set, or the best fit: a verdict then needs them released."""
+    ends = [end for found in profile.identified_set.values() for end in (*found.below, *found.above)]
+    return any(end.reason == "box" for end in ends) or not all(b.is_physical for b in profile.reference_held_by)
