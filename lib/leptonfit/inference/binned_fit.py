@@ -198,7 +198,7 @@ class FitBatch:
         return np.sum(np.where(self.used[rows], terms, 0.0), axis=-1) + np.vecdot(pulled, pulled)
 
     def _expand(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Slopes of the expectation, column lengths, gradient, second derivatives by the expectation, and mixed ones."""
+        """Slopes of the expectation, column lengths, gradient, and second derivatives by the expectation and mixed."""
         model, data, expected, x = self.model, self.data[rows], self.expected[rows], self.x[rows]
         theta, pulls = x[:, :1], x[:, 1:]
         signal = model.signal + pulls @ model.signal_shifts

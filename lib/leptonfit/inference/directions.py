@@ -132,8 +132,8 @@ def _split(jacobian: np.ndarray, steps: np.ndarray | float = 1.0) -> tuple[np.nd
 
     The parameters of the independent columns must follow when those of the other columns move. The unit of each
     parameter is that of its column scaled to unit length. Columns with the largest effect per step are chosen as
-    independent. Columns are scaled first, so that units do not matter when rows are compared. Rows are
-    scaled next, so that a precise measurement does not hide the others.
+    independent. Columns are scaled first, so that units do not matter when rows are compared. Rows are scaled next,
+    so that a precise measurement does not hide the others.
     """
     columns = jacobian / _lengths(jacobian, axis=0)
     rows = _lengths(columns, axis=1)[:, None]
