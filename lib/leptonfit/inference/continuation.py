@@ -19,8 +19,11 @@ _ROUNDING = 1e-12
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 """Growth factors of the outward steps, and the number of nodes added outward before χ² is tested again."""
 _SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-3
-"""A profile levels out where each rise is at most the first fraction of the rise before, and the last rise is at most
-the second fraction of the level. Rises below the third number times the χ² of an exact fit are noise."""
+"""Criteria for a profile that levels out: ratio of successive rises, last rise over the level, noise.
+
+Each rise is at most the first number times the rise before, and the last rise at most the second number times the
+level. Rises below the third number times the χ² of an exact fit are noise.
+"""
 _BEYOND, _FAR = 8, 1e9
 """Number of minima followed outside the nodes on each side, and their largest distance in spans of the nodes."""
 WARM = -1

@@ -15,8 +15,10 @@ LEAST_EXPECTED = 5.0
 """Smallest expectation of a bin of counts at the best fit for which the χ² distribution is used."""
 _TIE = 1e-7
 _MOST_FAILED = 0.1
-"""Largest fraction of toys whose fits may fail and are left out. A profile without a minimum occurs where nuisances can
-cancel any signal."""
+"""Largest fraction of toys whose fits may fail; they are left out.
+
+A fit fails where nuisances can cancel any signal, so that the profile has no minimum.
+"""
 
 
 @dataclass(frozen=True)

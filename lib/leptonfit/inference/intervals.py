@@ -31,8 +31,10 @@ LEVELS = find_levels((0.68, 0.95))
 """Δχ² for one parameter at 68 % and 95 %: 0.989 and 3.841."""
 
 _CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS = 1e-10, 1e-5, 100
-"""Accuracy of an end, as a fraction of its distance from the nodes on either side; the same where no minimisation
-converges closer to it; and the largest number of steps."""
+"""Accuracy of an end, the same where no minimisation converges closer to it, and the largest number of steps.
+
+The accuracy is a fraction of the distance between the end and the nearer of the two nodes beside it.
+"""
 
 
 @dataclass(frozen=True)
