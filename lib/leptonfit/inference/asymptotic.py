@@ -52,7 +52,13 @@ def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.n
 
 
 def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
-    """Limit (...) on the mean of a unit Gaussian measured at x (...), by one of `METHODS`; 0 if all are excluded."""
+    """Upper limit (...) on the mean of a Gaussian of unit width measured at x (...); 0 where every mean is excluded.
+
+    Raises
+    ------
+    ValueError
+        If `method` is not one of `METHODS`.
+    """
     x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
     if method == "cls":
         return x + norm.isf((1 - confidence) * norm.cdf(x))

@@ -266,7 +266,7 @@ class ProfilePath:
         return path
 
     def _may_rise(self, path: ProfilePath, edge: int) -> bool:
-        """True if χ² is zero at the edge but a parameter determined there says that it will rise further out."""
+        """True if χ² is zero at the edge, but the parameter is determined there, so that χ² will rise further out."""
         is_determined = np.isfinite(conditional_sigma(self.problem, path.x[edge], self.name))
         return bool(path.chi2[edge] <= self.zero and is_determined)
 

@@ -176,7 +176,7 @@ class ExactLimits:
 
 
 def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: np.ndarray) -> ExactLimits:
-    """Exact limits where one bin of counts has the whole signal, which is positive, and no nuisance acts on that bin.
+    """Exact limits where one bin of counts in use has the whole, positive signal, and no nuisance acts on this bin.
 
     Parameters
     ----------

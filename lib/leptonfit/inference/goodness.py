@@ -17,7 +17,7 @@ _TIE = 1e-7
 _MOST_FAILED = 0.1
 """Largest fraction of toys whose fits may fail; they are left out.
 
-A fit fails where nuisances can cancel any signal, so that the profile has no minimum.
+A fit can fail where nuisances can cancel any signal, so that the profile has no minimum.
 """
 
 

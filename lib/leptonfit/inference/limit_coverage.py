@@ -59,6 +59,11 @@ def cover_limits(
     theta : float
     confidence : sequence of float
     n_toys, seed : int
+
+    Raises
+    ------
+    RuntimeError
+        If a fit does not converge.
     """
     levels = np.array(confidence, dtype=float)
     pulls = model.fit(data, theta=theta).pulls

@@ -30,7 +30,7 @@ _MOST_FAILED = 0.01
 _FROM, _TO, _POINTS = 0.4, 1.8, 11
 """Range of the first θ over the smallest and largest θ where the profile reaches the χ² quantile, and their number."""
 _FURTHER, _ROUNDS = np.array([1.3, 1.7, 2.2]), 5
-"""Factors for further θ beyond the last if that is still accepted, and the largest number of such extensions."""
+"""Factors for θ beyond the last if that is accepted, or below the first if none is; most extensions of this kind."""
 _LOCAL, _HALVINGS = 9, 5
 """Number of θ around the crossing at which the toys of one θ are reweighted, and of bisections between two of them."""
 _ERRORS = (-2, -1, 1, 2)

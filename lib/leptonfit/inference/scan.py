@@ -262,6 +262,11 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
 
     The trial starts are from a tenth to a hundred times as far from zero as the start of the problem. A range contains
     every end point that fits about as well as the best, five standard deviations around the best, and the start.
+
+    Raises
+    ------
+    ValueError
+        If no trial start has a finite χ².
     """
     unbounded = [name for name in problem.names if not np.isfinite(problem.box(name)).all()]
     if not unbounded:
@@ -301,6 +306,11 @@ def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.
     problem : LeastSquaresProblem
     name : str
     effort : Effort
+
+    Raises
+    ------
+    ValueError
+        If no start has a finite χ².
     """
     column = problem.index(name)
     low, high = problem.lower[column], problem.upper[column]

@@ -17,7 +17,7 @@ ROUNDING = 4e-16
 """Relative change below which double precision cannot resolve a number."""
 
 OFFSET_TOLERANCE = 1e-3
-"""A point with a larger relative offset is not a minimum, whatever its KKT residual: χ² may fall by 1e-6 of itself."""
+"""A point with a larger relative offset is not a minimum, at any KKT residual: χ² can fall by a fraction of 1e-6."""
 
 _EXACT = 1e-15
 _RESOLVED = 1e-12
@@ -166,7 +166,7 @@ def column_lengths(jacobian: np.ndarray) -> np.ndarray:
 
 
 def is_blocked(below: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """True for parameters on a bound whose descent points outward; `below`, `above` are the distances to the bounds."""
+    """True for parameters on a bound where descent points outward; `below`, `above` are the distances to the bounds."""
     return ((below <= 0) & (gradient > 0)) | ((above <= 0) & (gradient < 0))
 
 
