@@ -1,4 +1,4 @@
-"""The data folder: every file is checked against SHA256SUMS before a byte of it is used."""
+"""Read the data folder; every file is compared with SHA256SUMS before it is used."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout."""
+"""Root folder of the checkout."""
 SUMS = "SHA256SUMS"
 
 
 class InputError(ValueError):
-    """Input that is refused: one line that names the thing, its value and what is allowed."""
+    """Invalid input, reported in one line that names the input, its value and what is allowed."""
 
 
 def data_folder() -> Path:
-    """The data folder in use: the checkout's `data`, or what the environment variable LEPTONFIT_DATA names."""
+    """Data folder in use: the environment variable LEPTONFIT_DATA if set, else `data` in the checkout."""
     return Path(os.environ.get("LEPTONFIT_DATA") or ROOT / "data")
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """File names and SHA-256 digests listed in the folder's SHA256SUMS.
+    """File names and SHA-256 digests listed in SHA256SUMS of a folder.
 
     Raises
     ------
     InputError
-        If the list is missing.
+        If the list is missing, or a line is not a digest and a file name.
     """
     if not (folder / SUMS).is_file():
         raise InputError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
@@ -39,19 +39,19 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that the folder's files are exactly those listed, byte for byte.
+    """Check that a folder contains exactly the listed files, with the listed checksums.
 
     Raises
     ------
     InputError
-        For the first that is missing, unlisted or changed.
+        For the first file that is missing, unlisted or changed.
     """
     for name in sorted(read_checksums(folder).keys() | compute_checksums(folder).keys()):
         read_checked(name, data=folder)
 
 
 def read_checked(name: str, *, data: Path | None = None) -> bytes:
-    """Return the bytes of a data file.
+    """Read the bytes of a data file after checking its checksum.
 
     Raises
     ------
@@ -70,6 +70,6 @@ def read_checked(name: str, *, data: Path | None = None) -> bytes:
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 digests of the folder's files, hidden files and the list itself left out, sorted by name."""
+    """SHA-256 digests of the files in a folder, sorted by name, without hidden files and the list of checksums."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS and not p.name.startswith("."))
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -1,1 +1,1 @@
-"""Statistics on arrays: fits, profiles, intervals, identifiability. Knows no physics and no files."""
+"""Statistics on arrays: fits, profiles, intervals, identifiability. Contains no physics and reads no files."""

@@ -1,4 +1,4 @@
-"""Which bounds hold a fit: those that the descent of χ² pushes against, and how far an end of a set moves with each."""
+"""Active bounds of a fit (χ² would fall further beyond them), and how far each one moves an end of a set."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from leptonfit.inference.result import Result
 from leptonfit.inference.stationarity import KKT_TOLERANCE, column_lengths, least_size
 
 PUSH_TOLERANCE = 10 * KKT_TOLERANCE
-"""A bound pushes where its KKT residual exceeds this; one that is merely touched holds nothing."""
+"""A bound is active where its KKT residual exceeds this; a bound that is only touched does not restrict the fit."""
 _COLLINEAR = 1e-10
-"""A column is a combination of others where less than this fraction of it is at right angles to them."""
+"""A column is a linear combination of others if its part orthogonal to them is below this fraction of its length."""
 _SIDES = ("lower", "upper")
 
 
 @dataclass(frozen=True)
 class ActiveBoundResult(Result):
-    """A bound that pushes at a point.
+    """Active bound at a point: χ² would fall further beyond it.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class ActiveBoundResult(Result):
     value : float
         The bound, in the parameter's unit.
     is_physical : bool
-        Whether it is the physical limit itself; else it is a search bound.
+        True if the bound is a physical limit, False if it is a search bound.
     slope : float
-        Change of the lowest χ² at the point with the bound, dχ²/du, per unit of the parameter.
+        dχ²/du: change of the minimum χ² at the point per unit shift of the bound u.
     shift : float
-        Change of the end of a set with the bound, dθ/du; nan where the point is no such end.
+        dθ/du: shift of the end of a set per unit shift of the bound; nan if the point is not an end of a set.
     """
 
     parameter: str
@@ -47,7 +47,7 @@ class ActiveBoundResult(Result):
 
     @property
     def key(self) -> tuple[str, str]:
-        """Parameter and side."""
+        """Parameter name and side, which identify the bound."""
         return self.parameter, self.side
 
     def __str__(self) -> str:
@@ -57,12 +57,12 @@ class ActiveBoundResult(Result):
 def find_active_bounds(
     problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()
 ) -> tuple[ActiveBoundResult, ...]:
-    """Find the bounds that push at x (n_par,), a minimum over the parameters not in `fixed`.
+    """Find the active bounds at x (n_par,), a minimum over the parameters not in `fixed`.
 
-    A bound pushes where χ² falls across it: |g_j| / (‖J_j‖ scale) > 1e-5, with g = Jᵀr and the scale of the KKT
-    residual. J_j is taken at right angles to the columns of the parameters that are free to follow. So is r, hence g_j
-    stays the same, and a bound is found even where another parameter almost makes up for it. By the envelope theorem
-    the lowest χ² changes with the bound by 2 g_j.
+    A bound is active where χ² falls across it: |g_j| / (‖J_j‖ scale) > 1e-5, with g = Jᵀr and the scale of the KKT
+    residual. J_j is first made orthogonal to the columns of the parameters that are free to follow. At a minimum r is
+    orthogonal to these columns too, hence g_j stays the same, and the bound is detected even where another parameter
+    almost compensates. By the envelope theorem the minimum χ² changes with the bound by 2 g_j.
     """
     if not np.isfinite(x).all():
         return ()
@@ -96,7 +96,7 @@ def find_active_bounds(
 
 
 def remove_columns(jacobian: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What is left of the columns of a Jacobian (n_res, n) at right angles to `others` (n_res, m)."""
+    """Part of the columns of a Jacobian (n_res, n) that is orthogonal to the columns of `others` (n_res, m)."""
     lengths = column_lengths(others)
     usable = np.isfinite(lengths) & (lengths > 0)
     if not usable.any():
@@ -107,7 +107,7 @@ def remove_columns(jacobian: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def conditional_sigma(problem: LeastSquaresProblem, x: np.ndarray, name: str) -> float:
-    """Standard deviation of a parameter at x (n_par,) from the Jacobian, with bounds that push held; inf if none."""
+    """Standard deviation of a parameter at x (n_par,) from the Jacobian, active bounds fixed; inf if undetermined."""
     held = tuple(bound.parameter for bound in find_active_bounds(problem, x, fixed=(name,)))
     with np.errstate(all="ignore"):
         jacobian = problem.jacobian(x)
@@ -120,7 +120,7 @@ def conditional_sigma(problem: LeastSquaresProblem, x: np.ndarray, name: str) ->
 def with_shifts(
     at_end: Sequence[ActiveBoundResult], at_best: Sequence[ActiveBoundResult], slope: float
 ) -> tuple[ActiveBoundResult, ...]:
-    """Bounds that move an end: those that push there, and those that push at the best fit, each with dθ/du.
+    """Bounds that move an end of a set, with dθ/du of each: the bounds active at the end or at the best fit.
 
     At an end χ²_profile(θ, u) = χ²_best(u) + Δχ², hence dθ/du = (∂χ²_best/∂u − ∂χ²_profile/∂u) / (∂χ²_profile/∂θ).
 
@@ -140,7 +140,7 @@ def with_shifts(
 
 
 def describe_bounds(bounds: Sequence[ActiveBoundResult]) -> str:
-    """List bounds in words, search bounds before physical ones: "a ≤ 20 (search) and A ≤ 1 (physical)"."""
+    """List bounds as text, search bounds before physical ones, for example "a ≤ 20 (search) and A ≤ 1 (physical)"."""
     parts = []
     for is_physical, kind in ((False, "search"), (True, "physical")):
         names = list(dict.fromkeys(str(bound) for bound in bounds if bound.is_physical == is_physical))

@@ -8,7 +8,7 @@ from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm
 
 METHODS = {"cls": "CLs", "fc": "Feldman–Cousins, Gaussian", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
-"""The constructions, and what they are called."""
+"""Names of the methods to construct a limit, and their labels in figures and tables."""
 
 
 def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -22,17 +22,17 @@ def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.n
 
 
 def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of Feldman and Cousins' interval for the mean μ ≥ 0 of a unit Gaussian found at x.
+    """Ends of the Feldman–Cousins interval for the mean μ ≥ 0 of a Gaussian of unit width measured at x.
 
     With likelihood-ratio ordering the acceptance interval of μ is [μ − d, μ + d] where d ≤ μ, else
-    [(μ² − d²)/(2μ), μ + d] (arXiv:physics/9711021, section IV B). The upper end is the μ whose interval begins at x,
-    the lower end that whose interval ends there, or 0.
+    [(μ² − d²)/(2μ), μ + d] (arXiv:physics/9711021, section IV B). The upper end is the μ whose acceptance interval
+    begins at x. The lower end is the μ whose acceptance interval ends at x, or 0.
 
     Parameters
     ----------
     x : ndarray (...)
     confidence : ndarray (...)
-        Broadcast against x.
+        Broadcast with x.
     """
     x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
     d = norm.ppf((1 + confidence) / 2)
@@ -52,7 +52,13 @@ def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.n
 
 
 def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
-    """Limit (...) on the mean of a unit Gaussian found at x (...), by one of `METHODS`; 0 where it excludes all."""
+    """Upper limit (...) on the mean of a Gaussian of unit width measured at x (...); 0 where every mean is excluded.
+
+    Raises
+    ------
+    ValueError
+        If `method` is not one of `METHODS`.
+    """
     x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
     if method == "cls":
         return x + norm.isf((1 - confidence) * norm.cdf(x))

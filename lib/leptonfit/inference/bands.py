@@ -1,4 +1,4 @@
-"""Whether the best fit of a multi-start is a point, several points, or a band."""
+"""Decide whether the best fit of a multi-start is one point, several points, or a continuous band."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _MAX_SWEEPS = 24
 
 @dataclass(frozen=True)
 class BandResult(Result):
-    """Where a parameter lies among the minimisations that reach the best χ².
+    """Values of a parameter at the end points of the starts that reach the best χ².
 
     Attributes
     ----------
     code : str
-        "unreliable" if fewer than two starts reach the best χ², or if it is not known whether values apart from each
-        other are joined; "disjoint" if they are not joined; "not_identified" if the best χ² holds all along a range;
+        "unreliable" if fewer than two starts reach the best χ², or if it could not be decided whether separate values
+        are joined; "disjoint" if they are not joined; "not_identified" if the best χ² holds all along a range;
         "bound_limited" if there is one value, on the parameter's bound; else "identified".
     sentence : str
     low, high : ndarray (n_par,)
-        Range of every parameter over them.
+        Range of every parameter over these end points.
     groups : ndarray (n_groups, 2)
-        Lowest and highest value of the parameter in each group, ascending. Within a group the best χ² holds at all
-        values between; between groups χ² is higher.
+        Lowest and highest value of the parameter in each group, ascending. Inside a group every value between these
+        reaches the best χ²; between two groups χ² is higher.
     """
 
     code: str
@@ -46,24 +46,24 @@ class BandResult(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where an array without rows has lost its shape."""
+        """Rebuild from `to_dict`, which loses the shape of an array without rows."""
         found = super().from_dict(data)
         return cls(**{**vars(found), "groups": found.groups.reshape(-1, 2)})
 
 
 def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:
-    """Judge by rule whether the best fit of a multi-start is a point, separate points, or a band in `name`.
+    """Classify the best fit of a multi-start in parameter `name`: a point, separate points, or a band.
 
-    Two end points are the same value if they differ by less than 1e-3 of the largest value found, or of the box where
-    that is smaller. Neighbouring values that differ are joined only if χ², minimised with the parameter held at values
-    between them, stays at the best χ² all the way. Joined values are a band if they cover more than the scatter of end
+    Two end points have the same value if they differ by less than 1e-3 of the largest value, or of the box if that is
+    smaller. Neighbouring values that differ are joined only if χ², minimised with the parameter fixed at values
+    between them, equals the best χ² all the way. Joined values form a band if they cover more than the scatter of end
     points in a flat minimum: 0.3 % of the standard error, at most 1e-3 of the box.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     result : MultistartResult
-        Of that problem, all parameters free.
+        Result for this problem with all parameters free.
     name : str
     """
     column, best = problem.index(name), result.x[result.is_best]
@@ -112,9 +112,9 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
 def _resolution(
     problem: LeastSquaresProblem, result: MultistartResult, best: np.ndarray, column: int
 ) -> tuple[float, float]:
-    """Differences in the parameter that are none: between two end points, and over a range of equal χ².
+    """Largest differences of the parameter that do not count: between two end points, and across a flat minimum.
 
-    The range of the starts stands for the box where that is infinite.
+    For an infinite box the range of the starts is used instead.
     """
     box = float(problem.upper[column] - problem.lower[column])
     width = box if np.isfinite(box) else float(np.ptp(result.starts[:, column]))
@@ -128,10 +128,10 @@ def _resolution(
 def _are_joined(
     problem: LeastSquaresProblem, left: np.ndarray, right: np.ndarray, column: int, best: np.ndarray
 ) -> np.ndarray:
-    """Whether the best χ² holds between `left` and `right`, both (n, n_par): (n,), 1 yes, 0 no, −1 not known.
+    """Test whether all points between `left` and `right` (n, n_par) reach the best χ²: (n,) 1 yes, 0 no, −1 undecided.
 
-    A chain of points between the two is minimised with the parameter held, from the chord and from both ends, and
-    then again from its neighbours as long as one comes lower.
+    A chain of points between the two is minimised with the parameter fixed, from the straight line and from both
+    ends, and then again from the neighbouring points until no χ² decreases.
     """
     if not len(left):
         return np.zeros(0, dtype=int)

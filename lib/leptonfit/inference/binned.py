@@ -1,11 +1,11 @@
-"""Counts or rates in bins: a signal of strength θ, nuisance parameters, and the likelihood of both.
+"""Likelihood of counts or rates in bins, with a signal of strength θ and nuisance parameters.
 
-The expectation is linear in θ and in the nuisances, each pull a of unit standard deviation::
+The expectation is linear in θ and in the nuisance parameters. Each pull a has unit standard deviation::
 
     expected(θ, a) = base + Σ_k a_k shifts_k + θ (signal + Σ_k a_k signal_shifts_k)
 
-At a given θ, −2 ln L is therefore convex in the nuisances, for Poisson counts as for Gaussian rates: its minimum is the
-only one, and one start finds it.
+At a given θ, −2 ln L is therefore convex in the nuisance parameters, for Poisson counts and for Gaussian rates. It has
+a single minimum, and one start is enough to reach it.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ from scipy.optimize import elementwise
 from leptonfit.inference.binned_fit import BinnedFitResult, FitBatch
 
 _CHUNK = 200_000
-"""Numbers in the largest array of one chunk of a batch: what a processor keeps near."""
+"""Number of elements in the largest array of one chunk of a batch, so that the array stays in the processor's cache."""
 _SINGULAR = 1e-9
 
 
 @dataclass(frozen=True)
 class BinnedModel:
-    """What is expected in n_bins bins, and how counts or rates scatter about it.
+    """Expected counts or rates in n_bins bins, and their statistical errors.
 
     Attributes
     ----------
     nuisances : tuple of str
-        Their names.
+        Names of the nuisance parameters.
     base : ndarray (n_bins,)
-        Expectation without signal at nominal nuisances; of counts ≥ 0, and 0 only where signal or nuisances add to it.
+        Expectation without signal at nominal nuisances. For counts it is ≥ 0, and 0 only where the signal or a
+        nuisance adds to it.
     shifts : ndarray (n_nuisances, n_bins)
-        Its change for each pull of one standard deviation.
+        Change of `base` per pull of one standard deviation.
     signal : ndarray (n_bins,)
         Expectation of a signal of θ = 1.
     signal_shifts : ndarray (n_nuisances, n_bins)
-        Its change.
+        Change of `signal` per pull of one standard deviation.
     is_free : ndarray (n_nuisances,) of bool
-        Nuisances without a pull term.
+        True for nuisances without a pull term.
     sigma : ndarray (n_bins,) or None
-        Gaussian errors of rates, positive; nan for Poisson counts; None where all are counts.
+        Gaussian errors of rates, positive; nan for bins of Poisson counts; None if all bins are counts.
 
     Raises
     ------
     ValueError
-        If an array has not the shape or the values that are allowed here.
+        If an array has the wrong shape or a value that is not allowed here.
     """
 
     nuisances: tuple[str, ...]
@@ -89,7 +90,7 @@ class BinnedModel:
 
     @property
     def is_counted(self) -> np.ndarray:
-        """Which bins (n_bins,) hold Poisson counts."""
+        """True for bins (n_bins,) that hold Poisson counts."""
         return np.ones(self.n_bins, dtype=bool) if self.sigma is None else np.isnan(self.sigma)
 
     def variance(self, expected: np.ndarray) -> np.ndarray:
@@ -98,9 +99,9 @@ class BinnedModel:
 
     @property
     def lowest_theta(self) -> float:
-        """Negative θ at which some bin of counts, at nominal nuisances, would expect a thousandth of its background.
+        """Negative θ at which the expectation of some bin of counts, at nominal nuisances, is 1e-3 of its background.
 
-        Where no nuisance acts on the signal a fitted θ may be lower: its domain ends where an expectation reaches 0.
+        Where no nuisance acts on the signal, a fitted θ may be lower: its domain ends where an expectation reaches 0.
         """
         ratio = np.full(self.n_bins, np.inf)
         np.divide(self.base, self.signal, out=ratio, where=self.is_counted & (self.signal > 0))
@@ -113,7 +114,7 @@ class BinnedModel:
         return self.base + pulls @ self.shifts + theta * (self.signal + pulls @ self.signal_shifts)
 
     def draw(self, theta: np.ndarray | float, pulls: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
-        """Toy data (..., n_bins) at a truth."""
+        """Draw toy data (..., n_bins) at given true values of θ and the pulls."""
         expected, counted = self.expected(theta, pulls), self.is_counted
         drawn = np.empty(expected.shape)
         drawn[..., counted] = rng.poisson(expected[..., counted])
@@ -131,23 +132,24 @@ class BinnedModel:
         centres: np.ndarray | float = 0.0,
         start: np.ndarray | float = 0.0,
     ) -> BinnedFitResult:
-        """Minimise −2 ln L over the nuisances, and over θ where it is not given.
+        """Minimise −2 ln L over the nuisance parameters, and over θ unless it is given.
 
         Parameters
         ----------
         data : ndarray (..., n_bins)
         theta : ndarray (...) or float, optional
-            Signal strength held; fitted where not given.
+            Fixed signal strength; fitted if not given.
         lowest : float, optional
-            Lower bound of a fitted θ. Without it θ and the nuisances go as far as every expectation of counts in use
-            stays ≥ 0 (> 0 where a count was seen): the domain of the likelihood itself. With nuisances that act on the
-            signal this domain can go on for ever, a negative signal being undone; the bound is `lowest_theta` then.
+            Lower bound of a fitted θ. Without it θ and the nuisances may go as far as every expectation of counts in
+            use stays ≥ 0 (> 0 where a count was observed): the domain of the likelihood. With nuisances that act on
+            the signal this domain may be unlimited, because they can cancel a negative signal; the bound is then
+            `lowest_theta`.
         used : ndarray (..., n_bins) of bool, optional
-            Bins that count; all where not given.
+            Bins to fit; all if not given.
         centres : ndarray (..., n_nuisances), optional
-            What the auxiliary measurements behind the pulls found, in standard deviations.
+            Results of the auxiliary measurements behind the pull terms, in standard deviations.
         start : ndarray (..., n_nuisances), optional
-            Pulls to start from.
+            Initial pulls.
 
         Returns
         -------
@@ -156,7 +158,7 @@ class BinnedModel:
         Raises
         ------
         ValueError
-            If data are not finite, counts negative, or an array has not the length it must have.
+            If data are not finite, counts are negative, or an array has the wrong length.
         """
         n_nuisances, fitted = len(self.nuisances), theta is None
         used = np.ones(self.n_bins, dtype=bool) if used is None else np.asarray(used)
@@ -184,7 +186,7 @@ class BinnedModel:
             x[lost], value[lost], slope[lost], converged[lost] = self._search(
                 begin[lost], *(array[lost] for array in fixed)
             )
-        if bounded:  # held at its bound where it fell below, or was lost
+        if bounded:  # fixed at the bound where θ fell below it or the fit did not converge
             below = ~converged | (x[:, 0] < lowest)
             begin = begin[below]
             begin[:, 0] = lowest
@@ -202,7 +204,7 @@ class BinnedModel:
     def _minimise(
         self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray, *, is_held: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """θ and pulls (n, 1 + n_nuisances), value, slope and convergence (n,) from where they begin."""
+        """θ and pulls (n, 1 + n_nuisances), value, slope and convergence (n,) of the minima reached from `begin`."""
         n, x = len(begin), begin.copy()
         value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
         rows = max(1, _CHUNK // (self.n_bins * x.shape[1]))
@@ -211,7 +213,7 @@ class BinnedModel:
             batch = FitBatch(self, data[part], used[part], centres[part], is_held, x[part])
             value[part], slope[part], converged[part] = batch.minimise()
             lost = i + np.flatnonzero(~converged[part])
-            if len(lost):  # from nominal nuisances, in short steps first
+            if len(lost):  # a second attempt from nominal nuisances, with short steps at first
                 again = np.zeros((len(lost), x.shape[1]))
                 again[:, 0] = begin[lost, 0]
                 batch = FitBatch(self, data[lost], used[lost], centres[lost], is_held, again)
@@ -225,10 +227,10 @@ class BinnedModel:
     def _search(
         self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Minimum over θ of the profile, where steps in θ and the nuisances together are lost.
+        """Minimise the profile over θ, for fits where common steps in θ and the nuisances did not converge.
 
-        With nuisances that act on the signal the problem is convex only at a given θ. An edge of the domain that bends
-        can stop such steps. The profile itself is searched then: it rises on both sides of what is returned.
+        With nuisances that act on the signal, the problem is convex only at a given θ, and a curved edge of the domain
+        can stop such steps. The profile is then searched in θ alone: it rises on both sides of the returned value.
         """
 
         def held(theta: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -248,12 +250,12 @@ class BinnedModel:
         return x, value, slope, converged & bracket.success & found.success
 
     def check_data(self, data: np.ndarray, used: np.ndarray) -> None:
-        """Refuse data (..., n_bins) and bins in use (..., n_bins) that do not belong to this model.
+        """Check that data (..., n_bins) and bins in use (..., n_bins) fit this model.
 
         Raises
         ------
         ValueError
-            If their length is not the number of bins, data are not finite, or counts negative.
+            If their length is not the number of bins, data are not finite, or counts are negative.
         """
         for name, array in (("data", data), ("used", used)):
             if not np.ndim(array) or np.shape(array)[-1] != self.n_bins:
@@ -262,10 +264,10 @@ class BinnedModel:
             raise ValueError("data: must be finite, and counts not negative")
 
     def fisher_variance(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
-        """Variance (..., n_bins) behind the Fisher information, positive also where nothing is expected.
+        """Variance (..., n_bins) used in the Fisher information, positive also where the expectation is 0.
 
-        The information of a bin of counts grows without limit as its expectation goes to 0. A bin that expects nothing
-        is taken at its share of a signal of one event, and at the size of what nuisances do there.
+        The information of a bin of counts grows without limit as its expectation goes to 0. A bin with expectation 0
+        therefore gets its share of a signal of one event, plus the size of the nuisance shifts there.
         """
         variance = self.variance(self.expected(theta, pulls))
         total = max(float(np.abs(self.signal).sum()), np.finfo(float).tiny)
@@ -273,7 +275,7 @@ class BinnedModel:
         return np.where(variance > 0, variance, np.abs(self.signal) / total + moved)
 
     def slopes(self, theta: float = 0.0, pulls: np.ndarray | float = 0.0) -> np.ndarray:
-        """Derivatives (..., 1 + n_nuisances, n_bins) of the expectation by θ and the pulls (..., n_nuisances)."""
+        """Derivatives (..., 1 + n_nuisances, n_bins) of the expectation by θ and by the pulls (..., n_nuisances)."""
         pulls = np.broadcast_to(pulls, (*np.shape(pulls)[:-1], len(self.nuisances)))
         signal = (self.signal + pulls @ self.signal_shifts)[..., None, :]
         rest = self.shifts + theta * self.signal_shifts
@@ -288,7 +290,7 @@ class BinnedModel:
         return information + np.diag(np.concatenate([[0.0], ~self.is_free]).astype(float))
 
     def theta_sigma(self, *, used: np.ndarray | None = None) -> np.ndarray:
-        """Standard deviation (...) of θ̂ expected at θ = 0; infinite where nuisances can do all that a signal does."""
+        """Expected standard deviation (...) of θ̂ at θ = 0; infinite where the nuisances can imitate the signal."""
         scaled, lengths = scale_information(self.fisher(used=used))
         mixed = scaled[..., 1:, 0]
         taken = np.vecdot(mixed, (np.linalg.pinv(scaled[..., 1:, 1:], hermitian=True) @ mixed[..., None])[..., 0])
@@ -298,7 +300,7 @@ class BinnedModel:
 
 
 def _refuse(name: str, array: np.ndarray, allowed: str, is_wrong: np.ndarray) -> None:
-    """Raise ValueError naming the first wrong entry of an array."""
+    """Raise ValueError that names the first wrong entry of an array."""
     if np.any(is_wrong):
         where = np.argwhere(is_wrong)[0]
         place = ", ".join(str(i + 1) for i in where)
@@ -306,14 +308,14 @@ def _refuse(name: str, array: np.ndarray, allowed: str, is_wrong: np.ndarray) ->
 
 
 def scale_information(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Information with a unit diagonal, and the lengths taken out: units must not decide what is singular."""
+    """Information scaled to a unit diagonal, and the scale factors: units must not decide whether it is singular."""
     lengths = np.sqrt(np.diagonal(information, axis1=-2, axis2=-1))
     safe = np.where(lengths > 0, lengths, 1.0)
     return information / (safe[..., :, None] * safe[..., None, :]), lengths
 
 
 def stack_models(models: Mapping[str, BinnedModel]) -> BinnedModel:
-    """Several models of one θ as one, their bins side by side and their nuisances apart, named `model: nuisance`."""
+    """Combine models of one θ into one: bins side by side, nuisances kept separate and named `model: nuisance`."""
     several = list(models.values())
     sizes = [(len(one.nuisances), one.n_bins) for one in several]
     shifts, signal_shifts = (np.zeros(np.sum(sizes, axis=0)) for _ in range(2))

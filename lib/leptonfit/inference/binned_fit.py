@@ -1,6 +1,6 @@
-"""Minimum of −2 ln L of counts or rates in bins, for a batch at once, also where it lies on the edge of the domain.
+"""Minimise −2 ln L of binned counts or rates for a whole batch, also where the minimum is on the edge of the domain.
 
-The domain is expectation ≥ 0 in every bin of counts in use, > 0 where a count was seen. Where counts were seen,
+The domain is expectation ≥ 0 in every bin of counts in use, and > 0 where a count was observed. In a bin with counts,
 −2 ln L grows without limit towards the edge of the domain. In an empty bin it stays finite at expectation 0, so that
 the minimum may lie there. Each empty bin therefore has a multiplier λ ≥ 0 of its constraint, and Newton's steps aim at
 expectation · λ = μ, with μ falling to zero: the primal-dual interior-point method (S. Boyd and L. Vandenberghe, Convex
@@ -23,39 +23,41 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 200
 _DAMPING, _DAMPED, _GIVE_UP = 1e-9, 1e-4, 1e12
-"""Least damping, the least after a step that failed, and the damping at which a fit gives up."""
+"""Smallest damping, smallest damping after a failed step, and the damping at which a fit gives up."""
 _ROUNDING = 1e-13
 _AIM = KKT_TOLERANCE * 1e-3
 """Stop Newton's iteration at this KKT residual. The last steps are cheap, and root finding on a profile needs them."""
 _GAP, _GAP_AIM = 1e-7, 1e-10
-"""Largest Σ expectation · λ of a converged fit, and the one aimed at, over max(1, value)."""
+"""Largest Σ expectation · λ over max(1, value) of a converged fit, and the level at which Newton's steps stop."""
 _INWARD = 0.99
-"""Share of the way to the edge of the domain that a step may go."""
+"""Largest fraction of the way to the edge of the domain that one step may go."""
 _CENTRING = 0.1
-"""μ aimed at, over the mean of expectation · λ."""
+"""Target of μ as a fraction of the mean of expectation · λ over the empty bins."""
 _CALM = 1e-2
-"""Damping above which μ stays: where steps fail, the fit must not run into the edge."""
+"""Damping above which μ is not reduced: while steps fail, the fit must not approach the edge of the domain."""
 _NEAR = 0.1
-"""An expectation that is positive by this share of what is still added to it does without."""
+"""The offset of an expectation is dropped where the expectation alone exceeds this fraction of the offset."""
 
 
 @dataclass(frozen=True)
 class BinnedFitResult(Result):
-    """Minima of −2 ln L; `...` are the leading axes of the data, of θ and of the bins in use.
+    """Minima of −2 ln L. The axes `...` are the leading axes of the data, of θ and of the bins in use.
 
     Attributes
     ----------
     theta : ndarray (...)
-        Signal strength: fitted, or as held.
+        Signal strength: the fitted value, or the given one.
     pulls : ndarray (..., n_nuisances)
-        Nuisances, in standard deviations.
+        Pulls of the nuisance parameters, in standard deviations.
     value : ndarray (...)
-        −2 ln L over that of a model that meets every bin; inf where a count was seen in a bin that can expect none.
+        −2 ln L relative to a model that predicts every bin exactly; inf where a count was observed in a bin whose
+        expectation can only be 0.
     slope : ndarray (...)
-        Derivative of the profile by θ: the partial derivative less what the constraints of empty bins push back (the
-        envelope theorem).
+        Derivative of the profile by θ: the partial derivative minus the contribution of the constraints of empty bins
+        (the envelope theorem).
     converged : ndarray (...) of bool
-        KKT ≤ 1e-6: no free direction has a slope left, and each empty bin is off the edge or held there by its slope.
+        KKT ≤ 1e-6: the gradient vanishes in every free direction, and each empty bin either has a positive expectation
+        or is kept at 0 by its gradient.
     """
 
     theta: np.ndarray
@@ -67,7 +69,7 @@ class BinnedFitResult(Result):
 
 @dataclass
 class FitBatch:
-    """A flat batch of fits, changed in place.
+    """Flat batch of fits; `minimise` changes it in place.
 
     Attributes
     ----------
@@ -75,9 +77,9 @@ class FitBatch:
     data, used : ndarray (n, n_bins)
     centres : ndarray (n, n_nuisances)
     is_held : bool
-        Whether θ stays as given; else it is fitted.
+        True if θ is fixed at the given value, False if it is fitted.
     x : ndarray (n, 1 + n_nuisances)
-        θ and pulls: the start, then the minimum.
+        θ and pulls: the start before `minimise`, the minimum after it.
     """
 
     model: BinnedModel
@@ -88,7 +90,7 @@ class FitBatch:
     x: np.ndarray
 
     def minimise(self, *, damping: float = _DAMPING) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Value, slope and convergence (n,) of the minima that damped Newton steps reach."""
+        """Value, slope and convergence (n,) at the minima reached by damped Newton steps."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self._prepare()
             return self._iterate(damping)
@@ -117,13 +119,13 @@ class FitBatch:
                 )
             aim = np.zeros(len(rows))
             downhill = -gradient
-            if self.has_edge:  # −2 ln L − aim Σ ln(expectation) is what falls
+            if self.has_edge:  # the function to minimise is −2 ln L − aim Σ ln(expectation)
                 share = np.where(self.damped[rows] > _CALM, 1.0, _CENTRING)
                 aim = share * gap[rows] / np.maximum(self.empty[rows].sum(axis=-1), 1)
                 inner = np.where(self.empty[rows], self.price[rows] - aim[:, None] / self.expected[rows], 0.0)
                 downhill = downhill - (slopes @ (inner - second * self.offset[rows])[..., None])[..., 0]
             matrix = (slopes * second[:, None]) @ slopes.swapaxes(-1, -2) + self._curve(mixed)
-            own = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))  # empty bins near the edge make it arbitrarily large
+            own = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))  # arbitrarily large for empty bins near the edge
             matrix += (self.damped[rows, None] * lengths**2 + _ROUNDING * own)[..., None] * np.eye(n_par)
             fixed = blocked | (lengths == 0)
             matrix = np.where(fixed[:, :, None] | fixed[:, None, :], 0.0, matrix) + fixed[..., None] * np.eye(n_par)
@@ -136,7 +138,7 @@ class FitBatch:
     def _move(
         self, rows: np.ndarray, step: np.ndarray, is_downhill: np.ndarray, slopes: np.ndarray, aim: np.ndarray
     ) -> None:
-        """Take a step, cut at the edge of the domain, where −2 ln L − aim Σ ln(expectation) falls; else damp more."""
+        """Take a step, cut at the edge, if it lowers −2 ln L − aim Σ ln(expectation); else increase the damping."""
         counted, expected, before = self.counted[rows], self.expected[rows], self.value[rows]
         change = (step[:, None] @ slopes)[:, 0] - self.offset[rows]
         share = _share(expected, change, counted)
@@ -166,13 +168,13 @@ class FitBatch:
         self.damped[rows] = np.where(better, less, more)
 
     def _prepare(self) -> None:
-        """Expectation at the start; where it is not positive something is added, to be taken away step by step."""
+        """Expectation at the start; where it is not positive, add an offset that the steps remove gradually."""
         model = self.model
         self.counted = self.used & model.is_counted
         self.expected = model.expected(self.x[:, 0], self.x[:, 1:])
         low = self.counted & (self.expected <= 0)
         self.is_impossible = np.zeros(len(self.x), dtype=bool)
-        if self.is_held and low.any():  # bins whose expectation is the same whatever the nuisances
+        if self.is_held and low.any():  # bins whose expectation does not depend on the nuisances
             fixed = low & ~(model.shifts + self.x[:, :1, None] * model.signal_shifts).any(axis=1)
             self.is_impossible = (fixed & ((self.data > 0) | (self.expected < 0))).any(axis=-1)
             dropped = fixed | self.is_impossible[:, None]
@@ -186,9 +188,9 @@ class FitBatch:
         self.value = self._evaluate(self.x, self.expected, np.arange(len(self.x)))
 
     def _evaluate(self, x: np.ndarray, expected: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """−2 ln L (n,) of an expectation that is positive where counts are in use."""
+        """−2 ln L (n,) for an expectation that is positive in all bins of counts in use."""
         data, seen = self.data[rows], self.data[rows] > 0
-        away = (expected - data) / np.where(seen, data, 1.0)  # so that small departures keep their digits
+        away = (expected - data) / np.where(seen, data, 1.0)  # small deviations keep their digits in this form
         terms = 2 * np.where(seen, data * (away - np.log1p(away)), expected)
         if self.model.sigma is not None:
             terms = np.where(self.model.is_counted, terms, ((data - expected) / self.model.sigma) ** 2)
@@ -196,7 +198,7 @@ class FitBatch:
         return np.sum(np.where(self.used[rows], terms, 0.0), axis=-1) + np.vecdot(pulled, pulled)
 
     def _expand(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Slopes of the expectation, lengths, gradient, and second derivatives: by the expectation, and mixed."""
+        """Slopes of the expectation, column lengths, gradient, and second derivatives by the expectation and mixed."""
         model, data, expected, x = self.model, self.data[rows], self.expected[rows], self.x[rows]
         theta, pulls = x[:, :1], x[:, 1:]
         signal = model.signal + pulls @ model.signal_shifts
@@ -221,7 +223,7 @@ class FitBatch:
         return slopes, np.sqrt(fisher), gradient, second, first @ model.signal_shifts.T
 
     def _curve(self, mixed: np.ndarray) -> np.ndarray:
-        """Second derivatives (n, n_par, n_par) of the pull terms, and of the expectation by θ and a pull."""
+        """Second derivatives (n, n_par, n_par) of the pull terms, and mixed ones of the expectation by θ and a pull."""
         n, n_nuisances = mixed.shape
         curved = np.zeros((n, 1 + n_nuisances, 1 + n_nuisances))
         curved[:, 0, 1:] = curved[:, 1:, 0] = mixed
@@ -231,6 +233,6 @@ class FitBatch:
 
 
 def _share(positive: np.ndarray, change: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Largest share (n,) of a change, at most 1, that keeps numbers (n, n_bins) positive."""
+    """Largest fraction (n,) of a change, at most 1, that keeps the numbers (n, n_bins) positive."""
     room = np.where(where & (change < 0), -_INWARD * positive / change, 1.0)
     return np.minimum(room.min(axis=-1, initial=1.0), 1.0)

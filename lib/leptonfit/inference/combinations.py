@@ -1,4 +1,4 @@
-"""Products of powers that are determined where their factors are not: V/K where neither V nor K is."""
+"""Products of powers that the data determine although they do not determine the factors, such as V/K."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _SMALL = 0.1
 
 @dataclass(frozen=True)
 class CombinationsResult(Result):
-    """Determined products of powers of poorly determined parameters.
+    """Products of powers of poorly determined parameters that the data determine.
 
     Attributes
     ----------
     names : tuple of str
-        The n poorly determined parameters: relative standard error above 1, or not determined at all.
+        The n poorly determined parameters: relative standard error above 1, or undetermined.
     exponents : ndarray (n_combinations, n)
-        Powers of each; a combination is Π x_j ** exponent_j.
+        Exponents of the parameters; a combination is Π x_j ** exponent_j.
     values, relative_errors : ndarray (n_combinations,)
     labels : tuple of str
-        As `V/K` or `a·b^2`.
+        For example `V/K` or `a·b^2`.
     sentences : tuple of str
-        As `V/K = 0.5120 ± 0.0041`.
+        For example `V/K = 0.5120 ± 0.0041`.
     """
 
     names: tuple[str, ...]
@@ -48,19 +48,19 @@ class CombinationsResult(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where an array without rows has lost its shape."""
+        """Rebuild from `to_dict`, which loses the shape of an array without rows."""
         found = super().from_dict(data)
         return cls(**{**vars(found), "exponents": found.exponents.reshape(len(found.values), len(found.names))})
 
 
 def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> CombinationsResult:
-    """Find the products of powers that the data determine at x (n_par,) though they do not determine the factors.
+    """Find products of powers of parameters that the data determine at x (n_par,) while the factors stay undetermined.
 
-    Among the parameters whose relative standard error is above 1 (off their bounds and not 0), the row space of the
-    Jacobian by ln x, with all other parameters fitted as well, holds the determined directions: those with a relative
-    error of at most 0.3. The simplest products in it are reported, of integer powers where such do. A product counts
-    only if it is still determined after the factors move by a factor of two along the directions that the data leave
-    open; a sum a + b, which looks like a product at one point, is not reported.
+    The candidates are the parameters with a relative standard error above 1, off their bounds and not 0. The Jacobian
+    by ln x of these parameters, with all others refitted, has a row space; its determined directions are those with a
+    relative error of at most 0.3. The simplest products in this space are reported, with integer powers if possible. A
+    product counts only if it is still determined after the factors move by a factor of two along the directions that
+    the data leave open. A sum a + b, which looks like a product at one point, is therefore not reported.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> Comb
     others = ~is_poor & ~problem.on_bounds(x)
 
     def sensitivity(at: np.ndarray) -> np.ndarray:
-        """∂r/∂ln x (n_res, n) of the poor parameters, less what the others can make up for."""
+        """∂r/∂ln x (n_res, n) of the poorly determined parameters, without the part that the others compensate."""
         jacobian = problem.jacobian(at)
         slopes, space = jacobian[:, is_poor] * at[is_poor], jacobian[:, others]
         lengths = np.linalg.norm(space, axis=0)
@@ -127,7 +127,7 @@ class _Spectrum:
         return cls(np.append(values, np.zeros(len(directions) - len(values))), directions)
 
     def errors(self, exponents: np.ndarray) -> np.ndarray:
-        """Standard error (m,) of Σ exponent_j ln x_j for exponents (m, n); inf where it is not determined."""
+        """Standard error (m,) of Σ exponent_j ln x_j for exponents (m, n); inf where it is undetermined."""
         along = np.abs(exponents @ self.directions.T)
         is_seen = self.values > _RANK_TOLERANCE * self.values.max(initial=0.0)
         is_open = (along[:, ~is_seen] > _UNSEEN * np.linalg.norm(exponents, axis=1, keepdims=True)).any(axis=1)
@@ -135,7 +135,7 @@ class _Spectrum:
 
 
 def _choose(here: _Spectrum, elsewhere: list[_Spectrum], n: int) -> np.ndarray:
-    """Independent determined exponents (m, n): the simplest products first, then what else the row space holds."""
+    """Independent determined exponents (m, n): the simplest products first, then other vectors of the row space."""
     rank = int(np.count_nonzero(here.values * _GOOD >= 1))
     if not rank:
         return np.zeros((0, n))
@@ -153,7 +153,7 @@ def _choose(here: _Spectrum, elsewhere: list[_Spectrum], n: int) -> np.ndarray:
 
 
 def _simple_products(n: int) -> np.ndarray:
-    """Exponents (m, n) of up to four factors, at most 3 for two factors, 2 for three and 1 for four; the first > 0."""
+    """Exponents (m, n): |power| up to 3 for two factors, 2 for three, 1 for four; the first one is positive."""
     rows = []
     for size, highest in ((2, 3), (3, 2), (4, 1)):
         powers = [power for power in range(-highest, highest + 1) if power]
@@ -167,7 +167,7 @@ def _simple_products(n: int) -> np.ndarray:
 
 
 def _reduce(rows: np.ndarray) -> np.ndarray:
-    """Rows (r, n) that span the same space with as many zeros as pivoting can make, the first exponent positive."""
+    """Rows (r, n) of the same span, with as many zeros as pivoting can make and a positive first exponent."""
     pivots = np.sort(qr(rows, mode="r", pivoting=True)[1][: len(rows)])
     rows = np.linalg.solve(rows[:, pivots], rows)
     for row in rows:
@@ -179,7 +179,7 @@ def _reduce(rows: np.ndarray) -> np.ndarray:
 
 
 def _product(x: np.ndarray, exponents: np.ndarray) -> float:
-    """Π x^e, with |x| where e is no integer."""
+    """Product Π x^e, with |x| instead of x where e is not an integer."""
     whole = exponents == np.round(exponents)
     return float(np.prod(np.where(whole, x, np.abs(x)) ** exponents))
 
@@ -198,7 +198,7 @@ def _label(symbols: list[str], exponents: np.ndarray) -> str:
 
 
 def _format(value: float, error: float) -> str:
-    """Value and error, the error to two digits."""
+    """Value and error as text; the error has two digits, and the value as many decimals."""
     error = float(f"{error:.1e}")
     digits = 2 + math.floor(math.log10(abs(value))) - math.floor(math.log10(error)) if value and error else 6
     return f"{value:#.{max(digits, 1)}g}".rstrip(".") + f" ± {error:#.2g}".rstrip(".")

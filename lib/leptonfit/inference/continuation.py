@@ -1,4 +1,4 @@
-"""Solutions along one parameter: from fresh starts, continued from value to value, each traced to its origin."""
+"""Minima of χ² along one parameter, from fresh starts and by continuation between values, with the origin of each."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from leptonfit.inference.solve import SolveResult, solve
 from leptonfit.inference.stationarity import KKT_TOLERANCE, OFFSET_TOLERANCE, relative_offset
 
 _ROUNDS = 3
-"""Fresh starts are drawn this often, at most, at a point that is not trusted."""
+"""Largest number of times that fresh starts are drawn at a point that is not trusted."""
 _ROUNDING = 1e-12
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
-"""Growth of the steps by which nodes are added outward, and how many are added before χ² is looked at again."""
+"""Growth factors of the outward steps, and the number of nodes added outward before χ² is tested again."""
 _SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-3
-"""A profile levels out where each rise is at most this share of the one before, and the last this share of the level.
-Rises below the third share of an exact fit's χ² are noise."""
+"""Criteria for a profile that levels out: ratio of successive rises, last rise over the level, noise.
+
+Each rise is at most the first number times the rise before, and the last rise at most the second number times the
+level. Rises below the third number times the χ² of an exact fit are noise.
+"""
 _BEYOND, _FAR = 8, 1e9
-"""Minima outside the nodes that are followed on either side, and how many spans of the nodes away at most."""
+"""Number of minima followed outside the nodes on each side, and their largest distance in spans of the nodes."""
 WARM = -1
-"""The common origin of solutions handed in."""
+"""Common origin of solutions that the caller supplied."""
 RESTARTED = -2
-"""The common origin of solutions found by restarts: these begin from the same points."""
+"""Common origin of solutions from restarts; they share one origin because they begin from the same points."""
 
 
 class ProfilePath:
-    """The best solution known at each value θ of the profiled parameter, and from which starts it was reached."""
+    """Lowest χ² known at each value θ of the profiled parameter, its solution, and the starts that reached it."""
 
     def __init__(self, problem: LeastSquaresProblem, name: str, theta: np.ndarray) -> None:
         self.problem, self.name, self.column, self.theta = problem, name, problem.index(name), theta
@@ -43,12 +46,12 @@ class ProfilePath:
         self.zero = zero_chi2(problem)
 
     def new_origins(self, n: int) -> np.ndarray:
-        """Names (n,) for starts that are independent of all before."""
+        """Labels (n,) for starts that are independent of all earlier starts."""
         self.n_origins += n
         return np.arange(self.n_origins - n, self.n_origins)
 
     def minimise(self, starts: np.ndarray, *, held: bool) -> SolveResult:
-        """Minimise from `starts` (m, n_par) with the parameter held or free; keep the lowest χ² ever met."""
+        """Minimise from `starts` (m, n_par) with the parameter fixed or free; keep the lowest χ² of all calls."""
         fixed = (self.name,) if held else ()
         fit = solve(self.problem, starts, fixed=fixed)
         close = np.flatnonzero(fit.converged.ravel() & (fit.chi2.ravel() > self.zero))
@@ -63,13 +66,13 @@ class ProfilePath:
                 continue
             chi2, x = fit.chi2[done], fit.x[done]
             lowest, is_converged = float(chi2.min()), bool(fit.converged[done][0])
-            # what did not converge must be materially lower; it is then known to be no minimum
+            # a point that did not converge must be materially lower: then the minimum known so far is not the lowest
             if lowest < self.best_chi2 - (0.0 if is_converged else significant_drop(lowest)):
                 self.best_chi2, self.best_x, self.best_converged = lowest, x[chi2.argmin()], is_converged
         return fit
 
     def depth(self, x: np.ndarray) -> np.ndarray:
-        """Distance (m,) of x (m, n_par) to its nearest finite bound, as a fraction of the width between bounds."""
+        """Distance (m,) of x (m, n_par) to the nearest finite bound, as a fraction of the width between the bounds."""
         low, high = self.problem.lower, self.problem.upper
         with np.errstate(invalid="ignore"):
             gaps = np.minimum(x - low, high - x) / (high - low)
@@ -80,7 +83,8 @@ class ProfilePath:
     ) -> np.ndarray:
         """Minimise at `nodes` (m,) from `starts` (m, n_par); return which nodes (n,) became materially lower.
 
-        Between two that differ by rounding alone (or are both zero to the floor) the first stays, unless `win_ties`.
+        Of two solutions that differ only by rounding (or both have χ² = 0 to rounding) the earlier one is kept, unless
+        `win_ties`.
         """
         starts = starts.copy()
         starts[:, self.column] = self.theta[nodes]
@@ -88,13 +92,13 @@ class ProfilePath:
         done = fit.converged
         origins = np.where(fit.restarted, RESTARTED, origins)
         self.found = np.hstack([self.found, np.stack([nodes[done], origins[done], fit.chi2[done]])])
-        # an end point that did not converge must be lower beyond agreement to be preferred
+        # a point that did not converge is preferred only if it is lower by more than the agreement tolerance
         rank = np.where(done, fit.chi2, fit.chi2 * (1 + RELATIVE_AGREEMENT))
         rank = np.where(rank <= self.zero, 0.0, rank)
         known = np.where(self.chi2 <= self.zero, 0.0, self.chi2)[nodes]
         usable = np.flatnonzero((rank <= known * (1 + _ROUNDING)) if win_ties else (rank < known * (1 - _ROUNDING)))
-        order = np.lexsort((-self.depth(fit.x[usable]), rank[usable]))  # among zeros, the one farthest from its bounds
-        chosen = usable[order[::-1]]  # the first is written last
+        order = np.lexsort((-self.depth(fit.x[usable]), rank[usable]))  # among zeros, farthest from the bounds first
+        chosen = usable[order[::-1]]  # the preferred solution is written last
         before, target = self.chi2.copy(), nodes[chosen]
         self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
         self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
@@ -102,9 +106,9 @@ class ProfilePath:
             return (before > self.zero) & (before - self.chi2 > significant_drop(self.chi2))
 
     def sweep(self, changed: np.ndarray) -> None:
-        """Offer the solutions of `changed` nodes (n,) to both neighbours, and so on until nothing gets lower."""
+        """Start the neighbours from the solutions of `changed` nodes (n,), and repeat until no χ² decreases."""
         last = len(self.theta) - 1
-        for _ in range(len(self.theta)):  # enough for a minimum at one end to reach the other
+        for _ in range(len(self.theta)):  # enough to carry a minimum from one end to the other
             source = np.flatnonzero(changed & np.isfinite(self.chi2))
             source, target = np.tile(source, 2), np.concatenate([source - 1, source + 1])
             useful = (target >= 0) & (target <= last)
@@ -115,7 +119,7 @@ class ProfilePath:
             changed = self.improve(target, self.x[source], self.origin[source])
 
     def fit_all(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
-        """Continuation in both directions, and fresh starts where that leaves a point that is not trusted."""
+        """Minimise at every node by continuation both ways, and from fresh starts where that is not enough for trust."""
         is_cold, everywhere = not len(self.found[0]), np.ones(len(self.theta), dtype=bool)
         if not is_cold:
             self.sweep(everywhere)
@@ -139,7 +143,7 @@ class ProfilePath:
     def fit_free(
         self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]], rise: float
     ) -> np.ndarray:
-        """Minimise with the parameter free, from fresh starts and the profile's local minima.
+        """Minimise with the parameter free, from fresh starts and from the local minima of the profile.
 
         Returns the end points (m, n_par) whose χ² is at most `rise` above the lowest known.
         """
@@ -152,9 +156,10 @@ class ProfilePath:
         return fit.x[fit.chi2 <= self.best_chi2 + rise]
 
     def points_between(self, x: np.ndarray) -> np.ndarray:
-        """Points at which to look closer, for minima x (m, n_par) of the free fit that lie below the nodes beside them.
+        """Points (k, n_par) to add near minima x (m, n_par) of the free fit that lie below the nodes beside them.
 
-        Each such minimum, and a point halfway to either neighbour: a set must not reach through a barrier between two.
+        These are each such minimum and a point halfway to either neighbour, so that a barrier between two minima is
+        seen and a set does not extend across it.
         """
         x = x[np.argsort(x[:, self.column])]
         theta = x[:, self.column]
@@ -174,9 +179,10 @@ class ProfilePath:
         return np.concatenate([below, x, above])
 
     def points_beyond(self, x: np.ndarray) -> np.ndarray:
-        """Of the free fit's minima x (m, n_par), the lowest outside the nodes, eight a side.
+        """Lowest minima x (m, n_par) of the free fit outside the nodes, at most eight on each side.
 
-        Each with a copy halfway to its neighbour, so that a set does not reach through a barrier between the two.
+        Each comes with a copy halfway to its neighbour, so that a barrier between the two is seen and a set does not
+        extend across it.
         """
         chosen: list[np.ndarray] = []
         span = self.theta[-1] - self.theta[0]
@@ -200,11 +206,11 @@ class ProfilePath:
         return np.concatenate([points, halfway])
 
     def insert(self, theta: np.ndarray) -> ProfilePath:
-        """Copy of the profile with further nodes, which nothing is known of yet, at the values `theta`."""
+        """Copy of the profile with new nodes at the values `theta`, where no solution is known yet."""
         return self._copy(np.union1d(self.theta, theta))
 
     def _copy(self, theta: np.ndarray) -> ProfilePath:
-        """Copy with the values `theta`, and what is known of those that were there."""
+        """Copy with nodes at the values `theta`, which keeps the solutions at values that already had a node."""
         copy = ProfilePath(self.problem, self.name, theta)
         _, here, there = np.intersect1d(self.theta, theta, assume_unique=True, return_indices=True)
         for field in ("x", "chi2", "kkt", "origin"):
@@ -218,7 +224,7 @@ class ProfilePath:
         return copy
 
     def with_points(self, x: np.ndarray, copies: int) -> ProfilePath:
-        """Copy with nodes at the points x (m, n_par); a minimum and its copies count as one independent start."""
+        """Copy with nodes at the points x (m, n_par). A minimum and its copies count as one independent start."""
         grown = self.insert(x[:, self.column])
         origins = np.tile(grown.new_origins(len(x) // copies), copies)
         grown.improve(np.searchsorted(grown.theta, x[:, self.column]), x, origins)
@@ -235,12 +241,12 @@ class ProfilePath:
     ) -> ProfilePath:
         """Copy with nodes added outward until χ² is `rise` above the lowest known, a bound is met, or χ² levels out.
 
-        Where the added nodes can no longer be trusted the search ends: there the effort has run out.
+        The search also ends where the added nodes are not trusted, because the number of starts no longer suffices.
         """
         path, bounds = self, (self.problem.lower[self.column], self.problem.upper[self.column])
         for side in sides:
             edge = 0 if side < 0 else -1
-            origin = float(path.best_x[self.column])  # distances from the best fit are doubled
+            origin = float(path.best_x[self.column])  # distances from the best fit grow by the factor `growth`
             reach = max(side * (self.theta[edge] - origin), step)
             for growth in _OUTWARD:
                 theta, chi2 = path.theta[edge], path.chi2[edge]
@@ -262,26 +268,26 @@ class ProfilePath:
         return path
 
     def reproduced(self) -> np.ndarray:
-        """Number of independent origins (n,) that reached the best χ² of each node."""
+        """Number of independent origins (n,) that reached the lowest χ² of each node."""
         node, origin, chi2 = self.found
         reached = agrees(chi2, self.chi2[node.astype(int)], zero=self.zero)
         distinct = np.unique(np.stack([node[reached], origin[reached]]), axis=1)[0]
         return np.bincount(distinct.astype(int), minlength=len(self.theta))
 
     def trusted(self) -> np.ndarray:
-        """Which nodes (n,) can be relied on: an exact fit, or a stationary point reached twice independently."""
+        """True for trusted nodes (n,): an exact fit, or a stationary point reached from two independent origins."""
         return (self.chi2 <= self.zero) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
 
 
 def significant_drop(chi2: np.ndarray | float) -> np.ndarray | float:
-    """A decrease of χ² beyond this matters: 1e-6, of χ² where that is below 1, and never rounding error."""
+    """Smallest decrease of χ² that matters: 1e-6, or 1e-6 χ² where χ² is below 1, and always above rounding error."""
     return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2
 
 
 def _has_levelled(chi2: np.ndarray, level: float, noise: float) -> bool:
-    """Whether a profile stays below a level from here on: χ² (3,) at ever doubled distances, its last rises shrinking.
+    """True if a profile stays below a level further out: the last rises of χ² (3,), at growing distances, shrink.
 
-    What it may still rise by is then the sum of a geometric series.
+    The largest possible further rise is then the sum of a geometric series.
     """
     first, second = np.abs(np.diff(chi2))
     shrinks = second <= max(_SHRINK * first, _ROUNDING * chi2[-1], noise)

@@ -1,4 +1,4 @@
-"""χ² minimised over all but two parameters, on a grid of these two."""
+"""Profile likelihood in two parameters: χ² minimised over all others, on a grid of these two."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
 
 LEVEL_95 = float(chi2_distribution.ppf(0.95, 2))
-"""Δχ² for two parameters together."""
+"""Δχ² of 95 % confidence for two parameters together."""
 
 _SWEEPS = 3
 
 
 @dataclass(frozen=True)
 class MapResult(Result):
-    """A profile in two parameters.
+    """Profile likelihood in two parameters on a grid.
 
     Attributes
     ----------
     first, second : str
-        The two parameters.
+        Names of the two parameters.
     first_grid : ndarray (n_first,)
     second_grid : ndarray (n_second,)
     chi2_min : ndarray (n_first, n_second)
-        Lowest χ² found there; nan where no start had a finite one.
+        Lowest χ² at each pair of values; nan where no start gave a finite χ².
     converged : ndarray (n_first, n_second) of bool
     """
 
@@ -51,7 +51,7 @@ def scan_map(
     seed: int,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> MapResult:
-    """Minimise χ² at every pair of values, from fresh starts and then from the neighbours' solutions.
+    """Minimise χ² at every pair of values, from fresh starts and then from the solutions at neighbouring pairs.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def scan_map(
     first, second : (str, ndarray)
         Names and values of the two parameters.
     n_starts, seed : int
-        Fresh starts at each pair, and their seed.
+        Number of fresh starts at each pair, and their seed.
     ranges : mapping, optional
-        Where starts are drawn for parameters without finite bounds, other than the two.
+        Ranges of the starts for parameters without finite bounds, other than the two.
     """
     names, grids = (first[0], second[0]), (np.asarray(first[1], dtype=float), np.asarray(second[1], dtype=float))
     held = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1)

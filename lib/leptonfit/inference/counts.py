@@ -1,9 +1,9 @@
 """Exact limits on the mean of a Poisson signal μ ≥ 0 over a known background b, from one count n.
 
 Feldman and Cousins order counts by R(n) = P(n | μ + b)/P(n | max(n, b)) (arXiv:physics/9711021, section IV A). With
-ν = μ + b and g_n = n ln max(n, b) − max(n, b), the larger count m has the larger R exactly where ν lies above
-ν_m = exp((g_m − g_n)/(m − n)). These ν_m rise with m. So the counts that come before n are known in closed form between
-two of them, and the ends of the interval are found piece by piece, without a grid.
+ν = μ + b and g_n = n ln max(n, b) − max(n, b), the larger count m has the larger R exactly where ν is above
+ν_m = exp((g_m − g_n)/(m − n)). These ν_m increase with m. Between two of them the set of counts that rank before n is
+therefore known in closed form, and the ends of the interval are found on one such piece after another, without a grid.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from scipy.stats import norm, poisson
 from leptonfit.inference.binned import BinnedModel
 
 BANDS = (-2, -1, 0, 1, 2)
-"""Standard deviations of θ̂ at which the band of expected limits is given."""
+"""Positions of θ̂, in standard deviations, at which the band of expected limits is given."""
 _REACH, _LEAST = 10.0, 40
-"""Counts considered beyond max(n, b): so many standard deviations, and at least so many."""
+"""Range of counts beyond max(n, b): this number of standard deviations, plus this number of counts."""
 
 
 def poisson_upper(n: np.ndarray, background: float, confidence: np.ndarray | float, *, cls: bool) -> np.ndarray:
-    """Upper limit (...) on μ by the tail of the Poisson distribution, in closed form.
+    """Upper limit (...) on μ from the tail of the Poisson distribution, in closed form.
 
-    Without `cls` it is the classical limit P(N ≤ n | μ + b) = α, 0 where that excludes every μ. With `cls` it solves
-    P(N ≤ n | μ + b) = α P(N ≤ n | b) (G. Zech, Nucl. Instrum. Meth. A 277, 608 (1989)): ln(1/α) for n = 0 whatever b.
+    Without `cls` it is the classical limit P(N ≤ n | μ + b) = α, or 0 where every μ is excluded. With `cls` it solves
+    P(N ≤ n | μ + b) = α P(N ≤ n | b) (G. Zech, Nucl. Instrum. Meth. A 277, 608 (1989)); for n = 0 this is ln(1/α) at
+    any b.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ def poisson_upper(n: np.ndarray, background: float, confidence: np.ndarray | flo
         Counts.
     background : float
     confidence : ndarray (...)
-        1 − α; broadcast against n.
+        1 − α; broadcast with n.
     cls : bool
 
     Raises
     ------
     ValueError
-        If a count lies so far below the background that its probability is zero in double precision.
+        If a count is so far below the background that its probability is zero in double precision.
     """
     tail = gammaincc(np.asarray(n) + 1.0, background) if cls else 1.0
     if np.any(np.asarray(tail) == 0):
@@ -54,7 +55,7 @@ def poisson_upper(n: np.ndarray, background: float, confidence: np.ndarray | flo
 def poisson_feldman_cousins(
     n: int, background: float, confidence: float, *, adjusted: bool = True
 ) -> tuple[float, float]:
-    """Ends of Feldman and Cousins' interval for μ (arXiv:physics/9711021, tables IV to IX).
+    """Ends of the Feldman–Cousins interval for μ (arXiv:physics/9711021, tables IV to IX).
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ def poisson_feldman_cousins(
     background : float
     confidence : float
     adjusted : bool
-        Whether the upper end is made to fall with the background, as published (section IV): the supremum of the plain
-        upper end over all larger backgrounds. Without it the plain construction is returned.
+        True for the published upper end (section IV), which never rises when the background rises: it is the supremum
+        of the upper end over all larger backgrounds. False for the construction without this adjustment.
 
     Returns
     -------
@@ -78,23 +79,25 @@ def _g(n: np.ndarray | int, background: float) -> np.ndarray:
 
 
 def _between(first: np.ndarray | int, last: np.ndarray, nu: np.ndarray) -> np.ndarray:
-    """P(first ≤ N ≤ last | ν)."""
+    """Probability P(first ≤ N ≤ last | ν) of a Poisson count N."""
     below = np.where(np.asarray(first) > 0, gammaincc(np.maximum(first, 1), nu), 0.0)
     return gammaincc(np.asarray(last) + 1.0, nu) - below
 
 
 def _root(first: int, last: np.ndarray, low: np.ndarray, high: np.ndarray, confidence: float) -> np.ndarray:
-    """ν between low and high where P(first ≤ N ≤ last | ν) is the confidence."""
+    """Solve P(first ≤ N ≤ last | ν) = confidence for ν between low and high."""
     return elementwise.find_root(
         lambda nu, last: _between(first, last, nu) - confidence, (low, high), args=(last.astype(float),)
     ).x
 
 
 def _upper_end(n: int, background: float, confidence: float, adjusted: bool) -> float:
-    """Counts n + 1 to m come before n for ν in (ν_m, ν_{m+1}]: n is accepted where they hold less than the confidence.
+    """Upper end of the interval for μ, adjusted for larger backgrounds if `adjusted`.
 
-    On such a piece P(n + 1 to m | ν) rises to a single maximum and falls again. Where the background rises, ν − b falls
-    on every piece, so that the supremum over backgrounds is at the given one or where the falling side begins.
+    For ν in (ν_m, ν_{m+1}] the counts n + 1 to m rank before n, and n is accepted where their probability is below the
+    confidence. On such a piece P(n + 1 to m | ν) rises to a single maximum and falls again. If the background rises,
+    ν − b falls on every piece; the supremum over backgrounds is therefore at the given one or where the falling side
+    begins.
     """
     most = max(float(n), background)
     m = np.arange(n + 1, int(most + _REACH * np.sqrt(most) + _LEAST))
@@ -109,13 +112,13 @@ def _upper_end(n: int, background: float, confidence: float, adjusted: bool) -> 
 
 
 def _raised(n: int, background: float, confidence: float, m: np.ndarray) -> float:
-    """Largest upper end on a falling side that begins at a background above the given one; −inf where there is none."""
+    """Largest upper end on a falling side that begins at a background above the given one; −inf if there is none."""
     # P(n + 1 to m | ν) has its maximum at the geometric mean of n + 1, ..., m
     top = np.exp(np.cumsum(np.log(m)) / (m - n))
     highest = _between(n + 1, m, top) > confidence
     m, top = m[highest], top[highest]
     falls = _root(n + 1, m, top, 3.0 * m + 30.0, confidence)
-    # the b above n at which ν_{m+1}(b) reaches the falling side: n ln b − b = g_{m+1} − (m + 1 − n) ln ν
+    # solve for the b above n at which ν_{m+1}(b) meets the falling side: n ln b − b = g_{m+1} − (m + 1 − n) ln ν
     level = _g(m + 1, 0.0) - (m + 1 - n) * np.log(falls)
     if n == 0:
         b = -level
@@ -126,7 +129,11 @@ def _raised(n: int, background: float, confidence: float, m: np.ndarray) -> floa
 
 
 def _lower_end(n: int, background: float, confidence: float) -> float:
-    """Counts m to n − 1 come before n for ν in [ν_{m−1}, ν_m): n is accepted where they hold less than 1 − α."""
+    """Lower end of the interval for μ.
+
+    For ν in [ν_{m−1}, ν_m) the counts m to n − 1 rank before n, and n is accepted where their probability is below
+    1 − α.
+    """
     if n == 0:
         return 0.0
     m = np.arange(n)
@@ -136,7 +143,7 @@ def _lower_end(n: int, background: float, confidence: float) -> float:
     if not len(m):
         return 0.0
     held = np.stack([gammaincc(n, nu) - np.where(m > 0, gammaincc(np.maximum(m, 1), nu), 0.0) for nu in (left, right)])
-    first = int(np.argmax(held.min(axis=0) < confidence))  # at ν_{n−1} nothing comes before n
+    first = int(np.argmax(held.min(axis=0) < confidence))  # at ν_{n−1} no count ranks before n
     if held[0, first] < confidence:
         return float(left[first]) - background
     nu = elementwise.find_root(
@@ -148,17 +155,18 @@ def _lower_end(n: int, background: float, confidence: float) -> float:
 
 @dataclass(frozen=True)
 class ExactLimits:
-    """Exact limits on θ of those data sets where one count over a known background decides it.
+    """Exact limits on θ for the data sets in which a single count over a known background determines it.
 
     Attributes
     ----------
     rows : ndarray (n,) of int
-        Which data sets.
+        Indices of these data sets.
     observed : dict of ndarray (n, n_levels)
-        By `cls`, `fc` and `q_tilde`.
+        Limits for `cls`, `fc` and `q_tilde`.
     expected : dict of ndarray (n, n_levels, 5)
-        For counts at the quantiles of −2 to 2 standard deviations where θ = 0.
+        Limits for the counts at the quantiles of −2 to 2 standard deviations at θ = 0.
     fc_low : ndarray (n, n_levels)
+        Lower end of the Feldman–Cousins interval.
     """
 
     rows: np.ndarray
@@ -168,7 +176,7 @@ class ExactLimits:
 
 
 def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: np.ndarray) -> ExactLimits:
-    """Exact limits where a single bin of counts in use has a signal, a positive one, and no nuisance touches it.
+    """Exact limits where one bin of counts in use has the whole, positive signal, and no nuisance acts on this bin.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Does an interval cover as often as it says? Toy experiments at a known truth.
+"""Coverage of an interval from toy experiments at a known truth.
 
-Each toy moves every measured value by its error, refits with the parameter free and with it held at the truth, and
-asks whether Δχ² stays below a level. The fraction that does is the coverage of the interval made with that level
-(S. S. Wilks, Ann. Math. Stat. 9, 60 (1938), gives its limit for many data and no bounds).
+Each toy moves every measured value by its error and is fitted twice, with the parameter free and with it fixed at the
+truth. The fraction of toys with Δχ² below a level is the coverage of the interval made with that level (S. S. Wilks,
+Ann. Math. Stat. 9, 60 (1938), gives its limit for many data and no bounds).
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from leptonfit.inference.result import Result
 from leptonfit.inference.solve import solve
 
 NOMINAL = {name: float(chi2_distribution.cdf(level, 1)) for name, level in LEVELS.items()}
-"""Coverage each level of Δχ² has in the limit."""
+"""Asymptotic coverage of each level of Δχ²."""
 _SPREAD = 0.05
 
 
 @dataclass(frozen=True)
 class CoverageResult(Result):
-    """Toys at one truth.
+    """Δχ² of toy experiments at one true value of a parameter.
 
     Attributes
     ----------
     parameter : str
     truth : float
-        Its true value.
+        True value of the parameter.
     delta_chi2 : ndarray (n_toys,)
-        χ² with the parameter at the truth less χ² with it free, sorted; nan for toys that did not converge, last.
+        χ² with the parameter fixed at the truth minus χ² with it free, sorted; nan for toys that did not converge,
+        at the end.
     """
 
     parameter: str
@@ -44,20 +45,20 @@ class CoverageResult(Result):
 
     @property
     def n_toys(self) -> int:
-        """Toys that converged."""
+        """Number of toys that converged."""
         return int(np.isfinite(self.delta_chi2).sum())
 
     @property
     def n_failed(self) -> int:
-        """Toys that did not."""
+        """Number of toys that did not converge."""
         return len(self.delta_chi2) - self.n_toys
 
     def n_covered(self, level: str) -> int:
-        """Toys whose interval at a level holds the truth."""
+        """Number of toys whose interval at a level contains the truth."""
         return int(np.count_nonzero(self.delta_chi2 <= LEVELS[level]))
 
     def interval(self, level: str, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval for the coverage at a level; toys that failed count as covered above, as missed below.
+        """Wilson's interval for the coverage; failed toys count as covered in the upper end, as missed in the lower.
 
         E. B. Wilson, J. Am. Stat. Assoc. 22, 209 (1927), doi:10.1080/01621459.1927.10502953.
         """
@@ -69,7 +70,7 @@ class CoverageResult(Result):
         return ends[0], ends[1]
 
     def covers(self, level: str) -> bool:
-        """Whether the nominal coverage lies within the binomial error."""
+        """True if the nominal coverage lies within the binomial error, that is inside `interval`."""
         low, high = self.interval(level)
         return low <= NOMINAL[level] <= high
 
@@ -77,21 +78,21 @@ class CoverageResult(Result):
 def run_toys(
     problem: LeastSquaresProblem, parameter: str, truth: np.ndarray, *, n_toys: int, seed: int | np.random.SeedSequence
 ) -> CoverageResult:
-    """Make and fit toy experiments, all at once.
+    """Generate and fit toy experiments, all in one batch.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     parameter : str
     truth : ndarray (n_par,)
-        All parameters. The toys scatter about the model there, whatever was measured.
+        True values of all parameters. The toys scatter around the model at these values, whatever was measured.
     n_toys : int
     seed : int or SeedSequence
 
     Raises
     ------
     ValueError
-        If there are no toys, or the truth lies outside the bounds.
+        If `n_toys` is below 1, or the truth lies outside the bounds.
     """
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1")
@@ -106,7 +107,7 @@ def run_toys(
         fit = solve(moved, starts, fixed=fixed)
         again = np.flatnonzero(~fit.converged)
         chi2 = np.where(fit.converged, fit.chi2, np.inf)
-        if len(again):  # from a little beside the truth
+        if len(again):  # a second attempt from starts near the truth
             beside = starts[again]
             beside[:, : problem.n_par] *= 1 + _SPREAD * rng.standard_normal((len(again), problem.n_par))
             beside[:, problem.index(parameter)] = truth[problem.index(parameter)]
@@ -120,13 +121,13 @@ def run_toys(
 
 
 def combine(parts: Sequence[CoverageResult]) -> CoverageResult:
-    """All the toys of several runs at one truth."""
+    """Combine the toys of several runs at the same truth."""
     toys = np.sort(np.concatenate([part.delta_chi2 for part in parts]))
     return CoverageResult(parts[0].parameter, parts[0].truth, toys)
 
 
 def _move_data(problem: LeastSquaresProblem) -> LeastSquaresProblem:
-    """The problem with a shift of each residual as further parameters, to be held: a batch of data sets in one."""
+    """Problem with a shift of each residual as an extra, fixed parameter, so that one batch holds many data sets."""
     shifts = tuple(
         Parameter(name=f"shift_{name}", start=0.0, lower=-np.inf, upper=np.inf) for name in problem.residual_names
     )

@@ -1,4 +1,4 @@
-"""Check a problem's functions once, before anything is fitted: their shapes, and the Jacobian against its residuals."""
+"""Check a problem's functions once before the first fit: array shapes, and the Jacobian against its residuals."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _COMPLEX_STEP = 1e-30
 _STEP = 1e-4
 """Longest difference step, as a fraction of the parameter's scale."""
 _TOLERANCE = 1e-4
-"""Relative disagreement of a derivative that is accepted: what differences of single precision give."""
+"""Accepted relative disagreement of a derivative: the accuracy of difference quotients in single precision."""
 _SAFETY = 10.0
 _INTERIOR = 0.1, 0.6
-"""Fractions of the way from the start to the farther bound at which the derivative is checked as well."""
+"""Fractions of the way from the start to the farther bound at which the derivative is also checked."""
 
 
 def check_functions(problem: LeastSquaresProblem) -> None:
-    """Refuse residuals and Jacobians of the wrong shape, and a Jacobian that is not the derivative of its residuals.
+    """Reject residuals or Jacobians of the wrong shape, and a Jacobian that is not the derivative of the residuals.
 
     The Jacobian is compared at the start and at two interior points with difference quotients and, where the residuals
-    take complex numbers, with complex steps (W. Squire and G. Trapp, SIAM Rev. 40, 110 (1998),
-    doi:10.1137/S003614459631241X). An entry is wrong only where these agree with each other and both disagree with it:
-    a complex step is silently wrong through `abs`, a difference quotient at a kink. Points where a value is not finite
-    are not compared.
+    accept complex numbers, with complex steps (W. Squire and G. Trapp, SIAM Rev. 40, 110 (1998),
+    doi:10.1137/S003614459631241X). An entry is wrong only where these two agree and both disagree with it, because a
+    complex step gives a wrong value without notice through `abs`, and a difference quotient does so at a kink. Points
+    where a value is not finite are not compared.
 
     Raises
     ------
     ValueError
-        Naming the shape, or the residual, the parameter and the derivative given and found.
+        With the shape, or with the residual, the parameter, the given derivative and the numerical one.
     """
     points = check_points(problem)
     with np.errstate(all="ignore"):
@@ -43,13 +43,13 @@ def check_functions(problem: LeastSquaresProblem) -> None:
 
 
 def check_points(problem: LeastSquaresProblem) -> np.ndarray:
-    """The start and two interior points (3, n_par)."""
+    """Points (3, n_par) of the check: the start and two interior points."""
     start = problem.start
     width = np.where(np.isfinite(problem.upper - problem.lower), problem.upper - problem.lower, np.inf)
     reach = np.minimum(_scale(problem, start), width)
     up = problem.upper - start >= start - problem.lower
     room = np.where(up, problem.upper - start, start - problem.lower)
-    alternate = 1 + 0.5 * (-1.0) ** np.arange(problem.n_par)  # parameters must not move in proportion
+    alternate = 1 + 0.5 * (-1.0) ** np.arange(problem.n_par)  # parameters must not all move by the same factor
     moved = [start + np.where(up, 1, -1) * np.minimum(share * reach * alternate, 0.9 * room) for share in _INTERIOR]
     return np.stack([start, *moved])
 
@@ -119,20 +119,20 @@ def _check_jacobian(problem: LeastSquaresProblem, x: np.ndarray) -> None:
 
 
 def _complex_step(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray | None:
-    """Derivatives (n_res, n_par) by complex steps; None where the residuals do not take complex numbers."""
+    """Derivatives (n_res, n_par) by complex steps; None if the residuals do not accept complex numbers."""
     size = _COMPLEX_STEP * _scale(problem, x)
     moved = x + 1j * size[:, None] * np.eye(len(x))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             values = problem.residuals(moved)
-    except Exception:  # a function of real numbers may fail in any way when it is given others
+    except Exception:  # a function of real numbers may fail in any way when it gets complex ones
         return None
     return (values.imag / size[:, None]).T if np.iscomplexobj(values) else None
 
 
 def _differences(problem: LeastSquaresProblem, x: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences (n_res, n_par), extrapolated, and their error; infinite where the two sides differ."""
+    """Extrapolated central differences (n_res, n_par) and their error, which is infinite where the two sides differ."""
     steps = _STEP * _scale(problem, x) * np.array([1.0, 0.5, 0.25])[:, None]
     moves = steps[:, :, None] * np.eye(len(x))
     ahead, behind = problem.residuals(x + moves), problem.residuals(x - moves)

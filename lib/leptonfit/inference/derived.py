@@ -1,4 +1,4 @@
-"""Intervals of a quantity derived from the parameters, a half-life or a ratio, by its own profile likelihood."""
+"""Confidence intervals of a quantity derived from the parameters (half-life, ratio) by profiling this quantity."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _ROUNDING, _UNSEEN = 1e-14, 1e-6
 
 @dataclass(frozen=True)
 class DerivedResult(Result):
-    """A derived quantity with its profile.
+    """Derived quantity with its profile and its verdict.
 
     Attributes
     ----------
     name : str
     value : float
-        At the best fit.
+        Value at the best fit.
     delta_error : float
-        √(∇gᵀ C ∇g), the error to first order ("delta method"), for comparison; inf where the quantity is not
-        determined to first order.
+        √(∇gᵀ C ∇g), the error to first order ("delta method"), for comparison; inf if the quantity is undetermined to
+        first order.
     profile : ProfileResult
         χ² minimised over the parameters at each value of the quantity, with the identified sets.
     verdict : VerdictResult
@@ -49,7 +49,7 @@ class DerivedResult(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where inf is None."""
+        """Rebuild from `to_dict`, which stores inf as None."""
         return super().from_dict(
             {**data, "delta_error": np.inf if data["delta_error"] is None else data["delta_error"]}
         )
@@ -68,23 +68,23 @@ def profile_derived(
 ) -> DerivedResult:
     """Profile χ² along a quantity g(x) and judge whether the data determine it.
 
-    Unlike the delta method, intervals follow any curvature of g: those of a monotone function of one parameter are
-    the transformed intervals of that parameter (for a ratio of means they are those of E. C. Fieller, J. R. Stat.
-    Soc. B 16, 175 (1954)).
+    Unlike those of the delta method, the intervals follow any curvature of g. If g is a monotone function of one
+    parameter, they are the transformed intervals of that parameter. For a ratio of means they are those of E. C.
+    Fieller, J. R. Stat. Soc. B 16, 175 (1954).
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     name : str
-        Name of the quantity; no parameter has it.
+        Name of the quantity; no parameter may have the same name.
     function, gradient : callable
         As for `add_derived`.
     n_starts, seed : int
-        Fresh starts at each value, and for the best fit; their seed.
+        Number of fresh starts at each value and for the best fit, and their seed.
     grid : ndarray (n_grid,), optional
-        Values scanned; by default found as by `scan_profile`.
+        Values to scan; by default `scan_profile` chooses them.
     ranges : mapping, optional
-        Where starts are drawn for parameters without finite bounds.
+        Ranges of the starts for parameters without finite bounds.
 
     Raises
     ------
@@ -118,22 +118,22 @@ def add_derived(
     function: Callable[[Values], np.ndarray],
     gradient: Callable[[Values], Values] | None = None,
 ) -> LeastSquaresProblem:
-    """Problem with a quantity g as a further, last parameter θ, so that θ can be scanned as any parameter.
+    """Problem with a quantity g added as the last parameter θ, so that θ can be scanned like any parameter.
 
     A residual (g(x) − θ)/ε ties θ to g, with ε = 1e-4 of the error of g. It lowers Δχ² by a fraction of ε²/σ² = 1e-8,
-    far below what an interval's ends are worth. Where g cannot be reached by any x, χ² rises to 3.84 within 2 ε.
+    which does not change the ends of an interval noticeably. Where no x reaches g, χ² rises to 3.84 within 2 ε.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     x : ndarray (n_par,)
-        Best fit: sets ε, and θ starts at g(x).
+        Best fit, which sets ε; θ starts at g(x).
     name : str
     function : callable
-        Mapping of parameter names to arrays (...) → g (...).
+        Maps a mapping of parameter names to arrays (...) to g (...).
     gradient : callable, optional
-        The same mapping → mapping of parameter names to ∂g/∂parameter (...); names left out have none. Difference
-        quotients with error control where not given.
+        Maps the same mapping to a mapping of parameter names to ∂g/∂parameter (...); the derivative by an omitted name
+        is 0. By default difference quotients with error control are used.
     """
     return _add(problem, x, name, function, gradient)[0]
 
@@ -145,7 +145,7 @@ def _add(
     function: Callable[[Values], np.ndarray],
     gradient: Callable[[Values], Values] | None,
 ) -> tuple[LeastSquaresProblem, float, float]:
-    """Problem with the quantity; the quantity, and its error to first order."""
+    """Problem with the quantity as a parameter, the value of the quantity, and its error to first order."""
     x = np.asarray(x, dtype=float)
     names = problem.names
     errors = covariance(problem, x).standard_errors
@@ -155,7 +155,7 @@ def _add(
         return np.broadcast_to(function({key: at[..., j] for j, key in enumerate(names)}), at.shape[:-1])
 
     def slopes(at: np.ndarray) -> np.ndarray:
-        """∇g (..., n_par)."""
+        """Gradient ∇g (..., n_par)."""
         if gradient is not None:
             given = gradient({key: at[..., j] for j, key in enumerate(names)})
             zero = np.zeros(at.shape[:-1])
@@ -191,7 +191,7 @@ def _add(
 
 
 def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray) -> float:
-    """√(∇gᵀ (JᵀJ)⁻¹ ∇g) over the parameters off their bounds, as the shortest u with Jᵀu = ∇g; inf if there is none."""
+    """√(∇gᵀ (JᵀJ)⁻¹ ∇g) over the parameters off their bounds, as the shortest u with Jᵀu = ∇g; inf if none exists."""
     off = ~problem.on_bounds(x)
     jacobian, slope = problem.jacobian(x)[:, off], slope[off]
     lengths = np.linalg.norm(jacobian, axis=0)
@@ -204,7 +204,7 @@ def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray)
 
 
 def _uncertainty(problem: LeastSquaresProblem, x: np.ndarray, quantity: Callable[[np.ndarray], np.ndarray]) -> float:
-    """How far g moves with the determined parameters: as the first-order error, and not 0 where ∇g is."""
+    """Change of g when the determined parameters move by their errors; unlike ∇g it does not vanish at an extremum."""
     found = covariance(problem, x)
     known = np.isfinite(found.standard_errors)
     values, vectors = np.linalg.eigh(found.correlation[np.ix_(known, known)])

@@ -1,4 +1,4 @@
-"""Derivatives of a function that is known by its values only."""
+"""Numerical derivatives of a function whose analytic derivative is not available."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ def differentiate(
     lower: np.ndarray | float = -np.inf,
     upper: np.ndarray | float = np.inf,
 ) -> np.ndarray:
-    """Derivative (...) at x (...) of a function of it that acts element by element, (...) → (...).
+    """Derivative (...) at x (...) of a function that acts element by element, (...) → (...).
 
-    Difference quotients with steps of `step`, `step`/4, `step`/16, … are extrapolated to a step of zero, and the
-    estimate that agrees best with its two neighbours is taken, element by element (C. J. F. Ridders, Adv. Eng. Softw.
-    4, 75 (1982)). Quotients are central with steps that stay in [lower, upper], and one-sided where x is on a limit;
-    points where the function is not finite are passed over.
+    Difference quotients with steps of `step`, `step`/4, `step`/16, … are extrapolated to a step of zero. For each
+    element the estimate that agrees best with its two neighbours is used (C. J. F. Ridders, Adv. Eng. Softw. 4, 75
+    (1982)). Quotients are central with steps that stay in [lower, upper], and one-sided where x is on a limit. Points
+    where the function is not finite are ignored.
 
     Parameters
     ----------
     function : callable
-        Of one number x, it may also give an array; the derivative then has its shape.
+        For a single number x it may also return an array; the derivative then has the shape of that array.
     x : ndarray (...)
     step : ndarray (...)
-        Above 0: the scale over which the function bends. A step ten times too large or a thousand times too small
-        does no harm.
+        Positive scale over which the function changes its slope. A step ten times too large or a thousand times too
+        small does no harm.
     lower, upper : float or ndarray (...)
         Limits of x.
 
     Returns
     -------
     ndarray (...)
-        Nan where no two estimates are finite.
+        nan where no two estimates are finite.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def differentiate(
     is_one_sided = room < _NEAR * step
     step = np.where(is_one_sided, step, np.minimum(step, room))
     inward = np.where(upper - x >= x - lower, step, -step)
-    factor = np.where(is_one_sided, _SHRINK, _SHRINK**2)  # errors go as h, h², h³, … or as h², h⁴, …
+    factor = np.where(is_one_sided, _SHRINK, _SHRINK**2)  # error series in h, h², h³, … or in h², h⁴, …
     best, smallest = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     above: list[np.ndarray] = []
     with np.errstate(all="ignore"):

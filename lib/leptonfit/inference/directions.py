@@ -1,4 +1,4 @@
-"""What the Jacobian at one point says: its rank, the directions it cannot see, errors and correlations."""
+"""Local analysis of the Jacobian at one point: rank, null space, standard errors and correlations."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _INVOLVED = 1e-6
 
 @dataclass(frozen=True)
 class SpectrumResult(Result):
-    """Singular values of the Jacobian over the parameters that are free to move.
+    """Singular values of the Jacobian over the parameters that can move freely.
 
     Attributes
     ----------
     names : tuple of str
-        The n parameters off their bounds.
+        The n parameters that are not on a bound.
     singular_values : ndarray (min(n_res, n),)
-        Of the Jacobian with rows and columns scaled to unit length, descending.
+        Singular values of the Jacobian with rows and columns scaled to unit length, descending.
     rank : int
-        Number of singular values above 1e-10 of the largest, with columns scaled before the rows as well: scaled rows
-        first, a parameter in a small unit would outweigh the others.
+        Number of singular values above 1e-10 of the largest. For the rank, columns are scaled before rows: if rows
+        were scaled first, a parameter in a small unit would outweigh the others.
     null_space : ndarray (n − rank, n)
-        Directions, in units of the scaled parameters, that leave every residual unchanged; unit length.
+        Unit vectors, in units of the scaled parameters, along which no residual changes.
     condition : float
-        Largest over smallest of the first `rank` singular values; nan at rank 0.
+        Largest singular value divided by the smallest of the first `rank` ones; nan at rank 0.
     """
 
     _rows_of: ClassVar[dict[str, str]] = {"null_space": "names"}
@@ -67,19 +67,19 @@ def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tup
 
 @dataclass(frozen=True)
 class DirectionsResult(Result):
-    """Directions that change no residual, to first order: one for each freely chosen parameter.
+    """Directions along which no residual changes to first order: one for each freely chosen parameter.
 
     Attributes
     ----------
     free : tuple of str
-        Parameters that can be moved at will.
+        Parameters that can be moved freely.
     dependent : tuple of str
-        Parameters that must follow.
+        Parameters that must follow to keep the residuals unchanged.
     response : ndarray (n_free, n_dependent)
-        d ln(dependent)/d ln(free). A parameter of value 0 has no logarithm: its moves count in units of 1/‖J_j‖, its
-        standard error if all others were known (or of 1 where no residual depends on it).
+        d ln(dependent)/d ln(free). A parameter of value 0 has no logarithm. Its changes count in units of 1/‖J_j‖, its
+        standard error if all other parameters were known (or in units of 1 if no residual depends on it).
     at_zero : tuple of str
-        The parameters whose value is 0.
+        Parameters whose value is 0.
     """
 
     _rows_of: ClassVar[dict[str, str]] = {"response": "dependent"}
@@ -91,10 +91,10 @@ class DirectionsResult(Result):
 
 
 def null_directions(problem: LeastSquaresProblem, x: np.ndarray) -> DirectionsResult:
-    """Name the null space of the Jacobian at x (n_par,), over the parameters off their bounds.
+    """Describe the null space of the Jacobian at x (n_par,) by parameter names, without parameters on their bounds.
 
-    Which parameters follow is chosen by a QR decomposition with pivoting of the Jacobian by ln x. Residuals that no
-    parameter touches and parameters that touch no residual are allowed.
+    A QR decomposition with pivoting of the Jacobian by ln x chooses the dependent parameters. Residuals that depend on
+    no parameter, and parameters on which no residual depends, are allowed.
     """
     x = np.asarray(x, dtype=float)
     off = np.flatnonzero(~problem.on_bounds(x))
@@ -122,17 +122,18 @@ def _finite_jacobian(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray:
 
 
 def _lengths(matrix: np.ndarray, axis: int) -> np.ndarray:
-    """Lengths along an axis, with 1 in place of 0."""
+    """Lengths along an axis, with 0 replaced by 1."""
     lengths = np.linalg.norm(matrix, axis=axis)
     return np.where(lengths > 0, lengths, 1.0)
 
 
 def _split(jacobian: np.ndarray, steps: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Independent columns, the others, and what the first must do (n_other, n_independent) for a unit of each other.
+    """Independent columns, other columns, and the response (n_other, n_independent) of the first to the others.
 
-    The units are those of columns scaled to unit length. Columns with the largest effect per step are the independent
-    ones. Columns are scaled first, so that units drop out before rows are compared; rows then, so that a precise
-    measurement does not hide the others.
+    The parameters of the independent columns must follow when those of the other columns move. The unit of each
+    parameter is that of its column scaled to unit length. Columns with the largest effect per step are chosen as
+    independent. Columns are scaled first, so that units do not matter when rows are compared. Rows are scaled next,
+    so that a precise measurement does not hide the others.
     """
     columns = jacobian / _lengths(jacobian, axis=0)
     rows = _lengths(columns, axis=1)[:, None]
@@ -142,7 +143,7 @@ def _split(jacobian: np.ndarray, steps: np.ndarray | float = 1.0) -> tuple[np.nd
     rank = int(np.count_nonzero(values > _RANK_TOLERANCE * values.max(initial=0.0)))
     effect = np.linalg.norm(columns / rows, axis=0) * np.linalg.norm(jacobian, axis=0) * np.abs(steps)
     effect = np.clip(effect / (effect.max(initial=0.0) or 1.0), _LEAST_EFFECT, 1.0)
-    effect *= 1 + _TIE * np.arange(len(effect))  # of equal columns, the last becomes the dependent one
+    effect *= 1 + _TIE * np.arange(len(effect))  # of equal columns, the last one is chosen as independent
     pivots = qr(scaled * effect, mode="r", pivoting=True)[1] if scaled.size else np.arange(scaled.shape[1])
     follow, lead = np.sort(pivots[:rank]), np.sort(pivots[rank:])
     response = -np.linalg.lstsq(scaled[:, follow], scaled[:, lead], rcond=None)[0].T
@@ -152,21 +153,21 @@ def _split(jacobian: np.ndarray, steps: np.ndarray | float = 1.0) -> tuple[np.nd
 
 @dataclass(frozen=True)
 class CovarianceResult(Result):
-    """Errors of the parameters at a fit, to first order and given that parameters on their bounds stay there.
+    """Errors of the parameters at a fit, to first order, with parameters on their bounds kept fixed.
 
     Attributes
     ----------
     names : tuple of str
         All n_par parameters.
     standard_errors : ndarray (n_par,)
-        In the parameters' units; inf for a parameter that is not determined, nan for one on a bound.
+        In the parameters' units; inf for an undetermined parameter, nan for a parameter on a bound.
     covariance, correlation : ndarray (n_par, n_par)
-        Nan in rows and columns of parameters that are not determined (but inf on the diagonal of the covariance) or
-        on a bound.
+        nan in rows and columns of parameters on a bound or undetermined; the diagonal of the covariance is inf for
+        undetermined parameters.
     held : tuple of str
         Parameters on a bound: the errors of the others are conditional on these values.
     undetermined : tuple of str
-        Parameters that take part in a direction that changes no residual.
+        Parameters that take part in a direction along which no residual changes.
     """
 
     names: tuple[str, ...]
@@ -178,7 +179,7 @@ class CovarianceResult(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where inf is None."""
+        """Rebuild from `to_dict`, which stores inf as None."""
         found = super().from_dict(data)
         at = [found.names.index(name) for name in found.undetermined]
         found.standard_errors[at] = found.covariance[at, at] = np.inf
@@ -188,8 +189,8 @@ class CovarianceResult(Result):
 def covariance(problem: LeastSquaresProblem, x: np.ndarray) -> CovarianceResult:
     """Standard errors, covariance (JᵀJ)⁻¹ and correlation at the best fit x (n_par,).
 
-    Residuals are in units of σ, so errors come from the errors of the data and not from the scatter around the fit.
-    A parameter that is not determined spoils no other.
+    Residuals are in units of σ, so the errors follow from the errors of the data, not from the scatter around the fit.
+    An undetermined parameter does not affect the errors of the others.
     """
     x = np.asarray(x, dtype=float)
     touched = problem.on_bounds(x)
@@ -206,11 +207,11 @@ def covariance(problem: LeastSquaresProblem, x: np.ndarray) -> CovarianceResult:
 
 
 def invert_information(jacobian: np.ndarray) -> np.ndarray:
-    """(JᵀJ)⁻¹ (n, n) of a Jacobian (n_res, n); inf on the diagonal for what is not determined, nan beside it.
+    """(JᵀJ)⁻¹ (n, n) of a Jacobian (n_res, n); undetermined parameters get inf on the diagonal and nan beside it.
 
-    A determined parameter has the same variance with the dependent columns left out (C. R. Rao, Linear Statistical
-    Inference, 2nd ed., 4a). Rows sorted by length and columns by pivoting keep the digits of a residual whose σ is
-    1e10 times the others' (A. J. Cox and N. J. Higham, in Numerical Analysis 1997, p. 57).
+    A determined parameter has the same variance if the dependent columns are left out (C. R. Rao, Linear Statistical
+    Inference, 2nd ed., 4a). Sorting rows by length and pivoting columns keeps the digits of a residual whose σ is 1e10
+    times that of the others (A. J. Cox and N. J. Higham, in Numerical Analysis 1997, p. 57).
     """
     n = jacobian.shape[1]
     follow, _, response = _split(jacobian, 1 / _lengths(jacobian, axis=0))

@@ -1,4 +1,4 @@
-"""Curves through points with errors in both variables, by orthogonal distance regression (odrpack)."""
+"""Fit a curve to points with errors in both variables by orthogonal distance regression (odrpack)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _STEP_TRIALS = 60
 
 @dataclass(frozen=True)
 class OrthogonalFitResult(Result):
-    """A fit with errors in both variables.
+    """Result of a fit with errors in both variables.
 
     Attributes
     ----------
     values, errors : ndarray (n_par,)
-        Parameters, and their standard deviations from the given errors alone, whatever χ² is; inf for a parameter
+        Parameters, and their standard deviations from the given errors alone, independent of χ²; inf for a parameter
         that the points do not determine.
     chi2 : float
         Sum of squared distances in units of the errors.
     n_points : int
     covariance : ndarray (n_par, n_par)
-        Of the parameters; nan beside one that is not determined.
+        Covariance of the parameters; nan in rows and columns of undetermined parameters.
     """
 
     values: np.ndarray
@@ -40,7 +40,7 @@ class OrthogonalFitResult(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where inf is None."""
+        """Rebuild from `to_dict`, which stores inf as None."""
         found = super().from_dict(data)
         found.errors[np.isnan(found.errors)] = np.inf
         np.fill_diagonal(found.covariance, np.where(np.isinf(found.errors), np.inf, np.diag(found.covariance)))
@@ -55,26 +55,26 @@ def fit_orthogonal(
     y_error: np.ndarray,
     start: np.ndarray,
 ) -> OrthogonalFitResult:
-    """Minimise Σ [(x_i − ξ_i)²/σ_x² + (y_i − f(ξ_i; β))²/σ_y²] over β and the true ξ.
+    """Minimise Σ [(x_i − ξ_i)²/σ_x² + (y_i − f(ξ_i; β))²/σ_y²] over β and the true positions ξ.
 
     P. T. Boggs and J. E. Rogers, Contemp. Math. 112, 186 (1990). Where σ_x is 0, x is exact: ξ_i = x_i. The
-    covariance is (Σ J_i J_iᵀ / (σ_y² + f'² σ_x²))⁻¹ with J = ∂f/∂β and f' = ∂f/∂x at the adjusted points ξ, which for
-    a line is that of D. York et al., Am. J. Phys. 72, 367 (2004). The result does not depend on the units of x and y.
+    covariance is (Σ J_i J_iᵀ / (σ_y² + f'² σ_x²))⁻¹ with J = ∂f/∂β and f' = ∂f/∂x at the adjusted points ξ. For a line
+    it agrees with D. York et al., Am. J. Phys. 72, 367 (2004). The result does not depend on the units of x and y.
 
     Parameters
     ----------
     model : callable
-        (x (n,), β (n_par,)) → (n,).
+        Function (x (n,), β (n_par,)) → (n,).
     x, y : ndarray (n,)
     x_error, y_error : ndarray (n,)
         Standard deviations σ_x ≥ 0 and σ_y > 0.
     start : ndarray (n_par,)
-        A value of 0 is allowed.
+        Initial values of β; 0 is allowed.
 
     Raises
     ------
     ValueError
-        If a number is not finite, an error is out of its range, the arrays differ in length, or there are fewer
+        If a number is not finite, an error is outside its range, the arrays differ in length, or there are fewer
         points than parameters.
     RuntimeError
         If the fit does not converge.
@@ -88,12 +88,12 @@ def fit_orthogonal(
     x, y, x_error, y_error, start = (np.asarray(given, dtype=float) for given in (x, y, x_error, y_error, start))
     _check(x, y, x_error, y_error, start)
     is_exact = x_error == 0
-    # Where all x are exact their unit is arbitrary; elsewhere distances are measured in the errors.
+    # If all x are exact, their unit is arbitrary; otherwise distances are measured in units of the errors.
     unit = np.where(is_exact, np.max(x_error) or np.ptp(x) or 1.0, x_error)
     scale = _natural_steps(lambda beta: (model(x, beta) - y) / y_error, start)
 
     def slopes(xi: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """∂f/∂β (n, n_par) at ξ."""
+        """Derivatives ∂f/∂β (n, n_par) at ξ."""
         columns = []
         for j, step in enumerate(scale):
 
@@ -106,7 +106,7 @@ def fit_orthogonal(
         return np.stack(np.broadcast_arrays(*columns), axis=-1) * np.ones((len(x), 1))
 
     def slope(xi: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """∂f/∂x (n,) at ξ."""
+        """Derivative ∂f/∂x (n,) at ξ."""
         return differentiate(lambda at: model(at, beta), xi, unit)
 
     fit = odr_fit(
@@ -114,7 +114,7 @@ def fit_orthogonal(
         jac_beta=lambda xi, beta: slopes(xi, beta).T, jac_x=slope,
         scale_beta=1 / scale, scale_delta=1 / unit, sstol=1e-15, partol=1e-12, maxit=1000,
     )  # fmt: skip
-    # The other digits doubt the derivatives, by comparison with differences in the first step, or the rank.
+    # The other digits report doubts about the derivatives (compared with differences in the first step) or the rank.
     if fit.info >= 10_000 or fit.info % 10 not in (1, 2, 3):
         raise RuntimeError(f"the orthogonal fit did not converge: {fit.stopreason}")
     adjusted = x + np.where(is_exact, 0.0, fit.delta)
@@ -139,7 +139,7 @@ def _check(x: np.ndarray, y: np.ndarray, x_error: np.ndarray, y_error: np.ndarra
 
 
 def _natural_steps(residuals: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> np.ndarray:
-    """Step (n_par,) of each parameter that alone changes the residuals by about one in length; |start| or 1 if none."""
+    """Step (n_par,) of each parameter that changes the residual vector by a length of about 1; |start| or 1 if none."""
     begin, steps = residuals(start), np.where(start == 0, 1.0, np.abs(start))
     for j, first in enumerate(steps):
         step = first

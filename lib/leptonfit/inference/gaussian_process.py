@@ -1,7 +1,7 @@
-"""A curve through points by a Gaussian process: its slope at one end, where it bends most, and over what length.
+"""Fit a Gaussian process to a curve: slope at the first point, position of the largest curvature, length scale.
 
 C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, MIT Press 2006, sections 2.2 and 9.4
-(derivatives of a process are a process).
+(the derivative of a Gaussian process is a Gaussian process).
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from leptonfit.inference.result import Result
 
 _FINE, _MARGIN = 401, 0.05
 _SHORTEST = 0.02
-"""Least length scale, as a share of the range."""
+"""Smallest length scale of the kernel, as a fraction of the range of x."""
 _JITTER = 1e-6
 
 
 @dataclass(frozen=True)
 class CurveResult(Result):
-    """What a process with a squared-exponential kernel says of y(x).
+    """Properties of the curve y(x) from a Gaussian process with a squared-exponential kernel.
 
     Attributes
     ----------
     slope, slope_error : float
-        dy/dx at the first point, from within the range, and the standard deviation of the process there.
+        dy/dx at the first point, from points inside the range, and the standard deviation of the process there.
     bend : float
-        Where |d²y/dx²| is largest.
+        Position x of the largest |d²y/dx²|.
     bend_on_edge : bool
-        Whether that is within 5 % of an end of the range: then the curve shows no bend of its own.
+        True if `bend` is within 5 % of an end of the range; the curve then shows no bend inside it.
     length_scale : float
-        Of the kernel, in units of x.
+        Length scale of the kernel, in units of x.
     is_resolved : bool
-        Whether the length scale is not its least: else the curve is rougher than its points can tell.
+        True if the length scale is above its lower bound; if not, the points are too sparse for so rough a curve.
     x, y : ndarray (401,)
+        Mean of the process.
         The mean.
     """
 
@@ -57,20 +58,20 @@ class CurveResult(Result):
 def _minimise(
     objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, bounds: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """L-BFGS-B without its word on whether it converged: the best of the restarts counts."""
+    """Minimise with L-BFGS-B and ignore its convergence flag: the best of the restarts is used."""
     found = minimize(objective, start, jac=True, bounds=bounds, method="L-BFGS-B")
     return found.x, found.fun
 
 
 def fit_curve(x: np.ndarray, y: np.ndarray, *, seed: int) -> CurveResult:
-    """Fit a Gaussian process to a smooth curve without noise.
+    """Fit a Gaussian process to the points of a smooth curve without noise.
 
     Parameters
     ----------
     x, y : ndarray (n,)
         x ascending.
     seed : int
-        Of the restarts in the kernel's parameters.
+        Seed of the restarts in the kernel's parameters.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def fit_curve(x: np.ndarray, y: np.ndarray, *, seed: int) -> CurveResult:
     process = GaussianProcessRegressor(
         kernel, alpha=_JITTER, optimizer=_minimise, n_restarts_optimizer=3, random_state=seed
     )
-    with warnings.catch_warnings():  # that the kernel ends on a bound is kept in the result
+    with warnings.catch_warnings():  # the result reports a kernel parameter on its bound, so no warning is needed
         warnings.simplefilter("ignore", ConvergenceWarning)
         process.fit(u[:, None], (y - middle) / height)
     amplitude, length = process.kernel_.k1.constant_value, process.kernel_.k2.length_scale

@@ -1,4 +1,4 @@
-"""Goodness of a fit to counts or rates: by the χ² law where it holds, else by toys."""
+"""Goodness of fit for counts or rates: from the χ² distribution where it holds, else from toys."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from leptonfit.inference.limit_coverage import draw_toys
 from leptonfit.inference.result import Result
 
 LEAST_EXPECTED = 5.0
-"""Counts that every bin must expect at the best fit for the χ² law."""
+"""Smallest expectation of a bin of counts at the best fit for which the χ² distribution is used."""
 _TIE = 1e-7
 _MOST_FAILED = 0.1
-"""Share of toys whose fits may fail; they are left out. A profile can fall for ever where nuisances undo any signal."""
+"""Largest fraction of toys whose fits may fail; they are left out.
+
+A fit can fail where nuisances can cancel any signal, so that the profile has no minimum.
+"""
 
 
 @dataclass(frozen=True)
 class GoodnessResult(Result):
-    """How well a model fits.
+    """Goodness of fit of a model.
 
     Attributes
     ----------
     statistic : float
-        −2 ln L at the best fit over that of a model that meets every bin.
+        −2 ln L at the best fit relative to a model that predicts every bin exactly.
     dof : int
-        Bins less parameters without a pull, θ among them.
+        Number of bins minus number of parameters without a pull term, including θ.
     p_value : float
-        Chance of a statistic at least as large; nan where there are no degrees of freedom.
+        Probability of a statistic at least as large; nan if there are no degrees of freedom.
     is_by_toys : bool
-        Whether it is from toys, since a bin of counts expects fewer than five; else from the χ² law.
+        True if the p-value comes from toys because a bin of counts expects fewer than five; False for the χ²
+        distribution.
     n_toys : int
-        Toys behind the p-value; 0 for the χ² law.
+        Number of toys behind the p-value; 0 for the χ² distribution.
     """
 
     statistic: float
@@ -46,9 +50,9 @@ class GoodnessResult(Result):
 def assess_goodness(
     model: BinnedModel, data: np.ndarray, *, n_toys: int, seed: int, used: np.ndarray | None = None
 ) -> GoodnessResult:
-    """Goodness of the free fit of a model to data.
+    """Goodness of fit of a model to data, with all parameters free.
 
-    The toys and their auxiliary measurements are drawn at the best fit, and fitted in the same way. Their p-value is
+    Toys and their auxiliary measurements are drawn at the best fit and fitted in the same way. Their p-value is
     (1 + toys with at least this statistic)/(1 + toys).
 
     Parameters
@@ -56,16 +60,16 @@ def assess_goodness(
     model : BinnedModel
     data : ndarray (n_bins,)
     n_toys, seed : int
-        Toys where the χ² law does not hold.
+        Number of toys where the χ² distribution does not hold, and their seed.
     used : ndarray (n_bins,) of bool, optional
-        Bins that count; all where not given.
+        Bins to fit; all if not given.
 
     Raises
     ------
     ValueError
-        If toys are needed and there are none.
+        If toys are needed and `n_toys` is below 1.
     RuntimeError
-        If the fit, or more than a tenth of the toys' fits, do not converge.
+        If the fit, or more than a tenth of the fits of toys, does not converge.
     """
     used = np.ones(model.n_bins, dtype=bool) if used is None else used
     fit = model.fit(data, used=used)
@@ -89,6 +93,6 @@ def assess_goodness(
 
 
 def is_lawful(model: BinnedModel, theta: float, pulls: np.ndarray, used: np.ndarray | None = None) -> bool:
-    """Whether every bin of counts in use expects enough of them at a truth for the χ² law."""
+    """True if every bin of counts in use expects enough counts at these true values for the χ² distribution."""
     counted = model.is_counted if used is None else model.is_counted & used
     return bool((model.expected(theta, pulls)[counted] >= LEAST_EXPECTED).all())

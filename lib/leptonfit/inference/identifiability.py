@@ -1,4 +1,4 @@
-"""Is a parameter determined? A verdict from its profile, by fixed rules: only data and physical limits close a set."""
+"""Decide by fixed rules, from its profile, whether a parameter is determined by data and physical limits alone."""
 
 from __future__ import annotations
 
@@ -46,44 +46,44 @@ VERDICT_CODES = (
     "bound_limited",
     "identified",
 )
-"""In the order in which they apply."""
+"""Verdict codes in the order in which they are tested."""
 
 
 @dataclass(frozen=True)
 class VerdictResult(Result):
-    """What a profile says of its parameter.
+    """Verdict on the parameter of a profile.
 
     Attributes
     ----------
     code : str
         One of `VERDICT_CODES`, at `level`.
     sentence : str
-        The same in words, with its numbers.
+        The verdict as text, with its numbers.
     level : str
-        Confidence of the set, "0.95" where the profile has it.
+        Confidence level of the set; "0.95" if the profile has it.
     allowed : IntervalSet
-        The values that data and physical limits alone allow; no interval where the code is "rejected" or "unreliable".
+        Values that data and physical limits alone allow; no interval if the code is "rejected" or "unreliable".
     reference_held_by : tuple of ActiveBoundResult
-        Bounds that push at the lowest χ² known.
+        Active bounds at the lowest χ² known.
     minimum : float or None
-        Where χ² is lowest; None where it is zero or flat, since then no value is preferred.
+        Value of the parameter at the lowest χ²; None where χ² is zero or flat, since then no value is preferred.
     offset : float or None
-        Distance of the minimum from the reference.
+        Distance between the minimum and the reference.
     p_value : float or None
-        Probability of a χ² as large as the lowest known; None where χ² is no test of the model.
+        Probability of a χ² at least as large as the lowest known; None where χ² does not test the model.
     in_tension : bool or None
-        p below 5 %; None where there is no p.
+        True if p is below 5 %; None if there is no p-value.
     degrees_of_freedom : int
         n_res − rank of the Jacobian over the parameters off their bounds, at the lowest χ² known; 0 if none is known.
     constraints_minus_parameters : int
-        The plain count n_res − n_par.
+        The difference n_res − n_par.
     reference : float or None
-        The value asked about.
+        Reference value to be judged.
     contains_reference : bool or None
-        Whether it is allowed within the bounds given, by the profile's own value there; None where that is not trusted
-        or the model is rejected.
+        True if the reference is allowed within the given bounds, from χ² at exactly this value; None where that point
+        is not trusted, the profile is unreliable or the model is rejected.
     nuisances_on_bounds : tuple of str
-        Other parameters on a bound at the lowest χ² known, pushed against it or not.
+        Other parameters on a bound at the lowest χ² known, whether the bound is active or not.
     """
 
     code: str
@@ -103,13 +103,13 @@ class VerdictResult(Result):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Lowest and highest value allowed, ±inf where data leave it open; None where nothing is quoted."""
+        """Lowest and highest allowed value, ±inf where the data leave it open; None if no interval is quoted."""
         ends = self.allowed.intervals
         return (float(ends[0, 0]), float(ends[-1, 1])) if len(ends) else None
 
     @property
     def held_by(self) -> tuple[tuple[ActiveBoundResult, ...], tuple[ActiveBoundResult, ...]]:
-        """Bounds that hold the lowest and the highest end."""
+        """Bounds that determine the lowest and the highest end."""
         found = self.allowed
         return (found.below[0].held_by, found.above[-1].held_by) if found.below else ((), ())
 
@@ -117,14 +117,14 @@ class VerdictResult(Result):
 def assess_profile(
     problem: LeastSquaresProblem, profile: ProfileResult, *, reference: float | None = None
 ) -> VerdictResult:
-    """Judge a profile by rule.
+    """Derive the verdict on the parameter of a profile by fixed rules.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     profile : ProfileResult
     reference : float, optional
-        A value to be judged compatible or not; one of the profile's references.
+        Value to be judged compatible or not; it must be one of the profile's references.
 
     Raises
     ------
@@ -138,9 +138,9 @@ def assess_profile(
     within, allowed = profile.identified_set[level], profile.released_set[level]
     code = verdict_code(allowed)
     if not is_known:
-        code = "unreliable"  # every Δχ² is counted from a point that is no minimum
+        code = "unreliable"  # every Δχ² is measured from a point that is not a minimum
     elif fit.is_rejected:
-        code = "rejected"  # whatever the set is
+        code = "rejected"  # independent of the set
     elif not within.decided or not len(within.intervals):
         code = "unreliable"
     is_sharp = is_known and profile.best_chi2 > zero_chi2(problem) and not profile.is_flat
@@ -175,9 +175,9 @@ def assess_profile(
 
 
 def verdict_code(found: IntervalSet) -> str:
-    """The first of `VERDICT_CODES` that applies to a set, the fit taken as good.
+    """First of `VERDICT_CODES` that applies to a set, if the fit itself is good.
 
-    An end is closed by a crossing that data or physical limits of other parameters make.
+    An end counts as closed if χ² crosses the level there because of data or physical limits of other parameters.
     """
     found = found.close_by_data()
     if not found.decided:

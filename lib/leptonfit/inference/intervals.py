@@ -1,4 +1,4 @@
-"""Where a profile stays below a level: crossings found to 1e-7, ends that stay open, and what holds each end."""
+"""Identified sets: where a profile stays below a level, with ends to 1e-7 and the bounds that determine each end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from leptonfit.inference.result import Result
 
 
 def find_levels(confidence: Sequence[float]) -> dict[str, float]:
-    """Δχ² of one parameter by the name of its confidence: {"0.95": 3.841} for (0.95,).
+    """Δχ² of one parameter for each confidence level: {"0.95": 3.841} for (0.95,).
 
     Raises
     ------
     ValueError
-        If there is none, or one does not lie between 0 and 1.
+        If no level is given, or a level is not between 0 and 1.
     """
     if not len(confidence) or not all(0 < value < 1 for value in confidence):
         raise ValueError(f"levels = {list(confidence)}: must be confidences between 0 and 1, such as 0.95")
@@ -28,29 +28,31 @@ def find_levels(confidence: Sequence[float]) -> dict[str, float]:
 
 
 LEVELS = find_levels((0.68, 0.95))
-"""Δχ² for one parameter: 0.989 and 3.841."""
+"""Δχ² for one parameter at 68 % and 95 %: 0.989 and 3.841."""
 
 _HARDLY_ABOVE, _SURELY_INSIDE = 1e-2, 0.9
 """Fractions of √level: below the first √Δχ² may be rounding and has no slope, below the second a point lies inside."""
 _CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS = 1e-10, 1e-5, 100
-"""How exactly an end is found, as a fraction of its distance from the nodes on either side; how exactly where no
-minimisation converges nearer by; and in how many steps at most."""
+"""Accuracy of an end, the same where no minimisation converges closer to it, and the largest number of steps.
+
+The accuracy is a fraction of the distance between the end and the nearer of the two nodes beside it.
+"""
 
 
 @dataclass(frozen=True)
 class EndResult(Result):
-    """Why an interval ends where it does.
+    """Reason why an interval ends where it does.
 
     Attributes
     ----------
     reason : str
-        "crossing": χ² crosses the level, and no bound of another parameter pushes. "physical_other": it crosses, and
-        only physical bounds of other parameters push. "box": it crosses, and a search bound of another parameter
-        pushes. "physical_own", "bound_own": χ² is still below the level at the parameter's own physical, or search,
-        bound. "scan_end": χ² is still below the level where the search for a crossing ended.
+        "crossing": χ² crosses the level, and no bound of another parameter is active. "physical_other": it crosses,
+        and only physical bounds of other parameters are active. "box": it crosses, and a search bound of another
+        parameter is active. "physical_own", "bound_own": χ² is still below the level at the physical, or search, bound
+        of the parameter itself. "scan_end": χ² is still below the level where the search for a crossing ended.
     held_by : tuple of ActiveBoundResult
-        The bounds that push there and those that push at the best fit, each with how far it moves the end; the
-        parameter's own bound where the interval ends at that.
+        The active bounds at the end and at the best fit, each with its shift of the end; the bound of the parameter
+        itself if the interval ends there.
     """
 
     reason: str
@@ -58,28 +60,28 @@ class EndResult(Result):
 
     @property
     def is_closed(self) -> bool:
-        """Whether data, or physical limits of other parameters, end the interval."""
+        """True if data, or physical limits of other parameters, end the interval."""
         return self.reason in ("crossing", "physical_other")
 
     @property
     def is_open(self) -> bool:
-        """Whether neither data nor any physical limit ends it."""
+        """True if neither data nor a physical limit ends the interval."""
         return self.reason in ("box", "bound_own", "scan_end")
 
 
 @dataclass(frozen=True)
 class IntervalSet(Result):
-    """The values of a parameter whose Δχ² is at most a level.
+    """Values of a parameter whose Δχ² is at most a level.
 
     Attributes
     ----------
     intervals : ndarray (n_intervals, 2)
-        [low, high] in ascending order; −inf or +inf where no end was found. None, one, or several.
+        [low, high] in ascending order; −inf or +inf where there is no end. The set may have 0, 1 or more intervals.
     below, above : tuple of EndResult (n_intervals)
-        Why each interval starts and ends where it does.
+        Reasons for the lower and the upper end of each interval.
     decided : bool
-        False where an untrusted point lies in or beside an interval, which is then left out, or where there is no
-        interval and a point is untrusted.
+        False if an untrusted point lies in or beside an interval, which is then left out, or if there is no interval
+        and a point is untrusted.
     """
 
     intervals: np.ndarray
@@ -99,22 +101,22 @@ class IntervalSet(Result):
 
     @property
     def open_below(self) -> bool:
-        """Whether the set has no lower end within the bounds given: χ² stays below the level there."""
+        """True if the set has no lower end within the given bounds: χ² stays below the level there."""
         return self.reason_below in ("scan_end", "bound_own")
 
     @property
     def open_above(self) -> bool:
-        """Whether it has no upper end within the bounds given."""
+        """True if the set has no upper end within the given bounds."""
         return self.reason_above in ("scan_end", "bound_own")
 
     def contains(self, value: float) -> bool:
-        """Whether `value` lies in one of the intervals."""
+        """True if `value` lies in one of the intervals."""
         return bool(((self.intervals[:, 0] <= value) & (value <= self.intervals[:, 1])).any())
 
     def close_by_data(self, limits: tuple[float, float] = (-math.inf, math.inf)) -> IntervalSet:
-        """The set that data and physical limits alone leave: ends made by search bounds are moved to the `limits`.
+        """Set allowed by data and physical limits alone: ends caused by search bounds are moved to the `limits`.
 
-        A gap between two intervals stays only where both its ends are closed by data or physical limits.
+        A gap between two intervals is kept only if data or physical limits close both of its ends.
         """
         kept = [i for i in range(1, len(self.intervals)) if self.above[i - 1].is_closed and self.below[i].is_closed]
         first, last = [0, *kept], [*(i - 1 for i in kept), len(self.intervals) - 1]
@@ -130,19 +132,19 @@ class IntervalSet(Result):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, where an infinite end is None."""
+        """Rebuild from `to_dict`, which stores an infinite end as None."""
         found = super().from_dict(data)
         ends = found.intervals.reshape(-1, 2)
         return replace(found, intervals=np.where(np.isnan(ends), [-math.inf, math.inf], ends))
 
 
 EMPTY_SET = IntervalSet(np.empty((0, 2)), (), (), decided=True)
-"""No value is allowed."""
+"""Set without any allowed value."""
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Nodes first … last lie below the level without a gap."""
+    """Consecutive nodes `first` to `last` that all lie below the level."""
 
     level: str
     first: int
@@ -161,25 +163,25 @@ def find_identified_sets(
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
     judge: Callable[[float], EndResult],
 ) -> dict[str, IntervalSet]:
-    """Find the sets with chi2_min(θ) ≤ best + Δχ² for each level.
+    """Find the identified set chi2_min(θ) ≤ best + Δχ² for each level.
 
     Parameters
     ----------
     theta : ndarray (n,)
         Points of the profile, ascending.
     chi2, trusted : ndarray (n,)
-        Profile there, and whether each value can be relied on.
+        Profile at these points, and whether each value is trusted.
     levels : mapping
         Δχ² by name.
     best : float
         Lowest χ² known anywhere.
     own_ends : (EndResult or None, EndResult or None)
-        What ends a set at the first and at the last point where these are the parameter's own bounds; None where they
-        are not.
+        End of a set at the first and at the last point if these are bounds of the parameter itself; None if they are
+        not.
     evaluate : callable
-        θ (m,) → chi2_min (m,) there, nan where no minimisation converged; its slope (m,); and the points.
+        Function θ (m,) → chi2_min (m,), nan where no minimisation converged; its slope (m,); and the points.
     judge : callable
-        θ → why a set ends at a crossing there.
+        Function θ → reason why a set ends at a crossing there.
 
     Returns
     -------
@@ -233,11 +235,11 @@ def _find_crossings(
     best: float,
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> list[float]:
-    """Roots of √Δχ² − √level, all edges together, by Newton's method between ever closer points on either side.
+    """Roots of √Δχ² − √level, all edges together, by Newton's method inside brackets that shrink.
 
-    The root is linear in θ where the profile is a parabola, so that few steps are needed. A step that leaves the two
-    points, or is not half as long as the last but one, is replaced by one to their middle. From a point where no
-    minimisation converged the next lies halfway to the inner one.
+    √Δχ² is linear in θ where the profile is a parabola, so that few steps are needed. A step that leaves the bracket,
+    or is longer than half of the step before the last, is replaced by a bisection. After a point where no minimisation
+    converged, the next point lies halfway to the inner end of the bracket.
     """
     inner, outer = theta[[edge[1] for edge in edges]], theta[[edge[2] for edge in edges]]
     target = np.sqrt([levels[run.level] for run, *_ in edges])

@@ -1,22 +1,22 @@
-"""Levenberg–Marquardt for many starts at once, inside a box.
+"""Levenberg–Marquardt minimisation from many starts at once, inside a box.
 
-Each step solves the damped linear problem *inside the box* [1]_: variables that the step would carry across a bound
-are put on it, and the rest is solved again with that known. Clipping the finished step instead destroys the direction
-along a narrow valley and stalls beside a bound. The damping is Marquardt's [2]_ in Moré's units, the longest column
-seen for each parameter [3]_: in units of the present column a parameter whose column shrinks is damped less and less
-and runs away. It follows the ratio of actual to predicted reduction [4]_. A step that bends away from its prediction is
-corrected by what it missed, several times over [5]_: along a curved valley, a product held constant by a precise
-measurement, say, plain steps shrink to a crawl. A correction longer than most of its step is refused, for there the
-expansion behind it does not hold. What does not converge that way goes on with the curvature of the residuals, which
-Gauss–Newton leaves out and large residuals need, estimated along each parameter from how the Jacobian changes (in the
-spirit of [6]_).
+Each step solves the damped linear problem *inside the box* [1]_: parameters that the step would carry across a bound
+are put on the bound, and the others are solved again with these values fixed. Clipping the complete step instead would
+change its direction along a narrow valley and stop progress beside a bound. The damping is Marquardt's [2]_ in Moré's
+units, the longest column so far of each parameter [3]_. In units of the present column, a parameter whose column
+shrinks would be damped less and less and diverge. The damping follows the ratio of actual to predicted reduction [4]_.
+A step whose residuals deviate from the linear prediction is corrected for the deviation, several times [5]_. Without
+this, steps become very short along a curved valley, for example where a precise measurement fixes a product. A
+correction longer than most of its step is rejected, because the expansion behind it does not hold there. Starts that do
+not converge in this way continue with the curvature of the residuals, which Gauss–Newton omits and large residuals
+need. It is estimated along each parameter from the change of the Jacobian (in the spirit of [6]_).
 
 .. [1] C. Kanzow, N. Yamashita, M. Fukushima, J. Comput. Appl. Math. 172, 375 (2004), doi:10.1016/j.cam.2004.02.013.
 .. [2] D. W. Marquardt, J. SIAM 11, 431 (1963), doi:10.1137/0111030.
 .. [3] J. J. Moré, in Numerical Analysis, Lect. Notes Math. 630, 105 (1978), doi:10.1007/BFb0067700.
 .. [4] H. B. Nielsen, Damping parameter in Marquardt's method, IMM-REP-1999-05, DTU (1999).
 .. [5] R. Fletcher, in Numerical Analysis, Lect. Notes Math. 912, 85 (1982), doi:10.1007/BFb0093151 (second-order
-   correction); M. K. Transtrum, J. P. Sethna, arXiv:1201.5885 (its length against the step's).
+   correction); M. K. Transtrum, J. P. Sethna, arXiv:1201.5885 (length of the correction relative to the step).
 .. [6] J. E. Dennis, D. M. Gay, R. E. Welsch, ACM Trans. Math. Softw. 7, 348 (1981), doi:10.1145/355958.355965.
 """
 
@@ -28,7 +28,7 @@ from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding
 
 INITIAL_DAMPING = 1e-4
-"""Damping of the first step, relative to the squared columns."""
+"""Damping of the first step, relative to the squared lengths of the columns of the Jacobian."""
 
 _LARGEST_DECREASE = 0.1
 _KEPT_CURVATURE = 0.5
@@ -50,7 +50,7 @@ def levenberg_marquardt(
     initial_damping: float = INITIAL_DAMPING,
     use_curvature: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minimise from all starts together; each leaves the batch when it is done.
+    """Minimise from all starts together; each start leaves the batch when it has finished.
 
     Parameters
     ----------
@@ -61,16 +61,16 @@ def levenberg_marquardt(
         Columns of x that may move.
     max_iter : int
     initial_damping : float
-        Damping of the first step; one makes it short.
+        Damping of the first step; a value of 1 makes the step short.
     use_curvature : bool
-        Add the residuals' own curvature to the Gauss–Newton matrix.
+        True to add the curvature of the residuals to the Gauss–Newton matrix.
 
     Returns
     -------
     x : ndarray (n_starts, n_par)
     n_iter : ndarray (n_starts,) of int
     finished : ndarray (n_starts,) of bool
-        Ended before `max_iter`: no further step of this kind lowers χ² by more than rounding.
+        True if the start ended before `max_iter`: no further step of this kind lowers χ² by more than rounding.
     """
     final, n_iter, finished = x, np.zeros(len(x), dtype=int), np.ones(len(x), dtype=bool)
     lower, upper = problem.lower[free], problem.upper[free]
@@ -90,7 +90,7 @@ def levenberg_marquardt(
             break
         here = x[:, free]
         below, above = here - lower, upper - here
-        # the least damping keeps the linear system regular in double precision
+        # the smallest damping keeps the linear system regular in double precision
         scale = np.maximum(np.sqrt(damping)[:, None] * longest, np.sqrt(_LEAST_DAMPING * len(free)) * lengths)
         scale = np.where(scale > 0, scale, 1.0)
         if use_curvature:
@@ -129,7 +129,7 @@ def levenberg_marquardt(
         else:
             new_jacobian = problem.jacobian(trial[better])[..., free]
         new_lengths = column_lengths(new_jacobian)
-        usable = np.isfinite(new_lengths).all(axis=-1)  # from where a derivative overflows there is no way on
+        usable = np.isfinite(new_lengths).all(axis=-1)  # a point where a derivative overflows allows no next step
         better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
         lowered = np.zeros(len(start), dtype=bool)
         lowered[better] = True
@@ -153,7 +153,7 @@ def levenberg_marquardt(
 
 
 def _move(x: np.ndarray, free: np.ndarray, step: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Points x (n, n_par) moved by step (n, n_free), exactly onto a bound where the step reaches it."""
+    """Points x (n, n_par) moved by step (n, n_free), exactly to the bound where the step reaches it."""
     here = x[:, free]
     moved = x.copy()
     moved[:, free] = np.where(step <= lower - here, lower, np.where(step >= upper - here, upper, here + step))
@@ -168,10 +168,10 @@ def _box_step(
     below: np.ndarray,
     above: np.ndarray,
 ) -> np.ndarray:
-    """Damped Gauss–Newton step (n, n_free) that stays in the box; `below`, `above` are the gaps to the bounds.
+    """Damped Gauss–Newton step (n, n_free) inside the box; `below` and `above` are the distances to the bounds.
 
-    A variable that a solution carries past a bound is put on the bound and the others are solved again; each pass
-    settles at least one variable, so there are at most n_free + 1 passes.
+    Parameters that the solution carries past a bound are put on the bound, and the others are solved again. Each pass
+    fixes at least one parameter, so there are at most n_free + 1 passes.
     """
     free = ~is_blocked(below, above, gradient)
     unit = np.where(free, 1 / scale, 0.0)
@@ -193,7 +193,7 @@ def _box_step(
 
 
 def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Minimise ‖r + J q‖² + ‖q‖² for each of a batch: in residual space where that is smaller, else by QR."""
+    """Minimise ‖r + J q‖² + ‖q‖² for a batch: in residual space if that has fewer dimensions, else by QR."""
     n_batch, n_res, n_free = jacobian.shape
     if n_res <= n_free:
         kernel = jacobian @ jacobian.mT
@@ -204,5 +204,5 @@ def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     system[:, :n_res, :n_free], system[:, :n_res, n_free] = jacobian, residuals
     diagonal = np.arange(n_free)
     system[:, n_res + diagonal, diagonal] = 1.0
-    triangle: np.ndarray = np.linalg.qr(system, mode="r")  # type: ignore[assignment]  # an array in this mode
+    triangle: np.ndarray = np.linalg.qr(system, mode="r")  # type: ignore[assignment]  # this mode returns an array
     return -np.linalg.solve(triangle[:, :n_free, :n_free], triangle[:, :n_free, n_free:])[..., 0]

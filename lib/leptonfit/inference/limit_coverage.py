@@ -1,4 +1,4 @@
-"""How often the interval of each construction holds the truth, in toy experiments."""
+"""Coverage of the interval of each limit construction, from toy experiments."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from leptonfit.inference.result import Integers, Result
 
 @dataclass(frozen=True)
 class LimitCoverageResult(Result):
-    """How often each construction's interval holds the truth.
+    """Number of toys in which the interval of each construction contains the truth.
 
     Attributes
     ----------
     theta : float
-        The truth.
+        True value of θ.
     confidence : ndarray (n_levels,)
     n_covered : dict of ndarray (n_levels,) of int
-        Toys by construction; all of them at θ = 0, which every upper limit covers.
+        Covered toys for each construction. Every upper limit covers θ = 0, so that all toys count there.
     n_toys : int
     """
 
@@ -34,7 +34,7 @@ class LimitCoverageResult(Result):
     n_toys: int
 
     def interval(self, method: str, level: int, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval for the coverage of a construction at one of the levels."""
+        """Wilson's interval for the coverage of a construction at one of the confidence levels."""
         found = binomtest(int(self.n_covered[method][level]), self.n_toys).proportion_ci(confidence, "wilson")
         return float(found.low), float(found.high)
 
@@ -48,9 +48,9 @@ def cover_limits(
     n_toys: int,
     seed: int,
 ) -> LimitCoverageResult:
-    """Coverage of every construction at a truth: its θ, and the nuisances that fit the data best there.
+    """Coverage of every construction at a true θ, with the nuisances that fit the data best at this θ.
 
-    Upper limits cover θ = 0 whatever they are; Feldman and Cousins' interval has a lower end too.
+    Every upper limit covers θ = 0. The Feldman–Cousins interval has a lower end as well.
 
     Parameters
     ----------
@@ -59,6 +59,11 @@ def cover_limits(
     theta : float
     confidence : sequence of float
     n_toys, seed : int
+
+    Raises
+    ------
+    RuntimeError
+        If a fit does not converge.
     """
     levels = np.array(confidence, dtype=float)
     pulls = model.fit(data, theta=theta).pulls
@@ -86,6 +91,6 @@ def cover_limits(
 def draw_toys(
     model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Toy data (n_toys, n_bins) and what their auxiliary measurements found (n_toys, n_nuisances)."""
+    """Toy data (n_toys, n_bins) and the results of their auxiliary measurements (n_toys, n_nuisances)."""
     toys = model.draw(np.full(n_toys, theta), np.tile(pulls, (n_toys, 1)), rng)
     return toys, pulls + rng.standard_normal((n_toys, len(pulls))) * ~model.is_free

@@ -1,27 +1,29 @@
 """Upper limits on a signal strength θ ≥ 0, by several constructions from one profile likelihood.
 
-Q(θ) is −2 ln L with the nuisances profiled, θ̂ the free best fit, q̃(θ) = Q(θ) − Q(max(θ̂, 0)) where θ̂ < θ, else 0
-(G. Cowan et al., Eur. Phys. J. C 71, 1554 (2011), arXiv:1007.1727). Confidence is 1 − α.
+Q(θ) is −2 ln L minimised over the nuisances, θ̂ the free best fit, and q̃(θ) = Q(θ) − Q(max(θ̂, 0)) where θ̂ < θ, else 0
+(G. Cowan et al., Eur. Phys. J. C 71, 1554 (2011), arXiv:1007.1727). The confidence level is 1 − α.
 
-- ``cls``: p(q̃ | θ) / p(q̃ | 0) = α, asymptotic (A. L. Read, J. Phys. G 28, 2693 (2002)). It does not exclude what the
-  data cannot see.
-- ``fc``: Feldman and Cousins' ordering for a Gaussian θ̂ with θ ≥ 0, exactly (arXiv:physics/9711021).
-- ``q_tilde``: p(q̃ | θ) = α, asymptotic. After a downward fluctuation it excludes what the data cannot see.
-- ``pinned``: Q(θ) − Q(0) reaches the one-sided quantile (Φ⁻¹(1 − α))²: the fit held to θ = 0.
+- ``cls``: p(q̃ | θ) / p(q̃ | 0) = α, asymptotic (A. L. Read, J. Phys. G 28, 2693 (2002)). It does not exclude signals
+  to which the data are not sensitive.
+- ``fc``: Feldman–Cousins ordering for a Gaussian θ̂ with θ ≥ 0, exact (arXiv:physics/9711021).
+- ``q_tilde``: p(q̃ | θ) = α, asymptotic. After a downward fluctuation it excludes signals to which the data are not
+  sensitive.
+- ``pinned``: Q(θ) − Q(0) reaches the one-sided quantile (Φ⁻¹(1 − α))²; the reference is the fit with θ fixed at 0.
 
-Asymptotic formulas take the spread of θ̂ from the Asimov data: the expectation at θ = 0.
+The asymptotic formulas take the standard deviation of θ̂ from the Asimov data, the expectation at θ = 0.
 
-Where one bin of counts decides θ and no nuisance touches it, ``cls``, ``fc`` and ``q_tilde`` are exact: the Poisson
-distribution itself, Feldman and Cousins' with discreteness and falling upper ends as in their tables. Elsewhere the
-result says of each construction whether its approximation holds. This was measured on one bin with a background of b
-counts, whose estimate has the skewness b^(−1/2), at 90 %, for signals up to three standard deviations:
+If one bin of counts determines θ and no nuisance acts on it, ``cls``, ``fc`` and ``q_tilde`` are exact: they use the
+Poisson distribution, and ``fc`` includes discreteness and the falling upper ends of Feldman and Cousins' tables.
+Otherwise the result states for each construction whether its approximation holds. The criteria were measured on one
+bin with a background of b counts, where the skewness of θ̂ is b^(−1/2), at 90 %, for signals up to three standard
+deviations:
 
 - ``cls``: for b ≥ 8 within 10 % of the exact limit, coverage at least 89 %;
 - ``q_tilde``, ``pinned``: for b ≥ 20 coverage at least 87 %;
-- ``fc``: coverage at least 87 % for b ≥ 300, where the profile of the Asimov data departs from a parabola by less than
+- ``fc``: coverage at least 87 % for b ≥ 300, where the profile of the Asimov data differs from a parabola by less than
   3 % in θ at the limit. That also fails with many counts and nuisances as large as the signal.
 
-`effective_counts` gives the b of any model.
+`effective_counts` gives the equivalent b of any model.
 """
 
 from __future__ import annotations
@@ -45,45 +47,45 @@ __all__ = [
 
 DELTA_CHI2 = (1.64, 2.71, 3.84)
 _ENOUGH = {"cls": 8.0, "q_tilde": 20.0, "pinned": 20.0}
-"""Effective counts from which a construction's asymptotic formula holds, as measured above."""
+"""Smallest effective counts at which the asymptotic formula of a construction holds, as measured above."""
 _PARABOLIC = 0.03
-"""Largest relative departure of the Asimov profile from a parabola at which θ̂ passes for Gaussian."""
+"""Largest relative difference between the Asimov profile and a parabola for which θ̂ is treated as Gaussian."""
 _SMALLEST = 1e-3
-"""Distance in σ at which a limit is 0 if θ is excluded there already."""
+"""Distance in σ: if θ is already excluded there, the limit is 0."""
 _DOUBLINGS = 14
-"""A limit is looked for up to 2 σ doubled so often: there is none if θ is still allowed beyond 1e4 σ."""
+"""Number of doublings of the search range, starting at 2 σ. If θ is still allowed beyond 1e4 σ, there is no limit."""
 
 
 @dataclass(frozen=True)
 class LimitsResult(Result):
-    """Upper limits on θ; `...` are the leading axes of the data and of the bins in use.
+    """Upper limits on θ. The axes `...` are the leading axes of the data and of the bins in use.
 
     Attributes
     ----------
     theta_hat : ndarray (...)
         Free best fit; may be negative.
     sigma : ndarray (...)
-        Standard deviation of θ̂ expected at θ = 0, from the Fisher information.
+        Expected standard deviation of θ̂ at θ = 0, from the Fisher information.
     chi2_min, chi2_zero : ndarray (...)
         Q(θ̂) and Q(0).
     confidence : ndarray (n_levels,)
     observed : dict of ndarray (..., n_levels)
-        Limit by construction; 0 where it excludes every θ, inf where it excludes none: nuisances explain any signal, or
-        for `pinned` where θ = 0 is impossible.
+        Limit of each construction; 0 where it excludes every θ, inf where it excludes none, because nuisances explain
+        any signal or (for `pinned`) because θ = 0 is impossible.
     expected : dict of ndarray (..., n_levels, 5)
-        Limit by construction if θ̂ fell −2, −1, 0, 1, 2 standard deviations from 0; from the same quantiles of the
+        Limit of each construction if θ̂ were −2, −1, 0, 1, 2 standard deviations from 0; from the same quantiles of the
         Poisson distribution where `is_exact`.
     fc_low : ndarray (..., n_levels)
-        Lower end of Feldman and Cousins' interval: above 0 where it is no upper limit.
+        Lower end of the Feldman–Cousins interval; where it is above 0, the interval is not an upper limit.
     delta_chi2 : ndarray (..., 3)
         θ above which Q exceeds its lowest value at θ ≥ 0 by 1.64, 2.71, 3.84.
     n_effective : ndarray (...)
-        Counts of one bin whose θ̂ is as skew as this, at nominal nuisances or at those fitted at θ = 0, whichever are
-        fewer; inf for Gaussian rates.
+        Counts in a single bin that would give θ̂ the same skewness, at nominal nuisances or at those fitted at θ = 0
+        (the smaller number); inf for Gaussian rates.
     is_exact : ndarray (...) of bool
-        Whether `cls`, `fc` and `q_tilde` are exact, from the Poisson distribution of one count.
+        True if `cls`, `fc` and `q_tilde` are exact, from the Poisson distribution of one count.
     is_valid : dict of ndarray (...) of bool
-        By construction, whether it is exact or its approximation holds here.
+        For each construction, True if it is exact or its approximation holds here.
     """
 
     theta_hat: np.ndarray
@@ -108,7 +110,7 @@ def find_limits(
     asimov_pulls: np.ndarray | float = 0.0,
     used: np.ndarray | None = None,
 ) -> LimitsResult:
-    """Upper limits by each construction, observed and expected.
+    """Observed and expected upper limits by each construction.
 
     Parameters
     ----------
@@ -116,16 +118,16 @@ def find_limits(
     data : ndarray (..., n_bins)
     confidence : sequence of float
     asimov_pulls : ndarray (n_nuisances,), optional
-        Nuisances of the Asimov data, and of their auxiliary measurements; nominal where not given, so that what is
-        expected does not depend on the counts. Those fitted at θ = 0 make the asymptotic formulas pyhf's.
+        Nuisances of the Asimov data and of their auxiliary measurements. By default they are nominal, so that the
+        expected limits do not depend on the counts. With those fitted at θ = 0 the asymptotic formulas are pyhf's.
     used : ndarray (..., n_bins) of bool, optional
-        Bins that count; all where not given.
+        Bins to fit; all if not given.
 
     Raises
     ------
     ValueError
-        If a confidence is not above 0.5 and below 1, some choice of bins tells nothing of θ, or data do not fit the
-        model.
+        If a confidence is not above 0.5 and below 1, some choice of bins is not sensitive to θ, or the data do not fit
+        the model.
     RuntimeError
         If a fit or a root does not converge.
     """
@@ -199,12 +201,12 @@ def find_limits(
 
 
 def effective_counts(model: BinnedModel, used: np.ndarray, pulls: np.ndarray | float = 0.0) -> np.ndarray:
-    """Counts (...) of a single bin whose estimate of θ is as skew as that from the bins in use (..., n_bins).
+    """Counts (...) of one bin whose estimate of θ has the same skewness as that from the bins in use (..., n_bins).
 
-    θ̂ is linear in small departures of the counts, with weights w from the Fisher information at θ = 0 and pulls
-    (..., n_nuisances). Its skewness is γ = Σ w³ variance/σ³ over the bins of counts: b^(−1/2) for one bin that expects
-    b. The absolute value of w is taken, because bins on and off the signal would else pass for symmetric together.
-    1/γ² is returned, inf where γ is 0.
+    θ̂ is linear in small changes of the counts, with weights w from the Fisher information at θ = 0 and pulls
+    (..., n_nuisances). Its skewness is γ = Σ w³ variance/σ³ over the bins of counts, which is b^(−1/2) for one bin with
+    expectation b. The absolute value of w is used, because otherwise the contributions of bins with and without signal
+    could cancel. The result is 1/γ², inf where γ is 0.
     """
     scaled, lengths = scale_information(model.fisher(pulls=pulls, used=used))
     lengths = np.where(lengths > 0, lengths, 1.0)
@@ -216,7 +218,7 @@ def effective_counts(model: BinnedModel, used: np.ndarray, pulls: np.ndarray | f
 
 
 class Profile:
-    """Q(θ) of data sets in rows, θ = t σ counted in standard deviations σ (rows,).
+    """Profile Q(θ) of data sets in rows, with θ = t σ in units of the standard deviations σ (rows,).
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ class Profile:
     data, used : ndarray (rows, n_bins)
     sigma : ndarray (rows,)
     centres : ndarray (rows, n_nuisances), optional
-        What the auxiliary measurements behind the pulls found.
+        Results of the auxiliary measurements behind the pull terms.
     """
 
     def __init__(
@@ -240,7 +242,7 @@ class Profile:
         self._start = np.zeros(self._centres.shape)
         rows = np.arange(len(data))
         at_zero = self._fit(rows, 0.0)
-        # fits that go to the edge of the domain are better started away from it
+        # fits that approach the edge of the domain converge better from a start away from it
         edge = (used & (data == 0)).any(axis=-1) | ~np.isfinite(at_zero.value)
         self._start = np.where(edge[:, None], 0.0, at_zero.pulls)
         free = self._fit(rows, None)
@@ -249,11 +251,11 @@ class Profile:
         self.lowest_allowed = np.where(free.theta > 0, free.value, at_zero.value)
 
     def q(self, t: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """Q(t σ) of rows."""
+        """Q(t σ) of the data sets `row`."""
         return self._fit(row, t * self._sigma[row]).value
 
     def q_tilde(self, t: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """q̃(t σ) of rows."""
+        """q̃(t σ) of the data sets `row`."""
         above = np.maximum(self.q(t, row) - self.lowest_allowed[row], 0.0)
         return np.where(t * self._sigma[row] > self.theta_hat[row], above, 0.0)
 
@@ -272,19 +274,19 @@ class Profile:
 def find_end(
     allowed: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray], rows: int, levels: np.ndarray
 ) -> np.ndarray:
-    """Where a function that falls with t crosses zero.
+    """Find t where a function that falls with t crosses zero, for every data set and level.
 
     Parameters
     ----------
     allowed : callable
-        (t, row, level), arrays of one shape → array: positive while t is allowed.
+        Function (t, row, level) of arrays of one shape → array of that shape, positive while t is allowed.
     rows : int
     levels : ndarray (n_levels,)
 
     Returns
     -------
     ndarray (rows, n_levels)
-        0 where not even the smallest t is allowed, inf where every t is: the data set no limit.
+        0 where not even the smallest t is allowed; inf where every t is allowed, so that the data set no limit.
 
     Raises
     ------
@@ -301,7 +303,7 @@ def find_end(
         bracket = elementwise.bracket_root(
             allowed, low[some], np.full(some.sum(), 2.0), xmin=0.0, args=given, maxiter=_DOUBLINGS
         )
-        endless = bracket.f_bracket[1] > 0  # θ is still allowed as far as was looked
+        endless = bracket.f_bracket[1] > 0  # θ is still allowed at the end of the search range
         ends = np.full(endless.shape, np.inf)
         crossed = ~endless
         given = row[some][crossed], level[some][crossed]

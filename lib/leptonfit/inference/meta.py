@@ -1,9 +1,9 @@
-"""Random effects: what several estimates of differing precision say together, and how much they differ beyond it.
+"""Random-effects combination of several estimates: their mean, and their variance beyond the given errors.
 
 y_i = μ + u_i + e_i with known var e_i = v_i and var u_i = τ². Estimators of τ²: R. DerSimonian and N. Laird (DL),
 Control. Clin. Trials 7, 177 (1986); R. C. Paule and J. Mandel (PM), J. Res. NBS 87, 377 (1982); restricted likelihood
-(REML), W. Viechtbauer, J. Educ. Behav. Stat. 30, 261 (2005). Everything is computed in units of the data's own spread,
-so values of 1e-11 and of 1 give the same result up to that factor.
+(REML), W. Viechtbauer, J. Educ. Behav. Stat. 30, 261 (2005). Everything is computed in units of the spread of the data,
+so that values of 1e-11 and of 1 give the same result up to that factor.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ _NODES_PER_E_FOLD = 16
 
 @dataclass(frozen=True)
 class MetaResult(Result):
-    """A combination of n estimates.
+    """Combination of n estimates by a random-effects model.
 
-    Quantities are in the unit of the values, τ² in its square.
+    Quantities are in the unit of the values, τ² in the square of that unit.
 
     Attributes
     ----------
     estimator : str
-        How τ² was estimated; FE takes it as zero.
+        Estimator of τ²; "FE" (fixed effect) sets τ² to zero.
     n : int
     mean, error : float
         Combined value and its standard error, 1/√Σw (Wald).
     interval : ndarray (2,)
-        Of the mean, at `level`: mean ± z error, z Gaussian.
+        Interval of the mean at `level`: mean ± z error, z Gaussian.
     knapp_hartung_error : float
-        Standard error √(Σw(y − mean)² / ((n − 1) Σw)), which includes that τ² is itself an estimate. J. Hartung and
-        G. Knapp, Stat. Med. 20, 3875 (2001), doi:10.1002/sim.1009; G. Knapp and J. Hartung, Stat. Med. 22, 2693
-        (2003), doi:10.1002/sim.1482. It can be smaller than `error`, and is 0 for equal estimates.
+        Standard error √(Σw(y − mean)² / ((n − 1) Σw)), which includes the uncertainty of τ². J. Hartung and G. Knapp,
+        Stat. Med. 20, 3875 (2001), doi:10.1002/sim.1009; G. Knapp and J. Hartung, Stat. Med. 22, 2693 (2003),
+        doi:10.1002/sim.1482. It can be smaller than `error`, and is 0 for equal estimates.
     knapp_hartung_interval : ndarray (2,)
-        Of the mean, at `level`: mean ± t_(n−1) knapp_hartung_error.
+        Interval of the mean at `level`: mean ± t_(n−1) knapp_hartung_error.
     tau2 : float
         Variance between the estimates, τ².
     tau2_interval : ndarray (2,)
-        At `level`, by inverting Q(τ²) (W. Viechtbauer, Stat. Med. 26, 37 (2007)).
+        Interval of τ² at `level`, by inversion of Q(τ²) (W. Viechtbauer, Stat. Med. 26, 37 (2007)).
     q, p_value : float
         Cochran's Q and its tail probability if τ² = 0.
     i2 : float
-        Share of the scatter that is not sampling error: (Q − (n − 1))/Q, not below 0.
+        Fraction of the scatter that is not sampling error: (Q − (n − 1))/Q, or 0 if that is negative.
     prediction : ndarray (2,)
-        Where a further estimate without error would lie, at `level`: mean ± t_(n−2) √(τ² + error²)
-        (J. P. T. Higgins et al., J. R. Stat. Soc. A 172, 137 (2009)); nan for fewer than three.
+        Interval at `level` for a further estimate without error: mean ± t_(n−2) √(τ² + error²) (J. P. T. Higgins et
+        al., J. R. Stat. Soc. A 172, 137 (2009)); nan for fewer than three estimates.
     level : float
     """
 
@@ -85,9 +85,9 @@ def combine_estimates(
     values, variances : ndarray (n,)
         Estimates in any unit, and their squared standard errors in the square of that unit.
     estimator : {"REML", "PM", "DL", "FE"}
-        REML is the highest maximum of the restricted likelihood over all τ² ≥ 0, which may have several.
+        REML is the highest maximum of the restricted likelihood over all τ² ≥ 0; there may be several maxima.
     level : float
-        Of the intervals, between 0 and 1.
+        Confidence level of the intervals, between 0 and 1.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def _average(y: np.ndarray, v: np.ndarray, tau2: float) -> tuple[float, np.ndarr
 
 
 def _scatter(y: np.ndarray, v: np.ndarray, tau2: float) -> float:
-    """Q(τ²); falls with τ²."""
+    """Weighted scatter Q(τ²) about the mean; it decreases with τ²."""
     mean, weights = _average(y, v, tau2)
     return float(weights @ (y - mean) ** 2)
 
@@ -168,17 +168,17 @@ def _dersimonian_laird(q: float, weights: np.ndarray) -> float:
 
 
 def _pairs(weights: np.ndarray) -> np.ndarray:
-    """Σw − Σw²/Σw (...) of weights (..., n), as Σ_(i≠j) w_i w_j / Σw, where no digits cancel."""
+    """Σw − Σw²/Σw (...) of weights (..., n), computed as Σ_(i≠j) w_i w_j / Σw to avoid cancellation of digits."""
     shares = np.cumsum(weights / weights.sum(axis=-1, keepdims=True), axis=-1)
     return 2 * np.vecdot(weights[..., 1:], shares[..., :-1])
 
 
 def _maximise_restricted(y: np.ndarray, v: np.ndarray) -> float:
-    """The τ² ≥ 0 of the highest restricted likelihood.
+    """Find the τ² ≥ 0 with the highest restricted likelihood.
 
-    Above max(max v, 3 range²) the score is negative. For t ≥ max v the weights lie within a factor of two, so that
+    Above max(max v, 3 range²) the score is negative: for t ≥ max v the weights lie within a factor of two, so that
     Σw − Σw²/Σw ≥ Σw (n − 1)/(n + 1), while Σw²(y − mean)² ≤ Σw range²/t. Below, the score varies over e-folds of
-    τ² + min v; a grid of these finds every fall through zero that is wider than a sixteenth of one.
+    τ² + min v. A grid of these detects every change of sign from + to − that is wider than a sixteenth of an e-fold.
     """
     floor, high = v.min(), max(v.max(), 3 * np.ptp(y) ** 2)
     n_nodes = 2 + math.ceil(_NODES_PER_E_FOLD * math.log1p(high / floor))
@@ -190,7 +190,7 @@ def _maximise_restricted(y: np.ndarray, v: np.ndarray) -> float:
 
 
 def _score(y: np.ndarray, v: np.ndarray, tau2: np.ndarray | float) -> np.ndarray:
-    """Slope (...) of twice the restricted log-likelihood by τ² (...), over a number above 0 that falls as it does."""
+    """Derivative (...) of twice the restricted log-likelihood by τ² (...), divided by the positive Σw − Σw²/Σw."""
     weights = 1 / (v + np.asarray(tau2)[..., None])
     spread = weights * (y - (np.vecdot(weights, y) / weights.sum(axis=-1))[..., None])
     return np.vecdot(spread, spread) / _pairs(weights) - 1
@@ -205,7 +205,7 @@ def _restricted(y: np.ndarray, v: np.ndarray, tau2: np.ndarray) -> np.ndarray:
 
 
 def _fall_to(function: Callable[[float], float], step: float) -> float:
-    """The τ² ≥ 0 where a falling function crosses zero, sought upward from `step`; 0 if it is never above zero."""
+    """Value of τ² ≥ 0 where a decreasing function is zero, searched upward from `step`; 0 if it is never positive."""
     if function(0.0) <= 0:
         return 0.0
     low, high = 0.0, step
@@ -215,5 +215,5 @@ def _fall_to(function: Callable[[float], float], step: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float, scale: float) -> float:
-    """Root between `low` and `high`, to 1e-13 of itself or 1e-15 of `scale`."""
+    """Root between `low` and `high`, with a tolerance of 1e-13 of the root or 1e-15 of `scale`."""
     return float(brentq(function, low, high, xtol=1e-15 * scale, rtol=1e-13))

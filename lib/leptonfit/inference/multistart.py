@@ -1,4 +1,4 @@
-"""Many seeded starts, and what they say together: how often the best was found, and how many plateaus there are."""
+"""Minimisation from many seeded starts: how many reach the lowest χ², and on how many plateaus the others end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.solve import solve
 
 CHI2_FLOOR = 1e-6
-"""χ² at or below this is zero: the global minimum by construction, and numerical noise in its digits."""
+"""χ² at or below this counts as zero: no minimum can be lower, and the remaining digits are numerical noise."""
 RELATIVE_AGREEMENT = 1e-6
-"""Two values of χ² above the floor agree when they differ by at most this fraction, and by little against Δχ² = 1."""
+"""Largest relative difference of two values of χ² above the floor that agree; it must also be small against Δχ² = 1."""
 _ABSOLUTE_AGREEMENT = 1e-2
 _ROUNDING = 1e-13
 _WIDE = 1e4
@@ -23,27 +23,27 @@ _WIDE = 1e4
 
 @dataclass(frozen=True)
 class MultistartResult(Result):
-    """Independent minimisations, sorted by χ² (starts without a finite χ² last).
+    """Independent minimisations, sorted by χ² (starts without a finite χ² are last).
 
     Attributes
     ----------
     starts : ndarray (n_starts, n_par)
-        Where each began.
+        Starts of the minimisations.
     x : ndarray (n_starts, n_par)
         End points.
     chi2, kkt : ndarray (n_starts,)
-        χ² and stationarity there.
+        χ² and KKT residual at the end points.
     converged : ndarray (n_starts,) of bool
     n_iter : ndarray (n_starts,) of int
     flat : ndarray (n_starts, n_par) of bool
         Parameters whose column of the Jacobian vanished at the end point (see `SolveResult`).
     reproduced : int
-        How many converged starts reached the best χ²; those that were restarted count once, since they begin again from
-        the same points.
+        Number of converged starts that reached the best χ². All restarted ones together count once, since they begin
+        again from the same points.
     plateau_chi2 : ndarray (n_plateaus,)
-        The distinct χ² values among converged starts, lowest first.
+        Distinct χ² values among the converged starts, ascending.
     plateau_size : ndarray (n_plateaus,) of int
-        How many starts ended on each.
+        Number of starts that ended on each plateau.
     """
 
     starts: np.ndarray
@@ -59,11 +59,11 @@ class MultistartResult(Result):
 
     @property
     def is_best(self) -> np.ndarray:
-        """Which starts (n_starts,) converged to the best χ²: boolean."""
+        """True for starts (n_starts,) that converged to the best χ²."""
         return self.converged & agrees(self.chi2, self.plateau_chi2.min(initial=np.inf))
 
     def summary(self) -> str:
-        """One line: how often the best was reached, plateaus, starts that did not converge."""
+        """Summary in one line: starts that reached the best χ², plateaus, starts that did not converge."""
         n_starts = len(self.chi2)
         if not self.converged.any():
             return f"none of {n_starts} starts converged"
@@ -80,12 +80,12 @@ def draw_starts(
     rng: np.random.Generator,
     ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> np.ndarray:
-    """Latin-hypercube starts (n_starts, n_par) in the problem's search box, even in log x across four decades or more.
+    """Latin-hypercube starts (n_starts, n_par) in the search box, uniform in log x across four decades or more.
 
     Raises
     ------
     ValueError
-        If a parameter without finite bounds is given no range.
+        If `ranges` has no entry for a parameter without finite bounds.
     """
     low, high = problem.search_box(ranges)
     share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_starts)
@@ -112,9 +112,9 @@ def run_multistart(
     seed : int
         Seed of the starts; the same seed gives the same result.
     ranges : mapping, optional
-        Where starts are drawn for a parameter, if not from its bounds; needed where those are infinite.
+        Ranges in which the starts of a parameter are drawn instead of its bounds; needed where bounds are infinite.
     fixed : mapping, optional
-        Parameters held, with their values.
+        Fixed parameters and their values.
 
     Returns
     -------
@@ -152,27 +152,27 @@ def run_multistart(
 
 
 def zero_chi2(problem: LeastSquaresProblem) -> float:
-    """χ² at or below which a fit of this problem is exact: 1e-6, less where the residuals are small, never rounding.
+    """χ² at or below which a fit of this problem is exact: 1e-6, or less for small residuals, and above rounding.
 
-    χ² cannot fall below zero, so at 1e-6 nothing is left that matters against Δχ² = 1. Residuals that were not divided
-    by an error may all be below 1e-3 and far from zero nevertheless: χ² must also fall below (1e-6 s)², s the size of
-    the residuals at the start.
+    χ² cannot be negative, so that below 1e-6 no possible decrease matters against Δχ² = 1. Residuals that were not
+    divided by an error may all be below 1e-3 although the fit is not exact. Therefore χ² must also be below (1e-6 s)²,
+    where s is the size of the residuals at the start.
     """
     return min(CHI2_FLOOR, (1e-6 * problem.scale) ** 2)
 
 
 def agrees(chi2: np.ndarray, best: np.ndarray | float, *, zero: float = CHI2_FLOOR) -> np.ndarray:
-    """Whether χ² reaches `best`; shapes broadcast, and nan never does.
+    """True where χ² reaches `best`; shapes broadcast, and nan never agrees.
 
-    Within 1e-6 relative, or both at most `zero`; and within 0.01 as far as rounding allows, since at χ² = 1e12 a
-    millionth is no agreement on a level of Δχ² = 1.
+    The tolerance is 1e-6 of `best`, but at most 0.01 as far as rounding allows: at χ² = 1e12 a relative 1e-6 would be
+    far above Δχ² = 1. Two values of at most `zero` also agree.
     """
     margin = np.minimum(RELATIVE_AGREEMENT * best, _ABSOLUTE_AGREEMENT + _ROUNDING * best)
     return chi2 <= np.maximum(best + margin, zero)
 
 
 def find_plateaus(chi2: np.ndarray, *, zero: float = CHI2_FLOOR) -> tuple[np.ndarray, np.ndarray]:
-    """Group sorted values of χ² into plateaus: their lowest values and sizes, both (n_plateaus,)."""
+    """Group sorted values of χ² into plateaus; returns their lowest values and sizes, both (n_plateaus,)."""
     lowest: list[float] = []
     sizes: list[int] = []
     while len(chi2):
@@ -184,5 +184,5 @@ def find_plateaus(chi2: np.ndarray, *, zero: float = CHI2_FLOOR) -> tuple[np.nda
 
 
 def format_chi2(chi2: float) -> str:
-    """χ² at fixed precision; below the floor it is noise and reads `< 1e-6`."""
+    """χ² as text at fixed precision; below the floor it is noise and becomes `< 1e-6`."""
     return "< 1e-6" if chi2 < CHI2_FLOOR else f"{chi2:.6g}"

@@ -1,8 +1,8 @@
-"""Upper limits of Feldman and Cousins' construction by toy experiments, for any number of bins and nuisances.
+"""Upper limits of the Feldman–Cousins construction by toy experiments, for any number of bins and nuisances.
 
-A toy draws the data, and the auxiliary measurements behind the pulls, at a truth (θ, a); the nuisances of the truth are
-those that fit the data best at its θ. θ is accepted where more than α of the toys have a statistic at least as large as
-the data's: the ordering of the paper, discreteness included. The limit is the largest θ that is accepted.
+A toy draws the data, and the auxiliary measurements behind the pulls, at true values (θ, a), where a are the nuisances
+that fit the data best at this θ. θ is accepted where more than α of the toys have a statistic at least as large as that
+of the data. This is the ordering of the paper, including discreteness. The limit is the largest accepted θ.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from leptonfit.inference.result import Result
 __all__ = ["LimitCoverageResult", "ToyLimitResult", "cover_limits", "run_feldman_cousins"]
 
 _TAIL = 10
-"""Toys beyond a quantile below which it is not known."""
+"""Smallest number of toys beyond a quantile; with fewer, the quantile is not known."""
 _MOST_FAILED = 0.01
-"""Share of toys whose fits may fail; they are left out."""
+"""Largest fraction of toys whose fits may fail; they are left out."""
 _FROM, _TO, _POINTS = 0.4, 1.8, 11
-"""Range of the first θ, over the smallest and largest θ where the profile reaches the χ² quantile."""
+"""Range of the first θ over the smallest and largest θ where the profile reaches the χ² quantile, and their number."""
 _FURTHER, _ROUNDS = np.array([1.3, 1.7, 2.2]), 5
-"""Further θ over the last where that is still accepted, and how often they are added."""
+"""Factors for θ beyond the last if that is accepted, or below the first if none is; most extensions of this kind."""
 _LOCAL, _HALVINGS = 9, 5
-"""θ about the crossing at which toys of one θ are reweighted, and halvings between two of them."""
+"""Number of θ around the crossing at which the toys of one θ are reweighted, and of bisections between two of them."""
 _ERRORS = (-2, -1, 1, 2)
-"""Errors of p(θ) over which the limit is followed: it may jump, and one error misses a jump in a case out of six."""
+"""Shifts of α, in errors of p(θ), for the error of the limit. One error misses a jump of the limit in 1 of 6 cases."""
 _TIE = 1e-7
-"""Two statistics are the same within this, relative to max(1, value): equal data are fitted equally well."""
+"""Tolerance for equal statistics, relative to max(1, value): equal data must have an equal statistic."""
 
 
 @dataclass(frozen=True)
 class ToyLimitResult(Result):
-    """Feldman and Cousins' upper limit by toys.
+    """Feldman–Cousins upper limit from toys.
 
     Attributes
     ----------
     confidence : ndarray (n_levels,)
     theta : ndarray (n_theta,)
     statistic : ndarray (n_theta,)
-        Q(θ) − min Q at θ ≥ 0, of the data.
+        Q(θ) − min Q at θ ≥ 0, for the data.
     critical, critical_error : ndarray (n_levels, n_theta)
-        Its quantile in toys at θ, and the error of that for their number.
+        Quantile of the statistic in toys at θ, and its error from the number of toys.
     p_value : ndarray (n_theta,)
-        Share of toys at θ whose statistic is at least that of the data.
+        Fraction of toys at θ whose statistic is at least that of the data.
     limit, error : ndarray (n_levels,)
-        Largest θ that is accepted, and its standard error for the number of toys; inf and nan where every θ tried is
-        accepted; nan where fewer than ten toys at each θ lie beyond the quantile.
+        Largest accepted θ, and its standard error from the number of toys; inf and nan if every θ that was tried is
+        accepted; nan if fewer than ten toys at each θ are beyond the quantile.
     n_toys : int
-        At each θ, and again near each limit.
+        Number of toys at each θ, and again near each limit.
     """
 
     confidence: np.ndarray
@@ -80,10 +80,10 @@ def run_feldman_cousins(
     seed: int,
     jobs: int = 1,
 ) -> ToyLimitResult:
-    """Upper limit of Feldman and Cousins' construction with toys (arXiv:physics/9711021, section V B).
+    """Upper limit of the Feldman–Cousins construction from toys (arXiv:physics/9711021, section V B).
 
-    The upper end is that of the construction itself. For one count `find_limits` also makes it fall with the
-    background, as their tables do.
+    The upper end is that of the plain construction. For one count `find_limits` also adjusts it so that it does not
+    rise with the background, as in the published tables.
 
     Parameters
     ----------
@@ -91,16 +91,16 @@ def run_feldman_cousins(
     data : ndarray (n_bins,)
     confidence : sequence of float
     n_toys : int
-        At each of eleven θ or more about the limit, and at one θ near the limit of each confidence.
+        Number of toys at each of eleven or more θ around the limit, and at one θ near the limit of each confidence.
     seed, jobs : int
-        The same seed gives the same limit for any number of jobs.
+        Seed of the toys and number of processes. The same seed gives the same limit for any number of jobs.
 
     Raises
     ------
     ValueError
-        If there are no toys.
+        If `n_toys` is below 1.
     RuntimeError
-        If more than a hundredth of the toys are not fitted.
+        If more than 1 % of the fits of toys fail.
     """
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1")
@@ -136,14 +136,14 @@ def run_feldman_cousins(
 
 
 class _Observed:
-    """The data: their statistic at any θ, and the nuisances that fit them best there."""
+    """Observed data: their statistic at any θ, and the nuisances that fit them best there."""
 
     def __init__(self, model: BinnedModel, data: np.ndarray) -> None:
         self.model, self.data = model, data
         self.profile = Profile(model, data[None], np.ones((1, model.n_bins), dtype=bool), model.theta_sigma()[None])
 
     def first_guess(self, levels: np.ndarray) -> np.ndarray:
-        """θ about those where the profile reaches the χ² quantile, or the Gaussian limit where it never does."""
+        """First θ values: around those where the profile reaches the χ² quantile, or the Gaussian limit if none."""
         sigma = float(self.model.theta_sigma())
         quantiles = norm.ppf((1 + levels) / 2) ** 2
         ends = sigma * find_end(lambda t, row, rise: rise - self.profile.q_tilde(t, row), 1, quantiles)[0]
@@ -160,7 +160,7 @@ class _Observed:
 
 
 class _Toys:
-    """Toys drawn at one truth, with their own free fits; they stand for toys at a nearby truth by their weights."""
+    """Toys drawn at one truth, with their free fits; weights turn them into toys at a nearby truth."""
 
     def __init__(
         self, model: BinnedModel, theta: float, pulls: np.ndarray, n_toys: int, seed: np.random.SeedSequence
@@ -170,17 +170,17 @@ class _Toys:
         self.free = model.fit(self.data, lowest=0.0, centres=self.centres, start=self._start(pulls))
 
     def _start(self, pulls: np.ndarray) -> np.ndarray:
-        """The truth, but nominal nuisances where the minimum may lie on the edge of the domain."""
+        """True nuisances as start, but nominal ones where the minimum may lie on the edge of the domain."""
         edge = ((self.data == 0) & self.model.is_counted).any(axis=-1, keepdims=True)
         return np.where(edge, 0.0, pulls)
 
     def statistic(self, theta: float, pulls: np.ndarray) -> np.ndarray:
-        """Q(θ) − min Q at θ ≥ 0 (n_toys,); nan where a fit failed.
+        """Statistic Q(θ) − min Q at θ ≥ 0 (n_toys,); nan where a fit failed.
 
         Raises
         ------
         RuntimeError
-            If more than a hundredth of them failed.
+            If more than 1 % of the fits failed.
         """
         held = self.model.fit(self.data, theta=theta, centres=self.centres, start=self._start(pulls))
         converged = self.free.converged & held.converged
@@ -190,7 +190,7 @@ class _Toys:
         return np.where(converged, np.maximum(held.value - self.free.value, 0.0), np.nan)
 
     def weights(self, theta: float, pulls: np.ndarray) -> np.ndarray:
-        """How much more likely (n_toys,) a toy is at another truth."""
+        """Likelihood ratio (n_toys,) of each toy at another truth relative to its own truth."""
         model = self.model
         then, now = (model.expected(*truth) for truth in ((self.theta, self.pulls), (theta, pulls)))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -205,13 +205,13 @@ class _Toys:
 def _rank_toys(
     task: tuple[float, np.ndarray, np.random.SeedSequence], *, model: BinnedModel, n_toys: int
 ) -> np.ndarray:
-    """Statistic (n_toys,) of toys at their own truth."""
+    """Statistic (n_toys,) of toys at the truth from which they were drawn."""
     theta, pulls, seed = task
     return _Toys(model, theta, pulls, n_toys, seed).statistic(theta, pulls)
 
 
 def _share(toys: np.ndarray, value: float, weights: np.ndarray | float = 1.0) -> float:
-    """Share of toys whose statistic is at least a value."""
+    """Fraction of toys whose statistic is at least a value."""
     weights = np.where(np.isfinite(toys), weights, 0.0)
     return float(np.sum(weights * (toys >= value - _TIE * max(1.0, value))) / np.sum(weights))
 
@@ -220,10 +220,10 @@ def _cross(
     task: tuple[float, np.random.SeedSequence], *, observed: _Observed, theta: np.ndarray, p_value: np.ndarray,
     n_toys: int,
 ) -> tuple[float, float]:  # fmt: skip
-    """Largest θ that is accepted, and its error: its largest move, per error of p(θ), when α moves by one or two.
+    """Largest accepted θ and its error: the largest shift, per error of p(θ), if α shifts by one or two errors.
 
-    The same toys serve every θ. So p(θ) jumps where the ordering of the toys changes and is smooth elsewhere. Where it
-    jumps across α the number of toys does not move the limit, and the error is small.
+    The same toys are used at every θ, so that p(θ) jumps where the ordering of the toys changes and is smooth
+    elsewhere. If it jumps across α, the number of toys does not move the limit, and the error is small.
     """
     level, seed = task
     alpha = 1 - level
@@ -253,7 +253,7 @@ def _cross(
 
 
 def _last_crossing(p_at: Callable[[float], float], theta: np.ndarray, alpha: float) -> tuple[float, float]:
-    """Largest θ where p exceeds α, between the first and the last given, and how well it is enclosed."""
+    """Largest θ between the first and the last given where p exceeds α, and the uncertainty of its bracketing."""
     above = [k for k, at in enumerate(theta) if p_at(float(at)) > alpha]
     if not above or above[-1] == len(theta) - 1:
         return float(theta[-1] if above else theta[0]), float(theta[-1] - theta[0])

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def norms(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Euclidean norm along an axis, exact to rounding from 1e-307 to 1e307; inf or nan where an entry is.
+    """Euclidean norm along an axis, exact to rounding from 1e-307 to 1e307; inf or nan if an entry is inf or nan.
 
     Parameters
     ----------

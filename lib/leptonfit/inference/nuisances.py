@@ -1,4 +1,4 @@
-"""Nuisance parameters at the best fit: their pulls, and what each does to the signal strength."""
+"""Nuisance parameters at the best fit: their pulls, and their impacts on the signal strength."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from leptonfit.inference.binned import BinnedModel, scale_information
 from leptonfit.inference.result import Booleans, Result
 
 _EDGE = 1e-6
-"""Expectation below which an empty bin is on the edge of the domain."""
+"""Expectation below which an empty bin counts as lying on the edge of the domain."""
 
 
 @dataclass(frozen=True)
 class NuisanceResult(Result):
-    """Nuisances at the best fit.
+    """Pulls and impacts of the nuisance parameters at the best fit.
 
     Attributes
     ----------
     names : tuple of str
     pulls, errors : ndarray (n_nuisances,)
-        Fitted value and its standard deviation, in units of the one it had before; of a free one, of its step. The
-        error is inf where the data do not determine the nuisance. An empty bin that expects nothing is no information.
+        Fitted value and its standard deviation, in units of the standard deviation before the fit (for a free nuisance,
+        of its step). The error is inf if the data do not determine the nuisance. An empty bin with expectation 0 counts
+        as no information.
     impacts : ndarray (n_nuisances,)
         Change of θ̂ if the nuisance is one fitted standard deviation higher: cov(θ, a)/σ(a), from the Fisher information
         at the best fit.
@@ -37,7 +38,7 @@ class NuisanceResult(Result):
 
 
 def rank_nuisances(model: BinnedModel, data: np.ndarray) -> NuisanceResult:
-    """Pulls of the nuisances and what each does to θ̂, those that do most first.
+    """Pulls of the nuisances and their impacts on θ̂, in the order of decreasing |impact|.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One ordered map over independent tasks, in this process or in several."""
+"""Ordered map over independent tasks, in this process or in several processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 def count_cores() -> int:
-    """Processor cores this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -29,17 +29,17 @@ def map_ordered(
     jobs: int = 1,
     done: Callable[[int, int], None] = lambda finished, n: None,
 ) -> list[Value]:
-    """Apply `function` to every item; the values come back in the items' order whatever finishes first.
+    """Apply `function` to every item and return the values in the order of the items, whichever finishes first.
 
     Parameters
     ----------
     function : callable
-        Defined in a module (not in a notebook cell), so that it reaches other processes.
+        Function defined in a module (not in a notebook cell), because other processes must be able to import it.
     items : iterable
     jobs : int
-        Number of processes; 1 stays in this one.
+        Number of processes; with 1 the work is done in this process.
     done : callable, optional
-        Gets the number of items finished, in order, and of all.
+        Called with the number of items finished (in order) and the number of all items.
 
     Returns
     -------
@@ -71,11 +71,11 @@ def map_ordered(
     try:
         return collect(pool.map(function, tasks, chunksize=chunk))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, do not wait for tasks that still run
 
 
 def _end_with_parent(parent: int) -> None:
-    """Leave an interrupt to the parent, and end when it has ended, however that was."""
+    """Ignore interrupts, which the parent process handles, and exit when the parent has ended for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -87,5 +87,5 @@ def _end_with_parent(parent: int) -> None:
 
 
 def spawn_seeds(seed: int, n_tasks: int) -> list[np.random.SeedSequence]:
-    """Independent seeds, one a task, so that a task's random numbers do not depend on where it runs."""
+    """Independent seeds, one for each task, so that random numbers do not depend on the process that runs the task."""
     return np.random.SeedSequence(seed).spawn(n_tasks)

@@ -1,4 +1,4 @@
-"""What is fitted: named, bounded parameters and residuals with an analytic Jacobian, batched over leading axes."""
+"""Definition of a fit: named, bounded parameters and residuals with an analytic Jacobian, batched over leading axes."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from leptonfit.inference.norms import norms
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One fit parameter.
+    """Fit parameter with start, bounds and labels.
 
     Parameters
     ----------
     name : str
-        Identifier, unique in its problem.
+        Identifier, unique in a problem.
     start : float
-        A value inside the bounds, in `unit`.
+        Start value inside the bounds, in `unit`.
     lower, upper : float
-        Bounds in `unit`; ±inf where there is none.
+        Bounds in `unit`; ±inf if there is none.
     physical : (float, float)
-        Range outside of which the parameter has no meaning, in `unit`; ±inf where there is no such limit. A bound
-        equal to its limit is *physical*: like data, it may close a set. Every other bound is a *search* bound, a box
-        that somebody drew.
+        Range outside of which the parameter has no meaning, in `unit`; ±inf if there is no such limit. A bound equal
+        to its limit is *physical*: like data, it may close a set. Every other bound is a *search* bound, chosen only
+        to limit the search.
     unit : str
         Unit, empty for a dimensionless parameter.
     symbol : str
-        Plain-text symbol for sentences; the name where empty.
+        Plain-text symbol for sentences; the name if empty.
     label : str
-        TeX label for figures; the name where empty.
+        TeX label for figures; the name if empty.
 
     Raises
     ------
     ValueError
-        If the bounds are turned round, leave the physical range, or the start lies outside them.
+        If lower ≥ upper, a bound is outside the physical range, or the start is outside the bounds.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class LeastSquaresProblem:
-    """A sum of squares to be minimised: chi2(x) = Σ residuals(x)², which is −2 ln L up to a constant.
+    """Least-squares problem with chi2(x) = Σ residuals(x)², which is −2 ln L up to a constant.
 
     Parameters
     ----------
@@ -73,13 +73,14 @@ class LeastSquaresProblem:
     residual_names : tuple of str
         Names of the n_res residuals.
     residuals : callable
-        (..., n_par) → (..., n_res), dimensionless (already divided by σ). May be non-finite where the model
+        Function (..., n_par) → (..., n_res), dimensionless (already divided by σ). May be non-finite where the model
         is undefined.
     jacobian : callable
-        (..., n_par) → (..., n_res, n_par), the analytic derivatives of `residuals`.
+        Function (..., n_par) → (..., n_res, n_par), the analytic derivatives of `residuals`.
     p_value : callable, optional
-        x (n_par,) → p-value of the model at its best fit, or None where χ² is no test of it: where σ was estimated from
-        the same data, say, or the loss is robust. By default the tail of χ² for the degrees of freedom.
+        Function x (n_par,) → p-value of the model at its best fit, or None if χ² does not test the model, for example
+        because σ was estimated from the same data or the loss is robust. By default the tail probability of χ² for
+        the degrees of freedom.
 
     Raises
     ------
@@ -114,23 +115,23 @@ class LeastSquaresProblem:
 
     @cached_property
     def start(self) -> np.ndarray:
-        """Starts (n_par,)."""
+        """Start values (n_par,)."""
         return np.array([parameter.start for parameter in self.parameters], dtype=float)
 
     @cached_property
     def is_physical(self) -> np.ndarray:
-        """Which lower and upper bounds (2, n_par) are physical: boolean."""
+        """True for lower and upper bounds (2, n_par) that are physical."""
         limits = np.array([parameter.physical for parameter in self.parameters], dtype=float).reshape(-1, 2).T
         bounds = np.stack([self.lower, self.upper])
         return np.isfinite(bounds) & (bounds == limits)
 
     def check(self) -> None:
-        """Check shapes and derivatives, once (see `check_functions`).
+        """Check shapes and derivatives; later calls do not repeat the check (see `check_functions`).
 
         Raises
         ------
         ValueError
-            If a function has the wrong shape, or the Jacobian is not the residuals' derivative.
+            If a function has the wrong shape, or the Jacobian is not the derivative of the residuals.
         """
         return self._checked
 
@@ -140,10 +141,10 @@ class LeastSquaresProblem:
 
     @cached_property
     def scale(self) -> float:
-        """Size of the residuals at the start: max(‖r‖, max_j ‖J_j‖ |x_j|), the finite ones.
+        """Size of the residuals at the start: the largest finite value of ‖r‖ and of ‖J_j‖ |x_j| over all j.
 
-        Where this is zero, since the start is the solution, the widths of the boxes stand for |x_j|. Where nothing is
-        finite at the start, an interior point stands for it.
+        If this is zero, because the start is the solution, the widths of the boxes replace |x_j|. If nothing is
+        finite at the start, an interior point replaces it.
         """
         for x in check_points(self):
             for sizes in (np.abs(x), self.widths):
@@ -156,7 +157,7 @@ class LeastSquaresProblem:
 
     @cached_property
     def widths(self) -> np.ndarray:
-        """Width (n_par,) of each parameter's box; where that is infinite |start|, or 1."""
+        """Width (n_par,) of each parameter's box; if it is infinite |start|, or 1."""
         box, start = self.upper - self.lower, np.abs(self.start)
         return np.where(np.isfinite(box), box, np.where(start > 0, start, 1.0))
 
@@ -176,7 +177,7 @@ class LeastSquaresProblem:
         Raises
         ------
         ValueError
-            If there is none.
+            If no parameter has this name.
         """
         if name not in self.names:
             raise ValueError(f"parameter {name!r}: must be one of {', '.join(self.names)}")
@@ -188,12 +189,12 @@ class LeastSquaresProblem:
         return parameter.lower, parameter.upper
 
     def free_indices(self, fixed: tuple[str, ...]) -> np.ndarray:
-        """Positions of the parameters that are not in `fixed`."""
+        """Positions (n_free,) of the parameters that are not in `fixed`."""
         held = {self.index(name) for name in fixed}
         return np.array([j for j in range(self.n_par) if j not in held], dtype=int)
 
     def on_bounds(self, x: np.ndarray) -> np.ndarray:
-        """Which parameters sit exactly on a bound: boolean, the shape of x."""
+        """True for parameters exactly on a bound; has the shape of x."""
         return (x <= self.lower) | (x >= self.upper)
 
     def search_box(self, ranges: Mapping[str, tuple[float, float]] | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -218,20 +219,20 @@ class LeastSquaresProblem:
 def restrict(
     problem: LeastSquaresProblem, *, fixed: Mapping[str, float] | None = None, residuals: Sequence[str] | None = None
 ) -> LeastSquaresProblem:
-    """The same problem with parameters held, and only some of its residuals.
+    """Copy of a problem with some parameters fixed and only some of the residuals.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     fixed : mapping, optional
-        Parameters that are no longer fitted, with their values.
+        Parameters to fix, with their values.
     residuals : sequence of str, optional
-        Residuals that are kept; all where not given.
+        Residuals to keep; all if not given.
 
     Raises
     ------
     ValueError
-        If there is no such parameter or residual.
+        If there is no parameter or residual of a given name.
     """
     fixed, residuals = fixed or {}, problem.residual_names if residuals is None else tuple(residuals)
     for name in residuals:
@@ -267,16 +268,17 @@ def extend(
     *,
     parameters: tuple[Parameter, ...] = (),
 ) -> LeastSquaresProblem:
-    """The same problem with further residuals, independent of the others, and further parameters at the end.
+    """Copy of a problem with additional, independent residuals, and additional parameters at the end.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     names : sequence of str
+        Names of the additional residuals.
     residuals, jacobian : callable
-        Of all the parameters, as for `LeastSquaresProblem`.
+        Functions of all the parameters, as for `LeastSquaresProblem`.
     parameters : tuple of Parameter, optional
-        Only the further residuals depend on them.
+        Additional parameters; only the additional residuals depend on them.
     """
     n_par, p_value = problem.n_par, problem.p_value
 

@@ -1,9 +1,9 @@
-"""The profile likelihood of one parameter: the lowest χ² over all others, at each of its values.
+"""Profile likelihood of one parameter: at each of its values, the lowest χ² over all other parameters.
 
-Every point is fitted from fresh starts and from its neighbours' solutions in both directions; a lower minimum found
-anywhere sends its neighbours back to work. What a point is worth is recorded with it: whether it converged, and from
+Every point is fitted from fresh starts and from the solutions at neighbouring values in both directions; a lower
+minimum found at one value is also tried as a start at its neighbours. Each point records whether it converged, and from
 how many independent starts its χ² was reached. Points are added outward until the ends of the sets are found. Where a
-search bound of another parameter makes an end, that bound is released, to see what the data alone do.
+search bound of another parameter causes an end, that bound is released to see whether the data alone close the set.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values
 from leptonfit.inference.stationarity import vanished_columns
 
 _FLAT, _ROUNDING = 1e-6, 1e-12
-"""χ² is flat where it rises by less than this fraction of the lowest level, or of itself."""
+"""Rise of χ² below which a profile is flat, as a fraction of the lowest level, or of χ²."""
 
 
 @dataclass(frozen=True)
 class ReleaseResult(Result):
-    """What became of the profile when the search bounds that held it were released.
+    """Profile after the release of the search bounds that were active on it.
 
     Attributes
     ----------
     boxes : dict of ndarray (n_tries + 1, 2)
-        By parameter, the bounds given and those tried after them, the last one in force at the end.
+        For each released parameter, the given bounds and then those tried; the last ones are in force at the end.
     best_chi2 : float
-        Lowest χ² known within the last of these.
+        Lowest χ² known within the last bounds.
     best_x : ndarray (n_par,)
     best_converged : bool
     is_decided : bool
-        False where the profile could not be followed there, as where the model is undefined.
+        False if the profile could not be followed there, for example because the model is undefined.
     """
 
     boxes: dict[str, np.ndarray]
@@ -51,51 +51,52 @@ class ReleaseResult(Result):
 
 @dataclass(frozen=True)
 class ProfileResult(Result):
-    """Profile of one parameter.
+    """Profile likelihood of one parameter, with its identified sets.
 
     Attributes
     ----------
     parameter : str
     names : tuple of str
-        All parameters, the order of the last axis of `x`.
+        All parameters, in the order of the last axis of `x`.
     grid : ndarray (n_grid,)
-        Values scanned, in the parameter's unit.
+        Scanned values, in the parameter's unit.
     chi2_min : ndarray (n_grid,)
-        Lowest χ² found with the parameter held there; nan where no start had a finite χ².
+        Lowest χ² with the parameter fixed at each value; nan where no start had a finite χ².
     x : ndarray (n_grid, n_par)
-        Where it was found.
+        Parameters at the lowest χ².
     kkt : ndarray (n_grid,)
     reproduced : ndarray (n_grid,) of int
-        Independent starts (different random draws, their descendants through neighbours counted once) that reach it.
+        Number of independent starts that reach it: different random draws, each counted once together with the
+        solutions continued from it.
     trusted : ndarray (n_grid,) of bool
-        An exact fit, where nothing is lower and rounding alone decides the KKT, or converged and reproduced at least
-        twice.
+        True for an exact fit (no χ² is lower, and the KKT residual is only rounding), and where the point converged
+        and was reproduced at least twice.
     on_bounds : ndarray (n_grid, n_par) of bool
     flat : ndarray (n_grid, n_par) of bool
-        Parameters whose column of the Jacobian vanished there, so that χ² says nothing of them.
+        Parameters whose column of the Jacobian vanished there, so that χ² does not constrain them.
     best_chi2 : float
         Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
     best_x : ndarray (n_par,)
     best_converged : bool
-        Whether it is a minimum: stationary, or zero. If not, nothing is decided.
+        True if the best point is a minimum: stationary, or χ² = 0. If not, nothing is decided.
     is_flat : bool
-        Whether χ² is the same at every point of the grid, to rounding: it then has no minimum.
+        True if χ² is the same at every point of the grid, to rounding: it then has no minimum.
     levels : dict of float
-        Δχ² by the name of its confidence.
+        Δχ² for the name of each confidence level.
     identified_set : dict of IntervalSet
-        By level: the values allowed within the bounds given.
+        For each level, the values allowed within the given bounds.
     released_set : dict of IntervalSet
-        By level: the values allowed by data and physical limits alone. Ends that search bounds make are infinite.
+        For each level, the values allowed by data and physical limits alone. Ends caused by search bounds are infinite.
     reference_held_by : tuple of ActiveBoundResult
-        Bounds that push at the lowest χ² known, from which every Δχ² is counted.
+        Active bounds at the lowest χ² known, which is the reference of every Δχ².
     release : ReleaseResult or None
-        None where no search bound holds an end or the best fit.
+        None if no search bound is active at an end or at the best fit.
     references : ndarray (n_ref,)
-        Further values at which the profile was evaluated, in the scan or not.
+        Additional values at which the profile was evaluated, inside the scan or outside.
     reference_chi2, reference_trusted : ndarray (n_ref,)
     reference_x : ndarray (n_ref, n_par)
     n_solved : int
-        Minimisations run in all.
+        Number of all minimisations.
     """
 
     _rows_of: ClassVar[dict[str, str]] = {"reference_x": "names"}
@@ -139,33 +140,33 @@ def scan_profile(
     levels: Sequence[float] = (0.68, 0.95),
     release: bool = True,
 ) -> ProfileResult:
-    """Profile χ² along one parameter.
+    """Profile χ² along one parameter and find its identified sets.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     name : str
-        The parameter scanned.
+        Name of the parameter to scan.
     grid : ndarray (n_grid,), optional
-        Its values, ascending and inside its bounds; at least two. Where not given, 41 values across the set of the
-        highest level and somewhat beyond. Further points are added outward of a given grid, for the ends of the sets
-        only, so that a verdict does not depend on where the grid ends.
+        Values, ascending and inside the bounds; at least two. By default 41 values across the set of the highest
+        level and somewhat beyond. Further points are added outside a given grid, only to find the ends of the sets,
+        so that a verdict does not depend on where the grid ends.
     n_starts : int
-        Fresh starts at each value, and with the parameter free. May be 0 where `warm` is given.
+        Number of fresh starts at each value, and with the parameter free. May be 0 if `warm` is given.
     seed : int
         Seed of the starts.
     ranges : mapping, optional
-        Where starts are drawn, if not from a parameter's bounds. Where these are infinite the default is the range of
-        the grid for the parameter scanned, and five standard deviations about a first fit for the others.
+        Ranges in which starts are drawn instead of the bounds. For infinite bounds the default is the range of the
+        grid for the scanned parameter, and five standard deviations around a first fit for the others.
     references : tuple of float
-        Further values at which the profile is wanted, in the scan or not.
+        Additional values at which the profile is evaluated, inside the scan or outside.
     warm : ndarray (n_grid, n_par), optional
-        Solutions to begin with, those of a neighbouring problem, say; they are kept where nothing lower is found.
+        Initial solutions, for example those of a similar problem; they are kept where no lower χ² is found.
     levels : sequence of float
-        Confidences at which sets are found.
+        Confidence levels of the sets.
     release : bool
-        Release the search bounds that hold an end or the best fit; several times the work. Without it such ends are
-        left open in `released_set`.
+        True to release the search bounds that are active at an end or at the best fit, which takes several times as
+        long. If False, such ends are left open in `released_set`.
 
     Returns
     -------
@@ -174,8 +175,8 @@ def scan_profile(
     Raises
     ------
     ValueError
-        If the grid is not ascending or leaves the bounds, there is nothing to start from, a level is not between 0 and
-        1, or the problem's functions fail their check.
+        If the grid is not ascending or leaves the bounds, there are no starts, a level is not between 0 and 1, or the
+        functions of the problem fail their check.
     """
     problem.check()
     rises = find_levels(levels)
@@ -210,7 +211,7 @@ def scan_profile(
 
 
 def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -> ProfileResult:
-    """Put a finished scan into words of a result; look behind the bounds that hold it."""
+    """Collect a finished scan into a result, after releasing the search bounds that are active on it."""
     problem, path = scan.problem, scan.path
     held_by, n_solved = scan.best_held_by, path.n_solved
     behind_it, released = None, scan.sets
@@ -228,7 +229,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
         if boxes and behind is scan:
             released = {level: _give_up(found, held_by) for level, found in released.items()}
     zeros = np.flatnonzero(path.chi2 <= path.zero)
-    if len(zeros):  # no zero is better than another: let a point of the profile stand for all
+    if len(zeros):  # all zeros are equally good: use the middle one as the best point
         middle = zeros[len(zeros) // 2]
         path.best_chi2, path.best_x, path.best_converged = float(path.chi2[middle]), path.x[middle], True
 
@@ -267,7 +268,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
 
 
 def _give_up(found: IntervalSet, held_by: tuple[ActiveBoundResult, ...]) -> IntervalSet:
-    """A set whose profile could not be followed behind the bounds: if these hold the best fit, no end is the data's."""
+    """Set of a profile that could not be followed beyond the bounds; its ends are "box" if these limit the best fit."""
     if all(bound.is_physical for bound in held_by):
         return found
     box = EndResult("box", held_by)

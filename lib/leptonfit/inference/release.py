@@ -1,4 +1,4 @@
-"""What becomes of a profile, or of a fit, when the search bounds that hold it are released."""
+"""Release the search bounds that are active on a profile or at a fit, and repeat the profile or the fit."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ from leptonfit.inference.scan import Effort, Scan
 from leptonfit.inference.solve import solve
 
 _RELEASES = 4
-"""A search bound is released this often, at most: to its physical limit, or four times by a factor of ten."""
+"""Largest number of releases of a search bound: once to its physical limit, or four times by a factor of ten."""
 _AT_REST, _ROUNDING = 1e-2, 1e-6
-"""An end has come to rest where its last moves are half those before, or rounding, and this fraction of its distance
-from the best fit."""
+"""Largest last moves of an end that has converged, as fractions of its distance from the best fit.
+
+They must be below the first fraction, and also below half of the moves before or below the second (rounding).
+"""
 _JUST_BEYOND = 1e-6
-"""How far beyond a bound the model is tried, as a fraction of the box."""
+"""Distance beyond a bound at which the model is tested, as a fraction of the box."""
 _COARSE = 9
-"""Nodes that are kept for a profile with released bounds, besides those at the ends of its sets."""
+"""Number of nodes kept for a profile with released bounds, in addition to those at the ends of its sets."""
 
 
 def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
-    """Release the search bounds that hold a scan until none does, or each was released four times.
+    """Release the active search bounds of a scan until none is active, or each was released four times.
 
-    An end that still has a bound behind it then, but has come to rest, is closed at its limit.
+    An end that still depends on a bound then, but has converged, is closed at its last value.
 
     Returns
     -------
     Scan
-        The last one that could be followed, with bounds released; the one given where no search bound holds it.
+        The last scan that could be followed, with bounds released; the given one if no search bound is active on it.
     dict of ndarray (n_tries + 1, 2)
-        By parameter, the bounds given and those tried.
+        For each released parameter, the given bounds and those tried.
     bool
-        Whether the profile could be followed behind every bound tried: it cannot where the model is undefined.
+        True if the profile could be followed beyond every bound tried. It cannot where the model is undefined.
     """
     boxes, is_decided, history = Boxes(), True, [scan.sets]
     while is_decided and scan.is_decided:
@@ -55,7 +57,7 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
         theta, warm = scan.path.theta[kept], scan.path.x[kept]
         wider = Scan(problem, scan.name, theta, effort, warm=warm, open_ends=scan.open_ends())
         if scan.path.best_chi2 - wider.path.best_chi2 > significant_drop(wider.path.best_chi2):
-            wider = Scan(problem, scan.name, theta, effort, warm=warm)  # what was open may be closed against a lower χ²
+            wider = Scan(problem, scan.name, theta, effort, warm=warm)  # a lower best χ² may close an end that was open
         is_decided = wider.is_decided
         if is_decided:
             scan = wider
@@ -65,7 +67,7 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
 
 
 def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:
-    """Whether the model is undefined just beyond a bound, at every solution of the profile that lies on it."""
+    """True if the model is undefined just beyond a bound, at every solution of the profile that lies on it."""
     problem, column = scan.problem, scan.problem.index(bound.parameter)
     low, high = problem.box(bound.parameter)
     on_it = scan.path.x[scan.path.x[:, column] == bound.value]
@@ -77,7 +79,7 @@ def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:
 
 
 def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes) -> IntervalSet:
-    """A set with its outer ends closed where they came to rest while the bounds behind them were released."""
+    """Set whose outer ends are closed if they converged while the bounds that determine them were released."""
     found = history[-1]
     if len(history) < 5 or not all(len(one.intervals) for one in history):
         return found
@@ -89,7 +91,7 @@ def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes
         if end.reason != "box" or not is_spent or not np.isfinite(values).all():
             continue
         moves, distance = np.abs(np.diff(values)), abs(values[-1] - middle)
-        before, last = moves[:2].max(), moves[2:].max()  # two at a time: bounds may take turns
+        before, last = moves[:2].max(), moves[2:].max()  # two moves each, because two bounds may be released in turn
         if last <= _AT_REST * distance and last <= max(0.5 * before, _ROUNDING * distance):
             meets_own = abs(values[-1] - scan.problem.box(scan.name)[side]) <= 20 * last
             ends[row] = scan.own_end(side) if meets_own else replace(end, reason="crossing")
@@ -99,7 +101,7 @@ def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes
 def refit_released(
     problem: LeastSquaresProblem, x: np.ndarray, effort: Effort
 ) -> tuple[np.ndarray, float, bool, dict[str, np.ndarray]]:
-    """Fit with every search bound released that pushes at the best fit x (n_par,), until none does.
+    """Release the search bounds that are active at the best fit x (n_par,) and refit, until none is active.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def refit_released(
     chi2 : float
     converged : bool
     boxes : dict of ndarray (n_tries + 1, 2)
-        By parameter, the bounds given and those tried.
+        For each released parameter, the given bounds and those tried.
     """
     boxes, starts = Boxes(), x[None]
     chi2, converged, is_final = float(np.sum(problem.residuals(x) ** 2)), True, False
@@ -118,7 +120,7 @@ def refit_released(
             problem, starts, is_final = wider, x[None], False
         elif is_final or not boxes.tries:
             break
-        else:  # nothing holds it any more: is there anything lower?
+        else:  # no search bound is active any more: look for a lower χ² from fresh starts
             ranges, is_final = {**boxes.given, **effort.ranges}, True
             starts = np.concatenate([x[None], draw_starts(problem, effort.n_starts, effort.rng, ranges)])
         fit = solve(problem, starts)
@@ -128,14 +130,14 @@ def refit_released(
 
 
 class Boxes:
-    """The search bounds that were released, by parameter: as given, and as tried."""
+    """Record of the released search bounds: for each parameter the given bounds and those tried."""
 
     def __init__(self) -> None:
         self._times: Counter[tuple[str, str]] = Counter()
         self._tries: dict[str, list[tuple[float, float]]] = {}
 
     def release(self, problem: LeastSquaresProblem, pushing: Sequence[ActiveBoundResult]) -> LeastSquaresProblem | None:
-        """The problem with search bounds released; None where each of them was released four times before."""
+        """Problem with search bounds released; None if each of them was already released four times."""
         pushing = [bound for bound in pushing if self._times[bound.key] < _RELEASES]
         if not pushing:
             return None
@@ -147,22 +149,22 @@ class Boxes:
         return wider
 
     def is_spent(self, bound: ActiveBoundResult) -> bool:
-        """Whether a bound was released as often as it may be."""
+        """True if a bound was released as often as allowed."""
         return self._times[bound.key] >= _RELEASES
 
     @property
     def given(self) -> dict[str, tuple[float, float]]:
-        """The bounds given, of the parameters whose bounds were released: fresh starts stay where they were."""
+        """Given bounds of the parameters whose bounds were released; fresh starts are still drawn inside them."""
         return {name: tries[0] for name, tries in self._tries.items()}
 
     @property
     def tries(self) -> dict[str, np.ndarray]:
-        """By parameter (n_tries + 1, 2), the bounds given and those tried."""
+        """For each released parameter the given bounds and those tried (n_tries + 1, 2)."""
         return {name: np.array(tries) for name, tries in self._tries.items()}
 
 
 def _kept_nodes(scan: Scan) -> np.ndarray:
-    """Nodes from which a profile with released bounds starts: a few across, and those beside the ends of the sets."""
+    """Nodes with which a profile with released bounds starts: a few across the scan, and those beside ends of sets."""
     theta = scan.path.theta
     kept = set(np.linspace(0, len(theta) - 1, _COARSE).astype(int).tolist())
     for found in scan.sets.values():
@@ -173,9 +175,9 @@ def _kept_nodes(scan: Scan) -> np.ndarray:
 
 
 def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:
-    """The same problem with search bounds moved outward: to a physical limit, else the box made ten times wider.
+    """Copy of a problem with search bounds moved outward, to a physical limit or to a box ten times as wide.
 
-    Where the box has no other end there is no width, and the bound is released to the limit behind it at once.
+    If the other side of the box is infinite, it has no width, and the bound moves to the limit behind it at once.
 
     Parameters
     ----------

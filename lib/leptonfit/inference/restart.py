@@ -1,9 +1,9 @@
-"""Minimisation in several ways: plain steps, steps with curvature, and fresh starts where a column has vanished.
+"""Minimisation by plain steps, by steps with curvature, and from fresh starts where a Jacobian column has vanished.
 
-A parameter whose column of the Jacobian vanishes (the rate of an exponential that has decayed before the first datum,
-the width of a peak whose height is zero) is invisible to every step, so the point where it happens need not be a
-minimum. The minimisation then begins again from points where the column is alive, and the lowest χ² is kept. A point
-that is not stationary is left in another way from its own start: in short steps, with curvature first.
+If the Jacobian column of a parameter vanishes (the rate of an exponential that has decayed before the first datum, the
+width of a peak of zero height), no step can move this parameter, so that the point need not be a minimum. The
+minimisation then begins again from points where the column is not zero, and the lowest χ² is kept. If a point is not
+stationary, the minimisation is repeated from the original start with short steps, and with curvature first.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _SHORT_STEPS = 1.0
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
 ) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
-    """End points x (n, n_par) of the minimisations from each row, steps tried (n,), how the ends are judged.
+    """Minimise from each row of x; returns end points (n, n_par), steps tried (n,), and their judgement.
 
-    Last, which of them (n,) were found from a fresh start: these starts are the same for every row.
+    The last returned array (n,) is True for end points reached from a fresh start. Fresh starts are the same for every
+    row.
     """
     origin = x.copy()
     x, n_iter, end, finished = _descend(problem, x, free, max_iter)
@@ -44,22 +45,23 @@ def minimise(
 
 
 def unseen_parameters(problem: LeastSquaresProblem) -> np.ndarray:
-    """Parameters (n_par,) of bool that no datum sees: their columns vanish at the start and at 32 points of the box."""
+    """True for parameters (n_par,) whose Jacobian column vanishes at the start and at 32 points of the box."""
     with np.errstate(all="ignore"):
         alive = alive_columns(problem, sample_points(problem), np.arange(problem.n_par))
     return ~np.any(alive, axis=0)
 
 
 def seen_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Free parameters (n, n_free) that data see at some point of the box where the others are held as in x."""
+    """True for free parameters (n, n_free) with a nonzero Jacobian column somewhere in the box, fixed ones as in x."""
     return np.any(alive_columns(problem, _hold(sample_points(problem), x, free), free), axis=1)
 
 
 def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
-    """The start and 32 points of the box (33, n_par), always the same.
+    """Sample points (33, n_par): the start and 32 points of the box, which are the same in every call.
 
-    Half of them are even in the box, half are even in the logarithm of the distance from the lower bound. Where the box
-    is infinite, half are even within ten times the start's distance from zero, half in the logarithm of that distance.
+    Half of them are uniform in the box, half are uniform in the logarithm of the distance from the lower bound. Where
+    the box is infinite, half are uniform within ten times the distance of the start from zero, half are uniform in the
+    logarithm of that distance.
     """
     rng = np.random.default_rng(0)
     lower, upper, start = problem.lower, problem.upper, problem.start
@@ -74,13 +76,13 @@ def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
 
 
 def alive_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Columns (..., n_free) of the Jacobian at x (..., n_par) that are finite and have not vanished."""
+    """True for columns (..., n_free) of the Jacobian at x (..., n_par) that are finite and have not vanished."""
     lengths, size = column_lengths(problem.jacobian(x)[..., free]), norms(problem.residuals(x))
     return np.isfinite(lengths) & np.isfinite(size)[..., None] & ~is_vanished(problem, x, free, lengths, size)
 
 
 def _hold(points: np.ndarray, x: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Points (m, n_par) with what is not free as in x (n, n_par): (n, m, n_par)."""
+    """Points (n, m, n_par): free parameters from `points` (m, n_par), the others from x (n, n_par)."""
     held = np.repeat(x[:, None, :], len(points), axis=1)
     held[..., free] = points[:, free]
     return held
@@ -95,10 +97,11 @@ def _descend(
     initial_damping: float = INITIAL_DAMPING,
     first_turn: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
-    """Plain steps and steps with curvature in turn until a point is stationary or neither finds a lower χ².
+    """Alternate plain steps and steps with curvature until a point is stationary or neither lowers χ².
 
-    The length of a turn does not depend on `max_iter`, so that more steps only ever continue what fewer have reached.
-    Returns the end points, the steps tried, the judgement of the points, and which minimisations ended by themselves.
+    The number of steps in a turn does not depend on `max_iter`, so that a larger `max_iter` only continues the same
+    path. Returns the end points, the steps tried, the judgement of the points, and True for minimisations that ended
+    before `max_iter`.
     """
     n_iter, finished = np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
     rows, stuck = np.arange(len(x)), np.zeros(len(x), dtype=int)
@@ -130,10 +133,10 @@ def _restart(
     free: np.ndarray,
     max_iter: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """End points x (n, n_par), or lower ones from where the columns `flat` (n, n_free) are alive; steps tried (n,).
+    """End points (n, n_par): x, or lower ones reached where columns `flat` (n, n_free) are nonzero; steps tried (n,).
 
-    The fresh starts are the minimisation's own start, that of the problem, and the best of the sampled points of each
-    kind, with all free parameters moved there or only those that vanished.
+    The fresh starts are the original start of the minimisation, the start of the problem, and the best of the sample
+    points of each kind. Each is used with all free parameters moved there, and with only the vanished ones moved.
     """
     points = np.concatenate([origin[:, None, :], _hold(sample_points(problem), x, free)], axis=1)
     kept = points.copy()
@@ -141,12 +144,12 @@ def _restart(
     candidates = np.concatenate([points, kept], axis=1)
     alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, :], axis=-1)
     allowed = alive > 0
-    allowed[:, 0] |= ~flat.any(axis=-1)  # not stationary although every column is alive: only its own start is tried
+    allowed[:, 0] |= ~flat.any(axis=-1)  # not stationary with every column nonzero: try only the original start
     residuals = problem.residuals(candidates)
     chi2 = np.vecdot(residuals, residuals)
     chi2 = np.where(allowed & np.isfinite(chi2), chi2, np.inf)
     halves = np.arange(candidates.shape[1]).reshape(2, -1)
-    groups = [half[first::2] for half in halves for first in (2, 3)]  # samples near a bound or zero, and even samples
+    groups = [half[first::2] for half in halves for first in (2, 3)]  # samples near a bound or zero; uniform samples
     best = [group[np.lexsort((chi2[:, group], -alive[:, group]), axis=-1)[:, :_N_RESTARTS]] for group in groups]
     chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
     i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))

@@ -1,4 +1,4 @@
-"""The common ground of every result: frozen, made of arrays, and able to become JSON and come back."""
+"""Base class of all results: frozen dataclasses of arrays that can be converted to JSON and back."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 Booleans = Annotated[np.ndarray, bool]
 Integers = Annotated[np.ndarray, int]
-"""Field types of arrays that are not of floats."""
+"""Field types for arrays of booleans and integers; a plain `np.ndarray` field holds floats."""
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as plain JSON data: arrays become lists, numbers that are not finite become None."""
+    """Convert `value` to plain JSON data: arrays become lists, and numbers that are not finite become None."""
     if isinstance(value, Result):
         return value.to_dict()
     if isinstance(value, dict):
@@ -51,18 +51,18 @@ def _decode(value: Any, hint: Any) -> Any:
 
 @dataclass(frozen=True)
 class Result:
-    """Base of all results. Fields are arrays, numbers, strings, other results, or dicts and tuples of these."""
+    """Base class of all results. Fields are arrays, numbers, strings, other results, or dicts and tuples of these."""
 
     _rows_of: ClassVar[dict[str, str]] = {}
-    """Arrays whose rows have one entry for each item of another field: known even where there is no row."""
+    """Arrays with one column per item of another field: array name → field name. Needed to restore empty arrays."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON data (nan becomes None)."""
+        """Convert the fields to plain JSON data (nan becomes None)."""
         return {field.name: encode(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a result from what `to_dict` gave.
+        """Rebuild a result from the output of `to_dict`.
 
         Raises
         ------

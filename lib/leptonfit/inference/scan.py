@@ -1,6 +1,6 @@
-"""One profile in the making: its nodes, the points added to them, the sets that follow, and bounds released.
+"""Computation of one profile: its nodes, the points added to them, and the identified sets.
 
-The search goes outward until every level is crossed, and looks behind each search bound that makes an end of a set.
+The search goes outward until every level is crossed, and reports the search bounds that cause an end of a set.
 """
 
 from __future__ import annotations
@@ -25,22 +25,24 @@ from leptonfit.inference.solve import solve
 from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
-"""Points across the box of a parameter whose grid is not given."""
+"""Number of points across the box of a parameter whose grid is not given."""
 _SCOUTS, _SCOUT_STEPS, _ABOUT_AS_WELL, _FARTHEST = 64, 200, 4.0, 1e4
-"""Starts that look for ranges and steps that each may take; up to which multiple of the lowest χ² an end point counts,
-and how far off it may be."""
+"""Number of starts that estimate ranges, steps of each, and limits for the end points that are used.
+
+The limits are the largest χ² over the lowest χ², and the largest |x| over the scale of the parameter.
+"""
 _HALVINGS = 6
-"""A cell between a set and a node that is not trusted is halved this often, at most."""
+"""Largest number of halvings of the interval between a set and a node that is not trusted."""
 _UNMOVED = 1e-7
-"""An end that moves by less than this fraction of its distance from the best fit, and from zero, does not move."""
+"""An end is unmoved if it moves by less than this fraction of its distance from the best fit, and from zero."""
 _GRID, _MARGIN = 41, 0.3
-"""Points of a grid that is not given, and how far it reaches beyond the set, as a fraction of the set's width."""
+"""Number of points of a default grid, and its extent beyond the set as a fraction of the set's width."""
 _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How a profile is searched: Δχ² by level, fresh starts a point, their random numbers, and where they are drawn."""
+    """Search options of a profile: Δχ² by level, fresh starts per point, random generator, ranges of the starts."""
 
     rises: Mapping[str, float]
     n_starts: int
@@ -54,20 +56,20 @@ class Effort:
 
 
 class Scan:
-    """A profile at the values θ and beyond, until the ends of its sets are found.
+    """Profile at the values θ and beyond, extended until the ends of its sets are found.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     name : str
-        The parameter scanned.
+        Name of the scanned parameter.
     theta : ndarray (n,)
-        Its values, ascending.
+        Values of the parameter, ascending.
     effort : Effort
     warm : ndarray (n, n_par), optional
-        Solutions to begin with; nan where there is none.
+        Initial solutions; nan where there is none.
     open_ends : mapping, optional
-        Ends that are known to be open, by level and side (−1, 1): they are not looked for again.
+        Ends that are known to be open, by level and side (−1, 1); they are not searched again.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Scan:
         top = max(effort.rises, key=lambda level: effort.rises[level])
         sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
         self.path = path
-        if not self.is_rejected:  # of a rejected model no set is quoted
+        if not self.is_rejected:  # no set is quoted for a rejected model
             self.path = path.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
             self._bracket()
         self.sets = self._find_sets()
@@ -109,7 +111,7 @@ class Scan:
         path.fit_all(self.effort.n_starts, self.effort.rng, self.effort.ranges)
 
     def _bracket(self) -> None:
-        """Add nodes where the node just outside a set is not trusted, until one nearer by is."""
+        """Add nodes where the node just outside a set is not trusted, until a closer one is trusted."""
         for _ in range(_HALVINGS):
             path, trusted = self.path, self.path.trusted()
             inside = path.chi2 <= path.best_chi2 + self.effort.rise
@@ -122,30 +124,30 @@ class Scan:
             self._fit_all(self.path)
 
     def add(self, theta: np.ndarray) -> None:
-        """Add nodes at the values θ, and find the sets anew."""
+        """Add nodes at the values θ and recompute the sets."""
         self.path = self.path.insert(theta)
         self._fit_all(self.path)
         self.sets = self._find_sets()
 
     @property
     def is_decided(self) -> bool:
-        """Whether the sets of every level are decided, and counted from a minimum."""
+        """True if the sets of every level are decided and Δχ² is measured from a minimum."""
         return self.path.best_converged and all(found.decided for found in self.sets.values())
 
     @property
     def is_rejected(self) -> bool:
-        """Whether the model is rejected at the lowest χ² known."""
+        """True if the model is rejected at the lowest χ² known."""
         path = self.path
         return path.best_converged and assess_tension(self.problem, path.best_x, path.best_chi2).is_rejected
 
     @property
     def best_held_by(self) -> tuple[ActiveBoundResult, ...]:
-        """Bounds that push at the lowest χ² known, where that is a minimum."""
+        """Active bounds at the lowest χ² known, if that is a minimum."""
         path = self.path
         return find_active_bounds(self.problem, path.best_x) if path.best_converged else ()
 
     def open_ends(self) -> dict[tuple[str, int], EndResult]:
-        """Ends that stay open in any wider box, by level and side: none where a search bound holds the best fit."""
+        """Ends that stay open in any wider box, by level and side; none if a search bound is active at the best fit."""
         if any(not bound.is_physical for bound in self.best_held_by):
             return {}
         found = dict(self._open_ends)
@@ -156,14 +158,14 @@ class Scan:
         return found
 
     def search_bounds(self) -> list[ActiveBoundResult]:
-        """Search bounds of other parameters that make an end of a set, or push at the lowest χ² known."""
+        """Search bounds of other parameters that cause an end of a set, or are active at the lowest χ² known."""
         ends = [end for found in self.sets.values() for end in (*found.below, *found.above) if end.reason == "box"]
         held = [bound for end in ends for bound in end.held_by] + list(self.best_held_by)
         unique = {bound.key: bound for bound in held if not bound.is_physical and bound.parameter != self.name}
         return list(unique.values())
 
     def choose_grid(self) -> np.ndarray:
-        """Values (41,) across the set of the highest level within the bounds, and somewhat beyond."""
+        """Default grid (41,) across the set of the highest level within the bounds, and somewhat beyond."""
         path, found = self.path, self.sets[max(self.effort.rises, key=lambda level: self.effort.rises[level])]
         low, high = self.problem.lower[path.column], self.problem.upper[path.column]
         middle = path.best_x[path.column]
@@ -175,7 +177,7 @@ class Scan:
         return np.linspace(max(first - margin, low), min(last + margin, high), _GRID)
 
     def _find_sets(self) -> dict[str, IntervalSet]:
-        """The sets at every level; found anew when a crossing meets a lower minimum."""
+        """Identified sets at every level; recomputed if a lower minimum appears during the search for a crossing."""
         path, (low, high) = self.path, (self.problem.lower[self.path.column], self.problem.upper[self.path.column])
         own = (
             self.own_end(0) if path.theta[0] <= low else None,
@@ -200,7 +202,7 @@ class Scan:
         return IntervalSet(intervals, tuple(below), tuple(above), found.decided)
 
     def own_end(self, side: int) -> EndResult:
-        """The end of a set on the parameter's own lower (side 0) or upper (1) bound."""
+        """End of a set on the lower (side 0) or upper (side 1) bound of the scanned parameter itself."""
         problem, column = self.problem, self.path.column
         parameter, is_physical = problem.parameters[column], bool(problem.is_physical[side, column])
         bound = ActiveBoundResult(
@@ -215,7 +217,7 @@ class Scan:
         return EndResult("physical_own" if is_physical else "bound_own", (bound,))
 
     def _judge(self, between: _Between, theta: float) -> EndResult:
-        """Why a set ends at a crossing θ."""
+        """Reason why a set ends at a crossing θ, with the active bounds."""
         _, (slope,), (x,) = between.fit(np.array([theta]))
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
@@ -225,21 +227,21 @@ class Scan:
         return EndResult(reason, held_by)
 
     def _moves(self, bound: ActiveBoundResult, theta: float) -> bool:
-        """Whether an end moves by more than rounding when a bound moves by the width of its box."""
+        """True if an end moves by more than rounding when a bound moves by the width of its box."""
         low, high = self.problem.box(bound.parameter)
         way = abs(bound.shift) * min(high - low, np.finfo(float).max)
         return not way <= _UNMOVED * min(abs(theta - self.path.best_x[self.path.column]), abs(theta))
 
 
 class _Between:
-    """The profile between its nodes, from the nearest solutions on either side; what is found helps what comes next."""
+    """Profile between its nodes, fitted from the nearest solutions on either side; new solutions become starts."""
 
     def __init__(self, path: ProfilePath) -> None:
         known = np.isfinite(path.chi2)
         self.path, self._theta, self._x = path, path.theta[known], path.x[known]
 
     def fit(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Lowest χ² (m,) at θ (m,), nan where neither side's fit converged; its slope (m,); the points (m, n_par)."""
+        """Lowest χ² (m,) at θ (m,), nan where no fit converged; its slope (m,); the points (m, n_par)."""
         right = np.clip(np.searchsorted(self._theta, theta), 1, len(self._theta) - 1)
         starts = self._x[np.stack([right - 1, right], axis=1)]
         starts[..., self.path.column] = theta[:, None]
@@ -250,16 +252,21 @@ class _Between:
         new = np.isfinite(chi2)
         at = np.searchsorted(self._theta, theta[new])
         self._theta, self._x = np.insert(self._theta, at, theta[new]), np.insert(self._x, at, x[new], axis=0)
-        # others at their best do not count to first order: the slope is that of χ² along θ alone
+        # by the envelope theorem the minimised parameters do not contribute: the slope is ∂χ²/∂θ at fixed others
         column = self.path.problem.jacobian(x)[..., self.path.column]
         return np.where(new, chi2, np.nan), 2 * np.vecdot(self.path.problem.residuals(x), column), x
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
-    """Ranges of starts for parameters without finite bounds, from what is found by starts on both sides of zero.
+    """Ranges of starts for parameters without finite bounds, from trial fits that start on both sides of zero.
 
-    These are from a tenth to a hundred times as far from zero as the problem's start. A range holds every end point
-    that fits about as well as the best, five standard deviations about the best, and the start.
+    The trial starts are from a tenth to a hundred times as far from zero as the start of the problem. A range contains
+    every end point that fits about as well as the best, five standard deviations around the best, and the start.
+
+    Raises
+    ------
+    ValueError
+        If no trial start has a finite χ².
     """
     unbounded = [name for name in problem.names if not np.isfinite(problem.box(name)).all()]
     if not unbounded:
@@ -292,13 +299,18 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
 
 
 def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.ndarray:
-    """Values of a parameter to begin with where no grid is given: about its best fit, and across its box.
+    """Initial values of a scanned parameter if no grid is given: around its best fit, and across its box.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     name : str
     effort : Effort
+
+    Raises
+    ------
+    ValueError
+        If no start has a finite χ².
     """
     column = problem.index(name)
     low, high = problem.lower[column], problem.upper[column]

@@ -1,4 +1,4 @@
-"""The same profile at looser and looser model errors: χ²_min can only fall."""
+"""Profiles of one parameter at increasing model errors; χ²_min can only decrease from one to the next."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Booleans, Result
 
 FACTORS = (1.0, 10.0, 100.0, 1000.0)
-"""Both model errors are multiplied by each of these."""
+"""Factors by which both model errors are multiplied."""
 
 
 @dataclass(frozen=True)
 class SigmaLadderResult(Result):
-    """Profiles of β on one grid at n_sigma pairs of model errors, tightest first.
+    """Profiles of β on one grid at n_sigma pairs of model errors, smallest errors first.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class SigmaLadderResult(Result):
     chi2_min : ndarray (n_sigma, n_beta)
     trusted : ndarray (n_sigma, n_beta) of bool
     identified_set : tuple of IntervalSet
-        At 95 %, within the bounds given.
+        Sets at 95 % within the given bounds.
     verdict_code : tuple of str
-        Of what data and physical limits alone leave.
+        Verdict codes of the sets allowed by data and physical limits alone.
     """
 
     sigma_m_model: np.ndarray
@@ -51,16 +51,17 @@ def scan_sigma_ladder(
     n_starts: int,
     seed: int,
 ) -> SigmaLadderResult:
-    """Loosen σ step by step from a profile already made at the tightest.
+    """Profile χ² at increasing σ, starting from a given profile at the smallest σ.
 
-    Each step begins from the step before, whose solutions have a χ² there that is no larger, so χ²_min never rises.
+    Each step starts from the solutions of the step before. Their χ² is not larger at the larger σ, so that χ²_min never
+    increases.
 
     Parameters
     ----------
     build : callable
-        (sigma_m_model=, sigma_g_model=) → the problem: `build_problem` with everything else settled.
+        Function (sigma_m_model=, sigma_g_model=) → problem: `build_problem` with all other arguments given.
     profile : ProfileResult
-        Of the problem at `sigma_m_model` and `sigma_g_model`.
+        Profile of the problem at `sigma_m_model` and `sigma_g_model`.
     n_starts, seed : int
         As for `scan_profile`.
     """

@@ -1,4 +1,4 @@
-"""Bounded least squares from many starts: our own solver or an outside opinion, one standard of convergence."""
+"""Bounded least squares from many starts, by our solver or by SciPy or iminuit, with one criterion of convergence."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from leptonfit.inference.stationarity import KKT_TOLERANCE, judge
 
 @dataclass(frozen=True)
 class SolveResult(Result):
-    """End points of a batch of minimisations; `...` are the leading axes of the starts.
+    """End points of a batch of minimisations. The axes `...` are the leading axes of the starts.
 
     Attributes
     ----------
     x : ndarray (..., n_par)
         End points, in the parameters' units.
     chi2 : ndarray (...)
-        χ² there; nan where the start itself had no finite χ².
+        χ² at the end points; nan where the start had no finite χ².
     kkt : ndarray (...)
-        Stationarity residual (see `kkt_residual`); nan where χ² is, zero where the fit is exact to rounding, one where
-        nothing is known: a derivative overflowed, or all columns of the Jacobian vanished.
+        KKT residual (see `kkt_residual`); nan where χ² is nan, 0 where the fit is exact to rounding, and 1 where
+        stationarity cannot be tested: a derivative overflowed, or all columns of the Jacobian vanished.
     converged : ndarray (...) of bool
-        KKT ≤ 1e-6. The optimiser's own opinion plays no part.
+        KKT ≤ 1e-6. The optimiser's own convergence flag is not used.
     n_iter : ndarray (...) of int
-        Steps tried (function evaluations for the outside methods).
+        Steps tried (function evaluations for "scipy" and "iminuit").
     flat : ndarray (..., n_par) of bool
-        Free parameters whose column of the Jacobian vanished at the end point: moved across their whole box they change
-        the residuals, to first order, by less than rounding. The method "lm" has looked for a lower χ² from points
-        where the column is alive, and has found none.
+        Free parameters whose column of the Jacobian vanished at the end point: a move across the whole box changes the
+        residuals, to first order, by less than rounding. The method "lm" has also started from points where the column
+        is not zero, and found no lower χ².
     restarted : ndarray (...) of bool
-        Found from a fresh start, after the minimisation ended where a column had vanished or χ² was not stationary. The
-        fresh starts are the same for every row, so that such end points do not reproduce one another.
+        True for end points reached from a fresh start, after the minimisation ended where a column had vanished or χ²
+        was not stationary. The fresh starts are the same for every row, so that such end points are not independent.
     """
 
     x: np.ndarray
@@ -55,7 +55,7 @@ def solve(
     method: str = "lm",
     max_iter: int = 1000,
 ) -> SolveResult:
-    """Minimise χ² from every start.
+    """Minimise χ² from every start, with parameters in `fixed` kept at their values.
 
     Parameters
     ----------
@@ -63,12 +63,13 @@ def solve(
     x0 : ndarray (..., n_par)
         Starts, inside the bounds. Fixed parameters keep their values, which may differ from start to start.
     fixed : tuple of str
-        Names of the parameters held.
+        Names of the fixed parameters.
     method : {"lm", "scipy", "iminuit"}
-        The batched solver, or one call of `scipy.optimize.least_squares` (trf) or iminuit's MIGRAD per start, as
-        cross-checks.
+        The batched Levenberg–Marquardt solver or, as a cross-check, one call per start of
+        `scipy.optimize.least_squares` (trf) or of iminuit's MIGRAD.
     max_iter : int
-        Most steps per start, and again per restart (calls for the outside methods). More steps never end higher.
+        Largest number of steps per start, and again per restart (calls for "scipy" and "iminuit"). More steps never end
+        at a higher χ².
 
     Returns
     -------
@@ -77,8 +78,8 @@ def solve(
     Raises
     ------
     ValueError
-        If a start lies outside the bounds, has the wrong length, the method is unknown, or the problem's functions fail
-        their check.
+        If a start is outside the bounds or has the wrong length, the method is unknown, or the functions of the problem
+        fail their check.
     """
     problem.check()
     x0 = np.asarray(x0, dtype=float)
@@ -95,7 +96,7 @@ def solve(
         raise ValueError(f"method {method!r}: must be one of lm, {', '.join(others)}")
     free = problem.free_indices(fixed)
     batch = x0.shape[:-1]
-    with np.errstate(all="ignore"):  # regions where the model is undefined are visited, and rejected, on purpose
+    with np.errstate(all="ignore"):  # steps into regions where the model is undefined are expected, and rejected
         x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
         restarted = np.zeros(len(x), dtype=bool)
         if method == "lm" and len(free):

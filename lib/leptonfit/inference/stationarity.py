@@ -1,4 +1,4 @@
-"""When is a point stationary inside its bounds? A scale-free residual, and the cases in which a plain one misleads."""
+"""Test whether a point is stationary inside its bounds, by a scale-free KKT residual that also covers special cases."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem
 
 KKT_TOLERANCE = 1e-6
-"""A point is converged when its KKT residual is at most this."""
+"""Largest KKT residual of a converged point."""
 FLOOR = 1e-10
-"""Residuals below this fraction of `problem.scale` are compared with it instead of with their own size."""
+"""Fraction of `problem.scale`: residuals smaller than this are compared with it instead of with their own norm."""
 ROUNDING = 4e-16
-"""Relative change that double precision does not resolve."""
+"""Relative change below which double precision cannot resolve a number."""
 
 OFFSET_TOLERANCE = 1e-3
-"""A point whose relative offset is larger is no minimum, whatever its KKT residual: χ² may fall by 1e-6 of itself."""
+"""A point with a larger relative offset is not a minimum, at any KKT residual: χ² can fall by a fraction of 1e-6."""
 
 _EXACT = 1e-15
 _RESOLVED = 1e-12
@@ -33,10 +33,11 @@ class Judgement:
     ----------
     chi2, kkt : ndarray (n,)
         χ² and KKT residual.
+        χ² and KKT residual of each point.
     flat : ndarray (n, n_free) of bool
         Free parameters whose column of the Jacobian vanished.
     exact : ndarray (n,) of bool
-        All residuals are zero to rounding.
+        True where all residuals are zero to rounding.
     """
 
     chi2: np.ndarray
@@ -45,14 +46,14 @@ class Judgement:
     exact: np.ndarray
 
     def update(self, rows: np.ndarray, other: Judgement) -> None:
-        """Replace the judgement of some points."""
+        """Replace the judgement of the points `rows`."""
         self.chi2[rows], self.kkt[rows], self.flat[rows], self.exact[rows] = (
             other.chi2, other.kkt, other.flat, other.exact
         )  # fmt: skip
 
 
 def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judgement:
-    """Judge the points x (n, n_par), of which the columns `free` may move."""
+    """Judge stationarity of the points x (n, n_par), where the parameters `free` may move."""
     bounds = problem.lower[free], problem.upper[free]
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
     size, lengths, here = norms(residuals), column_lengths(jacobian), x[:, free]
@@ -68,10 +69,10 @@ def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judg
 
 
 def least_size(problem: LeastSquaresProblem, here: np.ndarray, lengths: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Size (...) below which the residuals of an exact fit are rounding: 1e-10 of their size at the start.
+    """Size (...) below which the residuals of an exact fit are rounding error: 1e-10 of their size at the start.
 
-    A start may be so far off that this means nothing near the solution, so that the size at the point itself,
-    max_j ‖J_j‖ max(|x_j|, width of the box), is taken where it is smaller.
+    A start may be so far from the solution that its size has no meaning there. Therefore the size at the point itself,
+    max_j ‖J_j‖ max(|x_j|, width of the box), is used if it is smaller.
     """
     at_point = np.max(lengths * np.maximum(np.abs(here), problem.widths[free]), axis=-1, initial=0.0)
     return FLOOR * np.minimum(problem.scale, at_point)
@@ -87,9 +88,10 @@ def kkt_residual(
     lengths: np.ndarray | None = None,
     floor: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Scale-free distance from a constrained stationary point.
+    """KKT residual: scale-free distance from a stationary point inside bounds.
 
-    KKT = max_j |P g_j| / (‖J_j‖ max(‖r‖, floor)) with g = Jᵀr, where P drops components that push into a touched bound.
+    KKT = max_j |P g_j| / (‖J_j‖ max(‖r‖, floor)) with g = Jᵀr, where P sets components that push into a touched bound
+    to zero.
 
     Parameters
     ----------
@@ -98,9 +100,9 @@ def kkt_residual(
     residuals : ndarray (..., n_res)
     jacobian : ndarray (..., n_res, n)
     lengths : ndarray (..., n), optional
-        What to use for ‖J_j‖; the lengths of the Jacobian's columns where not given.
+        Values to use for ‖J_j‖; by default the lengths of the Jacobian's columns.
     floor : float or ndarray (...)
-        Least size that is used for ‖r‖.
+        Smallest value to use for ‖r‖.
 
     Returns
     -------
@@ -116,11 +118,11 @@ def kkt_residual(
 
 
 def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Share (n,) of the residuals at x (n, n_par) that the tangent plane of the model could still take away.
+    """Relative offset (n,) at x (n, n_par): fraction of the residuals that a linear step could still remove.
 
-    The length of r projected on the columns that are free to move, over that of r (D. M. Bates and D. G. Watts,
-    Technometrics 23, 179 (1981), doi:10.1080/00401706.1981.10486259). Where columns are almost combinations of one
-    another, each may be at right angles to r, to the tolerance of the KKT residual, and their plane not.
+    The length of r projected on the columns that are free to move, divided by that of r (D. M. Bates and D. G. Watts,
+    Technometrics 23, 179 (1981), doi:10.1080/00401706.1981.10486259). If columns are almost linear combinations of one
+    another, each may be orthogonal to r within the tolerance of the KKT residual although the plane they span is not.
     """
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
     lengths, here = column_lengths(jacobian), x[:, free]
@@ -143,19 +145,19 @@ def kkt_from_gradient(
     *,
     floor: float = 0.0,
 ) -> np.ndarray:
-    """KKT residual (...) from g, the column lengths, χ² and the gaps to the bounds; `floor` is the least ‖r‖ used."""
+    """KKT residual (...) from g, the column lengths, χ² and the distances to the bounds; `floor` is the least ‖r‖."""
     cosine = np.abs(gradient) / np.where(lengths > 0, lengths, 1.0)
     cosine = np.where(is_blocked(below, above, gradient), 0.0, cosine)
     return _over(np.max(cosine, axis=-1, initial=0.0), np.maximum(np.sqrt(np.maximum(chi2, 0.0)), floor))
 
 
 def _over(numerator: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Ratio, zero where all residuals are exactly zero."""
+    """Ratio numerator/size; it is zero where all residuals are exactly zero."""
     return numerator / np.where(size == 0, 1.0, size)
 
 
 def column_lengths(jacobian: np.ndarray) -> np.ndarray:
-    """‖J_j‖ (..., n) of a Jacobian (..., n_res, n)."""
+    """Column lengths ‖J_j‖ (..., n) of a Jacobian (..., n_res, n)."""
     lengths = np.sqrt(np.einsum("...ij,...ij->...j", jacobian, jacobian))
     extreme = ~((lengths > _SAFE[0]) & (lengths < _SAFE[1]))
     if extreme.any():
@@ -164,43 +166,43 @@ def column_lengths(jacobian: np.ndarray) -> np.ndarray:
 
 
 def is_blocked(below: np.ndarray, above: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Variables on a bound that descent would push through it; `below`, `above` are the gaps to the bounds."""
+    """True for parameters on a bound where descent points outward; `below`, `above` are the distances to the bounds."""
     return ((below <= 0) & (gradient > 0)) | ((above <= 0) & (gradient < 0))
 
 
 def is_rounding(size: np.ndarray, lengths: np.ndarray, here: np.ndarray) -> np.ndarray:
-    """Whether ‖r‖ (...) is what changes of a parameter in its last digits make: the fit is exact."""
+    """True where ‖r‖ (...) is as small as the effect of rounding errors in the parameters: the fit is exact."""
     return size <= _EXACT * np.max(lengths * np.abs(here), axis=-1, initial=0.0)
 
 
 def is_vanished(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, lengths: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
-    """Columns (..., n_free) so short that a move across the whole box changes residuals of that size by rounding."""
+    """True for columns (..., n_free) so short that a move across the box changes residuals only by rounding."""
     return lengths * widths(problem, x, free) <= ROUNDING * size[..., None]
 
 
 def vanished_columns(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray:
-    """Parameters (n, n_par) of bool whose columns of the Jacobian vanish at x (n, n_par)."""
+    """True for parameters (n, n_par) whose column of the Jacobian vanishes at x (n, n_par)."""
     with np.errstate(all="ignore"):
         lengths, size = column_lengths(problem.jacobian(x)), norms(problem.residuals(x))
         return is_vanished(problem, x, np.arange(problem.n_par), lengths, size)
 
 
 def widths(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Range (..., n_free) of each free parameter: its box, or max(|x|, |start|) where that is infinite, or one."""
+    """Range (..., n_free) of each free parameter: its box; if infinite, max(|x|, |start|), or 1 if that is 0."""
     box = problem.upper[free] - problem.lower[free]
     reach = np.maximum(np.abs(x[..., free]), np.abs(problem.start[free]))
     return np.where(np.isfinite(box), box, np.where(reach > 0, reach, 1.0))
 
 
 def lengths_nearby(problem: LeastSquaresProblem, x: np.ndarray, jacobian: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Lengths (n, n_free) of the columns at x (n, n_par), or a short way along their own parameter where longer.
+    """Column lengths (n, n_free) at x (n, n_par), or at a short distance along each parameter if longer there.
 
-    At an extremum of the model in x_j the column J_j vanishes and with it its length, so |g_j|/‖J_j‖ stays at ‖r‖
-    however exactly x is found. There J_j grows in proportion to the way; its length after 1 % of the parameter's range
-    is then the measure. It is extrapolated from 0.01 % as well and the smaller value taken, so that the foot of a
-    distant step does not pass for an extremum.
+    At an extremum of the model in x_j the column J_j and its length vanish, so that |g_j|/‖J_j‖ stays at ‖r‖ however
+    accurately x is known. There J_j grows in proportion to the distance; its length after 1 % of the parameter's range
+    is then used. It is also extrapolated from 0.01 %, and the smaller value is used, so that the edge of a distant step
+    of the model is not mistaken for an extremum.
     """
     lower, upper, each = problem.lower[free], problem.upper[free], np.arange(len(free))
     here = x[:, free]

@@ -1,4 +1,4 @@
-"""Does the model fit at all? The p-value of the lowest χ², where χ² is a test of the model."""
+"""Test whether the model fits at all: p-value of the lowest χ², where χ² tests the model."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
 
 TENSION = 0.05
-"""A fit is in tension with the data below this p-value."""
+"""p-value below which a fit is in tension with the data."""
 REJECTED = 2.7e-3
-"""A model is rejected below this p-value: three standard deviations of a Gaussian."""
+"""p-value below which a model is rejected: three standard deviations of a Gaussian."""
 
 
 @dataclass(frozen=True)
 class TensionResult(Result):
-    """How well a model fits.
+    """Goodness of fit of a model.
 
     Attributes
     ----------
     degrees_of_freedom : int
         n_res − rank of the Jacobian over the parameters off their bounds.
     p_value : float or None
-        None where there are no degrees of freedom, or the problem says that χ² is no test.
+        None if there are no degrees of freedom, or the problem states that χ² does not test the model.
     """
 
     degrees_of_freedom: int
@@ -34,23 +34,23 @@ class TensionResult(Result):
 
     @property
     def is_rejected(self) -> bool:
-        """Whether the model is rejected: a model that does not fit identifies nothing."""
+        """True if the model is rejected; a model that does not fit cannot determine a parameter."""
         return self.p_value is not None and self.p_value < REJECTED
 
     def describe(self) -> str:
-        """Degrees of freedom and p in words."""
+        """Degrees of freedom and p-value as text."""
         plural = "s" if self.degrees_of_freedom != 1 else ""
         p = "" if self.p_value is None else f", p {format_p(self.p_value)}"
         return f"{self.degrees_of_freedom} degree{plural} of freedom{p}"
 
 
 def format_p(p_value: float) -> str:
-    """A p-value with its sign of relation: "= 0.03", and "< 1e-300" where it is zero to double precision."""
+    """p-value as text with its relation sign: "= 0.03", or "< 1e-300" if it is zero in double precision."""
     return f"= {p_value:.2g}" if p_value > 0 else "< 1e-300"
 
 
 def assess_tension(problem: LeastSquaresProblem, x: np.ndarray, chi2: float) -> TensionResult:
-    """Judge the fit at x (n_par,), the best known, whose χ² is `chi2`."""
+    """Degrees of freedom and p-value at the best fit known, x (n_par,), whose χ² is `chi2`."""
     freedom = problem.n_res - jacobian_spectrum(problem, x).rank
     if problem.p_value is not None:
         return TensionResult(freedom, problem.p_value(x))

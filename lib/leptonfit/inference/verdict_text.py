@@ -1,4 +1,4 @@
-"""A verdict in words: the answer first, then its numbers, then what holds it."""
+"""Verdict as text: first the answer, then its numbers, then the bounds that determine it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def describe_verdict(problem: LeastSquaresProblem, profile: ProfileResult, verdict: VerdictResult) -> str:
-    """Sentences of a verdict whose code and numbers are known.
+    """Sentences for a verdict whose code and numbers are known.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _gaps(found: IntervalSet) -> str:
 
 
 def describe_intervals(found: IntervalSet) -> str:
-    """Intervals in words: "[1.1148662, ∞)" and so on, joined by "and"."""
+    """Intervals as text, for example "[1.1148662, ∞)", joined by "and"."""
     parts = []
     for low, high in found.intervals:
         left = f"[{low:.8g}" if np.isfinite(low) else "(−∞"
@@ -90,7 +90,7 @@ def describe_intervals(found: IntervalSet) -> str:
 
 
 def _describe_box(problem: LeastSquaresProblem, profile: ProfileResult, verdict: VerdictResult, symbol: str) -> str:
-    """What the set is within the bounds given, where these make it smaller, and what their release did."""
+    """State the set within the given bounds if they make it smaller, and the effect of their release."""
     within, release = profile.identified_set[verdict.level], profile.release
     own = [end for end in (within.below[:1] + within.above[-1:]) if end.reason == "bound_own"]
     said = ""
