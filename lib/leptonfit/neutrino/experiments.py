@@ -139,7 +139,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     Raises
     ------
     InputError
-        If the data file is not valid. One line names the file, the fault, the value and the allowed values.
+        If the data file is not valid; one line names the file, the fault, the value and the allowed values.
     """
     if slug not in SPECTRA:
         raise InputError(f"data set {slug}: must be one of {', '.join(SPECTRA)}")

@@ -45,7 +45,7 @@ class SpectrumResult(Result):
     ----------
     slug : str
     edges : ndarray (n_bins + 1,)
-        In the experiment's unit.
+        Bin edges in the unit of the experiment.
     weak, magnetic : ndarray (n_bins,)
         Counts (rates for Super-Kamiokande) from weak scattering, and from a moment μ = 1e-11 μ_B.
     shifts : dict of ndarray (2, n_bins)

@@ -79,7 +79,7 @@ def feasible_c_mu(
 
 
 def find_edges(measurements: Measurements, low: float, high: float, **model: Any) -> np.ndarray:
-    """Values of β (n,), ascending, at which exact solutions begin or end between `low` and `high`.
+    """Values of β (n,) between `low` and `high`, ascending, at which exact solutions begin or end.
 
     The relative precision is 1e-12. A set narrower than 1/400 of the range can be missed.
 
@@ -109,7 +109,7 @@ def edge_at_corners(
     """β, in closed form, at which the largest q of e and the smallest q of μ require the same C_μ.
 
     Exact solutions begin at this β if the largest q of e lies at the upper limits of R and A, the smallest q of μ lies
-    at their lower limits, and no bound on U or C_μ is reached before. The squares of q are then linear in β.
+    at their lower limits, and no bound on U or C_μ is reached first. The squares of q are then linear in β.
     """
     energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
     constant, slope = [], []
@@ -123,7 +123,7 @@ def edge_at_corners(
 
 
 def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray, **model: Any) -> float:
-    """Distance of β beyond an edge of the exact solutions per √Δχ², to first order in the errors.
+    """Distance that β may lie beyond an edge of the exact solutions per √Δχ², to first order in the errors.
 
     The exact solutions end where a margin h(β, y) of the data y falls to zero. Beyond the edge
     χ²_min = h²/(∇h C ∇h), with C the covariance and ∇h the gradient with respect to y.
@@ -188,7 +188,7 @@ def moment_range(
 ) -> np.ndarray:
     """Smallest and largest q = R U (n, 2) that meet the mass exactly within the limits; nan where none does.
 
-    At given R, U grows with A. So the extreme q at each R lies at a limit of A, or at a limit of U reached before it.
+    At given R, U grows with A. So q is extreme at a limit of A or, if U reaches a limit first, at that limit of U.
     """
     stiffness = beta[:, None]
 
@@ -297,7 +297,7 @@ def describe_c_mu(
     scan : CMuResult
         Intervals over the scan of β.
     there : CMuResult
-        Interval at the one β.
+        Interval at the single β.
     claims : mapping
         Claims from `load_claims`.
     bounds : mapping

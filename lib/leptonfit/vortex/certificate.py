@@ -100,7 +100,7 @@ def certify(
 
 
 def _largest(excluded: Callable[[float], bool]) -> float:
-    """Largest t, to 1 %, for which `excluded` was found true; 0 if it is true for none."""
+    """Largest t, to 1 %, for which `excluded` is known to be true; 0 if no such t was found."""
     low, high = 0.0, 1e-12
     if not excluded(high):
         return 0.0

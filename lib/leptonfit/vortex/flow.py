@@ -83,7 +83,7 @@ class OuterRadiusResult(Result):
 
 
 def scan_outer_radius(r_max: np.ndarray) -> OuterRadiusResult:
-    """Evaluate the flow energy at each r_max (n,) ≥ 1 for three vortices: R, A = 0.1, 0.1; 1, 0.1; and 1, 1."""
+    """Evaluate the flow energy at each r_max (n,) ≥ 1 for three vortices: (R, A) = (0.1, 0.1), (1, 0.1), (1, 1)."""
     radius, amplitude = np.array([0.1, 1.0, 1.0]), np.array([0.1, 0.1, 1.0])
     stream = np.array([HillClosure(r_max=float(outer)).flow(radius, amplitude) for outer in r_max]).T
     return OuterRadiusResult(r_max, radius, amplitude, stream, HillClosure(frame="lab").flow(radius, amplitude))

@@ -1,8 +1,8 @@
 """Reference β of the report, computed from the fine-structure constant by one transcendental equation.
 
-The equation 1/α = 2π² e^β/β + 1 is equivalent to e^β/β = K with K = c₁/(απ²) and c₁ = (1 − α)/2. Its solution is
-β = −W(−1/K) with the Lambert function W. An older form in the same report is π² e^β c₂/c₁ = 1/α, with other constants
-c₁ and c₂.
+The equation 1/α = 2π² e^β/β + 1 is equivalent to e^β/β = K with K = c₁/(απ²) and c₁ = (1 − α)/2. Its solutions are
+β = −W(−1/K) with the Lambert function W. An older form in the same report is π² e^β c₂/c₁ = 1/α, where c₁ and c₂ are
+other constants.
 """
 
 from __future__ import annotations
