@@ -23,7 +23,7 @@ from leptonfit.neutrino.spectra import predict_spectrum
 
 SEED = 838
 DIGITS = 4
-"""Significant digits of a background factor."""
+"""Significant digits of a background factor; decimals of simulated calibration points."""
 
 
 def tune_background(experiment: Experiment, *, data: Path | None = None) -> float:
