@@ -1,4 +1,4 @@
-"""Upper limits on μ_ν of each data set, by every construction, beside what was published."""
+"""Upper limits on μ_ν from each data set by every construction, beside the published limit."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
 from leptonfit.neutrino.spectra import MU_UNIT, load_sources
 
 _GRID = np.linspace(-1.5, 4.0, 111)
-"""Where Q(θ) is drawn, in standard deviations about the best fit."""
+"""Points at which Q(θ) is computed for figures, in standard deviations from the best fit."""
 
 
 @dataclass(frozen=True)
 class DataLimitsResult(Result):
-    """What one data set says about its effective magnetic moment; θ = μ² in (1e-11 μ_B)².
+    """Limits on the effective magnetic moment from one data set; θ = μ² in (1e-11 μ_B)².
 
     Attributes
     ----------
     slug, title, flavour_class, moment : str
-        Whose moment it is: classes are not the same quantity.
+        Names of the data set and of its effective moment; moments of different classes are different quantities.
     observed : bool
-        Whether the counts were measured; else they are this workbook's own.
+        Whether the counts were measured; if not, this workbook simulated them.
     limits : LimitsResult
-        By four constructions, and whether each holds here.
+        Limits by four constructions, and whether each construction is valid for this data set.
     toys : ToyLimitResult
-        Feldman and Cousins' by toys.
+        Feldman–Cousins limits from toys.
     coverage : tuple of LimitCoverageResult
-        At θ = 0, and at the CLs limit of the first confidence (the expected one where there is none).
+        Coverage at θ = 0, and at the CLs limit of the first confidence (the expected limit if that is 0 or infinite).
     goodness : GoodnessResult
-        Of the free fit.
+        Goodness of the fit with free θ.
     nuisances : NuisanceResult
     theta : ndarray (n,)
     delta_chi2 : ndarray (n,)
@@ -74,19 +74,19 @@ class DataLimitsResult(Result):
 
     @property
     def significance(self) -> float:
-        """θ̂ from 0 in standard deviations: the signed root of Q(0) − Q(θ̂)."""
+        """Distance of θ̂ from 0 in standard deviations: the signed root of Q(0) − Q(θ̂)."""
         rise = max(float(self.limits.chi2_zero - self.limits.chi2_min), 0.0)
         return math.copysign(math.sqrt(rise), float(self.limits.theta_hat))
 
     def moment_limit(self, method: str, level: int = 0) -> float:
-        """Limit of a construction at one of the confidences, μ_B."""
+        """Limit in μ_B by one construction, at the confidence with index `level`."""
         return float(to_moment(self.limits.observed[method][level]))
 
     def summarise(self) -> dict[str, Any]:
-        """Limits in μ_B by construction and percent of confidence, θ̂ in μ_B², and what kind of data they are from.
+        """Limits in μ_B by construction and by confidence in percent, θ̂ in μ_B², and the kind of data.
 
-        `coverage` is that of each construction at the data set's own CLs limit. `is_valid` tells whether the
-        approximation of each construction holds for this data set. `p_value` is that of the free fit.
+        `coverage` is the coverage of each construction at the CLs limit of this data set. `is_valid` tells whether the
+        approximation of each construction holds for this data set. `p_value` is that of the fit with free θ.
         """
         percents = [f"{100 * level:g}" for level in self.limits.confidence]
         return {
@@ -119,7 +119,7 @@ class DataLimitsResult(Result):
 def analyse(
     slug: str, *, confidence: Sequence[float], n_toys: int, seed: int, data: Path | None = None
 ) -> DataLimitsResult:
-    """Limits, toys, coverage and nuisances of one data set.
+    """Limits, toys, coverage and nuisance parameters of one data set.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ def analyse(
         One of `SPECTRA`.
     confidence : sequence of float
     n_toys, seed : int
-        Toys at each truth.
+        Number of toys at each true θ, and their seed.
 
     Raises
     ------
     InputError
-        If its data are not as they must be.
+        If the data files are not valid.
     """
     likelihood = load_likelihood(slug, data=data)
     model, counts = likelihood.model, likelihood.data
@@ -173,17 +173,20 @@ def _find_published(likelihood: Likelihood, data: Path | None) -> tuple[float, f
 def analyse_all(
     slugs: Sequence[str], *, confidence: Sequence[float], n_toys: int, seed: int, jobs: int = 1
 ) -> list[DataLimitsResult]:
-    """Every data set that sets a limit, in the workbook's order, a task each; confidences ascend."""
+    """Results of `analyse` for the data sets in `slugs`, in the order of the workbook.
+
+    Each data set is a parallel task. The confidences are sorted in ascending order.
+    """
     chosen = [slug for slug in SPECTRA if slug in slugs]
     task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed)
     return map_ordered(task, chosen, jobs=jobs)
 
 
 def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str, str]:
-    """Verdict code and sentence: what the measured data sets say, one flavour class at a time.
+    """Verdict code and sentence on the limits of the measured data sets, each for its flavour class.
 
-    The code is `excess` where Feldman and Cousins' interval by one of the measured sets leaves out θ = 0 at the highest
-    confidence, `no_data` where there is no measured set, else `no_moment_seen`.
+    The code is `excess` if the Feldman–Cousins interval of a measured data set excludes θ = 0 at the highest
+    confidence, `no_data` if no data set is measured, else `no_moment_seen`.
     """
     measured = [one for one in found if one.observed]
     simulated = [one.title for one in found if not one.observed]
@@ -215,7 +218,7 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
 
 
 def _mark(found: Sequence[DataLimitsResult]) -> str:
-    """Constructions whose approximation does not hold at a measured data set."""
+    """Sentence that lists constructions whose approximation does not hold for a measured data set; empty if none."""
     invalid = [
         f"{METHODS[method]} at {one.title}" for one in found for method in METHODS if not one.limits.is_valid[method]
     ]
@@ -223,7 +226,7 @@ def _mark(found: Sequence[DataLimitsResult]) -> str:
 
 
 def _warn(found: Sequence[DataLimitsResult]) -> str:
-    """Constructions that hold the truth less often than they say, at a data set's own limit."""
+    """Sentence that lists constructions whose coverage is too low at the limit of a data set; empty if none."""
     short = []
     for one in found:
         toys = one.coverage[-1]
@@ -235,6 +238,6 @@ def _warn(found: Sequence[DataLimitsResult]) -> str:
 
 
 def list_fluxes(*, data: Path | None = None) -> dict[str, list[Flux]]:
-    """Sources by kind, as strong as at GEMMA, at Earth, and at COHERENT over its whole run."""
+    """Fluxes by kind of source: at the GEMMA detector, at Earth, and at COHERENT over the whole run."""
     shown = {"reactor": "gemma", "sun": "xenonnt", "stopped pions": "coherent"}
     return {title: load_sources(load_experiment(slug, data=data), data=data) for title, slug in shown.items()}

@@ -1,4 +1,4 @@
-"""The data sets: spectra, exposures and what is known of the detectors, read from `data/neutrino` and checked."""
+"""Data sets with spectra, exposures and detector properties, read from `data/neutrino` and checked."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from leptonfit.neutrino.sheets import (
 SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
 """Slugs of the data sets that set a limit."""
 RESPONSE = "response"
-"""Slug of the calibration points, which set none."""
+"""Slug of the calibration points, which set no limit."""
 SLUGS = (*SPECTRA, RESPONSE)
 _SIZES = {"resolution": 3, "quenching": 4, "pe_spread": 2, "efficiency": 4}
-"""Numbers of a quantity, where it is not one above zero."""
+"""Number of values in a quantity; every other quantity is a single number above zero."""
 _CHOICES = {
     "flavour_class": tuple(FLAVOUR_CLASSES),
     "mark": MARKS[:2],
@@ -45,7 +45,7 @@ _REQUIRED = {
     "anticoincidence": ("mass", "distance", "protons", "per_proton", "light_yield", "quenching", "pe_spread",
                         "efficiency", "time_efficiency"),
 }  # fmt: skip
-"""Quantities by how the background is known."""
+"""Required quantities, by the kind of background."""
 _COLUMNS = {
     "on_off": {"on": "counts", "off": "counts"},
     "flat": {"counts": "counts"},
@@ -53,38 +53,38 @@ _COLUMNS = {
     "oscillated": dict.fromkeys(("rate", "error", "boron", "hep"), "counts/(kt y)"),
     "anticoincidence": {"coincidence": "counts", "anticoincidence": "counts"},
 }
-"""Columns beside the bins' edges, with their units."""
+"""Required columns beside the bin edges, with their units, by the kind of background."""
 _COUNTS = ("on", "off", "counts", "coincidence", "anticoincidence")
 _MOST = 1e9
-"""Counts of a bin."""
+"""Largest allowed number of counts in a bin."""
 _ABOVE_ZERO = ("error", "background", "boron")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One spectrum.
+    """One data set: a spectrum, its exposure and its detector.
 
     Attributes
     ----------
     slug, title : str
     flavour_class, moment : str
-        Key of `FLAVOUR_CLASSES`, and whose effective moment it is in words.
+        Key of `FLAVOUR_CLASSES`, and the effective moment in words.
     mark : str
-        "observed", or "simulated" where the counts are this workbook's own.
+        "observed", or "simulated" if this workbook generated the counts.
     flux : str
         Kind of source: reactor, solar or pion.
     channels, atoms : tuple of str
-        What recoils, electron or nucleus; keys of `targets.toml`.
+        Recoiling particles (electron or nucleus), and keys of `targets.toml`.
     statistics, background : str
-        How counts scatter, and how the background is known.
+        Distribution of the counts, and kind of background.
     unit : str
-        Of the bins.
+        Unit of the bin edges.
     published : str
-        The published limit it stands beside, a row of `published_limits.csv`; empty where there is none.
+        Published limit to compare with, a row of `published_limits.csv`; empty if there is none.
     values : mapping
         Quantities by name, in the units of the data file.
     nuisances : mapping
-        Standard deviation of each, relative; None where it is free.
+        Relative standard deviation of each nuisance parameter; None where it is free.
     columns : mapping of ndarray (n_bins,)
     """
 
@@ -106,7 +106,7 @@ class Experiment:
 
     @property
     def is_observed(self) -> bool:
-        """Whether somebody measured it."""
+        """Whether the counts were measured."""
         return self.mark == "observed"
 
     @property
@@ -116,7 +116,7 @@ class Experiment:
 
     @property
     def tilt(self) -> np.ndarray:
-        """−1 at the middle of the first bin to 1 at that of the last, linear in energy (n_bins,)."""
+        """Linear function of energy (n_bins,): −1 at the middle of the first bin, 1 at the middle of the last bin."""
         middle = (self.columns["low"] + self.columns["high"]) / 2
         return 2 * (middle - middle[0]) / (middle[-1] - middle[0]) - 1
 
@@ -127,19 +127,19 @@ class Experiment:
 
 
 def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
-    """Read one data set.
+    """Read and check one data set.
 
     Parameters
     ----------
     slug : str
         One of `SPECTRA`.
     data : Path, optional
-        Data folder; the workbook's where not given.
+        Data folder; by default that of the workbook.
 
     Raises
     ------
     InputError
-        One line: the file, what is wrong in it, its value and what is allowed.
+        If the data file is not valid; one line names the file, the fault, the value and the allowed values.
     """
     if slug not in SPECTRA:
         raise InputError(f"data set {slug}: must be one of {', '.join(SPECTRA)}")
@@ -183,7 +183,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
 
 
 def _check_set_up(path: str, tables: Mapping[str, Any], targets: Mapping[str, Any]) -> None:
-    """Channels, atoms and quantities are those that the background, the unit and the flux ask for."""
+    """Check that channels, atoms and quantities match the background, the unit and the flux."""
     for name, allowed in (("channels", _CHANNELS), ("atoms", tuple(targets))):
         wrong = [one for one in tables[name] if one not in allowed] or ([] if tables[name] else ["none"])
         if wrong:
@@ -247,15 +247,15 @@ def _check_bins(path: str, columns: pd.DataFrame) -> None:
 
 @dataclass(frozen=True)
 class ResponsePoints:
-    """Calibration points with errors in both variables, simulated.
+    """Simulated calibration points with errors in both variables.
 
     Attributes
     ----------
     title, mark : str
     values : mapping
-        What they were drawn with: `lindhard_k` and the energy `scale`.
+        True values used in the simulation: `lindhard_k` and the energy `scale`.
     columns : mapping of ndarray (n_points,)
-        recoil, ionisation and line, measured, each with its `_error`, keV.
+        `recoil` and `ionisation`, `line` and `measured`, each with its `_error`, in keV.
     """
 
     title: str
@@ -285,12 +285,12 @@ def load_response(*, data: Path | None = None) -> ResponsePoints:
 
 
 def load_all(*, data: Path | None = None) -> tuple[dict[str, Experiment], ResponsePoints]:
-    """Every spectrum by slug, and the calibration points; fluxes and published limits are checked with them.
+    """All data sets by slug, and the calibration points; fluxes and published limits are checked as well.
 
     Raises
     ------
     InputError
-        For the first thing that is not as it must be.
+        For the first entry that is not valid.
     """
     load_fluxes(data=data)
     return {slug: load_experiment(slug, data=data) for slug in SPECTRA}, load_response(data=data)

@@ -19,7 +19,7 @@ from leptonfit.neutrino.scattering import ELECTRON_MASS
 N_NODES = 12
 _NODES, _WEIGHTS = leggauss(N_NODES)
 _LEAST = 1e-4
-"""MeV: where spectra that begin at zero are begun. No recoil above 1e-8 MeV comes from below."""
+"""Lower end, in MeV, of spectra that begin at zero. Neutrinos below it give no recoil above 4e-8 MeV."""
 MUON_MASS = constants.value("muon mass energy equivalent in MeV")
 PION_MASS = 139.57039
 """MeV (R. L. Workman et al., Prog. Theor. Exp. Phys. 2022, 083C01)."""
@@ -27,19 +27,19 @@ PION_MASS = 139.57039
 
 @dataclass(frozen=True)
 class Flux:
-    """Neutrinos of one kind: a smooth spectrum in pieces, or a line.
+    """Neutrino flux from one source: a piecewise smooth spectrum, or a line.
 
     Attributes
     ----------
     name : str
     flavours : mapping
-        Fraction of each flavour that arrives: keys of `COUPLINGS`.
+        Fraction of each flavour at the detector; keys of `COUPLINGS`.
     total : float
-        All energies together.
+        Flux integrated over all energies.
     edges : ndarray (n_pieces + 1,)
-        Between which the spectrum is smooth; empty for a line.
+        Energies between which the spectrum is smooth; empty for a line.
     density : callable or None
-        Energies → spectrum, integrating to `total`; None for a line.
+        Function energies → spectrum, whose integral is `total`; None for a line.
     line : float
         Energy of the line; nan for a spectrum.
     """
@@ -53,7 +53,7 @@ class Flux:
 
     @property
     def largest_energy(self) -> float:
-        """Energy above which there is no neutrino."""
+        """Energy above which the flux is zero."""
         return self.line if self.density is None else float(self.edges[-1])
 
     @cached_property
@@ -63,11 +63,12 @@ class Flux:
         return np.concatenate([np.cumsum(pieces[:, ::-1], axis=1)[:, ::-1], np.zeros((3, 1))], axis=1)
 
     def moments(self, least: np.ndarray) -> np.ndarray:
-        """∫ φ E^(−k) dE for k = 0, 1, 2 above energies.
+        """Moments ∫ φ E^(−k) dE of the flux above given energies, for k = 0, 1, 2.
 
         Parameters
         ----------
         least : ndarray (n,)
+            Lower limits of the integrals.
 
         Returns
         -------
@@ -80,11 +81,11 @@ class Flux:
         return self._integrate(start, self.edges[piece + 1]) + self._tails[:, piece + 1]
 
     def spectrum(self, energy: np.ndarray) -> np.ndarray:
-        """φ(E) (...) of a smooth spectrum at energies (...), per MeV; nothing of a line."""
+        """Smooth spectrum φ(E) (...) at energies (...), per MeV; zero for a line."""
         return np.zeros(np.shape(energy)) if self.density is None else self.density(energy)
 
     def _integrate(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Moments (3, n) between energies (n,) with no edge between them."""
+        """Moments (3, n) between pairs of energies (n,) that have no edge between them."""
         half = (high - low) / 2
         energy = low[:, None] + half[:, None] * (1 + _NODES)
         weighted = half[:, None] * _WEIGHTS * self.spectrum(energy)
@@ -94,13 +95,13 @@ class Flux:
 def make_spectrum(
     name: str, flavours: Mapping[str, float], total: float, edges: np.ndarray, shape: Callable[[np.ndarray], np.ndarray]
 ) -> Flux:
-    """A flux of a given total with a spectrum of a given shape, of any norm."""
+    """Flux with a given total and a spectrum of a given shape; the norm of the shape does not matter."""
     norm = Flux(name, flavours, 1.0, edges, shape)._tails[0, 0]
     return Flux(name, flavours, total, edges, lambda energy: total / norm * shape(energy))
 
 
 def beta_shape(endpoint: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Allowed β spectrum E² p W of the neutrino, without the Coulomb field of the daughter.
+    """Neutrino spectrum E² p W of an allowed β decay, without the Coulomb field of the daughter nucleus.
 
     W = Q − E + m_e is the total energy of the electron, Q the endpoint, MeV (E. J. Konopinski, The Theory of Beta
     Radioactivity, Oxford 1966).
@@ -114,7 +115,7 @@ def beta_shape(endpoint: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _approach(endpoint: float) -> np.ndarray:
-    """Edges that crowd toward an endpoint, where a β spectrum goes like a root."""
+    """Edges that become denser toward an endpoint, where a β spectrum falls like a square root."""
     edges = endpoint * (1 - (1 - np.linspace(0, 1, 13)) ** 3)
     edges[0] = _LEAST
     return edges
@@ -129,19 +130,19 @@ def _spread(low: float, high: float, n: int) -> np.ndarray:
 
 
 def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
-    """ν̄_e from a power reactor.
+    """Flux of ν̄_e from a power reactor.
 
-    The sum over fissile isotopes of a table below 2 MeV (P. Vogel and J. Engel, Phys. Rev. D 39, 3378 (1989)) and
-    exp(Σ a_k E^k) from there to 8 MeV (P. Huber, Phys. Rev. C 84, 024617 (2011), arXiv:1106.0687; ²³⁸U T. A. Mueller et
-    al., Phys. Rev. C 83, 054615 (2011), arXiv:1101.2663), and of neutron capture on ²³⁸U. The two differ by a few
-    percent where they meet: a step that is kept.
+    The spectrum is summed over the fissile isotopes: a table below 2 MeV (P. Vogel and J. Engel, Phys. Rev. D 39, 3378
+    (1989)) and exp(Σ a_k E^k) from 2 to 8 MeV (P. Huber, Phys. Rev. C 84, 024617 (2011), arXiv:1106.0687; ²³⁸U
+    T. A. Mueller et al., Phys. Rev. C 83, 054615 (2011), arXiv:1101.2663). Neutron capture on ²³⁸U is added. At 2 MeV
+    the table and the exponential differ by a few percent; this step is kept.
 
     Parameters
     ----------
     tables : mapping
-        `reactor` of the data file `flux.toml`.
+        Table `reactor` of the data file `flux.toml`.
     total : float
-        At the detector, cm⁻² s⁻¹.
+        Flux at the detector, cm⁻² s⁻¹.
     """
     knots = np.array(tables["energy"]["value"])
     isotopes = tables["isotope"]
@@ -167,12 +168,12 @@ def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
 
 
 def solar_fluxes(tables: Mapping[str, Any]) -> list[Flux]:
-    """Neutrinos from the sun, those of each reaction apart, after oscillation.
+    """Fluxes of solar neutrinos after oscillation, one flux for each reaction.
 
     Parameters
     ----------
     tables : mapping
-        `solar` of the data file `flux.toml`.
+        Table `solar` of the data file `flux.toml`.
     """
     found = []
     for name, one in tables["branch"].items():
@@ -192,10 +193,10 @@ def solar_fluxes(tables: Mapping[str, Any]) -> list[Flux]:
 
 
 def pion_fluxes(per_flavour: float) -> list[Flux]:
-    """Neutrinos from pions and muons that decay at rest, as many of each of ν_μ, ν̄_μ and ν_e.
+    """Fluxes of ν_μ, ν̄_μ and ν_e, equal in total, from pions and muons that decay at rest.
 
-    A ν_μ line at (m_π² − m_μ²)/(2 m_π); ν̄_μ and ν_e up to m_μ/2 with E²(¾ − E/m_μ) and E²(½ − E/m_μ)
-    (L. Michel, Proc. Phys. Soc. A 63, 514 (1950)).
+    ν_μ form a line at (m_π² − m_μ²)/(2 m_π). ν̄_μ and ν_e reach m_μ/2 with the spectra E²(¾ − E/m_μ) and
+    E²(½ − E/m_μ) (L. Michel, Proc. Phys. Soc. A 63, 514 (1950)).
     """
     edges = _spread(_LEAST, MUON_MASS / 2, 12)
     line = (PION_MASS**2 - MUON_MASS**2) / (2 * PION_MASS)

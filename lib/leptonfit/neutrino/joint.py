@@ -1,7 +1,7 @@
-"""Data sets together: one θ for all of them, and whether they can agree on it.
+"""Joint fit of several data sets with one common θ, and a test of whether they agree on it.
 
-A common θ means something within a flavour class only: across classes the effective moments are different quantities,
-and a joint limit holds if they happen to be equal.
+A common θ is meaningful only within a flavour class. Across classes the effective moments are different quantities,
+and a joint limit holds only if they happen to be equal.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from leptonfit.neutrino.likelihood import Likelihood
 
 @dataclass(frozen=True)
 class JointResult(Result):
-    """A joint likelihood and its parameter goodness of fit.
+    """Limits from a joint likelihood, and its parameter goodness of fit.
 
     Attributes
     ----------
     titles : tuple of str
     limits : LimitsResult
-        On the common θ, (1e-11 μ_B)².
+        Limits on the common θ, in (1e-11 μ_B)².
     chi2_pg : float
         min_θ Σ Q_r − Σ min_θ Q_r, θ free in both (M. Maltoni and T. Schwetz, Phys. Rev. D 68, 033020 (2003),
         arXiv:hep-ph/0304176).
     dof : int
-        Data sets less one.
+        Number of data sets minus one.
     p_value : float
-        By the χ² law; nan where a bin of counts expects fewer than five at the joint best fit.
+        From the χ² distribution; nan where a bin of counts expects fewer than five at the joint best fit.
     toy_p_value : float
-        By toys at the joint best fit; nan where none were asked for.
+        From toys at the joint best fit; nan if no toys were requested.
     n_toys : int
     """
 
@@ -50,7 +50,7 @@ class JointResult(Result):
 
 
 def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_toys: int, seed: int) -> JointResult:
-    """Fit several data sets with one θ.
+    """Fit several data sets with one common θ.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
     Raises
     ------
     ValueError
-        If there are fewer than two.
+        If there are fewer than two data sets.
     RuntimeError
         If a fit does not converge.
     """
@@ -90,7 +90,7 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
 
 
 def _compare(both: BinnedModel, models: Mapping[str, BinnedModel], data: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """χ²_PG (...) of data (..., n_bins)."""
+    """Parameter goodness-of-fit statistic χ²_PG (...) of data (..., n_bins)."""
     joint = both.fit(data, centres=centres)
     fits, column, row = [], 0, 0
     for model in models.values():
@@ -106,9 +106,9 @@ def _compare(both: BinnedModel, models: Mapping[str, BinnedModel], data: np.ndar
 def join_classes(
     selections: Mapping[str, Sequence[Likelihood]], *, confidence: Sequence[float], n_toys: int, seed: int
 ) -> dict[str, JointResult]:
-    """Joint fits by selection and class with at least two data sets, and of all classes, under `selection: class`.
+    """Joint fits of each flavour class with at least two data sets, by the key `selection: class`.
 
-    The class is `all` where several are joined as if they had one moment.
+    For a selection with several classes, the class `all` joins all its data sets as if they had one common moment.
     """
     found = {}
     for selection, several in selections.items():

@@ -1,4 +1,4 @@
-"""The likelihood of each data set: θ = μ² in (1e-11 μ_B)², and the nuisances its data file names."""
+"""Likelihood of each data set: θ = μ² in (1e-11 μ_B)², and the nuisance parameters listed in the data file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.spectra import MU_UNIT, SpectrumResult, load_spectrum
 
 _UNIT_STEP = 0.1
-"""Change of a free background for a pull of one: only a unit."""
+"""Relative change of a free background or flux for a pull of 1; it only sets the unit of the pull."""
 _LEAST_VARIANCE = 1e-6
-"""Variance of a bin that expects nothing, so that its residual is a number."""
+"""Smallest variance of a bin, so that the residual is finite where no counts are expected."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A data set ready to be fitted.
+    """Binned likelihood of one data set, with the data to fit.
 
     Attributes
     ----------
     experiment : Experiment
     spectrum : SpectrumResult
     model : BinnedModel
-        θ in (1e-11 μ_B)². Where the background is measured apart its bins follow those with signal.
+        Model with θ in (1e-11 μ_B)². Bins of a separate background measurement follow the bins with signal.
     data : ndarray (n_model_bins,)
     """
 
@@ -39,25 +39,25 @@ class Likelihood:
     data: np.ndarray
 
     def above(self, first: int | np.ndarray) -> np.ndarray:
-        """Bins in use (..., n_model_bins) where those below `first` (...) are left out."""
+        """Mask (..., n_model_bins) of the bins in use when the bins below `first` (...) are left out."""
         bins = np.arange(self.model.n_bins) % self.experiment.n_bins
         return bins >= np.asarray(first)[..., None]
 
 
 def load_likelihood(slug: str, *, data: Path | None = None) -> Likelihood:
-    """Read a data set and set up its likelihood.
+    """Read a data set and build its likelihood.
 
     Raises
     ------
     InputError
-        If its data are not as they must be.
+        If the data files are not valid.
     """
     experiment, spectrum = load_spectrum(slug, data=data)
     return build_likelihood(experiment, spectrum)
 
 
 def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likelihood:
-    """Background, signal and nuisances of a data set in one model."""
+    """Likelihood of a data set, built from its background, signal and nuisance parameters."""
     n_bins, columns = experiment.n_bins, experiment.columns
     nothing = np.zeros(n_bins)
     sigma = None
@@ -67,11 +67,11 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         backgrounds = [level * values[name] for name in ("exposure_on", "exposure_off") if name in values]
         data = [columns[name] for name in ("on", "off", "counts") if name in columns]
         base = spectrum.weak
-    elif experiment.background == "column":  # weak scattering is in it
+    elif experiment.background == "column":  # which includes weak scattering
         backgrounds, data, base = [columns["background"]], [columns["counts"]], nothing
     elif experiment.background == "oscillated":
         backgrounds, data, base, sigma = [nothing], [columns["rate"]], spectrum.weak, columns["error"]
-    else:  # as many events in either window where there is no signal; a bin without any counts as half a one
+    else:  # without signal both windows expect equal counts; an empty bin is set to half a count
         backgrounds = [np.maximum(columns["anticoincidence"], 0.5)] * 2
         data, base = [columns["coincidence"], columns["anticoincidence"]], spectrum.weak
     background = np.concatenate(backgrounds)
@@ -115,20 +115,20 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
 
 @dataclass(frozen=True)
 class ComparedSpectrumResult(Result):
-    """Data of a spectrum beside what is expected at several θ.
+    """Data of a spectrum beside the expected spectra at several θ.
 
     Attributes
     ----------
     slug, title, unit, mark : str
     subtracted : bool
-        Whether the background fitted at θ = 0 is taken off data and expectation.
+        Whether the background fitted at θ = 0 is subtracted from data and expectation.
     edges : ndarray (n_bins + 1,)
     data, errors : ndarray (n_bins,)
-        Counts, or events/(kt y), and their standard deviation where θ = 0.
+        Counts, or events/(kt y), and their standard deviation at θ = 0.
     theta : ndarray (n_curves,)
-        In (1e-11 μ_B)²; the first is 0.
+        Values in (1e-11 μ_B)²; the first is 0.
     expected : ndarray (n_curves, n_bins)
-        With the nuisances fitted at each θ.
+        Expected spectra, with the nuisance parameters fitted at each θ.
     residuals : ndarray (n_bins,)
         (data − expectation at θ = 0)/standard deviation.
     """
@@ -147,13 +147,15 @@ class ComparedSpectrumResult(Result):
 
 
 def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> ComparedSpectrumResult:
-    """Data beside the expectation at θ = 0 and at others; the background is taken off where it is not weak scattering.
+    """Compare the data with the expected spectra at θ = 0 and at other values of θ.
+
+    A background that does not include weak scattering is subtracted.
 
     Parameters
     ----------
     likelihood : Likelihood
     theta : sequence of float
-        In (1e-11 μ_B)², beside 0. The expectation is nan where it is not finite: no limit.
+        Values in (1e-11 μ_B)², in addition to 0. The expectation is nan for a θ that is not finite (no limit).
     """
     experiment, model, n_bins = likelihood.experiment, likelihood.model, likelihood.experiment.n_bins
     strengths = np.array([0.0, *theta])
@@ -173,5 +175,5 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
 
 
 def to_moment(theta: np.ndarray | float) -> np.ndarray:
-    """Effective magnetic moment (...), μ_B, of θ (...) in (1e-11 μ_B)²; 0 where θ is negative."""
+    """Effective magnetic moment (...) in μ_B for θ (...) in (1e-11 μ_B)²; 0 where θ is negative."""
     return MU_UNIT * np.sqrt(np.maximum(theta, 0.0))

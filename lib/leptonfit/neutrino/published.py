@@ -1,6 +1,6 @@
-"""Published limits of one flavour class together: how much they differ beyond what their samples scatter.
+"""Combination of published limits by flavour class, to tell how much they differ beyond their sampling scatter.
 
-A combination of upper limits is no upper limit. It says where limits lie, and by how much they differ.
+A combination of upper limits is not an upper limit. It tells where the limits lie and how much they differ.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
 @dataclass(frozen=True)
 class PublishedResult(Result):
-    """Published limits by flavour class.
+    """Combination of published limits by flavour class.
 
     Attributes
     ----------
     classes : dict of MetaResult
-        Of log10(μ/1e-11 μ_B), by class with at least two experiments; √τ² is the spread in dex.
+        Combined log10(μ/1e-11 μ_B) of each class with at least two experiments; √τ² is the spread in dex.
     used : dict of tuple of str
-        Names of the limits that went in, by class: the latest of each experiment.
+        Names of the limits used, by class: the latest limit of each experiment.
     alone : tuple of str
         Classes with a single experiment.
     sigma_log10 : float
-        Scatter of a limit between repetitions of its experiment, dex.
+        Scatter of a limit between repetitions of the same experiment, dex.
     """
 
     classes: dict[str, MetaResult]
@@ -39,9 +39,9 @@ class PublishedResult(Result):
 
 
 def select_latest(table: pd.DataFrame, *, include_disputed: bool = False) -> pd.DataFrame:
-    """The latest limit of each experiment and flavour class; of the same year, the last in the file.
+    """Latest limit of each experiment and flavour class; within the same year, the last row of the file.
 
-    Earlier ones share its data and would be counted twice.
+    Earlier limits share data with the latest limit, and these data would be counted twice.
     """
     kept = table if include_disputed else table[~table["disputed"]]
     order = kept.assign(row=range(len(kept))).sort_values(["year", "row"])
@@ -51,12 +51,12 @@ def select_latest(table: pd.DataFrame, *, include_disputed: bool = False) -> pd.
 def combine_published(
     table: pd.DataFrame, *, sigma_log10: float, estimator: str = "REML", include_disputed: bool = False
 ) -> PublishedResult:
-    """Random-effects combination of log10 μ_lim, one flavour class at a time.
+    """Random-effects combination of log10 μ_lim in each flavour class.
 
     Parameters
     ----------
     table : DataFrame
-        From `load_published`.
+        Published limits from `load_published`.
     sigma_log10 : float
         Scatter of each limit, dex.
     estimator : str
@@ -66,7 +66,7 @@ def combine_published(
     Raises
     ------
     ValueError
-        If limits of a class are at different confidence.
+        If the limits of a class have different confidences.
     """
     latest = select_latest(table, include_disputed=include_disputed)
     classes, used, alone = {}, {}, []
@@ -84,7 +84,7 @@ def combine_published(
 
 
 def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str, str]:
-    """Verdict code and sentence: `limits_differ` where Q has p < 0.05 in some class, else `limits_agree`."""
+    """Verdict code and sentence; the code is `limits_differ` if Q has p < 0.05 in some class, else `limits_agree`."""
     limits = table.set_index("name")["limit"]
     parts = []
     for name, meta in found.classes.items():

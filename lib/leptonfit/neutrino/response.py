@@ -1,4 +1,4 @@
-"""What a detector makes of a recoil: quenching, resolution, efficiency, energy scale.
+"""Response of a detector to recoils: quenching, resolution, efficiency, energy scale.
 
 A response is a matrix (n_bins, n): the probability that a recoil of each of n energies is counted in each bin.
 """
@@ -14,15 +14,15 @@ from leptonfit.inference.errors_in_variables import OrthogonalFitResult, fit_ort
 from leptonfit.neutrino.experiments import ResponsePoints
 
 GERMANIUM = 32
-"""Protons of the calibrated nucleus."""
+"""Number of protons in the calibrated nucleus."""
 _NODES, _WEIGHTS = leggauss(6)
 
 
 def quench_lindhard(recoil: np.ndarray, n_protons: int, k: np.ndarray | float) -> np.ndarray:
     """Ionisation energy (...), keV, of nuclear recoils (...), keV.
 
-    T k g/(1 + k g) with ε = 11.5 Z^(−7/3) T, g = 3 ε^0.15 + 0.7 ε^0.6 + ε (J. Lindhard et al., Mat. Fys. Medd. Dan.
-    Vid. Selsk. 33, 10 (1963); J. D. Lewin and P. F. Smith, Astropart. Phys. 6, 87 (1996), eqs. 3.3 and 3.4).
+    It is T k g/(1 + k g) with ε = 11.5 Z^(−7/3) T and g = 3 ε^0.15 + 0.7 ε^0.6 + ε (J. Lindhard et al., Mat. Fys. Medd.
+    Dan. Vid. Selsk. 33, 10 (1963); J. D. Lewin and P. F. Smith, Astropart. Phys. 6, 87 (1996), eqs. 3.3 and 3.4).
     """
     epsilon = 11.5 * n_protons ** (-7 / 3) * recoil
     kg = k * (3 * epsilon**0.15 + 0.7 * epsilon**0.6 + epsilon)
@@ -30,7 +30,7 @@ def quench_lindhard(recoil: np.ndarray, n_protons: int, k: np.ndarray | float) -
 
 
 def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
-    """Standard deviation a + b √E + c E (...) at energies (...), in their unit."""
+    """Standard deviation a + b √E + c E (...) of the measured energy at energies (...), in the same unit."""
     a, b, c = resolution
     return a + b * np.sqrt(energy) + c * energy
 
@@ -38,17 +38,17 @@ def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 def respond_gaussian(
     energy: np.ndarray, edges: np.ndarray, resolution: np.ndarray, *, scale: float = 1.0
 ) -> np.ndarray:
-    """Gaussian response (n_bins, n).
+    """Response (n_bins, n) of a detector with Gaussian resolution.
 
     Parameters
     ----------
     energy : ndarray (n,)
-        True, in the unit of the edges.
+        True energies, in the unit of the edges.
     edges : ndarray (n_bins + 1,)
     resolution : ndarray (3,)
         As for `width`.
     scale : float
-        Measured energies come out so many times as large.
+        Factor by which measured energies are multiplied.
     """
     below = ndtr((edges[:, None] / scale - energy) / width(energy, resolution))
     return np.diff(below, axis=0)
@@ -57,20 +57,20 @@ def respond_gaussian(
 def respond_photoelectrons(
     energy: np.ndarray, edges: np.ndarray, *, light_yield: float, spread: np.ndarray, efficiency: np.ndarray
 ) -> np.ndarray:
-    """Response (n_bins, n) in photoelectrons: gamma-distributed about the mean, counted with an efficiency.
+    """Response (n_bins, n) in photoelectrons: gamma-distributed about the mean, then counted with an efficiency.
 
     Parameters
     ----------
     energy : ndarray (n,)
-        Electron-equivalent, keV.
+        Electron-equivalent energies, keV.
     edges : ndarray (n_bins + 1,)
-        In photoelectrons.
+        Bin edges in photoelectrons.
     light_yield : float
-        Mean photoelectrons per keV.
+        Mean number of photoelectrons per keV.
     spread : ndarray (2,)
-        The shape of the gamma law is a + b E.
+        a and b in the shape parameter a + b E of the gamma distribution.
     efficiency : ndarray (4,)
-        a/(1 + exp(−b (n − c))) + d at n photoelectrons, not below 0.
+        a, b, c and d of the efficiency a/(1 + exp(−b (n − c))) + d at n photoelectrons; negative values count as 0.
     """
     half = np.diff(edges)[:, None] / 2
     photoelectrons = (edges[:-1, None] + half * (1 + _NODES)).ravel()
@@ -82,7 +82,7 @@ def respond_photoelectrons(
 
 
 def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
-    """Lindhard's k from the calibration points, errors in both variables; from the first `n_points`, all by default."""
+    """Fit Lindhard's k to the first `n_points` calibration points (all by default), with errors in both variables."""
     given = {name: column[:n_points] for name, column in points.columns.items()}
     return fit_orthogonal(
         lambda recoil, k: quench_lindhard(recoil, GERMANIUM, k[0]), given["recoil"], given["ionisation"],
@@ -91,7 +91,7 @@ def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> 
 
 
 def calibrate_scale(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
-    """The energy scale, measured over true, from the lines; from the first `n_points`, all by default."""
+    """Fit the energy scale (measured over true energy) to the first `n_points` calibration lines (all by default)."""
     given = {name: column[:n_points] for name, column in points.columns.items()}
     return fit_orthogonal(
         lambda line, scale: scale[0] * line, given["line"], given["measured"], given["line_error"],

@@ -1,8 +1,8 @@
 """Cross-sections of neutrinos on electrons and nuclei, as polynomials in 1/E.
 
-Each dσ/dT is c₀(T) + c₁(T)/E + c₂(T)/E² for a neutrino of energy E above the least that can give a recoil T, so that a
-spectrum needs no more of the flux than three moments (`Flux.moments`). Energies and masses in MeV, cross-sections in
-cm²/MeV. The magnetic moment is an effective one: that of the mixture of states which reaches the target. It flips the
+Each dσ/dT is c₀(T) + c₁(T)/E + c₂(T)/E² for a neutrino energy E above the minimum for a recoil T. A recoil spectrum
+therefore needs only three moments of the flux (`Flux.moments`). Energies and masses are in MeV, cross-sections in
+cm²/MeV. The magnetic moment is the effective moment of the mixture of states that reaches the target. It flips the
 helicity, so its cross-section adds without interference (P. Vogel and J. Engel, Phys. Rev. D 39, 3378 (1989)).
 """
 
@@ -19,7 +19,7 @@ ELECTRON_MASS = constants.value("electron mass energy equivalent in MeV")
 DALTON = constants.value("atomic mass constant energy equivalent in MeV")
 HBAR_C = constants.value("reduced Planck constant times c in MeV fm")
 _CM2 = (HBAR_C * 1e-13) ** 2
-"""cm² MeV²: (ħc)²."""
+"""(ħc)² in cm² MeV²."""
 FERMI = constants.value("Fermi coupling constant") * 1e-6
 """G_F in MeV⁻²."""
 SIN2_THETA_W = 0.2386
@@ -33,23 +33,23 @@ COUPLINGS = {
     "nu_mu": (-0.5 + SIN2_THETA_W, SIN2_THETA_W),
     "nu_mu_bar": (SIN2_THETA_W, -0.5 + SIN2_THETA_W),
 }
-"""g_L and g_R on electrons; ν_τ as ν_μ. Antineutrinos have them exchanged."""
+"""g_L and g_R for scattering on electrons; ν_τ has the couplings of ν_μ. Antineutrinos have g_L and g_R exchanged."""
 
 
 def least_energy(recoil: np.ndarray, mass: float) -> np.ndarray:
-    """Least neutrino energy (...), MeV, that gives a recoil kinetic energy (...), MeV, to a particle of a mass, MeV."""
+    """Minimum neutrino energy (...) for a recoil kinetic energy (...) of a particle with the given mass; all in MeV."""
     return (recoil + np.sqrt(recoil**2 + 2 * mass * recoil)) / 2
 
 
 def largest_recoil(energy: np.ndarray | float, mass: float) -> np.ndarray | float:
-    """Largest recoil 2E²/(M + 2E), MeV, from neutrinos of an energy, MeV."""
+    """Largest recoil energy 2E²/(M + 2E) of a particle of mass M hit by neutrinos of energy E; all in MeV."""
     return 2 * energy**2 / (mass + 2 * energy)
 
 
 def weak_electron(recoil: np.ndarray, g_left: float, g_right: float) -> np.ndarray:
     """Coefficients (3, ...) of the weak dσ/dT on a free electron at recoils (...), MeV.
 
-    (2 G_F² m_e/π) [g_L² + g_R² (1 − T/E)² − g_L g_R m_e T/E²] (G. 't Hooft, Phys. Lett. B 37, 195 (1971)).
+    dσ/dT = (2 G_F² m_e/π) [g_L² + g_R² (1 − T/E)² − g_L g_R m_e T/E²] (G. 't Hooft, Phys. Lett. B 37, 195 (1971)).
     """
     scale = 2 * FERMI**2 * ELECTRON_MASS / math.pi * _CM2
     constant = np.full(np.shape(recoil), g_left**2 + g_right**2)
@@ -58,14 +58,14 @@ def weak_electron(recoil: np.ndarray, g_left: float, g_right: float) -> np.ndarr
 
 
 def magnetic(recoil: np.ndarray) -> np.ndarray:
-    """Coefficients (3, ...) of (πα²/m_e²)(1/T − 1/E): dσ/dT by a moment of one μ_B on a unit charge."""
+    """Coefficients (3, ...) of (πα²/m_e²)(1/T − 1/E), the dσ/dT of a moment of 1 μ_B on a unit charge."""
     return MAGNETIC * np.stack([1 / recoil, -np.ones(np.shape(recoil)), np.zeros(np.shape(recoil))])
 
 
 def weak_nucleus(recoil: np.ndarray, n_protons: int, mass_number: float) -> np.ndarray:
     """Coefficients (3, ...) of the coherent dσ/dT on a nucleus at recoils (...), MeV.
 
-    (G_F² M/4π) [N − (1 − 4s²) Z]² F² (1 − MT/2E²) (D. Z. Freedman, Phys. Rev. D 9, 1389 (1974)).
+    dσ/dT = (G_F² M/4π) [N − (1 − 4s²) Z]² F² (1 − MT/2E²) (D. Z. Freedman, Phys. Rev. D 9, 1389 (1974)).
     """
     mass = mass_number * DALTON
     charge = mass_number - n_protons - (1 - 4 * SIN2_THETA_W) * n_protons
@@ -74,15 +74,15 @@ def weak_nucleus(recoil: np.ndarray, n_protons: int, mass_number: float) -> np.n
 
 
 def magnetic_nucleus(recoil: np.ndarray, n_protons: int, mass_number: float) -> np.ndarray:
-    """Coefficients (3, ...) of the magnetic dσ/dT on a nucleus: Z² F² that on a unit charge."""
+    """Coefficients (3, ...) of the magnetic dσ/dT on a nucleus: Z² F² times the dσ/dT on a unit charge."""
     return n_protons**2 * form_factor(recoil, mass_number) ** 2 * magnetic(recoil)
 
 
 def form_factor(recoil: np.ndarray, mass_number: float) -> np.ndarray:
-    """F(q) (...) of a nucleus, q² = 2MT, recoils (...) in MeV.
+    """Form factor F(q) (...) of a nucleus with q² = 2MT, for recoils (...) in MeV.
 
-    A hard sphere of 1.2 A^⅓ fm folded with a Yukawa range of 0.7 fm: S. R. Klein and J. Nystrand, Phys. Rev. C 60,
-    014903 (1999), arXiv:hep-ph/9902259, eq. 12.
+    The density is a hard sphere of radius 1.2 A^⅓ fm folded with a Yukawa potential of range 0.7 fm (S. R. Klein and
+    J. Nystrand, Phys. Rev. C 60, 014903 (1999), arXiv:hep-ph/9902259, eq. 12).
     """
     q = np.sqrt(2 * mass_number * DALTON * np.asarray(recoil)) / HBAR_C
     radius, range_ = 1.2 * mass_number ** (1 / 3), 0.7
@@ -90,16 +90,16 @@ def form_factor(recoil: np.ndarray, mass_number: float) -> np.ndarray:
 
 
 def count_electrons(recoil: np.ndarray, shells: Sequence[tuple[float, int]], n_outer: int) -> np.ndarray:
-    """Electrons of an atom (...) that a recoil (...) can free: Σ n_i θ(T − B_i), the stepping approximation.
+    """Number of electrons (...) of an atom that a recoil (...) can free: Σ n_i θ(T − B_i), the stepping approximation.
 
     Parameters
     ----------
     recoil : ndarray (...)
         Energy given to the electron, MeV.
     shells : sequence of (float, int)
-        Binding energy, MeV, and occupancy.
+        Binding energy, MeV, and occupancy of each shell.
     n_outer : int
-        Electrons that are always free.
+        Number of electrons that are always free.
     """
     free = np.full(np.shape(recoil), n_outer)
     for binding, n in shells:

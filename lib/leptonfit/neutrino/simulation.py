@@ -1,7 +1,7 @@
-"""Simulated data sets: Poisson counts of the forward model, for exposures whose spectra were not published.
+"""Simulated data sets: Poisson counts from the forward model, for exposures whose spectra were not published.
 
-The background is scaled so that the expected 90 % CLs limit equals the published one. The spread of limits among
-simulated sets is therefore put in by hand, and says nothing about experiments.
+The background is scaled so that the expected 90 % CLs limit equals the published limit. The spread of limits among
+simulated data sets is therefore an input and carries no information about the experiments.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from leptonfit.neutrino.spectra import predict_spectrum
 
 SEED = 838
 DIGITS = 4
-"""Significant digits of a background's factor."""
+"""Significant digits of a background factor; decimals of simulated calibration points."""
 
 
 def tune_background(experiment: Experiment, *, data: Path | None = None) -> float:
-    """Factor on the background for which the expected CLs limit is the published one.
+    """Factor on the background for which the expected CLs limit equals the published limit.
 
     Raises
     ------
     ValueError
-        If no factor from 1e-3 to 1e3 does it.
+        If no factor from 1e-3 to 1e3 gives the published limit.
     """
     published = load_published(data=data).set_index("name").loc[experiment.published]
 
@@ -43,7 +43,7 @@ def tune_background(experiment: Experiment, *, data: Path | None = None) -> floa
 
 
 def expect_limit(experiment: Experiment, factor: float, *, data: Path | None = None) -> float:
-    """Expected CLs limit, 1e-11 μ_B, with the background's level times a factor, at the published confidence."""
+    """Expected CLs limit, in 1e-11 μ_B, at the published confidence with the background multiplied by a factor."""
     published = load_published(data=data).set_index("name").loc[experiment.published]
     tuned = replace(experiment, values={**experiment.values, "background_factor": factor})
     likelihood = build_likelihood(tuned, predict_spectrum(experiment, data=data))
@@ -52,7 +52,7 @@ def expect_limit(experiment: Experiment, factor: float, *, data: Path | None = N
 
 
 def draw_counts(experiment: Experiment, *, data: Path | None = None) -> dict[str, np.ndarray]:
-    """Counts of a simulated data set, by column, without a magnetic moment."""
+    """Simulated counts of a data set by column, without a magnetic moment."""
     likelihood = build_likelihood(experiment, predict_spectrum(experiment, data=data))
     rng = _generator(experiment.slug)
     counts = likelihood.model.draw(0.0, 0.0, rng)
@@ -61,7 +61,7 @@ def draw_counts(experiment: Experiment, *, data: Path | None = None) -> dict[str
 
 
 def draw_response(*, data: Path | None = None) -> dict[str, np.ndarray]:
-    """Measured columns of the calibration points: ionisation of nuclear recoils, and energies of lines."""
+    """Simulated columns of the calibration points: ionisation of nuclear recoils, and measured energies of lines."""
     points = load_response(data=data)
     rng = _generator(RESPONSE)
     given = points.columns
@@ -75,5 +75,5 @@ def draw_response(*, data: Path | None = None) -> dict[str, np.ndarray]:
 
 
 def _generator(slug: str) -> np.random.Generator:
-    """Each data set has a stream of its own."""
+    """Random generator of a data set; each data set has a separate stream."""
     return np.random.default_rng(spawn_seeds(SEED, len(SLUGS))[SLUGS.index(slug)])

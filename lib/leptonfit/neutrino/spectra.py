@@ -1,7 +1,7 @@
-"""From flux to recoil to detector: what each data set expects, weak and by a magnetic moment.
+"""Expected spectra of each data set, from flux to recoil to detector, for weak and magnetic scattering.
 
-The magnetic part is linear in θ = μ², so both parts are computed once, from the same moments of the flux, and any μ
-follows. θ is counted in (1e-11 μ_B)² everywhere.
+The magnetic part is linear in θ = μ². Both parts are therefore computed once, from the same moments of the flux, and
+give the spectrum for any μ. The unit of θ is (1e-11 μ_B)² everywhere.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respo
 from leptonfit.neutrino.sheets import load_fluxes, load_targets
 
 MU_UNIT = 1e-11
-"""θ = 1 is μ = 1e-11 μ_B."""
+"""Unit of μ in μ_B: θ = 1 corresponds to μ = 1e-11 μ_B."""
 DAY = 86400.0
 _KEV, _PANELS = 1e-3, 80
 _NODES, _WEIGHTS = leggauss(4)
 _LEAST_RECOIL = 1e-3
-"""Least nuclear recoil that is followed, as a share of the largest."""
+"""Smallest nuclear recoil that is computed, as a fraction of the largest."""
 _BEYOND = 8.0
-"""Standard deviations beyond the bins from which recoils are counted."""
+"""Distance beyond the bins, in standard deviations, up to which recoils are included."""
 
 
 @dataclass(frozen=True)
 class SpectrumResult(Result):
-    """What a data set expects in its bins.
+    """Expected counts of a data set in its bins.
 
     Attributes
     ----------
     slug : str
     edges : ndarray (n_bins + 1,)
-        In the experiment's unit.
+        Bin edges in the unit of the experiment.
     weak, magnetic : ndarray (n_bins,)
-        Counts (rates for Super-Kamiokande) of weak scattering, and for μ = 1e-11 μ_B.
+        Counts (rates for Super-Kamiokande) from weak scattering, and from a moment μ = 1e-11 μ_B.
     shifts : dict of ndarray (2, n_bins)
-        Change of both if the energy scale or the quenching is one standard deviation higher.
+        Change of both if a nuisance parameter, for example energy scale or quenching, is one standard deviation higher.
     recoil : dict of ndarray (n,)
         Recoil energies, MeV, by channel.
     weak_rate, magnetic_rate : dict of ndarray (n,)
-        Recoils per MeV over the whole exposure at them, before the detector.
+        Recoils per MeV over the whole exposure at these energies, before the detector response.
     """
 
     slug: str
@@ -68,7 +68,7 @@ class SpectrumResult(Result):
 
 @dataclass(frozen=True)
 class Atom:
-    """What neutrinos scatter on; shells as (binding energy in MeV, electrons)."""
+    """Target atom of neutrino scattering; `shells` are (binding energy in MeV, number of electrons)."""
 
     n_protons: int
     mass_number: float
@@ -83,9 +83,9 @@ def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps:
     ----------
     experiment : Experiment
     data : Path, optional
-        Folder of the fluxes and atoms; the workbook's where not given.
+        Folder of the fluxes and atoms; by default that of the workbook.
     steps : bool
-        Whether bound electrons count only above their binding energy (the stepping approximation), or all always.
+        Whether bound electrons count only above their binding energy (the stepping approximation); else all count.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps:
 
 @dataclass(frozen=True)
 class _Part:
-    """Recoils of one channel: energies (n,) and weights of a quadrature, rates (n_atoms, 2, n) per MeV."""
+    """Recoils of one channel: energies and weights (n,) of a quadrature, and rates (n_atoms, 2, n) per MeV."""
 
     channel: str
     atoms: tuple[Atom, ...]
@@ -129,7 +129,7 @@ class _Part:
     rates: np.ndarray
 
     def in_detector(self, experiment: Experiment, *, scale: float = 1.0, quenching: float = 1.0) -> np.ndarray:
-        """Weak and magnetic counts (2, n_bins)."""
+        """Weak and magnetic counts (2, n_bins) after the detector response."""
         weighted = self.rates * self.weights
         total = np.zeros((2, experiment.n_bins))
         for atom, rates in zip(self.atoms, weighted, strict=True):
@@ -155,7 +155,7 @@ def _response(
 
 
 def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]) -> _Part:
-    """Recoil rates over the exposure, of every atom of the formula unit, on nodes that serve all of them."""
+    """Recoil rates over the exposure for every atom of the formula unit, on common quadrature nodes."""
     recoil, weights = _lay_nodes(experiment, channel, sources, atoms)
     unit_mass = sum(atom.mass_number for atom in atoms) * constants.atomic_mass  # kg
     exposure = (
@@ -186,7 +186,7 @@ def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndar
 def _lay_nodes(
     experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Recoil energies, MeV, and weights of a quadrature that knows where the spectra step."""
+    """Recoil energies, MeV, and weights of a quadrature with panel edges at the steps of the spectra."""
     electron = channel == "electron"
     masses = [scattering.ELECTRON_MASS if electron else atom.mass_number * scattering.DALTON for atom in atoms]
     steps = [
@@ -207,9 +207,10 @@ def _lay_nodes(
 
 
 def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom) -> SpectrumResult:
-    """Published rates without oscillation, times what oscillation leaves and what a moment adds, by ratios of spectra.
+    """Expected rates: published rates without oscillation, scaled by ratios of computed spectra.
 
-    With r the ratio of smeared ν_μ to ν_e spectra and P the survival probability, oscillation leaves P + (1 − P) r.
+    With r the ratio of smeared ν_μ to ν_e spectra and P the survival probability, oscillation leaves a fraction
+    P + (1 − P) r of the rates. The ratio of magnetic to weak ν_e spectra gives the contribution of a moment.
     """
     (boron,) = (source for source in sources if source.name == "B8")
     pure = {flavour: replace(boron, flavours={flavour: 1.0}) for flavour in ("nu_e", "nu_mu")}
@@ -246,7 +247,7 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
 
 
 def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Flux]:
-    """Fluxes at a data set's detector."""
+    """Neutrino fluxes at the detector of a data set."""
     folder = data or data_folder()
     tables = _fluxes(folder, _digest("flux.toml", folder))
     if experiment.flux == "reactor":
@@ -285,6 +286,6 @@ def _targets(folder: Path, digest: str) -> Mapping[str, Any]:
 
 
 def load_spectrum(slug: str, *, data: Path | None = None) -> tuple[Experiment, SpectrumResult]:
-    """A data set and what it expects."""
+    """Read a data set and compute its expected spectrum."""
     experiment = load_experiment(slug, data=data)
     return experiment, predict_spectrum(experiment, data=data)

@@ -1,8 +1,8 @@
-"""Limits against the detection threshold, and what their differences between experiments are worth.
+"""Limits against the detection threshold, and the significance of their differences between experiments.
 
-Thresholds of one experiment share their events: the limits of a curve are correlated, corr(i, j) = σ_small/σ_large for
-the errors of θ̂. So the covariance of a curve is taken from toys, and every spread between experiments is quoted beside
-what the expected (Asimov) limits alone would give.
+Limits of one experiment at several thresholds share events and are correlated: corr(i, j) = σ_small/σ_large for the
+errors of θ̂. The covariance of a curve is therefore taken from toys. Every spread between experiments is quoted beside
+the spread of the expected (Asimov) limits alone.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
 AXIS = np.linspace(0, 1, 21)
-"""Share of the threshold range, on which curves of different experiments are compared."""
+"""Fractions of the threshold range at which curves of different experiments are compared."""
 _NULL, _EXACT = 2000, 1e-8
-"""Draws of unrelated curves; variance of expected limits, which do not scatter."""
+"""Number of draws of unrelated curves; variance used for expected limits, which have no sampling scatter."""
 ALL = "all"
 
 
@@ -43,32 +43,32 @@ class ThresholdScanResult(Result):
     observed : bool
         Whether the counts were measured.
     attainable, tried : int
-        Thresholds there are: one a bin, at least two bins above; and those that were tried.
+        Number of possible thresholds (one for each bin, with at least two bins above it) and of thresholds tried.
     threshold : ndarray (n,)
-        Lower edges of those that set a limit, in `unit`.
+        Thresholds that set a limit, as lower bin edges in `unit`.
     energy : ndarray (n,)
-        The same in keV, electron-equivalent.
+        The same thresholds in keV, electron-equivalent.
     limit, expected : ndarray (n, n_levels)
-        Observed limit, and that of the Asimov data.
+        Observed limit, and limit of the Asimov data.
     is_valid : ndarray (n,) of bool
         Whether the approximation behind the limits holds at this threshold.
     band : ndarray (n, 5)
-        Expected limit at −2 to 2 standard deviations, first confidence.
+        Expected limit at −2 to 2 standard deviations, for the first confidence.
     sigma : ndarray (n,)
         Expected standard deviation of θ̂, 1e-22 μ_B².
     signal_above : ndarray (n,)
-        Expected magnetic counts above the threshold, μ = 1e-11 μ_B.
+        Expected magnetic counts above the threshold for μ = 1e-11 μ_B.
     log_ratio : ndarray (n,)
-        ln(observed/Asimov), first confidence, by the construction's form for a Gaussian θ̂, as in the toys; `limit` is
-        exact.
+        ln(observed/Asimov) for the first confidence. Like the toys, it uses the form of the construction for a Gaussian
+        θ̂, whereas `limit` is exact.
     toy_mean : ndarray (n,)
     toy_covariance : ndarray (n, n)
-        Of the log ratio in toys without a moment.
+        Mean and covariance of the log ratio in toys without a moment.
     toy_correlation : ndarray (n, n)
-        Of θ̂ in the same toys.
+        Correlation of θ̂ in the same toys.
     curve : CurveResult or None
-        Gaussian process through ln μ_Asimov against energy; None for fewer than four thresholds, or where they do not
-        resolve it.
+        Gaussian process through ln μ_Asimov against energy; None for fewer than four thresholds, or if the thresholds
+        do not resolve the curve.
     """
 
     slug: str
@@ -94,19 +94,19 @@ class ThresholdScanResult(Result):
 
     @property
     def toy_sd(self) -> np.ndarray:
-        """Standard deviation (n,) of the log ratio in toys."""
+        """Standard deviation (n,) of the log ratio in the toys."""
         return np.sqrt(np.diag(self.toy_covariance))
 
     @property
     def k_thr(self) -> tuple[float, float]:
-        """Slope dμ/dE of the Asimov curve at its lowest threshold, and its error, 1e-11 μ_B/keV; nan if no curve."""
+        """Slope dμ/dE of the Asimov curve at the lowest threshold, with error, 1e-11 μ_B/keV; nan without a curve."""
         if self.curve is None:
             return math.nan, math.nan
         return self.expected[0, 0] * self.curve.slope, self.expected[0, 0] * self.curve.slope_error
 
     @property
     def n_independent(self) -> float:
-        """Independent limits the curve is worth: Σ of its correlations' inverse."""
+        """Effective number of independent limits: the sum over the inverse of the correlation matrix of θ̂."""
         return float(np.linalg.pinv(self.toy_correlation, rtol=1e-6, hermitian=True).sum())
 
 
@@ -114,7 +114,7 @@ def scan_thresholds(
     likelihood: Likelihood, *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int,
     seed: int | np.random.SeedSequence,
 ) -> ThresholdScanResult:  # fmt: skip
-    """Limits of a data set above each of its thresholds, all at once.
+    """Limits of a data set above each of its thresholds, computed together.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def scan_thresholds(
     method : str
         One of `METHODS`.
     n_thresholds : int
-        At most so many, evenly over the attainable ones.
+        Largest number of thresholds, chosen evenly among the attainable thresholds.
     n_toys : int
     seed : int or SeedSequence
     """
@@ -141,7 +141,7 @@ def scan_thresholds(
     toys = model.draw(np.zeros(n_toys), nothing, rng)
     fits = model.fit(toys[:, None], used=used, centres=centres[:, None])
 
-    def compare(theta: np.ndarray) -> np.ndarray:  # one formula for data and toys, or their scatter is not comparable
+    def compare(theta: np.ndarray) -> np.ndarray:  # same formula for data and toys, so that their scatter is comparable
         limits = gaussian_limit(method, theta / found.sigma, confidence[0])
         return np.log(limits / gaussian_limit(method, 0.0, confidence[0])) / 2
 
@@ -180,7 +180,7 @@ def scan_all(
     slugs: Sequence[str], *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int, seed: int,
     jobs: int = 1,
 ) -> list[ThresholdScanResult]:  # fmt: skip
-    """Every data set that sets a limit, in the workbook's order, a task each with its own seed."""
+    """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds."""
     chosen = [slug for slug in SPECTRA if slug in slugs]
     seeds = dict(zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True))
     task = partial(_scan, confidence=tuple(confidence), method=method, n_thresholds=n_thresholds, n_toys=n_toys)
@@ -196,16 +196,16 @@ def _scan(
 
 @dataclass(frozen=True)
 class SpreadResult(Result):
-    """How much limits of several experiments differ at their lowest thresholds.
+    """Spread of the limits of several experiments at their lowest thresholds.
 
     Attributes
     ----------
     titles : tuple of str
     limits, sensitivities, excess : MetaResult
-        Random effects of ln μ_lim, of ln μ_Asimov, which does not scatter, and of ln(observed/Asimov); √τ² is the
-        spread, in units of ln.
+        Random-effects combinations of ln μ_lim, of ln μ_Asimov (which has no sampling scatter) and of
+        ln(observed/Asimov); √τ² is the spread, in units of ln.
     cross, cross_expected : float
-        Σ w |μ_a − μ_b| / Σ w over pairs, w = 1/(σ_a² + σ_b²), 1e-11 μ_B: observed, and of the Asimov limits.
+        Σ w |μ_a − μ_b| / Σ w over pairs, w = 1/(σ_a² + σ_b²), 1e-11 μ_B, of the observed and of the Asimov limits.
     """
 
     titles: tuple[str, ...]
@@ -217,7 +217,7 @@ class SpreadResult(Result):
 
 
 def select_counts(scans: Sequence[ThresholdScanResult]) -> dict[str, list[ThresholdScanResult]]:
-    """Those with measured counts, those with simulated ones (their spread was put in by tuning), and all if of both."""
+    """Scans with measured counts, with simulated counts (whose spread the tuning sets), and `all` if both exist."""
     chosen = {
         "observed": [one for one in scans if one.observed],
         "simulated": [one for one in scans if not one.observed],
@@ -228,7 +228,7 @@ def select_counts(scans: Sequence[ThresholdScanResult]) -> dict[str, list[Thresh
 
 
 def compare_spreads(scans: Sequence[ThresholdScanResult]) -> dict[str, SpreadResult]:
-    """Spreads by flavour class with at least two data sets, then of all classes together under `all`."""
+    """Spread of each flavour class with at least two data sets, and of all classes together under `all`."""
     groups = {name: [one for one in scans if one.flavour_class == name] for name in FLAVOUR_CLASSES}
     groups[ALL] = list(scans)
     return {name: _spread(several) for name, several in groups.items() if len(several) > 1}
@@ -257,21 +257,21 @@ def _cross(moments: np.ndarray, sigma: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class CoherenceResult(Result):
-    """How far deviations from the expected curves run together from experiment to experiment.
+    """Correlation between experiments of the deviations from the expected curves.
 
     Attributes
     ----------
     titles : tuple of str
     u : ndarray (n_u,)
-        Share of the threshold range.
+        Fraction of the threshold range.
     deviations : ndarray (n_experiments, n_u)
         (observed − Asimov)/σ of ln μ_lim.
     coherence : float
-        Mean over pairs of their correlation, in [−1, 1].
+        Mean correlation of the deviations over pairs of experiments, in [−1, 1].
     null : ndarray (n_null,)
-        The same of curves that share nothing, each with the covariance of its own toys; sorted.
+        Coherence of unrelated curves, drawn with the toy covariance of each experiment; sorted.
     p_value : float
-        Share of those that reach the coherence found.
+        Fraction of `null` that reaches `coherence`.
     """
 
     titles: tuple[str, ...]
@@ -283,9 +283,9 @@ class CoherenceResult(Result):
 
 
 def measure_coherence(scans: Sequence[ThresholdScanResult], *, seed: int) -> CoherenceResult | None:
-    """Coherence of the curves with at least four thresholds; None for fewer than two of them.
+    """Coherence of the curves with at least four thresholds; None for fewer than two such curves.
 
-    The raw curves all rise with the threshold, so that their own correlation says nothing.
+    It uses deviations, because the raw curves all rise with the threshold and are correlated for that reason alone.
     """
     several = [one for one in scans if len(one.threshold) >= 4]
     if len(several) < 2:
@@ -321,9 +321,10 @@ def mean_correlation(curves: np.ndarray) -> np.ndarray:
 def choose_compared(
     scans: Sequence[ThresholdScanResult], spreads: Mapping[str, Mapping[str, SpreadResult]]
 ) -> tuple[dict[str, SpreadResult], str]:
-    """Classes that are compared, of measured counts where two of a class have them, and whose counts those are.
+    """Spreads of the flavour classes to compare, and the kind of counts behind them in words.
 
-    The counts are measured, simulated, or measured and simulated; those of the scans where nothing is compared.
+    Measured counts are used if two data sets of a class have them, else all counts, else simulated counts. The kind is
+    measured, simulated, or measured and simulated; if no class can be compared, it is the kind of all scans given.
     """
     classes: dict[str, SpreadResult] = {}
     for name in ("observed", "all", "simulated"):
@@ -339,10 +340,10 @@ def describe_scan(
     coherence: Mapping[str, CoherenceResult | None],
     claims: Mapping[str, Any],
 ) -> tuple[str, str]:
-    """Verdict code and sentence, on measured counts where two of a class have them, else on all.
+    """Verdict code and sentence on the spread of limits, from measured counts if two of a class have them, else all.
 
-    The code is `sensitivities_differ` where no class's ln(observed/Asimov) has a spread with p < 0.01, `limits_differ`
-    where some has, `no_comparison` for fewer than two data sets of any class.
+    The code is `limits_differ` if the spread of ln(observed/Asimov) has p < 0.01 in some class, `no_comparison` if no
+    class has two data sets, else `sensitivities_differ`.
     """
     attainable, tried = sum(one.attainable for one in scans), sum(one.tried for one in scans)
     limited = sum(len(one.threshold) for one in scans)
@@ -373,7 +374,7 @@ def describe_scan(
     if any(coherence.values()):
         said += f" Claimed: {claims['result']['C_coh'][0]:g}."
     listed = "; ".join(parts)
-    first = listed[0].upper() if listed[0].isascii() else listed[0]  # no capital of ν̄
+    first = listed[0].upper() if listed[0].isascii() else listed[0]  # ν̄ stays lower case
     return (
         "limits_differ" if differ else "sensitivities_differ",
         f"{whose.capitalize()} counts: {why}. {first}{listed[1:]}. {said}",

@@ -1,10 +1,10 @@
-"""Which C_μ can be had at all: exact solutions of the cross-lepton fit, without a fit.
+"""Feasible values of C_μ: exact solutions of the cross-lepton fit, computed without a fit.
 
-At given β the velocity U = √((m − E_static)/I) meets a lepton's mass exactly for every R and A, so its moment k R U
-runs over a range [q_min, q_max], and C_μ = g/(k q) over another. A value that lies in the ranges of e and of μ, and in
-its own bounds, fits both masses and both g-factors exactly. Each range is taken as connected. That holds where q is
-continuous in R and the allowed R are connected: not for `reported`, whose small jumps in R it spans, nor where a limit
-of U cuts the allowed R in two.
+At given β the velocity U = √((m − E_static)/I) meets the mass of a lepton exactly for every R and A. Then q = R U
+covers a range [q_min, q_max], and C_μ = g/(k q) covers another range. A value of C_μ inside the ranges of e and μ, and
+inside the bounds on C_μ, fits both masses and both g-factors exactly. Each range is assumed to be connected. This is
+true where q is continuous in R and the allowed R are connected. It is not true for `reported`, whose small jumps in R
+are ignored, nor where a limit of U cuts the allowed R in two.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _STEP = 1e-6
 
 @dataclass(frozen=True)
 class CMuResult(Result):
-    """Feasible intervals of C_μ, [low, high], against β; nan where there is none.
+    """Feasible intervals [low, high] of C_μ at each β; nan where no value is feasible.
 
     Attributes
     ----------
     beta : ndarray (n,)
     electron, muon : ndarray (n, 2)
-        For that lepton alone, whatever the bounds of C_μ.
+        Interval for that lepton alone, without the bounds on C_μ.
     joint : ndarray (n, 2)
-        For both, within the bounds of C_μ, where the τ's mass can be met as well.
+        Interval for both leptons, within the bounds on C_μ; nan also where the mass of the τ cannot be met.
     is_feasible : ndarray (n,) of bool
-        Whether there is a joint interval: χ²_min = 0 at this β.
+        Whether a joint interval exists, so that χ²_min = 0 at this β.
     """
 
     beta: np.ndarray
@@ -60,7 +60,7 @@ def feasible_c_mu(
     Raises
     ------
     ValueError
-        If the closure is unknown or cannot have that r_max.
+        If the closure is unknown or does not accept that r_max.
     """
     if closure not in CLOSURES:
         raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
@@ -79,9 +79,9 @@ def feasible_c_mu(
 
 
 def find_edges(measurements: Measurements, low: float, high: float, **model: Any) -> np.ndarray:
-    """Values of β between `low` and `high` where exact solutions begin or end, to 1e-12 of themselves, ascending (n,).
+    """Values of β (n,) between `low` and `high`, ascending, at which exact solutions begin or end.
 
-    Those of sets narrower than 1/400 of the range can be missed.
+    The relative precision is 1e-12. A set narrower than 1/400 of the range can be missed.
 
     Parameters
     ----------
@@ -106,10 +106,10 @@ def find_edges(measurements: Measurements, low: float, high: float, **model: Any
 def edge_at_corners(
     measurements: Measurements, *, closure: str = "stream", r_max: float = 10.0, bounds: Bounds = REPORT_BOUNDS
 ) -> float:
-    """β at which the largest q of e and the smallest of μ need the same C_μ, in closed form.
+    """β, in closed form, at which the largest q of e and the smallest q of μ require the same C_μ.
 
-    That is where exact solutions begin if both lie at corners of R and A, the upper and the lower, and no bound of U or
-    C_μ binds first: the squares of q are then linear in β.
+    Exact solutions begin at this β if the largest q of e lies at the upper limits of R and A, the smallest q of μ lies
+    at their lower limits, and no bound on U or C_μ is reached first. The squares of q are then linear in β.
     """
     energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
     constant, slope = [], []
@@ -123,18 +123,18 @@ def edge_at_corners(
 
 
 def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray, **model: Any) -> float:
-    """How far β may go beyond an edge of the exact solutions per √Δχ²: to first order in the errors.
+    """Distance that β may lie beyond an edge of the exact solutions per √Δχ², to first order in the errors.
 
-    Near an edge the exact solutions vanish because a margin h(β, y) of the data y does; beyond it
-    χ²_min = h²/(∇h C ∇h), with C the covariance and ∇h by y.
+    The exact solutions end where a margin h(β, y) of the data y falls to zero. Beyond the edge
+    χ²_min = h²/(∇h C ∇h), with C the covariance and ∇h the gradient with respect to y.
 
     Parameters
     ----------
     measurements : Measurements
     edge : float
-        From `find_edges`.
+        Edge from `find_edges`.
     covariance : ndarray (5, 5)
-        Of the measured values.
+        Covariance of the measured values.
     **model
         As for `feasible_c_mu`.
     """
@@ -143,7 +143,7 @@ def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray,
     def margin(beta: float, y: np.ndarray) -> float:
         return _margin(replace(measurements, values=y), beta, **model)
 
-    # on the side without solutions, where the margin is that of what binds
+    # on the side without solutions, where the smallest margin belongs to the violated constraint
     side = 1 if margin(edge * (1 + _STEP), values) < 0 else -1
     near, far = edge * (1 + side * _STEP), edge * (1 + 2 * side * _STEP)
     by_beta = (margin(far, values) - margin(near, values)) / (far - near)
@@ -153,7 +153,7 @@ def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray,
 
 
 def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
-    """The smallest gap, of ln C_μ or of a mass: positive where exact solutions exist, negative where not."""
+    """Smallest margin in ln C_μ or in a mass: positive where exact solutions exist, negative where they do not."""
     found, limits = (
         feasible_c_mu(measurements, np.array([beta]), **model),
         bounds_by_name(model.get("bounds", REPORT_BOUNDS)),
@@ -161,10 +161,10 @@ def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
     energy = CLOSURES[model.get("closure", "stream")](r_max=model.get("r_max", 10.0))
     low = np.max([found.electron[0, 0], found.muon[0, 0], limits["c_mu"][0]])
     high = np.min([found.electron[0, 1], found.muon[0, 1], limits["c_mu"][1]])
-    gaps = [np.log(high / low)]  # nan where a mass is out of reach
+    gaps = [np.log(high / low)]  # nan where a mass cannot be met
 
     def weigh(radius: np.ndarray, lepton: str, sign: int) -> np.ndarray:
-        """The largest mass at each R, or the smallest with its sign turned: at the ends of U and A."""
+        """Largest mass at each R (sign 1), or minus the smallest mass (sign −1); both lie at limits of U and A."""
         end = 1 if sign > 0 else 0
         amplitude = np.full_like(radius, limits[f"A_{lepton}"][1 - end])
         square = limits[f"U_{lepton}"][end] ** 2
@@ -174,7 +174,7 @@ def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
         heaviest, lightest = (
             _largest(partial(weigh, lepton=lepton, sign=sign), 1, limits[f"R_{lepton}"])[0] for sign in (1, -1)
         )
-        gaps += [heaviest - mass, mass + lightest]  # the smallest mass has its sign turned
+        gaps += [heaviest - mass, mass + lightest]  # `lightest` is minus the smallest mass
     return float(np.nanmin(gaps))
 
 
@@ -186,9 +186,9 @@ def moment_range(
     velocity_limits: tuple[float, float],
     amplitude_limits: tuple[float, float],
 ) -> np.ndarray:
-    """Smallest and largest q = R U (n, 2) with the mass met exactly inside the limits; nan where it cannot be.
+    """Smallest and largest q = R U (n, 2) that meet the mass exactly within the limits; nan where none does.
 
-    U grows with A at given R, so that the ends of A, or the limits of U between them, are where q ends at each R.
+    At given R, U grows with A. So q is extreme at a limit of A or, if U reaches a limit first, at that limit of U.
     """
     stiffness = beta[:, None]
 
@@ -207,9 +207,10 @@ def moment_range(
 
 
 def _largest(objective: Callable[[np.ndarray], np.ndarray], n: int, limits: tuple[float, float]) -> np.ndarray:
-    """Largest values (n,) of n objectives of R, each (n, 401) → the same; nan where all are −inf.
+    """Largest values (n,) of n functions of R; nan where all values of a function are −inf.
 
-    A grid in ln R is laid again and again around each one's best point; six times leave it to 1e-13 of the range.
+    `objective` maps R (n, 401) to values of the same shape. A grid in ln R is laid six times, each time closer around
+    the best point of each function; the last grid resolves 1e-13 of the range.
     """
     full = np.log(limits)
     low, high = np.full(n, full[0]), np.full(n, full[1])
@@ -228,7 +229,7 @@ def _largest(objective: Callable[[np.ndarray], np.ndarray], n: int, limits: tupl
 
 @dataclass(frozen=True)
 class ManifoldResult(Result):
-    """One lepton's exact solutions of its mass, over R and A, at one β.
+    """Exact solutions for the mass of one lepton, over R and A, at one β.
 
     Attributes
     ----------
@@ -236,9 +237,9 @@ class ManifoldResult(Result):
     radius : ndarray (n_R,)
     amplitude : ndarray (n_A,)
     velocity : ndarray (n_A, n_R)
-        U that meets the mass; nan outside its bounds.
+        U that meets the mass; nan where U is outside its bounds.
     c_mu : ndarray (n_A, n_R)
-        C_μ that meets the g-factor there; nan for the τ.
+        C_μ that then meets the g-factor; nan for the τ.
     """
 
     beta: float
@@ -259,18 +260,18 @@ def solution_manifold(
     n_radius: int = 200,
     n_amplitude: int = 5,
 ) -> ManifoldResult:
-    """Lay out what one lepton alone allows at one β: a surface, not a point.
+    """Compute the exact solutions that one lepton alone allows at one β: a surface, not a point.
 
     Parameters
     ----------
     measurements : Measurements
     beta : float
     lepton : str
-        "e", "mu" or "tau", which has no g-factor and so no C_μ.
+        "e", "mu" or "tau"; the τ has no g-factor here and therefore no C_μ.
     closure, r_max, bounds
         As for `feasible_c_mu`.
     n_radius, n_amplitude : int
-        Points along R and A.
+        Number of points along R and along A.
     """
     energy, limits, row = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds), LEPTONS.index(lepton)
     radius = np.linspace(*limits[f"R_{lepton}"], n_radius)
@@ -289,16 +290,16 @@ def solution_manifold(
 def describe_c_mu(
     scan: CMuResult, there: CMuResult, claims: Mapping[str, Any], *, bounds: Bounds = REPORT_BOUNDS
 ) -> str:
-    """Sentences on the calibration at one β within the bounds given, against the report's claims on C_μ.
+    """Sentences that compare the allowed C_μ at one β, within the bounds given, with the report's claims on C_μ.
 
     Parameters
     ----------
     scan : CMuResult
-        Over the scan.
+        Intervals over the scan of β.
     there : CMuResult
-        At that β alone.
+        Interval at the single β.
     claims : mapping
-        From `load_claims`.
+        Claims from `load_claims`.
     bounds : mapping
         As for `feasible_c_mu`.
     """

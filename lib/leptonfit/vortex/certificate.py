@@ -1,4 +1,4 @@
-"""Where an exact solution exists, and where none does: proven, by the interval arithmetic of `enclosures`."""
+"""Proofs of where in β an exact solution exists and where none does, by the interval arithmetic of `enclosures`."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ from leptonfit.vortex.enclosures import FitEnclosure
 from leptonfit.vortex.measurements import Measurements
 
 _BESIDE, _DEPTH, _GAP = 4e-9, 8, 1e-3
-"""Relative half width of an edge's enclosure, how often a piece is halved, and what is more than an edge."""
+"""Relative half width of the enclosure of an edge; largest number of halvings of a piece; relative width above which
+an undecided interval is more than an edge."""
 
 
 @dataclass(frozen=True)
 class CertificateResult(Result):
-    """What is proven of χ²_min at every β of an interval.
+    """Proven statement on χ²_min that holds at every β of an interval.
 
     Attributes
     ----------
     beta_low, beta_high : float
-        The interval; equal for one β.
+        Ends of the interval; equal for a single β.
     status : str
-        "zero", "positive", or "undecided" where the arithmetic settles neither.
+        "zero" or "positive" where that is proven of χ²_min, else "undecided".
     chi2_bound : float
         χ²_min is at least this; 0 unless positive.
     reason : str
-        What rules a solution out; empty unless positive.
+        Leptons whose data rule out a solution; empty unless positive.
     c_mu : ndarray (2,)
-        Values of C_μ that all have an exact solution; nan unless zero.
+        Range of C_μ in which every value has an exact solution; nan unless zero.
     """
 
     beta_low: float
@@ -64,20 +65,20 @@ def certify(
     r_max: float = 10.0,
     bounds: Bounds = REPORT_BOUNDS,
 ) -> CertificateResult:
-    """Prove, for every β of an interval, that χ²_min is zero or that it is at least a positive number.
+    """Prove for every β of an interval that χ²_min is zero, or that it is at least some positive number.
 
     Parameters
     ----------
     measurements : Measurements
     beta_low, beta_high : float
-        The interval; the same twice for one β.
+        Ends of the interval; equal for a single β.
     sigma_m_model, sigma_g_model, include_sigma_exp, closure, r_max, bounds
         As for `build_problem`, with the universal moment map and no gradient term.
 
     Raises
     ------
     ValueError
-        If the closure is not one of `CERTIFIABLE`, or β, r_max or a bound is not one the proof holds for.
+        If the closure is not one of `CERTIFIABLE`, or the proof does not hold for the given β, r_max or bounds.
     """
     covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
     fit = FitEnclosure(
@@ -99,7 +100,7 @@ def certify(
 
 
 def _largest(excluded: Callable[[float], bool]) -> float:
-    """The largest t found at which something is excluded, to 1 %; 0 where it is at none."""
+    """Largest t, to 1 %, for which `excluded` is known to be true; 0 if no such t was found."""
     low, high = 0.0, 1e-12
     if not excluded(high):
         return 0.0
@@ -113,16 +114,17 @@ def _largest(excluded: Callable[[float], bool]) -> float:
 
 @dataclass(frozen=True)
 class CertifiedScanResult(Result):
-    """What is proven of χ²_min over a range of β.
+    """Proven statements on χ²_min over a range of β.
 
     Attributes
     ----------
     low, high : float
-        The range.
+        Ends of the range.
     pieces : tuple of CertificateResult
         Certificates whose intervals cover the range, ascending.
     edges : tuple of CertificateResult
-        In pairs: just below and just above each value where exact solutions begin or end, 8e-9 of it apart.
+        Pairs of certificates, just below and just above each β at which exact solutions begin or end; the two differ
+        by 8e-9 of β.
     """
 
     low: float
@@ -131,7 +133,7 @@ class CertifiedScanResult(Result):
     edges: tuple[CertificateResult, ...]
 
     def intervals(self, status: str, *, level: float = 0.0) -> np.ndarray:
-        """Intervals (n, 2) of one status, and where that is "positive" with χ²_min at least `level`."""
+        """Intervals (n, 2) of β with one status; for "positive", only those with χ²_min of at least `level`."""
         found: list[list[float]] = []
         for piece in self.pieces:
             if piece.status == status and piece.chi2_bound >= level:
@@ -142,12 +144,12 @@ class CertifiedScanResult(Result):
         return np.array(found, dtype=float).reshape(-1, 2)
 
     def undecided(self) -> np.ndarray:
-        """Intervals (n, 2) in which neither is proven, other than the narrow ones about an edge."""
+        """Intervals (n, 2) of β in which nothing is proven, without the narrow intervals around an edge."""
         found = self.intervals("undecided")
         return found[np.diff(found, axis=1)[:, 0] > _GAP * found[:, 1]]
 
     def enclosures(self) -> np.ndarray:
-        """Edges of the set of exact solutions, as enclosures (n, 2); only those proven on both sides."""
+        """Enclosures (n, 2) of the edges of the set of exact solutions; only edges that are proven on both sides."""
         pairs = zip(self.edges[::2], self.edges[1::2], strict=True)
         proven = [(one, other) for one, other in pairs if {one.status, other.status} == {"zero", "positive"}]
         return np.array([[one.beta_high, other.beta_low] for one, other in proven]).reshape(-1, 2)
@@ -160,7 +162,7 @@ def certify_scan(measurements: Measurements, low: float, high: float, **model: A
     ----------
     measurements : Measurements
     low, high : float
-        The range.
+        Range of β.
     **model
         As for `certify`.
 
@@ -178,7 +180,7 @@ def certify_scan(measurements: Measurements, low: float, high: float, **model: A
         beside = [root * (1 - _BESIDE), root * (1 + _BESIDE)]
         if low < beside[0] and beside[1] < high:
             edges += [certify(measurements, end, end, **model) for end in beside]
-            excluded = 6 * sigma_shift(measurements, root, covariance, **geometry)  # χ² is far above any level there
+            excluded = 6 * sigma_shift(measurements, root, covariance, **geometry)  # beyond, χ² is far above any level
             cuts |= {*beside, *(cut for cut in (root - excluded, root + excluded) if low < cut < high)}
     pieces = []
     todo = [(*pair, 0) for pair in reversed(list(itertools.pairwise(sorted(cuts))))]
@@ -194,7 +196,7 @@ def certify_scan(measurements: Measurements, low: float, high: float, **model: A
 
 
 def describe_certificate(certified: CertifiedScanResult) -> str:
-    """What is proven, in a sentence."""
+    """Sentence that states the proven intervals of β."""
     zero, excluded = certified.intervals("zero"), certified.intervals("positive", level=LEVELS["0.95"])
     said = [f"an exact solution exists at every β in {_name(zero)}"] if len(zero) else []
     if len(excluded):
@@ -210,9 +212,9 @@ def describe_certificate(certified: CertifiedScanResult) -> str:
 
 
 def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
-    """Whether a profile's verdict code is "proven" by certificates over its scan, or "numerical".
+    """Status of the verdict code of a profile: "proven" by certificates over its scan, or "numerical".
 
-    An open side is proven by exact solutions at the scan's end, a closed one by χ²_min ≥ 3.84 there.
+    Exact solutions at an end of the scan prove that this side is open; χ²_min ≥ 3.84 there proves that it is closed.
     """
     if certified is None or len(certified.undecided()):
         return "numerical"
@@ -226,7 +228,7 @@ def mark_verdict(code: str, certified: CertifiedScanResult | None) -> str:
     ]
     runs = [status for status, _ in itertools.groupby(decisive)]
     if any(not run and before == after for before, run, after in zip(runs, runs[1:], runs[2:], strict=False)):
-        return "numerical"  # an unproven gap that is no edge, however narrow
+        return "numerical"  # an unproven gap with the same status on both sides is no edge, however narrow
     pieces = [status for status in runs if status]
     n_sets = sum(status == "zero" and before != "zero" for before, status in itertools.pairwise(["", *pieces]))
     proven = {

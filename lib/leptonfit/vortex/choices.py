@@ -1,4 +1,4 @@
-"""A closure in full: a choice along each axis, and the fit that follows from it."""
+"""Complete definition of a closure by one choice on each axis, and the fit that follows from it."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ AXES: dict[str, tuple[str, ...]] = {
     "gradient": ("off", "on"),
     "bounds": tuple(BOUNDS),
 }
-"""What can be chosen along each axis; the first of each is the report's."""
+"""Allowed choices on each axis; the first is the choice of the report."""
 SPIN_HALF_C = 4.0
-"""C of g = C m k R U for a spin of one half: the moment in units of the lepton's own magneton, and nothing free."""
+"""C of g = C m k R U for spin ½: the moment is in units of the magneton of the lepton, and no constant is free."""
 GRADIENT = 1.0
-"""λ where the gradient term is on, in m_e per unit of length."""
+"""λ of the gradient term where it is on, in m_e per unit of length."""
 _CONTRASTS = np.array([[1, 1], [-1, 1], [0, -2]]) / np.sqrt([2, 6])
 SIGMA_KAPPA = 0.03
-"""Relative error of κ where m R_rms is shared."""
+"""Relative error of κ where all leptons share m R_rms = κ."""
 
 
 @dataclass(frozen=True)
 class Choice(Result):
-    """A choice along each axis of `AXES`; by default the report's.
+    """One choice on each axis of `AXES`; the defaults are the choices of the report.
 
     Parameters
     ----------
     frame, shape : str
-        Of the flow, and of the density deficit.
+        Frame of the flow, and shape of the density deficit.
     moment : str
         "universal", g = C M; "mass_scaled", g = C m M; "spin_half", the same with C = 4; "none", no g-factors.
     current : str
-        The moment functional, for k of M = k R U.
+        Moment functional, which sets k of M = k R U.
     amplitude : str
-        "free", or "saturated": every A at ρ_vac, where the core is empty (cavitation).
+        "free", or "saturated": every A equals ρ_vac, so that the core is empty (cavitation).
     radius : str
-        "none", or m R_rms of every lepton equal to κ within 3 %: κ their "mean", or "free".
+        "none", or m R_rms of every lepton equals κ within 3 %, where κ is their "mean" or a "free" parameter.
     gradient : str
-        Whether a gradient term is "on", with λ = 1, or "off".
+        "on" for a gradient term with λ = 1, or "off".
     bounds : str
         One of `BOUNDS`.
 
     Raises
     ------
     ValueError
-        If there is no such choice on an axis, or two of them exclude one another.
+        If a choice is unknown, or if two choices exclude each other.
     """
 
     frame: str = "stream"
@@ -83,12 +83,12 @@ class Choice(Result):
 
     @property
     def changed(self) -> dict[str, str]:
-        """The axes on which it is not the report's."""
+        """Axes, with values, on which this choice differs from the report."""
         return {axis: value for axis, value in asdict(self).items() if value != AXES[axis][0]}
 
     @property
     def name(self) -> str:
-        """Frame, shape, and what else is not the report's."""
+        """Frame, shape, and all other choices that differ from the report."""
         words = {
             "mass_scaled": "g ∝ m",
             "spin_half": "g = 4 m M",
@@ -108,17 +108,17 @@ class Choice(Result):
 
     @property
     def closure(self) -> str:
-        """Frame and shape as in `CLOSURES`."""
+        """Key of `CLOSURES` for this frame and shape."""
         return self.frame if self.shape == "parabolic" else f"{self.frame}_{self.shape}"
 
 
 def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
-    """Every combination of `closures.toml`, each once: of the choices listed in each block, the rest as in the report.
+    """All combinations of the choices in each block of `closures.toml`, each once; other axes are as in the report.
 
     Raises
     ------
     InputError
-        If the file is not the one its checksum names, or a block names no such axis or choice.
+        If the file does not match its checksum, or a block names an unknown axis or choice.
     """
     name = "closures.toml"
     try:
@@ -137,7 +137,7 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
         for values in itertools.product(*listed.values()):
             chosen = dict(zip(listed, values, strict=True))
             if chosen.get("gradient") == "on" and chosen.get("shape") == "gaussian":
-                continue  # it jumps, so that there is no such term
+                continue  # the gaussian shape jumps at R, so it has no gradient term
             try:
                 found[Choice(**chosen)] = None
             except ValueError as error:
@@ -158,7 +158,7 @@ def build_choice(
     closure: Callable[..., Closure] | None = None,
     k: float | None = None,
 ) -> LeastSquaresProblem:
-    """Build the fit of a choice.
+    """Build the least-squares problem of a choice.
 
     Parameters
     ----------
@@ -167,20 +167,20 @@ def build_choice(
     sigma_m_model, sigma_g_model, include_sigma_exp, r_max
         As for `build_problem`.
     closure : callable, optional
-        Makes an energy of one's own from r_max=, in place of frame, shape and gradient.
+        Constructor of a user-defined closure, called with r_max=; it replaces frame, shape and gradient.
     k : float, optional
-        Moment factor of one's own, in place of the current's.
+        User-defined moment factor, which replaces that of `current`.
 
     Returns
     -------
     LeastSquaresProblem
-        Where m R_rms is shared, with residuals (m R_rms/κ − 1)/0.03 of e, μ and τ, m measured; two contrasts of them
-        where κ is their mean. No R exceeds r_max.
+        No R exceeds r_max. Where m R_rms is shared, residuals (m R_rms/κ − 1)/0.03 of e, μ and τ are added, with m the
+        measured mass; where κ is their mean, two contrasts of these residuals are added.
 
     Raises
     ------
     ValueError
-        As for `build_problem`, or if a closure of one's own comes with a frame, shape or gradient term as well.
+        As for `build_problem`, or if `closure` is given and frame, shape or gradient are not those of the report.
     """
     if closure is not None and {"frame", "shape", "gradient"} & set(choice.changed):
         raise ValueError(f"{choice.name}: frame, shape and gradient must be the report's beside an energy of one's own")
@@ -208,9 +208,10 @@ def build_choice(
 
 
 def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Measurements) -> LeastSquaresProblem:
-    """Add m R_rms = κ; what R_rms weights by drops out of the ratio, and only sets the scale of κ.
+    """Add the constraint m R_rms = κ to a problem.
 
-    From their own mean the three depart by amounts that add up to zero: two constraints, as two orthonormal contrasts.
+    The weight in R_rms cancels in the ratio m R_rms/κ and only sets the scale of κ. If κ is the mean of the three
+    leptons, their deviations add up to zero. They are then two constraints, written as two orthonormal contrasts.
     """
     columns = [problem.index(f"R_{lepton}") for lepton in LEPTONS]
     scale = measurements.values[:3] * rms_factor("deficit", shape=choice.shape)

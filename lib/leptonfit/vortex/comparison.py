@@ -1,4 +1,4 @@
-"""Closures on the same footing: what each leaves of β, how well it fits, and whether a multi-start agrees."""
+"""Comparison of closures: the set of β that each allows, the quality of its fit, and a check by a multi-start."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ N_CHECKED = 3
 _N_C_MU = 9
 _BEYOND = 0.01
 _AGREEMENT = 1e-2, 1e-12
-"""Two values of χ² are the same within this, absolutely and as a fraction: what double precision leaves of 1e12."""
+"""Absolute and relative tolerance for comparing two χ² values; at χ² ≈ 1e12 double precision resolves no better."""
 
 
 @dataclass(frozen=True)
 class ComparedResult(Result):
-    """One closure.
+    """Profile of β under one closure, with the check by fresh starts.
 
     Attributes
     ----------
@@ -40,39 +40,39 @@ class ComparedResult(Result):
     choice : Choice
     n_constraints, n_parameters : int
     rank : int
-        Of the Jacobian over the parameters off their bounds, at the lowest χ² known.
+        Rank of the Jacobian at the lowest χ² known, over the parameters that are not on a bound.
     degrees_of_freedom : int
-        Constraints less rank.
+        Number of constraints minus rank.
     best_chi2 : float
-        The lowest χ² known.
+        Lowest χ² known.
     best_x : ndarray (n_parameters,)
-        Parameters there.
+        Parameters at the lowest χ² known.
     p_value : float or None
-        Of that χ²; None where there are no degrees of freedom.
+        p-value of `best_chi2`; None without degrees of freedom.
     in_tension : bool or None
-        p below 5 %.
+        Whether the p-value is below 5 %; None without a p-value.
     verdict_code, sentence : str
-        Of β.
+        Verdict on β.
     identified_set : dict of str to IntervalSet
-        Of β, at "0.68" and "0.95", within the bounds given.
+        Identified set of β at "0.68" and "0.95", within the bounds given.
     released_set : IntervalSet
-        What data and physical limits alone leave of β, at 95 %.
+        95 % set of β that the data and the physical limits alone allow.
     contains_reference : bool or None
     on_bounds : tuple of str
-        Nuisances on a bound at the lowest χ² known.
+        Nuisance parameters on a bound at the lowest χ² known.
     c_mu_best : float
-        C_μ at the lowest χ² known; nan where there is none.
+        C_μ at the lowest χ² known; nan for a closure without C_μ.
     c_mu : IntervalSet or None
-        95 % set of C_μ at the reference β; None where C_μ is not free, or nothing fits exactly.
+        95 % set of C_μ at the reference β; None where C_μ is not free, or where no fit is exact.
     checked : ndarray (n_checked,)
-        β of its own at which fresh starts were made: inside its 95 % set, and 1 % beyond either end, or anywhere in the
-        scan.
+        Values of β at which the closure was refitted from fresh starts: inside its 95 % set and 1 % outside each end,
+        or random values in the scan where these do not exist.
     is_inside : ndarray (n_checked,) of bool
-        Which of them lie in the set.
+        Which of these values lie in the 95 % set.
     multistart_chi2 : ndarray (n_checked,)
-        What the fresh starts found there.
+        Lowest χ² from the fresh starts at these values.
     n_trusted, n_grid : int
-        Points of the scan.
+        Number of trusted points and of all points of the scan.
     seconds : float
     """
 
@@ -103,7 +103,7 @@ class ComparedResult(Result):
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether fresh starts put every β checked on the side of the 95 % level where the set has it, none lower."""
+        """Whether the fresh starts agree with the 95 % set at every β checked and find no lower χ²."""
         margin = _AGREEMENT[0] + _AGREEMENT[1] * self.best_chi2
         excess = self.multistart_chi2 - self.best_chi2
         right = np.where(self.is_inside, excess <= LEVELS["0.95"] + margin, excess > LEVELS["0.95"] - margin)
@@ -112,37 +112,37 @@ class ComparedResult(Result):
 
     @property
     def fits(self) -> bool:
-        """Whether it fits at some β: exactly, or with χ² below the 95 % point for its freedom."""
+        """Whether the closure fits at some β: exactly, or with χ² below the 95 % point for its degrees of freedom."""
         somewhere = self.verdict_code not in ("empty", "unreliable", "rejected")
         return somewhere and (self.best_chi2 < CHI2_FLOOR or self.in_tension is False)
 
     @property
     def determines(self) -> bool:
-        """Whether β is determined: one closed interval, by a closure that fits."""
+        """Whether the closure fits and determines β, that is, leaves one closed interval."""
         return self.verdict_code == "identified" and self.fits
 
 
 def share_of_scan(compared: ComparedResult, low: float, high: float) -> float:
-    """Fraction of a scan, in ln β, that the 95 % set within the bounds given leaves."""
+    """Fraction of a scan, in ln β, that lies in the 95 % set within the bounds given."""
     ends = np.clip(compared.identified_set["0.95"].intervals, low, high)
     return float(np.log(ends[:, 1] / ends[:, 0]).sum() / math.log(high / low))
 
 
 def select_shown(compared: Sequence[ComparedResult]) -> list[ComparedResult]:
-    """Choose what a figure of column width has room for: one change from the report at most, or β determined."""
+    """Closures to show in a figure of column width: at most one change from the report, or β determined."""
     return [one for one in compared if len(one.choice.changed) <= 1 or one.determines]
 
 
 def describe_comparison(
     compared: Sequence[ComparedResult], low: float, high: float, *, reference: float
 ) -> tuple[str, str]:
-    """Code and sentence: how many closures fit, which determine β, and which single change does most.
+    """Verdict code and sentence: how many closures fit, which determine β, and which single change restricts β most.
 
     Parameters
     ----------
     compared : sequence of ComparedResult
     low, high : float
-        The scan of β.
+        Range of the scan of β.
     reference : float
 
     Returns
@@ -179,12 +179,12 @@ def describe_comparison(
 
 
 def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
-    """How the β that a closure determines moves with the outer radius of the flow's integral, in a sentence.
+    """Sentence on how the β that a closure determines depends on the outer radius of the flow integral.
 
     Parameters
     ----------
     boxes : mapping
-        The same closure by its r_max, ascending.
+        Results of the same closure by r_max, ascending.
     """
     if not all(one.determines for one in boxes.values()):
         return "It is not determined at every outer radius nearby." if any(o.determines for o in boxes.values()) else ""
@@ -210,7 +210,7 @@ def compare_choice(
     closure: Callable[..., Closure] | None = None,
     k: float | None = None,
 ) -> ComparedResult:
-    """Profile β under one closure, and check the profile by fresh starts.
+    """Profile β under one closure, and check the profile with fresh starts.
 
     Parameters
     ----------
@@ -219,13 +219,13 @@ def compare_choice(
     grid : ndarray (n_beta,)
         Scan of β.
     reference : float
-        The β asked about.
+        Value of β to which the verdict refers.
     sigma_m_model, sigma_g_model, r_max, closure, k
         As for `build_choice`.
     n_starts, seed : int
         As for `scan_profile`.
     name : str, optional
-        By default the choice's.
+        By default the name of the choice.
     """
     began = time.perf_counter()
     problem = build_choice(
@@ -274,7 +274,7 @@ def compare_choice(
 def compare_choices(
     choices: Sequence[Choice], measurements: Measurements, grid: np.ndarray, *, jobs: int = 1, **model: Any
 ) -> tuple[ComparedResult, ...]:
-    """Compare closures, in several processes.
+    """Compare several closures, in parallel processes.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def _best_c_mu(choice: Choice, problem: LeastSquaresProblem, profile: ProfileRes
 def _feasible_c_mu(
     problem: LeastSquaresProblem, profile: ProfileResult, contains: bool | None, *, n_starts: int, seed: int
 ) -> IntervalSet | None:
-    """95 % set of C_μ with β held at the reference; empty where that is excluded."""
+    """95 % set of C_μ with β fixed at the reference value; empty where that value is excluded."""
     if "c_mu" not in problem.names or profile.best_chi2 >= CHI2_FLOOR:
         return None
     if not contains:
@@ -310,7 +310,7 @@ def _feasible_c_mu(
 
 
 def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """β (3,) at which to check a profile's 95 % set, ascending, and which of them lie in it."""
+    """Values of β (3,), ascending, at which to check the 95 % set of a profile, and which of them lie in it."""
     found, (low, high) = profile.identified_set["0.95"], grid[[0, -1]]
     values = list(np.exp(rng.uniform(np.log(low), np.log(high), N_CHECKED)))
     if len(found.intervals):
@@ -326,7 +326,7 @@ def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generat
 def _start_afresh(
     problem: LeastSquaresProblem, beta: np.ndarray, wanted: np.ndarray, *, n_starts: int, seed: int
 ) -> np.ndarray:
-    """Lowest χ² from starts that know nothing of the profile; up to 16 times as many where it must reach `wanted`."""
+    """Lowest χ² from starts independent of the profile; up to 16 times as many starts until χ² reaches `wanted`."""
     found = np.full(len(beta), np.inf)
     for row, value in enumerate(beta):
         held = restrict(problem, fixed={"beta": float(value)})

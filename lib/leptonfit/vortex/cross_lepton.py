@@ -1,9 +1,9 @@
-"""The cross-lepton fit: three masses and two g-factors, one shared stiffness β and one shared C_μ.
+"""Cross-lepton fit of three masses and two g-factors, with one shared stiffness β and one shared C_μ.
 
 Model (dimensionless, masses in m_e): m = U² I(R, A) − β S(R, A) + λ G(R, A) with I, S and G from the closure, and a
 moment map: universal, g = C_μ k R U with k = 1/5, or mass-scaled, g = C_μ k m R U with m the measured mass (the moment
-in units of the lepton's own magneton). The moment is a proxy: k R U is that of a rigidly rotating sphere, whereas the
-axisymmetric flow itself carries none.
+in units of the magneton of the lepton). The moment is a proxy: k R U is the moment of a rigidly rotating sphere,
+whereas the axisymmetric flow has no magnetic moment.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ BOUNDS: dict[str, Bounds] = {
     "report": {"beta": (0.0, np.inf), "c_mu": (100.0, 1500.0), "R": (0.1, 1.0), "U": (0.001, 3.0), "A": (0.1, 1.0)},
     "wide": {"beta": (0.0, np.inf), "c_mu": (1e-3, 1e5), "R": (1e-3, 10.0), "U": (1e-4, 1e3), "A": (0.01, 1.0)},
 }
-"""Bounds by parameter kind: the December 2025 report's, and wide ones. β is only kept from being negative."""
+"""Bounds by parameter kind: those of the December 2025 report, and wide bounds. β is only kept non-negative."""
 REPORT_BOUNDS = BOUNDS["report"]
 PHYSICAL = {"beta": (0.0, np.inf), "R": (0.0, np.inf), "U": (0.0, np.inf), "A": (0.0, 1.0)}
-"""Physical range by parameter kind: nothing is negative, and a deficit does not exceed ρ_vac = 1. C_μ has none."""
+"""Physical range by parameter kind: no parameter is negative, and A is at most ρ_vac = 1. C_μ has no such range."""
 MOMENT_MAPS = ("universal", "mass_scaled")
 
 _START = {"e": (0.44, 0.024, 0.90), "mu": (0.49, 0.31, 0.91), "tau": (0.50, 1.26, 0.92)}
@@ -59,9 +59,9 @@ def build_problem(
     sigma_g_model : float
         Absolute model error of each g-factor.
     include_sigma_exp : bool
-        Add the experimental covariance to the model's.
+        Whether the experimental covariance is added to that of the model.
     closure : str or callable
-        One of `CLOSURES`, or what makes one from r_max=.
+        One of `CLOSURES`, or the constructor of a closure, called with r_max=.
     r_max : float
         Outer radius of the flow integral, at least the largest R allowed; without effect in the `lab` closures.
     gradient : float
@@ -71,19 +71,19 @@ def build_problem(
     moment_factor : float
         k of the moment k R U.
     bounds : mapping
-        Bounds by parameter kind (`beta`, `c_mu`, `R`, `U`, `A`) or by name (`R_e`, …), which wins.
+        Bounds by parameter kind (`beta`, `c_mu`, `R`, `U`, `A`) or by name (`R_e`, …), which takes precedence.
 
     Returns
     -------
     LeastSquaresProblem
         Residuals are L⁻¹(model − measured) with LLᵀ the covariance, in the order of `QUANTITIES`; nan where an R
-        exceeds r_max, unless the closure is a `lab` one.
+        exceeds r_max, except in the `lab` closures.
 
     Raises
     ------
     ValueError
-        If σ is not positive and finite, the closure, the moment map or a bound's name is unknown, r_max is below the
-        largest R, or the closure cannot have that r_max or gradient.
+        If a σ is not positive and finite; if the closure, the moment map or the name of a bound is unknown; if r_max is
+        below the largest R; or if the closure does not accept that r_max or gradient.
     """
     if isinstance(closure, str) and closure not in CLOSURES:
         raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
@@ -94,7 +94,7 @@ def build_problem(
     is_lab = isinstance(closure, str) and closure.startswith("lab")
     if not (largest <= r_max < np.inf or is_lab):
         raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
-    outer = np.inf if is_lab else r_max  # a vortex does not reach beyond the flow that is integrated
+    outer = np.inf if is_lab else r_max  # the vortex must lie inside the integrated flow
     make = CLOSURES[closure] if isinstance(closure, str) else closure
     energy = make(r_max=r_max, **({"gradient": gradient} if gradient else {}))
     values = measurements.values
@@ -119,7 +119,7 @@ def build_problem(
             2 * velocity * energy.flow(radius, amplitude),
             square * flow_by_amplitude + static_by_amplitude,
         )
-        rows = np.zeros((*x.shape, len(QUANTITIES)))  # parameters before quantities: whitening is one matrix product
+        rows = np.zeros((*x.shape, len(QUANTITIES)))  # parameters come first, so whitening is one matrix product
         lepton = np.arange(3)
         rows[..., 0, :3] = static_by_beta
         for offset, derivative in enumerate(by_geometry):
@@ -136,7 +136,7 @@ def build_problem(
 def total_covariance(
     measurements: Measurements, sigma_m_model: float, sigma_g_model: float, include_sigma_exp: bool
 ) -> np.ndarray:
-    """Covariance (5, 5) of model and, where asked for, experimental errors, in the order of `QUANTITIES`.
+    """Covariance (5, 5) of the model errors and, if requested, the experimental errors, ordered as `QUANTITIES`.
 
     Raises
     ------
@@ -151,12 +151,12 @@ def total_covariance(
 
 
 def bounds_by_name(bounds: Bounds = REPORT_BOUNDS) -> dict[str, tuple[float, float]]:
-    """Bounds of every parameter by its own name, from bounds by kind or name."""
+    """Bounds of every parameter by name, from bounds given by kind or by name."""
     return {parameter.name: (parameter.lower, parameter.upper) for parameter in _parameters(bounds)}
 
 
 def _split(x: np.ndarray) -> tuple[np.ndarray, ...]:
-    """β and C_μ as (..., 1), R, U and A as (..., 3)."""
+    """Parts of x (..., 11): β and C_μ as (..., 1), R, U and A as (..., 3)."""
     return x[..., 0:1], x[..., 1:2], x[..., 2::3], x[..., 3::3], x[..., 4::3]
 
 

@@ -1,10 +1,11 @@
-"""The cross-lepton fit in intervals with outward rounding: what its exact solutions can reach, and what they do.
+"""Interval arithmetic with outward rounding for the cross-lepton fit: rigorous bounds on its exact solutions.
 
-At given β, R and A the velocity that meets a mass is U² = (m + βS)/I, with S ≥ 0 growing and I > 0 falling in A: U
-grows in A. So the allowed A at one R are an interval, and the moment q = R U runs over all values between its smallest
-and its largest on any range of R throughout which some A is allowed (intermediate value theorem). C_μ = g/(k q) then
-runs over an interval for e and for μ; χ²_min is zero where these two and the bounds of C_μ have a value in common and
-the τ's mass can be met. Where they have none even with every measured value moved by t standard errors, χ²_min ≥ t².
+At given β, R and A the velocity that meets a mass is U² = (m + βS)/I. As A grows, S ≥ 0 grows and I > 0 falls, so U
+grows. The allowed A at one R are therefore an interval. On any range of R where some A is allowed throughout, the
+moment q = R U takes all values between its smallest and its largest (intermediate value theorem). C_μ = g/(k q) then
+takes all values of one interval for e and of another for μ. χ²_min is zero where these two intervals and the bounds on
+C_μ have a common value and the mass of the τ can be met. Where they have no common value even if every measured value
+may move by t standard errors, χ²_min ≥ t².
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from leptonfit.vortex.cross_lepton import (
 from leptonfit.vortex.measurements import Measurements
 
 CERTIFIABLE = tuple(name for name, closure in CLOSURES.items() if isinstance(closure(r_max=10.0), HillClosure))
-"""Closures with closed forms; the report's own functional is a sum over a grid."""
+"""Closures with closed forms; the functional of the report is a sum over a grid and is not included."""
 
 _IV = MPIntervalContext()
 _IV.prec = 100
@@ -38,12 +39,12 @@ _SLABS, _SPLITS, _TOLERANCE = 12, 400, 1e-14
 _MARGIN = _IV.mpf([1 - 1e-15, 1 + 1e-15])
 
 Interval = Any
-"""mpmath's interval type; comparisons are made between end points only."""
+"""Interval type of mpmath; only end points are compared."""
 
 
 @dataclass(frozen=True)
 class _Integrals:
-    """I/π = a + R³(b − cA) + dR⁶ and S/π = s A²R³, as intervals."""
+    """Constants of I/π = a + R³(b − cA) + dR⁶ and S/π = s A²R³, as intervals."""
 
     a: Interval
     b: Interval
@@ -53,7 +54,7 @@ class _Integrals:
 
 
 class LeptonEnclosure:
-    """The exact solutions of one lepton's mass, for β and m in intervals; U and q grow in both."""
+    """Exact solutions for the mass of one lepton, for β and m in intervals; U and q grow with both."""
 
     def __init__(self, integrals: _Integrals, beta: Interval, mass: Interval, limits: Sequence[tuple[float, float]]):
         self.integrals, self.beta, self.mass_over_pi = integrals, beta, mass / _IV.pi
@@ -61,7 +62,7 @@ class LeptonEnclosure:
         self.slowest, self.fastest = (_IV.mpf(end) ** 2 for end in u)
 
     def _parts(self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval) -> list[Interval]:
-        """(m + βS)/π and I/π; βS/π, R³(b − cA) and dR⁶, of which they are made."""
+        """(m + βS)/π and I/π, followed by their terms βS/π, R³(b − cA) and dR⁶."""
         one, cube = _IV.mpf(amplitude), radius**3
         stiff = beta * self.integrals.s * one**2 * cube
         bulk, far = cube * (self.integrals.b - self.integrals.c * one), self.integrals.d * cube**2
@@ -71,20 +72,20 @@ class LeptonEnclosure:
         self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval, slope: Interval,
         whole: Interval, *, power: int = 0,
     ) -> Interval:  # fmt: skip
-        """R^power U² over an interval of R: between its ends where the slope has one sign, else as it stands."""
+        """R^power U² over an interval of R: the hull of its end values if the slope has one sign, else `whole`."""
         if not (radius.delta > 0 and (slope.a > 0 or slope.b < 0)):
             return whole
         ends = [(end, *self._parts(end, amplitude, beta, mass_over_pi)[:2]) for end in (radius.a, radius.b)]
         return _hull(*(end**power * (energy / flow) for end, energy, flow in ends))
 
     def allows(self, radius: Interval) -> bool | None:
-        """Whether some A is allowed at every R of an interval (True), at none (False), or neither is certain (None)."""
+        """Whether some A is allowed at every R of an interval (True) or at no R (False); None if neither is certain."""
         speeds = []
         for amplitude in (self.a_low, self.a_high):
             energy, flow, stiff, bulk, far = self._parts(radius, amplitude, self.beta, self.mass_over_pi)
             if not flow.a > 0:
                 return None
-            # dU²/dR has the sign of this; where it has one, the ends of the interval decide
+            # dU²/dR has the sign of `slope`; where this sign is definite, the ends of the interval bound U²
             slope = stiff * (self.integrals.a - far) - self.mass_over_pi * (bulk + 2 * far)
             speeds.append(self._between(radius, amplitude, self.beta, self.mass_over_pi, slope, energy / flow))
         least, most = speeds
@@ -103,13 +104,13 @@ class LeptonEnclosure:
             a = self.integrals.a
             slope = mass_over_pi * (2 * a - bulk - 4 * far) + stiff * (5 * a + 2 * bulk - far)  # sign of d(R²U²)/dR
             free = self._between(radius, amplitude, beta, mass_over_pi, slope, square * (energy / flow), power=2)
-        slow, fast = square * self.slowest, square * self.fastest  # the limits of U, which grow with R
+        slow, fast = square * self.slowest, square * self.fastest  # q² at the limits of U grows with R
         return _hull(_clip(free.a, slow.a, fast.a), _clip(free.b, slow.b, fast.b))
 
     def extreme(self, *, largest: bool) -> tuple[Interval, Interval | None] | None:
-        """A bound that no allowed q² exceeds, and the best R found that is certain to be allowed, where there is one.
+        """Bound on the largest or smallest allowed q², and the best R found that is certainly allowed (or None).
 
-        None if nothing is allowed.
+        The result is None if no R is allowed.
         """
         sign, serial = (1 if largest else -1), itertools.count()
         heap: list[tuple[float, int, Interval, Interval]] = []
@@ -143,11 +144,11 @@ class LeptonEnclosure:
             push(_hull(slab.mid, slab.b))
         if not heap:
             return None
-        bound = heap[0][2] * _MARGIN  # the heap is ordered by rounded numbers
+        bound = heap[0][2] * _MARGIN  # a margin, because the heap is ordered by rounded numbers
         return (bound.b if largest else bound.a), where
 
     def attained(self) -> tuple[Interval, Interval] | None:
-        """Two values of q² between which every one is attained by an allowed (R, U, A); None if that is not certain."""
+        """Two values of q² between which some allowed (R, U, A) attains every value; None if that is not certain."""
         ends = []
         for largest in (False, True):
             found = self.extreme(largest=largest)
@@ -167,7 +168,7 @@ class LeptonEnclosure:
 
 
 class FitEnclosure:
-    """The whole fit for β in an interval."""
+    """Bounds on the solutions of the whole fit for β in an interval."""
 
     def __init__(
         self,
@@ -186,7 +187,7 @@ class FitEnclosure:
         self.integrals, self.beta = _integrals(closure, r_max), _IV.mpf(list(beta))
         self.values = [_IV.mpf(float(value)) for value in measurements.values]
         sigma = np.sqrt(np.diag(covariance))
-        # χ² ≥ Σ(Δ/σ)²/λ with λ the largest eigenvalue of the correlation matrix, here bounded by Gershgorin's circles
+        # χ² ≥ Σ(Δ/σ)²/λ; Gershgorin's circles bound λ, the largest eigenvalue of the correlation matrix
         inflation = np.abs(covariance / np.outer(sigma, sigma)).sum(axis=1).max()
         self.sigma = [_IV.mpf(float(s)) * _IV.sqrt(_IV.mpf(float(inflation) * (1 + 1e-15))) for s in sigma]
 
@@ -197,11 +198,11 @@ class FitEnclosure:
         return LeptonEnclosure(self.integrals, self.beta, self._moved(index, t), self.limits[index])
 
     def _calibrated(self, index: int, square: Interval, t: float = 0.0) -> Interval:
-        """C_μ² that makes q² give the g-factor."""
+        """C_μ² for which q² gives the g-factor."""
         return self._moved(3 + index, t) ** 2 / (_IV.mpf(MOMENT_FACTOR) ** 2 * square)
 
     def _reach(self, index: int, t: float) -> tuple[Interval, Interval] | None:
-        """Bounds of C_μ² for one charged lepton within t standard errors; of q² for the τ."""
+        """Bounds on C_μ² for e or μ, on q² for the τ, within t standard errors; None without a solution."""
         lepton = self._lepton(index, t)
         ends = [lepton.extreme(largest=largest) for largest in (True, False)]
         if ends[0] is None or ends[1] is None:
@@ -218,14 +219,14 @@ class FitEnclosure:
         return bool(found[1] < self.c_mu[0].a or found[0] > self.c_mu[1].b)
 
     def excluded_together(self, t: float) -> bool:
-        """Whether e and μ have no C_μ in common within t standard errors."""
+        """Whether e and μ have no common C_μ within t standard errors."""
         found = [self._reach(index, t) for index in (0, 1)]
         if found[0] is None or found[1] is None:
             return True
         return bool(found[0][1] < found[1][0] or found[1][1] < found[0][0])
 
     def shared_c_mu(self) -> np.ndarray | None:
-        """Values of C_μ that are certain to have an exact solution; None if there is no certain one."""
+        """Range (2,) of C_μ in which every value certainly has an exact solution; None if no value is certain."""
         low, high = self.c_mu
         for index in (0, 1):
             found = self._lepton(index).attained()
@@ -241,7 +242,7 @@ class FitEnclosure:
 
 
 def _hull(one: Interval, other: Interval) -> Interval:
-    """The smallest interval that holds two others."""
+    """Smallest interval that contains two intervals."""
     low = one.a if one.a < other.a else other.a
     high = one.b if one.b > other.b else other.b
     return _IV.mpf([low, high])
@@ -252,13 +253,13 @@ def _clip(value: Interval, low: Interval, high: Interval) -> Interval:
 
 
 def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]], closure: str, r_max: float) -> None:
-    """Refuse what the monotonicities do not hold for.
+    """Refuse input for which the monotonicity used in the proof does not hold.
 
     Raises
     ------
     ValueError
-        For β turned round or outside its bounds, a bound of R that is not positive, a negative one of U, A or C_μ, or
-        an r_max that is not finite or below the largest R.
+        If β does not ascend within its bounds, a bound on R is not positive, a bound on U, A or C_μ is negative, or
+        r_max is not finite or is below the largest R.
     """
     low, high = limits["beta"]
     if not max(low, 0.0) <= beta[0] <= beta[1] <= high:
@@ -276,7 +277,7 @@ def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]],
 
 
 def _integrals(closure: str, r_max: float) -> _Integrals:
-    """The closure's constants as intervals, from exact integrals of the density's power series.
+    """Constants of a closure as intervals, from exact integrals over the power series of the density.
 
     Raises
     ------
@@ -288,7 +289,7 @@ def _integrals(closure: str, r_max: float) -> _Integrals:
     energy = CLOSURES[closure](r_max=r_max)
     assert isinstance(energy, HillClosure)
     series, remainder = _series(energy.shape)
-    # x² (2/3 v_r² + 4/3 v_θ²), with v_r = (3 − 3x²)/2 and v_θ = (3 − 6x²)/2, each one more in the lab frame
+    # x² (2/3 v_r² + 4/3 v_θ²), with v_r = (3 − 3x²)/2 and v_θ = (3 − 6x²)/2, each plus 1 in the lab frame
     flow = [Fraction(w, 2) for w in ((25, -50, 27) if energy.frame == "lab" else (9, -30, 27))]
     c = sum((w * a / (2 * i + n + 3) for i, w in enumerate(flow) for n, a in series.items()), Fraction())
     s = sum((4 * a * b / (n + m + 3) for n, a in series.items() for m, b in series.items()), Fraction())
@@ -301,11 +302,11 @@ def _integrals(closure: str, r_max: float) -> _Integrals:
 
 
 def _series(shape: str) -> tuple[dict[int, Fraction], Fraction]:
-    """Coefficients of the density deficit f(x) by power of x, and a bound on what is left out for 0 ≤ x ≤ 1."""
+    """Coefficients of the density deficit f(x) by power of x, and a bound on the remainder for 0 ≤ x ≤ 1."""
     exact = {"parabolic": {0: 1, 2: -1}, "quartic": {0: 1, 2: -2, 4: 1}, "linear": {0: 1, 1: -1}}
     if shape in exact:
         return {n: Fraction(a) for n, a in exact[shape].items()}, Fraction(0)
-    terms = 30  # of e^(−x²), alternating and falling
+    terms = 30  # of e^(−x²); they alternate and fall, so the next term bounds the remainder
     return {2 * n: Fraction((-1) ** n, math.factorial(n)) for n in range(terms)}, Fraction(1, math.factorial(terms))
 
 

@@ -1,4 +1,4 @@
-"""The vortex laid out in space: stream function, density, and how its flow energy grows with radius."""
+"""Stream function and density of the vortex in space, and its flow energy as a function of the outer radius."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from leptonfit.vortex.closures import HillClosure
 
 @dataclass(frozen=True)
 class FlowResult(Result):
-    """A Hill vortex in its rest frame, parabolic density deficit; lengths in units of its radius.
+    """Hill vortex in its rest frame, with a parabolic density deficit; lengths in units of the vortex radius.
 
     Attributes
     ----------
     x, z : ndarray (n,)
         Coordinates across and along the axis.
     psi : ndarray (n, n)
-        Stream function over U R², rows along z; its contours are streamlines.
+        Stream function divided by U R², rows along z; its contours are streamlines.
     density : ndarray (n, n)
     radius : ndarray (n_radius,)
         Outer radii, from 1.
     energy : ndarray (n_radius,)
-        Flow energy within each, over U² R³.
+        Flow energy within each outer radius, divided by U² R³.
     """
 
     x: np.ndarray
@@ -37,7 +37,7 @@ class FlowResult(Result):
 
 
 def lay_out_flow(amplitude: float, *, r_max: float, extent: float = 2.0, n: int = 201) -> FlowResult:
-    """Evaluate Lamb's stream function (Hydrodynamics §165), the density and the energy within a radius.
+    """Evaluate Lamb's stream function (Hydrodynamics §165), the density, and the energy within each outer radius.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def lay_out_flow(amplitude: float, *, r_max: float, extent: float = 2.0, n: int 
     r_max : float
         Largest outer radius, in units of the vortex radius.
     extent : float
-        Half width of the picture, in the same units.
+        Half width of the picture, in units of the vortex radius.
     n : int
-        Points along each side of it.
+        Number of points along each side of the picture.
     """
     axis = np.linspace(-extent, extent, n)
     x, z = np.meshgrid(axis, axis)
@@ -63,16 +63,16 @@ def lay_out_flow(amplitude: float, *, r_max: float, extent: float = 2.0, n: int 
 
 @dataclass(frozen=True)
 class OuterRadiusResult(Result):
-    """Flow energy over U² against the outer radius of its integral, in both frames, for a few vortices.
+    """Flow energy divided by U², against the outer radius of its integral, in both frames and for a few vortices.
 
     Attributes
     ----------
     r_max : ndarray (n,)
     radius, amplitude : ndarray (n_vortices,)
-        R and A of each.
+        R and A of each vortex.
     stream : ndarray (n_vortices, n)
     lab : ndarray (n_vortices,)
-        With the fluid at rest at infinity, integrated to infinity.
+        Flow energy with the fluid at rest at infinity, integrated to infinity.
     """
 
     r_max: np.ndarray
@@ -83,14 +83,14 @@ class OuterRadiusResult(Result):
 
 
 def scan_outer_radius(r_max: np.ndarray) -> OuterRadiusResult:
-    """Evaluate the flow energy of a small and two large vortices, full and empty, at each r_max (n,), from 1 up."""
+    """Evaluate the flow energy at each r_max (n,) ≥ 1 for three vortices: (R, A) = (0.1, 0.1), (1, 0.1), (1, 1)."""
     radius, amplitude = np.array([0.1, 1.0, 1.0]), np.array([0.1, 0.1, 1.0])
     stream = np.array([HillClosure(r_max=float(outer)).flow(radius, amplitude) for outer in r_max]).T
     return OuterRadiusResult(r_max, radius, amplitude, stream, HillClosure(frame="lab").flow(radius, amplitude))
 
 
 def describe_energy(flow: FlowResult) -> str:
-    """Where the flow's energy sits, in a sentence."""
+    """Sentence on the share of the flow energy that lies inside the vortex."""
     share = flow.energy[0] / flow.energy[-1]
     box = 2 * math.pi / 3 * flow.radius[-1] ** 3
     return (

@@ -1,7 +1,8 @@
-"""Where the report's reference β comes from: the fine-structure constant through one transcendental equation.
+"""Reference β of the report, computed from the fine-structure constant by one transcendental equation.
 
-1/α = 2π² e^β/β + 1, that is e^β/β = c₁/(απ²) with c₁ = (1 − α)/2; so β = −W(−1/K) with K = c₁/(απ²) and Lambert's W.
-An older form in the same report is π² e^β c₂/c₁ = 1/α with two constants of its own.
+The equation 1/α = 2π² e^β/β + 1 is equivalent to e^β/β = K with K = c₁/(απ²) and c₁ = (1 − α)/2. Its solutions are
+β = −W(−1/K) with the Lambert function W. An older form in the same report is π² e^β c₂/c₁ = 1/α, where c₁ and c₂ are
+other constants.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from scipy.special import lambertw
 from leptonfit.inference.result import Result
 
 ALPHA_INVERSE, ALPHA_INVERSE_SIGMA = (physical_constants["inverse fine-structure constant"][i] for i in (0, 2))
-"""1/α and its standard uncertainty, CODATA, as in SciPy."""
+"""1/α and its standard uncertainty, from the CODATA values in SciPy."""
 
 
 @dataclass(frozen=True)
 class GoldenLoopResult(Result):
-    """β from α in its forms, and how it answers to what goes in.
+    """β from α by each form of the equation, and the sensitivity of β to the inputs.
 
     Attributes
     ----------
@@ -41,13 +42,13 @@ class GoldenLoopResult(Result):
     by_ln_c1 : float
         dβ/d ln c₁ = β/(β − 1) at `beta`.
     by_alpha_inverse : float
-        dβ/d(1/α) there.
+        dβ/d(1/α) at `beta`.
     older_by_ln_c : ndarray (2,)
         dβ/d ln c₁ and dβ/d ln c₂ of the older form.
     wanted : ndarray (n,)
-        Other values of β asked about.
+        Other values of β for which c₁ was requested.
     c1_needed : ndarray (n,)
-        c₁ each of them needs.
+        c₁ that each of these values requires.
     """
 
     alpha_inverse: float
@@ -71,14 +72,14 @@ def solve_golden_loop(
     alpha_inverse: float = ALPHA_INVERSE,
     alpha_inverse_sigma: float = ALPHA_INVERSE_SIGMA,
 ) -> GoldenLoopResult:
-    """Solve for β.
+    """Solve each form of the equation for β.
 
     Parameters
     ----------
     older_constants : tuple of float
         c₁ and c₂ of the older form.
     wanted : tuple of float
-        Values of β whose c₁ is wanted.
+        Values of β for which c₁ is computed.
     alpha_inverse, alpha_inverse_sigma : float
         1/α and its uncertainty.
 

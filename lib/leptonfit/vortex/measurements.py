@@ -1,4 +1,4 @@
-"""The measured masses and g-factors the vortex model is fitted to."""
+"""Measured masses and g-factors to which the vortex model is fitted."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Measurements:
     values : ndarray (5,)
         In the order of `QUANTITIES`: masses in m_e, g dimensionless.
     covariance : ndarray (5, 5)
-        Experimental covariance, in products of the same units. The electron's mass is the unit: zero.
+        Experimental covariance, in products of the same units. It is zero for m_e, which is the unit of mass.
     sources : tuple of str
-        Where each value is from.
+        Source of each value.
     """
 
     name: str
@@ -48,12 +48,12 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
     name : str
         One of `SETS`.
     data : Path, optional
-        Data folder; the workbook's where not given.
+        Data folder; by default that of the workbook.
 
     Raises
     ------
     InputError
-        If there is no such set, or the file is not the one its checksum names.
+        If the set is unknown, or the file does not match its checksum.
     """
     tables = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())
     if name not in SETS:
@@ -75,12 +75,12 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
 
 
 def load_predictions(*, data: Path | None = None) -> dict[str, Any]:
-    """Values of `charged_leptons.toml` that are predicted, not measured: g_tau, with value and uncertainty.
+    """Predicted (not measured) values in `charged_leptons.toml`: g_tau, with value and uncertainty.
 
     Raises
     ------
     InputError
-        If the file is not the one its checksum names.
+        If the file does not match its checksum.
     """
     predicted: dict[str, Any] = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())["predicted"]
     return predicted

@@ -1,9 +1,9 @@
-"""Moment functionals and mean radii of a charged, rotating vortex, from the density's shape.
+"""Moment functionals and mean radii of a charged, rotating vortex, from the shape of its density.
 
-The axisymmetric Hill flow has no azimuthal velocity: its own magnetic moment is exactly zero. What a fit calls the
-moment, M = k Q R U, is that of a proxy, charge Q spread over the sphere and carried round by a rotation that the flow
-does not contain: M = ½ ∫ ρ_Q (r × v)_z dV (Jackson, Classical Electrodynamics, 3rd ed., §5.6), with v_φ = U x sin θ
-for a rigid rotation, U sin θ (3x − x³)/2 for a swirl, x = r/R.
+The axisymmetric Hill flow has no azimuthal velocity, so its magnetic moment is exactly zero. The fit uses the moment
+M = k Q R U of a proxy: a charge Q is spread over the sphere and moves with a rotation that the flow does not contain.
+Its moment is M = ½ ∫ ρ_Q (r × v)_z dV (Jackson, Classical Electrodynamics, 3rd ed., §5.6), with v_φ = U x sin θ for a
+rigid rotation and v_φ = U sin θ (3x − x³)/2 for a swirl, where x = r/R.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _ROTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "swirl": lambda x: (3 * x - x**3) / 2,
 }
 CURRENTS = tuple(f"{charge}_{rotation}" for charge in ("uniform", "deficit") for rotation in _ROTATIONS)
-"""Where the charge sits, evenly or as the density deficit |δρ|, and how it turns."""
+"""Distribution of the charge, uniform or proportional to the density deficit |δρ|, and its rotation."""
 
 
 def moment_factor(current: str, *, shape: str = "parabolic") -> float:
-    """Compute k of M = k Q R U.
+    """Compute k of the moment M = k Q R U.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def moment_factor(current: str, *, shape: str = "parabolic") -> float:
     Raises
     ------
     ValueError
-        If there is no such current.
+        If the current is unknown.
     """
     if current not in CURRENTS:
         raise ValueError(f"current = {current!r}: must be one of {', '.join(CURRENTS)}")
@@ -50,7 +50,7 @@ def moment_factor(current: str, *, shape: str = "parabolic") -> float:
 
 
 def rms_factor(weight: str, *, shape: str = "parabolic") -> float:
-    """Compute R_rms/R, the root of the mean of x² with the weight "deficit", |δρ|, or "squared", δρ².
+    """Compute R_rms/R, the root of the mean of x² weighted by |δρ| ("deficit") or by δρ² ("squared").
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def rms_factor(weight: str, *, shape: str = "parabolic") -> float:
     Raises
     ------
     ValueError
-        If there is no such weight.
+        If the weight is unknown.
     """
     if weight not in ("deficit", "squared"):
         raise ValueError(f"weight = {weight!r}: must be one of deficit, squared")
@@ -69,6 +69,6 @@ def rms_factor(weight: str, *, shape: str = "parabolic") -> float:
 
 
 def _average(weight: str, shape: str, values: np.ndarray) -> float:
-    """Mean of values at the nodes over the sphere, by weight."""
+    """Weighted mean over the sphere of values given at the quadrature nodes."""
     share = WEIGHTS * NODES**2 * _DENSITIES[weight](shape)
     return float(np.sum(share * values) / np.sum(share))

@@ -1,10 +1,11 @@
-"""The energy functional as the December 2025 report evaluated it, kept only to re-enact the report.
+"""Energy functional as the December 2025 report evaluated it, kept only to repeat the analyses of the report.
 
-The flow is neither continuous nor divergence-free, and the grid is coarse: it says nothing about Hill's vortex.
-Grid: 100 radii from 0.01 to 10, 20 angles from 0.01 to π − 0.01; Simpson's rule in r, rectangles in θ. Inside,
+The flow is neither continuous nor divergence-free, and the grid is coarse, so the functional does not describe Hill's
+vortex. Grid: 100 radii from 0.01 to 10, 20 angles from 0.01 to π − 0.01; Simpson's rule in r, rectangles in θ. Inside,
 v_r = −3U(1 − x²) cos θ and v_θ = 3Ux² sin θ; outside, Lamb's stream. Each component is divided by its geometric factor
-plus 1e-10, as there. Between two grid radii the integrals are polynomials in R² and R⁻², so prefix sums over the grid
-give them, and their derivatives, for any number of R at once; where a grid radius enters the core they jump.
+plus 1e-10, as in the report. Between two grid radii the integrals are polynomials in R³ and R⁻². Prefix sums over the
+grid therefore give the integrals and their derivatives for any number of R at once. Where a grid radius enters the
+core, the integrals jump.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ _EPSILON = 1e-10
 
 
 class _Tables:
-    """Sums over the grid's radii, for a core that holds the first k of them."""
+    """Sums over the grid radii, for a core that contains the first k radii."""
 
     def __init__(self, n_radii: int):
         self.radii = np.linspace(0.01, R_MAX, n_radii)
-        # Simpson's rule for an even number of points as SciPy ≥ 1.11 has it: the rule is linear
+        # Simpson's rule for an even number of points as in SciPy ≥ 1.11; it is linear, so unit vectors give its weights
         weights = simpson(np.eye(n_radii), x=self.radii, axis=-1)
         sin, cos = np.sin(_ANGLES), np.cos(_ANGLES)
         radius = self.radii[:, None]
@@ -67,13 +68,13 @@ def _inside(coefficients: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True)
 class ReportedClosure:
-    """The report's functional; `r_max` is 10, as there.
+    """Closure with the functional of the report; `r_max` must be 10, as in the report.
 
     Parameters
     ----------
     r_max : float
     n_radii : int
-        Radii of the grid; the report has 100.
+        Number of grid radii; the report uses 100.
 
     Raises
     ------
@@ -91,7 +92,7 @@ class ReportedClosure:
             )
 
     def _flow_parts(self, radius: np.ndarray) -> tuple[np.ndarray, ...]:
-        """I at A = 0, its slope in −A, and the derivatives of both by R."""
+        """I at A = 0, −∂I/∂A, and the derivatives of both by R."""
         tables = _tables(self.n_radii)
         core = np.searchsorted(tables.radii, radius)
         uniform, uniform_slope = _inside(tables.flow[core], radius)
@@ -103,17 +104,17 @@ class ReportedClosure:
         return uniform, deficit, uniform_slope, deficit_slope
 
     def flow(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
-        """I = E_circ/U², any shape."""
+        """I = E_circ/U², for arrays of any shape."""
         uniform, deficit, _, _ = self._flow_parts(radius)
         return uniform - amplitude * deficit
 
     def flow_slopes(self, radius: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """∂I/∂R, ∂I/∂A; between grid radii."""
+        """Derivatives ∂I/∂R and ∂I/∂A, valid between grid radii."""
         _, deficit, uniform_slope, deficit_slope = self._flow_parts(radius)
         return uniform_slope - amplitude * deficit_slope, -deficit
 
     def static(self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        """−β S, any shape."""
+        """−β S, for arrays of any shape."""
         return -beta * amplitude**2 * self._stabilisation(radius)[0]
 
     def _stabilisation(self, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

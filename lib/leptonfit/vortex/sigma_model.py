@@ -1,9 +1,9 @@
-"""The model error that the data themselves ask for: by maximum likelihood, where a closure leaves residuals.
+"""Maximum-likelihood estimate of the model error, for closures that leave residuals.
 
 Both model errors are multiplied by a common factor f. The likelihood of the n measured values then has
-−2 ln L(f) = χ²_min(f) + n ln f² up to a constant, all parameters refitted at each f; leaving the second term out would
-drive f to infinity. Where the measured values can be met exactly χ²_min does not change with f, −2 ln L falls without
-end as f → 0, and nothing can be said of the error.
+−2 ln L(f) = χ²_min(f) + n ln f² up to a constant, with all parameters refitted at each f. Without the second term f
+would run to infinity. Where the measured values can be met exactly, χ²_min does not change with f and −2 ln L falls
+without limit as f → 0, so the data do not determine the error.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ FACTORS = np.geomspace(1e-2, 1e8, 21)
 
 @dataclass(frozen=True)
 class SigmaModelResult(Result):
-    """The factor on both model errors.
+    """Maximum-likelihood factor f on both model errors.
 
     Attributes
     ----------
     sigma_m_model, sigma_g_model : float
         Errors at f = 1.
     factor : float or None
-        f of the highest likelihood; None where the measured values leave no residual to set it from.
+        f at the highest likelihood; None where the measured values leave no residual that determines it.
     low, high : float
-        Where −2 ln L has risen by 1; nan where there is no factor, or it has not within the range searched.
+        f at which −2 ln L has risen by 1; nan without a factor, or if it does not rise by 1 in the range searched.
     chi2 : float
-        χ²_min at that f; at the smallest tried where there is no factor.
+        χ²_min at `factor`; at the smallest f tried where there is no factor.
     beta : float
-        β there; nan likewise.
+        β at `factor`; nan where there is no factor.
     factors, deviance : ndarray (n,)
-        −2 ln L along f, up to a constant.
+        Values of f, and −2 ln L at each of them up to a constant.
     """
 
     sigma_m_model: float
@@ -54,7 +54,7 @@ class SigmaModelResult(Result):
     deviance: np.ndarray
 
     def describe(self) -> str:
-        """The factor and the errors it makes, in words."""
+        """Sentence that states the factor and the resulting model errors."""
         if self.factor is None:
             rest = "" if self.chi2 < CHI2_FLOOR else f" What misfit there is, χ² = {self.chi2:.4g}, lies in the radii."
             return (
@@ -84,13 +84,13 @@ def estimate_sigma_model(
     Parameters
     ----------
     build : callable
-        (sigma_m_model=, sigma_g_model=) → the problem.
+        Function (sigma_m_model=, sigma_g_model=) → LeastSquaresProblem.
     sigma_m_model, sigma_g_model : float
         Errors at f = 1.
     beta_range : tuple of float
-        Where starts are drawn for β.
+        Range from which starting values of β are drawn.
     n_starts, seed : int
-        Fresh starts at each factor, beside those from its neighbours' minima.
+        Fresh starts at each factor, in addition to starts from the minima of neighbouring factors.
     """
     rng = np.random.default_rng(seed)
     known: dict[float, tuple[float, np.ndarray]] = {}
@@ -113,7 +113,7 @@ def estimate_sigma_model(
         return fit(log_f)[0] + 2 * n_measured * log_f
 
     grid = np.log(FACTORS)
-    for log_f in (*grid, *grid[::-1]):  # back again: each from the better of its neighbours
+    for log_f in (*grid, *grid[::-1]):  # second pass, backward: each fit also starts from both neighbours
         known.pop(log_f, None)
         fit(log_f)
     values = np.array([deviance(log_f) for log_f in grid])
