@@ -99,7 +99,7 @@ def test_where_nothing_converges_between_it_is_not_known(build, monkeypatch):
     found = assess_multistart(problem, result, "a")
     assert found.code == "unreliable"
     assert_allclose(found.groups, [[-2, -2], [2, 2]], rtol=1e-5)
-    assert found.sentence.endswith("whether these are joined is not known.")
+    assert found.sentence.endswith("it is undecided whether χ² stays at its minimum between them.")
 
 
 def test_two_bands_apart_are_two_groups(build):

@@ -565,5 +565,5 @@ def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
     verdict = assess_profile(lifted, profile)
     assert not profile.best_converged
     assert (verdict.code, verdict.minimum, verdict.in_tension) == ("unreliable", None, None)
-    assert "at no minimum" in verdict.sentence
+    assert "not a minimum" in verdict.sentence
     assert problem.n_par == 2

@@ -31,7 +31,7 @@ def test_zero_counts_have_limits_that_are_marked(empty):
     assert found.delta_chi2.min() > -1e-6
     code, sentence = data_limits.describe_limits([found], "cls")
     assert code == "no_moment_seen"
-    assert "by CLs (outside its range)" in sentence
+    assert "by CLs (approximation not valid here)" in sentence
     assert "Approximations that do not hold at these counts: CLs at XENONnT" in sentence
     assert json.loads(json.dumps(found.summarise()))["is_valid"]["cls"] is False
 

@@ -165,11 +165,11 @@ def test_verdict_is_on_measured_sets_and_names_the_simulated(xenon):
     assert code == "no_moment_seen"
     assert "8.32e-12 μ_B by CLs" in sentence
     assert "Simulated" not in sentence
-    assert "Hold the truth less often" not in sentence or "Feldman–Cousins, Gaussian at XENONnT" in sentence
+    assert "Constructions whose coverage" not in sentence or "Feldman–Cousins, Gaussian at XENONnT" in sentence
     others = analyse_all(["gemma"], confidence=(0.9,), n_toys=50, seed=1)
     code, sentence = describe_limits(others, "fc")
     assert code == "no_data"
-    assert "Simulated, and no evidence of anything: GEMMA" in sentence
+    assert "Simulated data sets, which are no evidence: GEMMA" in sentence
 
 
 def test_a_moment_put_into_the_data_is_seen():

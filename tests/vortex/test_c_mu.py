@@ -88,7 +88,7 @@ def test_the_sentence_follows_the_numbers():
     below, there = (feasible_c_mu(REPORT, np.array([beta])) for beta in (0.9, 3.0))
     said = describe_c_mu(scan, there, claims)
     assert said.startswith("Within the bounds given")
-    assert "948 is one of the electron’s values and no discrepancy" in said
+    assert "948 is allowed by the electron alone and does not contradict" in said
     assert "at 1 of 2 points" in said
     claims["c_mu"]["electron_alone"] = 9480.0
     assert "9480 is not among the electron’s values" in describe_c_mu(scan, there, claims)

@@ -132,19 +132,22 @@ def test_the_sentence_counts_and_names(determined):
     code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
     assert code == "determined"
     assert said.startswith(
-        "Of 3 closures, 3 fit at some β, 0 are rejected within the bounds given, and 0 cannot be told."
+        "Of 3 closures, 3 fit at some β, 0 are rejected within the bounds given, and 0 are unreliable."
     )
     assert "1 determine β at 95 %" in said
     assert "from 0.1999 to 0.5659 (amplitude saturated, bounds wide, moment spin_half, radius free)" in said
-    assert "0 of these allow 3.043233053" in said
-    assert "The single change that leaves least is stream quartic: 45 % of the scan in ln β; none" in said
+    assert "0 of these sets contain β = 3.043233053" in said
+    assert (
+        "The single change that restricts β most is stream quartic, which leaves 45 % of the scan in ln β; none" in said
+    )
     single = replace(determined, choice=replace(Choice(), moment="spin_half"))
     assert "none determines β" not in describe_comparison([report, single], 0.05, 50.0, reference=3.0)[1]
     shown = select_shown([report, determined, replace(quartic, choice=replace(quartic.choice, bounds="wide"))])
     assert shown == [report, determined]
     rejected = replace(quartic, best_chi2=1e9, in_tension=True, choice=replace(Choice(), gradient="on"))
     assert (
-        "leaves least is stream parabolic" not in describe_comparison([report, rejected], 0.05, 50.0, reference=3.0)[1]
+        "restricts β most is stream parabolic"
+        not in describe_comparison([report, rejected], 0.05, 50.0, reference=3.0)[1]
     )
     assert describe_comparison([report], 0.05, 50.0, reference=3.0)[0] == "not_determined"
 

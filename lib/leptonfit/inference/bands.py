@@ -70,7 +70,8 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     parameter, n_starts = problem.parameters[column], len(result.chi2)
     symbol = parameter.symbol or name
     if len(best) < 2:
-        said = f"Nothing can be said of {symbol}: {len(best)} of {n_starts} starts reached the best χ², two are needed."
+        reached = f"{len(best)} of {n_starts} starts reached the best χ², two are needed"
+        said = f"The result for {symbol} is unreliable: {reached}."
         nowhere = np.full(problem.n_par, np.nan)
         low, high = (best[0], best[0]) if len(best) else (nowhere, nowhere)
         return BandResult("unreliable", said, low, high, np.repeat(best[:, [column]], 2, axis=1))
@@ -85,13 +86,13 @@ def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, na
     reached = f"{len(best)} of {n_starts} starts reach the best χ², {format_chi2(float(result.plateau_chi2[0]))}"
     is_wide = np.ptp(groups, axis=1) > max(same, noise)
     places = [
-        (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size} of them)"
+        (f"{start:.4g} to {end:.4g}" if wide else f"{start:.6g}") + f" ({size} starts)"
         for (start, end), wide, size in zip(groups, is_wide, sizes, strict=True)
     ]
     listed = f"{', '.join(places[:-1])} and {places[-1]}"
     if (joined < 0).any():
         code = "unreliable"
-        said = f"{reached}, at {symbol} = {listed}; whether these are joined is not known."
+        said = f"{reached}, at {symbol} = {listed}; it is undecided whether χ² stays at its minimum between them."
     elif len(groups) > 1:
         code = "disjoint"
         said = f"{reached}, at {len(groups)} separate values of {symbol}: {listed}; between them χ² is higher."

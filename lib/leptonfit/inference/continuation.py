@@ -119,7 +119,7 @@ class ProfilePath:
             changed = self.improve(target, self.x[source], self.origin[source])
 
     def fit_all(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
-        """Minimise at every node by continuation both ways, and from fresh starts where that is not enough for trust."""
+        """Minimise at every node: by continuation both ways, then from fresh starts where a node is not trusted."""
         is_cold, everywhere = not len(self.found[0]), np.ones(len(self.theta), dtype=bool)
         if not is_cold:
             self.sweep(everywhere)

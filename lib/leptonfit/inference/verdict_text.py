@@ -32,8 +32,8 @@ def describe_verdict(problem: LeastSquaresProblem, profile: ProfileResult, verdi
     if verdict.code == "unreliable":
         n_bad, n_grid = int((~profile.trusted).sum()), len(profile.grid)
         bad = f"{n_bad} of {n_grid} points of the scan" if n_bad else "points beside its set"
-        start = "" if profile.best_converged else ", and the lowest χ² known is at no minimum"
-        return f"Nothing can be said of {symbol}: {bad} are not trusted{start}."
+        start = "" if profile.best_converged else ", and the lowest χ² known is not a minimum"
+        return f"The verdict on {symbol} is unreliable: {bad} are not trusted{start}."
     if verdict.code == "rejected":
         return _describe_rejection(problem, profile, verdict, symbol)
     parts = [_describe_set(verdict, symbol, level), _describe_box(problem, profile, verdict, symbol)]
@@ -51,7 +51,7 @@ def _describe_set(verdict: VerdictResult, symbol: str, level: str) -> str:
     if verdict.code == "not_identified":
         own = [end for end in (found.below[0], found.above[-1]) if end.reason == "physical_own"]
         limits = describe_bounds([bound for end in own for bound in end.held_by])
-        shown = "open on both sides" if not own else f"all of {ends}, where only its own limit {limits} ends it"
+        shown = "open on both sides" if not own else f"all of {ends}, limited only by {limits}"
         shown = f"all of {ends}, its whole physical range" if len(own) == 2 else shown
         return f"The data do not determine {symbol}: the {level} set is {shown}{_gaps(found)}."
     if verdict.code in ("open_below", "open_above"):
@@ -147,7 +147,7 @@ def _describe_reference(profile: ProfileResult, verdict: VerdictResult, symbol: 
     value = verdict.reference
     assert value is not None
     if verdict.contains_reference is None:
-        return f"Whether {symbol} = {value:.10g} is allowed cannot be said: χ² there is not trusted."
+        return f"It is undecided whether {symbol} = {value:.10g} is allowed, because χ² there is not trusted."
     place = "" if profile.grid[0] <= value <= profile.grid[-1] else ", beyond the scan,"
     return f"{symbol} = {value:.10g}{place} is {'allowed' if verdict.contains_reference else 'excluded'} at {level}."
 
@@ -159,9 +159,8 @@ def _describe_rejection(
     numbers = f"the lowest χ² known is {format_chi2(profile.best_chi2)} ({freedom})"
     search = [bound for bound in profile.reference_held_by if not bound.is_physical]
     if not search:
-        return (
-            f"The model is rejected: {numbers}. A model that does not fit determines no {symbol}, and no set is quoted."
-        )
+        return f"The model is rejected: {numbers}. No set of {symbol} is quoted, because a model that does not fit cannot "
+            "determine it."
     held = describe_bounds(profile.reference_held_by)
     said = f"The model is rejected within the bounds given, held by {held}: {numbers}. No set of {symbol} is quoted."
     release = profile.release

@@ -190,7 +190,7 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
     """
     measured = [one for one in found if one.observed]
     simulated = [one.title for one in found if not one.observed]
-    note = f" Simulated, and no evidence of anything: {', '.join(simulated)}." if simulated else ""
+    note = f" Simulated data sets, which are no evidence: {', '.join(simulated)}." if simulated else ""
     if not measured:
         return "no_data", f"None of these data sets is measured.{note}"
     level = 100 * measured[0].limits.confidence[0]
@@ -198,10 +198,16 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
     for one in measured:
         others = [one.moment_limit(name) for name in METHODS] + [float(to_moment(one.toys.limit[0]))]
         limit = one.moment_limit(method)
-        stated = f"{limit:.3g} μ_B" if 0 < limit < math.inf else "no moment allowed" if limit == 0 else "no limit"
+        stated = (
+            f"{limit:.3g} μ_B"
+            if 0 < limit < math.inf
+            else "limit 0 (no positive moment allowed)"
+            if limit == 0
+            else "no limit"
+        )
         parts.append(
             f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {stated} by {METHODS[method]}"
-            f"{'' if one.limits.is_valid[method] else ' (outside its range)'}, "
+            f"{'' if one.limits.is_valid[method] else ' (approximation not valid here)'}, "
             f"{np.nanmin(others):.3g} to {np.nanmax(others):.3g} over all constructions, best fit "
             f"{one.significance:+.1f} σ from zero"
         )
@@ -234,7 +240,7 @@ def _warn(found: Sequence[DataLimitsResult]) -> str:
             if toys.interval(method, 0)[1] < toys.confidence[0]:
                 share = toys.n_covered[method][0] / toys.n_toys
                 short.append(f"{METHODS[method]} at {one.title} ({100 * share:.0f} %)")
-    return f" Hold the truth less often than they say, in toys: {', '.join(short)}." if short else ""
+    return f" Constructions whose coverage in toys is below the stated confidence: {', '.join(short)}." if short else ""
 
 
 def list_fluxes(*, data: Path | None = None) -> dict[str, list[Flux]]:

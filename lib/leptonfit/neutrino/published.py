@@ -97,8 +97,8 @@ def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str
         )
     differ = any(meta.p_value < 0.05 for meta in found.classes.values())
     said = (
-        "Published limits differ by more than sampling within a flavour class, as they must where sensitivities do: "
-        "that is no contradiction between experiments. "
+        "Published limits of a flavour class differ by more than sampling scatter. This is expected, because "
+        "sensitivities differ, and is no contradiction between experiments. "
         if differ
         else "Published limits differ by no more than sampling within any flavour class. "
     )

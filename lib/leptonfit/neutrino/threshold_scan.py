@@ -370,7 +370,8 @@ def describe_scan(
     for key, found in coherence.items():
         if found is not None:
             low, high = np.quantile(found.null, [0.025, 0.975])
-            said += f" C_coh of {key} sets: {found.coherence:.2f}, unrelated ones give {low:.2f} to {high:.2f}."
+            said += f" C_coh of the {key} data sets is {found.coherence:.2f}; "
+            said += f"unrelated curves give {low:.2f} to {high:.2f}."
     if any(coherence.values()):
         said += f" Claimed: {claims['result']['C_coh'][0]:g}."
     listed = "; ".join(parts)

@@ -315,9 +315,9 @@ def describe_c_mu(
         bounded = f"the bounds of C_μ are {limits[0]:g} to {limits[1]:g}"
         return f"{said}, the muon's {mu}, and {bounded}: no C_μ fits all leptons there. {exists}"
     joint, inside = there.joint[0], low <= claim <= high
-    factor = f"a factor of {high / low:.3g}: calibrated on it, C_μ means nothing"
+    factor = f"a range of a factor {high / low:.3g}. A calibration on the electron alone does not determine C_μ"
     return (
         f"{said}, {factor}. All leptons together allow it from {joint[0]:.5g} to {joint[1]:.5g}. The report's "
-        f"{claim:g} is {'one of the electron’s values' if inside else 'not among the electron’s values'}"
-        f"{' and no discrepancy with the joint fit' if inside else ''}. {exists}"
+        f"{claim:g} is {'allowed by the electron alone' if inside else 'not allowed by the electron alone'}"
+        f"{' and does not contradict the joint fit' if inside else ''}. {exists}"
     )

@@ -157,7 +157,7 @@ def describe_comparison(
     n_rejected = sum(one.verdict_code == "rejected" for one in compared)
     said = (
         f"Of {len(compared)} closures, {len(fits)} fit at some β, {n_rejected} are rejected within the bounds given, "
-        f"and {len(compared) - len(reliable)} cannot be told. "
+        f"and {len(compared) - len(reliable)} are unreliable. "
     )
     if determined:
         ends = np.concatenate([one.released_set.intervals for one in determined])
@@ -166,15 +166,16 @@ def describe_comparison(
         n_inside = sum(one.contains_reference is True for one in determined)
         said += (
             f"{len(determined)} determine β at 95 %, at values from {ends.min():.4g} to {ends.max():.4g} ({common}); "
-            f"{n_inside} of these allow {reference:.10g}. "
+            f"{n_inside} of these sets contain β = {reference:.10g}. "
         )
     else:
         said += "None determines β. "
     single = [one for one in fits if len(one.choice.changed) == 1]
     if single:
         most = min(single, key=lambda one: share_of_scan(one, low, high))
-        said += f"The single change that leaves least is {most.name}: {100 * share_of_scan(most, low, high):.0f} % of "
-        said += "the scan in ln β" + ("." if any(one.determines for one in single) else "; none determines β.")
+        share = share_of_scan(most, low, high)
+        said += f"The single change that restricts β most is {most.name}, which leaves {100 * share:.0f} % of the scan "
+        said += "in ln β" + ("." if any(one.determines for one in single) else "; none determines β.")
     return "determined" if determined else "not_determined", said
 
 
@@ -187,12 +188,13 @@ def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
         Results of the same closure by r_max, ascending.
     """
     if not all(one.determines for one in boxes.values()):
-        return "It is not determined at every outer radius nearby." if any(o.determines for o in boxes.values()) else ""
+        return "β is not determined at every neighbouring r_max." if any(o.determines for o in boxes.values()) else ""
     sets = {outer: one.released_set.intervals[0] for outer, one in boxes.items()}
     listed = ", ".join(f"{low:.4g} to {high:.4g} at r_max = {outer:g}" for outer, (low, high) in sets.items())
     ends = list(boxes)
     power = math.log(boxes[ends[-1]].best_x[0] / boxes[ends[0]].best_x[0]) / math.log(ends[-1] / ends[0])
-    return f"The first of these is {listed}: β goes as r_max to the power {power:.1f}, so that the box sets its scale."
+    scaling = f"β goes as r_max to the power {power:.1f}, so that r_max sets its scale"
+    return f"The first closure gives β from {listed}: {scaling}."
 
 
 def compare_choice(

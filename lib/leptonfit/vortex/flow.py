@@ -95,6 +95,10 @@ def describe_energy(flow: FlowResult) -> str:
     box = 2 * math.pi / 3 * flow.radius[-1] ** 3
     return (
         f"In the stream closure, {100 * share:.3g} % of the flow energy within r_max = {flow.radius[-1]:g} lies inside "
-        f"a vortex of radius 1; the whole is {flow.energy[-1] / box:.5g} of the empty box's (2π/3) r_max³"
-        + (": the energy is the box's, not the vortex's." if share < 0.5 else ".")
+        f"a vortex of radius 1; the whole is {flow.energy[-1] / box:.5g} of (2π/3) r_max³"
+        + (
+            ", the value without a vortex: the integration volume sets the energy, not the vortex."
+            if share < 0.5
+            else "."
+        )
     )

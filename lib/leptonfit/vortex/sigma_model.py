@@ -56,7 +56,7 @@ class SigmaModelResult(Result):
     def describe(self) -> str:
         """Sentence that states the factor and the resulting model errors."""
         if self.factor is None:
-            rest = "" if self.chi2 < CHI2_FLOOR else f" What misfit there is, χ² = {self.chi2:.4g}, lies in the radii."
+            rest = "" if self.chi2 < CHI2_FLOOR else f" The remaining misfit, χ² = {self.chi2:.4g}, is in the radii."
             return (
                 "The masses and g-factors can be met exactly whatever their errors: they leave no residual, the "
                 f"likelihood grows without end as σ shrinks, and σ_model cannot be set from these data.{rest}"
@@ -64,9 +64,13 @@ class SigmaModelResult(Result):
         sigma_m, sigma_g = self.factor * self.sigma_m_model, self.factor * self.sigma_g_model
         ends = ", ".join(f"{end:.3g}" if math.isfinite(end) else "open" for end in (self.low, self.high))
         return (
-            f"The residuals ask for errors {self.factor:.3g} times as large ({ends} at 68 %): "
+            f"The residuals require model errors {self.factor:.3g} times as large ({ends} at 68 %): "
             f"σ_m = {sigma_m:.3g}, σ_g = {sigma_g:.3g}; χ²_min is then {self.chi2:.3g}."
-            + (" An error of more than a tenth of a mass is no error: the closure misses." if sigma_m > 0.1 else "")
+            + (
+                " The model error exceeds 10 % of the mass, so the closure does not describe these leptons."
+                if sigma_m > 0.1
+                else ""
+            )
         )
 
 
