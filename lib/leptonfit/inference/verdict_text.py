@@ -159,8 +159,8 @@ def _describe_rejection(
     numbers = f"the lowest χ² known is {format_chi2(profile.best_chi2)} ({freedom})"
     search = [bound for bound in profile.reference_held_by if not bound.is_physical]
     if not search:
-        return f"The model is rejected: {numbers}. No set of {symbol} is quoted, because a model that does not fit cannot "
-            "determine it."
+        why = "because a model that does not fit cannot determine it"
+        return f"The model is rejected: {numbers}. No set of {symbol} is quoted, {why}."
     held = describe_bounds(profile.reference_held_by)
     said = f"The model is rejected within the bounds given, held by {held}: {numbers}. No set of {symbol} is quoted."
     release = profile.release
