@@ -39,6 +39,9 @@ HOLDING: dict[bool | None, Verdict] = {True: Verdict.HOLDS, False: Verdict.CONTR
 STANDING: dict[bool | None, Verdict] = {True: Verdict.STANDS, False: Verdict.FALLS, None: Verdict.UNDECIDED}
 """Verdict on a conclusion that the profile supports, does not support, or cannot decide."""
 
+Numbers = dict[str, Any]
+"""Computed values that the sentences of a claim quote, by name, and the verdict."""
+
 
 @dataclass(frozen=True)
 class Claim(Result):
@@ -77,8 +80,10 @@ class Claim(Result):
         return self.verdict == Verdict.STANDS
 
 
-def state_claim(report: Mapping[str, Any], entry: Mapping[str, Any], numbers: Mapping[str, Any]) -> Claim:
+def state_claim(report: Mapping[str, Any], entry: Mapping[str, Any], numbers: Numbers) -> Claim:
     """Fill in the sentences of a claim.
+
+    The verdict, the mark and the source come from `numbers`, else from `entry`, else from `report`.
 
     Parameters
     ----------
@@ -87,10 +92,8 @@ def state_claim(report: Mapping[str, Any], entry: Mapping[str, Any], numbers: Ma
     entry : mapping
         Sentences of the claim: `name`, `stated`, `test` and `computed`. `computed` may also be a table with one
         sentence for each case.
-    numbers : mapping
+    numbers : dict
         Computed values that the sentences quote. `case` selects the sentence in `computed`; the default is the verdict.
-
-    The verdict, mark and source come from `numbers`, else from `entry`, else from `report`.
     """
     values = {**report, **entry, **numbers}
     computed = entry["computed"]

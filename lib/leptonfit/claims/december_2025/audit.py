@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.claims.claim import HOLDING, Claim, state_claim
+from leptonfit.claims.claim import HOLDING, Claim, Numbers, state_claim
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
 from leptonfit.claims.december_2025.reported import RecomputedScan
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
@@ -21,8 +21,6 @@ from leptonfit.vortex.reported_functional import ReportedClosure
 
 N_PARAMETERS = 11
 SCANS = ("tight", "loose")
-Numbers = dict[str, Any]
-"""The verdict of a test, and the numbers that its sentences quote."""
 
 
 def audit_report(

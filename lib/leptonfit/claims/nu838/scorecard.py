@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.claims.claim import HOLDING, Claim, Verdict, state_claim
+from leptonfit.claims.claim import HOLDING, Claim, Numbers, Verdict, state_claim
 from leptonfit.claims.nu838.model_comparison import FOLDS, ComparisonResult, ModelResult
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.joint import JointResult
@@ -21,8 +21,6 @@ from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
 _LEAD = 0.5
 """A smaller difference of two scores out of ten is no lead."""
-Numbers = dict[str, Any]
-"""The verdict of a test, and the numbers that its sentences quote."""
 
 
 def add_points(report: Mapping[str, Any]) -> np.ndarray:
@@ -251,8 +249,8 @@ def judge_results(
         ("samples", _agree_on_samples(report)),
         ("aic_gain", _compare_gains(report, one)),
     ]
-    default = {"mark": "numerical" if one.selection == "observed" else "simulated"}
-    return tuple(state_claim(default | dict(report), report["judgements"][key], numbers) for key, numbers in found)
+    marked = {**report, "mark": "numerical" if one.selection == "observed" else "simulated"}
+    return tuple(state_claim(marked, report["judgements"][key], numbers) for key, numbers in found)
 
 
 def _judge(claimed: Sequence[float], found: float, error: float) -> Verdict:
