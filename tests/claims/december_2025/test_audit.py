@@ -57,6 +57,7 @@ def test_the_known_contradictions(rows):
     assert "262 at 5, 2094 at 10, 16755 at 20, 134041 at 40" in rows["flow energy against r_max"].computed
     assert "0.7190 R³ instead of 0.9574 R³" in rows["stabilisation's grid"].computed
     assert rows["β strongly disfavoured"].mark == "proven"
+    assert rows["offset, tight"].source == CLAIMS["tight"]["source"]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_every_recomputed_number_is_the_known_one():
     conditions = rows["n_conditions, on the bins of the spectra here"]
     assert (conditions.stated, conditions.computed, conditions.verdict) == ("240", "182", "not comparable")
     assert len(rows) == 28
+    assert {row.source for row in rows.values()} == {"R_20250917_NU_838, version 1.2.1"}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,9 @@ def test_a_data_set_without_covariates_is_refused(edited):
         load_covariates(data=folder)
 
 
-def compared(*, names=EFT, dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given):
+def compared(
+    *, names=EFT, selection="observed", dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given
+):
     """Both models, by hand: every parameter at its claim, a tenth of it uncertain, but for those given."""
     report = load_report()
     claims = {name: one["claimed"][0] for name, one in report["parameter"].items()}
@@ -132,7 +135,7 @@ def compared(*, names=EFT, dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0
         )
         for a, error, chi2, k, several in zip(aic, cv, (2.0, 1.0), (20, 8), (names, names[:8]), strict=True)
     ]  # fmt: skip
-    return Made(eft=both[0], baseline=both[1], selection="observed", log_bayes_factor=lnk, slugs=("a", "b", "c"))
+    return Made(eft=both[0], baseline=both[1], selection=selection, log_bayes_factor=lnk, slugs=("a", "b", "c"))
 
 
 def joint(p_value=0.5, moment=1.9):
@@ -184,6 +187,13 @@ def test_metrics_of_other_data_are_not_compared_but_gains_are():
     assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("agrees", "agrees")
     rows = judged(compared(aic=(-75.0, 0.0), lnk=(-3.0, 0.3)))
     assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("differs", "differs")
+
+
+def test_results_on_counts_that_are_no_measurement_are_simulated():
+    for selection, mark in (("observed", "numerical"), ("all", "simulated")):
+        rows = judged(compared(selection=selection))
+        assert rows["mu0"].mark == mark
+        assert rows["n_samples_total, sum over its own list"].mark == "arithmetic"
 
 
 def test_scores_are_shared_by_what_was_computed():

@@ -190,15 +190,15 @@ def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, 
     parameters = np.array([eft.metrics.n_parameters, base.metrics.n_parameters])
     bayes, _ = one.log_bayes_factor
     measured = [10 * (1 - len(model.prior_dominated) / len(model.fit.names)) for model in (eft, base)]
+    fits = [10 * math.exp(-abs(math.log(model.metrics.chi2_dof))) for model in (eft, base)]
     share = 1 / (1 + math.exp(-bayes))
     scores = {
         "Explanatory power": (10 * share, 10 * (1 - share)),
         "Predictiveness": _share(1 / errors),
-        "Goodness of fit": (10 * math.exp(-abs(math.log(eft.metrics.chi2_dof))),
-                            10 * math.exp(-abs(math.log(base.metrics.chi2_dof)))),
+        "Goodness of fit": (fits[0], fits[1]),
         "Robustness": (measured[0], measured[1]),
         "Parameter economy": _share(1 / parameters),
-    }  # fmt: skip
+    }
     if joint is not None:
         scores["Cross-sample consistency"] = (10 * min(1.0, joint.toy_p_value / 0.05),) * 2
     return {name: pair for name, pair in scores.items() if np.isfinite(pair).all()}
