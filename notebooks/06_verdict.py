@@ -96,7 +96,7 @@ tables.show(tables.tabulate_closures(profiles, judged))
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_claims(own)[["claim", "verdict"]].to_string(index=False, header=False))
+print(tables.tabulate_claims(own)[["stated", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
 # ## The report's critical questions
@@ -133,7 +133,7 @@ tables.show(tables.tabulate_claims(options))
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_claims(options)[["claim", "verdict"]].to_string(index=False, header=False))
+print(tables.tabulate_claims(options)[["stated", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
 # ## Verdict

@@ -107,7 +107,7 @@ tables.show(three_ways)
 # %%
 computed = [recompute_scan(claims, name, measured, **effort) for name in ("tight", "loose")]
 audit = audit_report(claims, measured, computed, converged.checks)
-tables.show(tables.tabulate_audit(audit))
+tables.show(tables.tabulate_claims(audit))
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -138,5 +138,5 @@ code, sentence = describe_findings(recorded, converged.tight, audit, claims)
 results = {"re-enacted here": here, "recorded": recorded, "converged": converged, "audit": audit}
 
 # %%
-csv = {"claimed_computed": three_ways, "runs": tables.tabulate_runs(recorded), "audit": tables.tabulate_audit(audit)}
+csv = {"claimed_computed": three_ways, "runs": tables.tabulate_runs(recorded), "audit": tables.tabulate_claims(audit)}
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, mark="recorded", tables=csv)

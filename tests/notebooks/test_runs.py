@@ -175,7 +175,7 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
     report = checkout / "reports" / "latest"
     rejected = store.load("06_verdict", report)
     assert rejected["verdict_code"] == "rejected"
-    assert [claim["name"] for claim in rejected["results"]["claims"] if claim["stands"]] == ["null"]
+    assert [claim["name"] for claim in rejected["results"]["claims"] if claim["verdict"] == "stands"] == ["null"]
     with pytest.raises(
         InputError, match=r"06_verdict reads 01_multi_start, and .* was run with sigma_m_model = 1e-05, not 1e-06"
     ):
@@ -188,10 +188,11 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
     again = run.check_request(["02_profile_scan", "06_verdict"], few, tag="new", root=checkout, data=data)
     assert run.execute(again) == [], "what 06 reads besides is run first"
     fine = store.load("06_verdict", checkout / "reports" / "new")["results"]
-    assert [claim["name"] for claim in fine["claims"] if claim["stands"]] == ["compatible"]
+    assert [claim["name"] for claim in fine["claims"] if claim["verdict"] == "stands"] == ["compatible"]
     assert "There is no minimum" in fine["answers"]["offset"]
     standing = {
-        closure: [claim["name"] for claim in claims if claim["stands"]] for closure, claims in fine["closures"].items()
+        closure: [claim["name"] for claim in claims if claim["verdict"] == "stands"]
+        for closure, claims in fine["closures"].items()
     }
     assert standing == {"stream": ["compatible"], "lab_linear": ["null"], "stream_quartic": ["compatible"]}
 

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from leptonfit.claims.december_2025.claims import ClaimResult, answer_options, find_standing
+from leptonfit.claims.claim import Claim
+from leptonfit.claims.december_2025.claims import answer_options, find_standing
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.vortex import comparison
@@ -176,7 +177,7 @@ def test_a_claim_stands_under_the_closures_that_carry_it(determined):
 
 def test_the_options_follow_their_rules(determined):
     claims = load_claims()
-    judged = [ClaimResult(claim["name"], "", "", "", False) for claim in claims["claims"]]
+    judged = [Claim(claim["name"], "", "", "", "", "does not stand", "numerical") for claim in claims["claims"]]
     options = {one.name: one for one in answer_options(claims, judged, [determined])}
     assert [options[name].stands for name in "ABCD"] == [False, False, False, False]
     assert "B and C together can" in options["B"].computed

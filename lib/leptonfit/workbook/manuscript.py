@@ -252,6 +252,9 @@ TABLES = {
 
 
 COLUMNS = {
+    "audit": ["stated", "test", "computed", "verdict", "mark"],
+    "claims": ["stated", "test", "computed", "verdict"],
+    "options": ["stated", "test", "computed", "verdict"],
     "closures": ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"],
     "published_limits": ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"],
     "moment_limits": ["data set", "counts", "confidence", *METHODS.values(), "expected CLs, 68 % of repetitions",

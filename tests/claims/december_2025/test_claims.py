@@ -10,6 +10,7 @@ from leptonfit.claims.december_2025.reported import load_claims
 CLAIMS = load_claims()
 OPEN = {
     "verdict_code": "not_identified",
+    "mark": "numerical",
     "parameters": {"sigma_m_model": 1e-6},
     "results": {
         "released_set": {
@@ -61,7 +62,7 @@ def test_what_stands(made, standing):
 
 def test_nothing_stands_on_an_unreliable_profile():
     made = document("unreliable", [3.02, 3.06])
-    assert {claim.stands for claim in judge_claims(CLAIMS, made)} == {None}
+    assert {claim.verdict for claim in judge_claims(CLAIMS, made)} == {"cannot be said"}
 
 
 def test_answers_carry_the_numbers():

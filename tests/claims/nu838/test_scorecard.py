@@ -6,11 +6,10 @@ from types import SimpleNamespace as Made
 import numpy as np
 import pytest
 
+from leptonfit.claims.claim import Claim
 from leptonfit.claims.nu838.discrepancy import EFT
 from leptonfit.claims.nu838.report_838 import load_covariates, load_report
 from leptonfit.claims.nu838.scorecard import (
-    AuditRow,
-    ClaimRow,
     add_points,
     audit_report,
     describe_scorecard,
@@ -30,7 +29,7 @@ KEV, CONDITIONS = "(keVee), overlap", "n_conditions, on the bins of the spectra 
 def audit(report):
     experiments = {slug: load_experiment(slug) for slug in SPECTRA}
     rows = audit_report(report, experiments, load_published().set_index("name")["limit"].to_dict())
-    return {row.claim: row for row in rows}
+    return {row.name: row for row in rows}
 
 
 def test_every_recomputed_number_is_the_known_one():
@@ -47,7 +46,7 @@ def test_every_recomputed_number_is_the_known_one():
         ("two falsification thresholds on AIC", "ΔAIC < 2", "1 % of AIC is 30.1: 15 times as much"),
         ("global 90 % limit, with XENON in the list", "1.9e-11 μ_B", "XENONnT alone: 6.4e-12 μ_B"),
     ):  # fmt: skip
-        assert (rows[claim].claimed, rows[claim].recomputed, rows[claim].standing) == (
+        assert (rows[claim].stated, rows[claim].computed, rows[claim].verdict) == (
             claimed,
             recomputed,
             "contradicted",
@@ -55,16 +54,17 @@ def test_every_recomputed_number_is_the_known_one():
     for claim in ("points of each row", "difference of each row", "ranking of differences",
                   f"thresholds of Borexino {KEV}",
                   f"thresholds of XENON/PandaX {KEV}", "thresholds of COHERENT (keV nuclear), overlap"):  # fmt: skip
-        assert rows[claim].standing == "holds", claim
+        assert rows[claim].verdict == "holds", claim
     for claim in (f"thresholds of GEMMA {KEV}", f"thresholds of CONUS/CONNIE {KEV}", f"thresholds of Super-K {KEV}",
                   "parameter economy, EFT above mainstream"):  # fmt: skip
-        assert rows[claim].standing == "contradicted", claim
-    assert rows["the same numbers for CONUS/CONNIE in eVee"].standing == "holds"
+        assert rows[claim].verdict == "contradicted", claim
+    assert rows["the same numbers for CONUS/CONNIE in eVee"].verdict == "holds"
     for claim in ("quality gates I to IV", "hash of the package"):
-        assert rows[claim].standing == "not verifiable"
+        assert rows[claim].verdict == "not verifiable"
     conditions = rows["n_conditions, on the bins of the spectra here"]
-    assert (conditions.claimed, conditions.recomputed, conditions.standing) == ("240", "182", "not comparable")
+    assert (conditions.stated, conditions.computed, conditions.verdict) == ("240", "182", "not comparable")
     assert len(rows) == 28
+    assert {row.source for row in rows.values()} == {"R_20250917_NU_838, version 1.2.1"}
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_every_recomputed_number_is_the_known_one():
 )
 def test_a_changed_claim_changes_its_row(change, claim, standing):
     report = copy.deepcopy(load_report())
-    assert audit(report)[claim].standing != standing
+    assert audit(report)[claim].verdict != standing
     change(report)
-    assert audit(report)[claim].standing == standing
+    assert audit(report)[claim].verdict == standing
 
 
 def test_a_claim_changed_in_a_copy_of_the_data_changes_its_row(edited):
     folder = edited("../report_838.toml", "totals = [85.1, 70.0]", "totals = [85.1, 69.6]")
     rows = audit(load_report(data=folder))
-    assert rows["mainstream total"].standing == "holds"
-    assert rows["EFT total"].standing == "contradicted"
+    assert rows["mainstream total"].verdict == "holds"
+    assert rows["EFT total"].verdict == "contradicted"
 
 
 def test_points_and_ranks():
@@ -120,7 +120,9 @@ def test_a_data_set_without_covariates_is_refused(edited):
         load_covariates(data=folder)
 
 
-def compared(*, names=EFT, dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given):
+def compared(
+    *, names=EFT, selection="observed", dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given
+):
     """Both models, by hand: every parameter at its claim, a tenth of it uncertain, but for those given."""
     report = load_report()
     claims = {name: one["claimed"][0] for name, one in report["parameter"].items()}
@@ -133,7 +135,7 @@ def compared(*, names=EFT, dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0
         )
         for a, error, chi2, k, several in zip(aic, cv, (2.0, 1.0), (20, 8), (names, names[:8]), strict=True)
     ]  # fmt: skip
-    return Made(eft=both[0], baseline=both[1], log_bayes_factor=lnk, slugs=("a", "b", "c"))
+    return Made(eft=both[0], baseline=both[1], selection=selection, log_bayes_factor=lnk, slugs=("a", "b", "c"))
 
 
 def joint(p_value=0.5, moment=1.9):
@@ -143,7 +145,7 @@ def joint(p_value=0.5, moment=1.9):
 
 
 def judged(one, together=None, spread=None, coherence=None):
-    return {row.claim: row for row in judge_results(load_report(), one, together, spread, coherence)}
+    return {row.name: row for row in judge_results(load_report(), one, together, spread, coherence)}
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ def judged(one, together=None, spread=None, coherence=None):
     ],
 )  # fmt: skip
 def test_a_parameter_agrees_where_its_posterior_holds_the_claim_and_not_zero(mean, sd, standing):
-    assert judged(compared(mu0=(mean * 1e-11, sd * 1e-11)))["mu0"].standing == standing
+    assert judged(compared(mu0=(mean * 1e-11, sd * 1e-11)))["mu0"].verdict == standing
 
 
 def test_what_the_prior_decides_is_not_measured():
     rows = judged(compared(dominated=("gamma", "x_bend"), tau_c=(60.0, 31.0)))
-    assert [rows[name].standing for name in ("gamma", "x_bend (keV)")] == ["not measured"] * 2
-    assert rows["tau_c (keV)"].standing == "cannot be told"
-    assert rows["k_STG"].standing == "agrees"
+    assert [rows[name].verdict for name in ("gamma", "x_bend (keV)")] == ["not measured"] * 2
+    assert rows["tau_c (keV)"].verdict == "cannot be told"
+    assert rows["k_STG"].verdict == "agrees"
 
 
 def test_every_result_is_there_whatever_could_be_computed():
@@ -170,21 +172,28 @@ def test_every_result_is_there_whatever_could_be_computed():
     none = judged(compared())
     assert list(whole) == list(none)
     missing = ("mu_lim_90", "mu_lim_95", "PG_PTE", "Delta_log10_mu", "C_coh")
-    assert [whole[name].standing for name in missing] == ["agrees"] * 4 + ["differs"]
+    assert [whole[name].verdict for name in missing] == ["agrees"] * 4 + ["differs"]
     assert whole["mu_lim_90"].computed == "1.9e-11 ± 5e-12"
-    assert {(none[name].computed, none[name].standing) for name in missing} == {("none", "cannot be told")}
-    assert judged(compared(), joint(0.01))["PG_PTE"].standing == "differs"
-    assert judged(compared(), joint(moment=0.5))["mu_lim_90"].standing == "differs"
+    assert {(none[name].computed, none[name].verdict) for name in missing} == {("none", "cannot be told")}
+    assert judged(compared(), joint(0.01))["PG_PTE"].verdict == "differs"
+    assert judged(compared(), joint(moment=0.5))["mu_lim_90"].verdict == "differs"
 
 
 def test_metrics_of_other_data_are_not_compared_but_gains_are():
     rows = judged(compared())
     for name in ("RMSE (ln μ)", "R2", "AIC", "BIC", "CV error (ln μ)", "chi2_dof", "KS_p",
                  "Delta_RMSE_vs_Mainstream (%)"):  # fmt: skip
-        assert rows[name].standing == "not comparable", name
-    assert (rows["AIC, EFT less baseline"].standing, rows["lnK"].standing) == ("agrees", "agrees")
+        assert rows[name].verdict == "not comparable", name
+    assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("agrees", "agrees")
     rows = judged(compared(aic=(-75.0, 0.0), lnk=(-3.0, 0.3)))
-    assert (rows["AIC, EFT less baseline"].standing, rows["lnK"].standing) == ("differs", "differs")
+    assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("differs", "differs")
+
+
+def test_results_on_counts_that_are_no_measurement_are_simulated():
+    for selection, mark in (("observed", "numerical"), ("all", "simulated")):
+        rows = judged(compared(selection=selection))
+        assert rows["mu0"].mark == mark
+        assert rows["n_samples_total, sum over its own list"].mark == "arithmetic"
 
 
 def test_scores_are_shared_by_what_was_computed():
@@ -199,9 +208,13 @@ def test_scores_are_shared_by_what_was_computed():
         "Predictiveness", "Cross-sample consistency"}  # fmt: skip
 
 
+def with_verdict(verdict):
+    return Claim("", "", "", "", "", verdict, "numerical")
+
+
 def test_the_verdict_counts_what_stands():
-    rows = [AuditRow("", "", "", standing) for standing in ("holds", "holds", "not verifiable", "not comparable")]
-    claims = [ClaimRow("", "", "", standing) for standing in ("agrees", "differs", "differs", "not comparable")]
+    rows = [with_verdict(standing) for standing in ("holds", "holds", "not verifiable", "not comparable")]
+    claims = [with_verdict(standing) for standing in ("agrees", "differs", "differs", "not comparable")]
     scores = {"Robustness": (5.6, 5.0), "Predictiveness": (5.4, 5.0)}
     code, sentence = describe_scorecard(rows, claims, scores, "observed")
     assert code == "consistent"
@@ -210,4 +223,4 @@ def test_the_verdict_counts_what_stands():
     )
     assert "on observed counts, 2 differ, 1 agree, 0 are not measured" in sentence
     assert sentence.endswith("ahead in 1: Robustness.")
-    assert describe_scorecard([*rows, AuditRow("", "", "", "contradicted")], claims, scores, "all")[0] == "contradicted"
+    assert describe_scorecard([*rows, with_verdict("contradicted")], claims, scores, "all")[0] == "contradicted"

@@ -1,44 +1,21 @@
-"""Which of the report's claims stands, by rule, from a profile's results."""
+"""Which conclusions of the December 2025 report stand, by rule, from the results of a profile."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.claim import STANDING, Claim, state_claim
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
-from leptonfit.inference.result import Result
 from leptonfit.inference.verdict_text import describe_intervals
 from leptonfit.vortex.comparison import ComparedResult
 
 
-@dataclass(frozen=True)
-class ClaimResult(Result):
-    """One claim, judged.
-
-    Attributes
-    ----------
-    name, statement : str
-        As in the data file.
-    rule : str
-        When it stands.
-    computed : str
-        The numbers the rule is applied to.
-    stands : bool or None
-        None where the profile is unreliable, or there is nothing to test against.
-    """
-
-    name: str
-    statement: str
-    rule: str
-    computed: str
-    stands: bool | None
-
-
-def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[ClaimResult, ...]:
+def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Claim, ...]:
     """Judge the report's claims.
 
     Parameters
@@ -55,32 +32,29 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
         code != "rejected" and bool(len(identified.intervals)) and bool(np.isfinite(identified.intervals).all())
     )
     extent = describe_intervals(identified) or "empty"
-    extent = "none, the model is rejected" if code == "rejected" else extent
-    judged = []
-    stands: bool | None
-    for claim in claims["claims"]:
-        if "interval" in claim:
-            low, high = claim["interval"]
-            rule = f"the data bound β on both sides, and its 95 % set lies within [{low:g}, {high:g}]"
-            stands = is_bounded and bool(low <= identified.intervals.min() and identified.intervals.max() <= high)
-            computed = f"95 % set {extent}"
-        elif claim["name"] == "compatible":
-            rule = "the 95 % set contains the reference, and the fit is not in tension"
-            stands = None if contains is None else contains and in_tension is not True
-            computed = f"contains it: {_word(contains)}; in tension: {_word(in_tension)}"
-        elif claim["name"] == "evidence":
-            rule = "the data bound β on both sides, its 95 % set contains the reference, and the fit is not in tension"
-            stands = is_bounded and contains is True and in_tension is False
-            computed = f"95 % set {extent}; in tension: {_word(in_tension)}"
-        else:
-            rule, stands = "the fit is in tension: no β fits within the errors", in_tension is True
-            computed = (
-                f"in tension: {_word(in_tension)}; lowest χ² known {format_chi2(results['profile']['best_chi2'])}"
-            )
-        judged.append(
-            ClaimResult(claim["name"], claim["statement"], rule, computed, None if code == "unreliable" else stands)
-        )
-    return tuple(judged)
+    numbers = {
+        "extent": "none, the model is rejected" if code == "rejected" else extent,
+        "contains": _word(contains),
+        "tension": _word(in_tension),
+        "lowest": format_chi2(results["profile"]["best_chi2"]),
+        "mark": document["mark"],
+    }
+
+    def lies_within(low: float, high: float) -> bool:
+        return is_bounded and bool(low <= identified.intervals.min() and identified.intervals.max() <= high)
+
+    stands: dict[str, bool | None] = {
+        "compatible": None if contains is None else contains and in_tension is not True,
+        "evidence": is_bounded and contains is True and in_tension is False,
+        "null": in_tension is True,
+    }
+    stands |= {claim["name"]: lies_within(*claim["interval"]) for claim in claims["claims"] if "interval" in claim}
+    if code == "unreliable":
+        stands = dict.fromkeys(stands)
+    return tuple(
+        state_claim(claims, claim, {**numbers, "verdict": STANDING[stands[claim["name"]]]})
+        for claim in claims["claims"]
+    )
 
 
 def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult]) -> dict[str, list[str]]:
@@ -101,22 +75,23 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
             "in_tension": one.in_tension,
             "profile": {"best_chi2": one.best_chi2},
         }
-        for claim in judge_claims(claims, {"verdict_code": one.verdict_code, "results": results}):
+        document = {"verdict_code": one.verdict_code, "mark": "numerical", "results": results}
+        for claim in judge_claims(claims, document):
             if claim.stands:
                 standing[claim.name].append(one.name)
     return standing
 
 
 def answer_options(
-    claims: Mapping[str, Any], judged: Sequence[ClaimResult], compared: Sequence[ComparedResult]
-) -> tuple[ClaimResult, ...]:
+    claims: Mapping[str, Any], judged: Sequence[Claim], compared: Sequence[ComparedResult]
+) -> tuple[Claim, ...]:
     """Answer the report's options for what to do next, by rule.
 
     Parameters
     ----------
     claims : mapping
         From `load_claims`.
-    judged : sequence of ClaimResult
+    judged : sequence of Claim
         The claims under the report's closure.
     compared : sequence of ComparedResult
         Closures of `05_closures`.
@@ -124,37 +99,37 @@ def answer_options(
     by_name = {claim.name: claim for claim in judged}
     derived = [one for one in compared if one.choice.moment == "spin_half"]
     radius = [one for one in compared if one.choice.radius != "none" and one.choice.moment != "none"]
-    rules: dict[str, tuple[str, ClaimResult | list[ComparedResult]]] = {
-        "A": ("the claim 3.1 ± 0.1 stands", by_name["moderate, 3.1 ± 0.1"]),
-        "D": ("the claim that the precision cannot be reached stands", by_name["null"]),
-        "B": (
-            "a closure with nothing free in the moment (g = 4 m M), and no shared radius, fits and determines β",
-            [one for one in derived if one.choice.radius == "none"],
-        ),
-        "C": (
-            "a closure with a shared radius, and the moment as it was, fits and determines β",
-            [one for one in radius if one.choice.moment == "universal"],
-        ),
+    needed = {
+        "B": [one for one in derived if one.choice.radius == "none"],
+        "C": [one for one in radius if one.choice.moment == "universal"],
     }
     both = [one for one in derived if one in radius and one.determines]
     answered = []
     for option in claims["options"]:
-        rule, found = rules[option["name"]]
-        if isinstance(found, ClaimResult):
-            answered.append(ClaimResult(option["name"], option["statement"], rule, found.computed, found.stands))
+        if "claim" in option:
+            asked = {key: option[key] for key in ("name", "stated", "source", "test")}
+            answered.append(replace(by_name[option["claim"]], **asked))
             continue
-        n_fit, determined = sum(one.fits for one in found), [one for one in found if one.determines]
-        computed = f"{n_fit} of {len(found)} fit, {len(determined)} determine β"
-        if not determined and both:
+        found = needed[option["name"]]
+        n_determined = sum(one.determines for one in found)
+        numbers = {
+            "n_closures": len(found),
+            "n_fit": sum(one.fits for one in found),
+            "n_determined": n_determined,
+            "case": "each",
+            "verdict": STANDING[bool(n_determined)],
+            "mark": "numerical",
+        }
+        if both and not n_determined:
             low, high = both[0].released_set.intervals[0]
             holds = {True: "holds", False: "excludes", None: "leaves open"}[both[0].contains_reference]
-            computed += f"; B and C together can ({both[0].name}: {low:.4g} to {high:.4g}, which {holds} the reference)"
-        answered.append(ClaimResult(option["name"], option["statement"], rule, computed, bool(determined)))
+            numbers |= {"case": "together", "closure": both[0].name, "low": low, "high": high, "holds": holds}
+        answered.append(state_claim(claims, option, numbers))
     return tuple(answered)
 
 
-def describe_claims(judged: Mapping[str, Sequence[ClaimResult]]) -> str:
-    """One sentence a closure: which claims stand under it."""
+def describe_claims(judged: Mapping[str, Sequence[Claim]]) -> str:
+    """List the claims that stand, in one sentence for each closure."""
     standing = {name: ", ".join(claim.name for claim in claims if claim.stands) for name, claims in judged.items()}
     return " ".join(
         f"Claims that stand under the closure {name}: {those or 'none'}." for name, those in standing.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.claims.december_2025.audit import AuditRow
+from leptonfit.claims.claim import Claim, Verdict
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, run_degeneracy_checks
 from leptonfit.claims.december_2025.reenactment import SETTINGS, ReenactedReportResult, build_reported
 from leptonfit.datafiles import read_checked
@@ -167,7 +168,7 @@ def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tup
 
 
 def describe_findings(
-    runs: Sequence[RecordedRunResult], converged: ProfileResult, rows: Sequence[AuditRow], claims: dict[str, Any]
+    runs: Sequence[RecordedRunResult], converged: ProfileResult, audit: Sequence[Claim], claims: dict[str, Any]
 ) -> tuple[str, str]:
     """Code and sentence of the re-enactment and the audit.
 
@@ -176,7 +177,8 @@ def describe_findings(
     runs : sequence of RecordedRunResult
     converged : ProfileResult
         The tight scan, converged.
-    rows : sequence of AuditRow
+    audit : sequence of Claim
+        From `audit_report`.
     claims : dict
         From `load_claims`.
 
@@ -191,14 +193,15 @@ def describe_findings(
     moved = [scan.beta_min for scan in runs[0].report.tight if scan.name in harmless]
     claim, step = claims["tight"]["beta_min"], float(np.diff(converged.grid).max())
     n_zero = int(np.count_nonzero(converged.chi2_min < CHI2_FLOOR))
-    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("contradicted", "no meaning")}
+    count = Counter(claim.verdict for claim in audit)
     said = (
         f"Re-enacted as stated, the tight scan's minimum lies between β = {min(stated):.2f} and {max(stated):.2f} in "
         f"{len(runs)} recorded run(s) that differ only in library versions or in the processor's kernel, at "
         f"{len(set(stated))} different places, and between {min(moved):.2f} and {max(moved):.2f} over that and "
         f"{len(moved) - 1} settings that should not matter; claimed is "
-        f"{claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of {len(converged.grid)} points. Of {len(rows)} "
-        f"claims audited, {count['contradicted']} are contradicted and {count['no meaning']} have no meaning."
+        f"{claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of {len(converged.grid)} points. Of {len(audit)} "
+        f"claims audited, {count[Verdict.CONTRADICTED]} are contradicted and {count[Verdict.NO_MEANING]} have no "
+        "meaning."
     )
     spread = max(abs(value - other) for value in (*moved, *stated, claim) for other in (*moved, *stated))
     return "not_reproduced" if spread > 1.5 * step else "reproduced", said

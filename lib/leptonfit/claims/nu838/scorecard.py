@@ -1,47 +1,26 @@
-"""Report NU838's scorecard and numbers, recomputed from its own figures.
+"""The sums behind the audit of report NU838, its results judged, and its scorecard computed.
 
-Each audit row takes what the report states and what follows from its other statements; nothing here is fitted.
+The sentences are in `report_838.toml`. Nothing here is fitted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.claim import HOLDING, Claim, Numbers, Verdict, state_claim
 from leptonfit.claims.nu838.model_comparison import FOLDS, ComparisonResult, ModelResult
-from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
 _LEAD = 0.5
-"""Of a score of ten: less is no lead."""
-HOLDS, CONTRADICTED, UNVERIFIABLE = "holds", "contradicted", "not verifiable"
-AGREES, DIFFERS, UNMEASURED = "agrees", "differs", "not measured"
-VAGUE, INCOMPARABLE = "cannot be told", "not comparable"
-STANDINGS = (AGREES, DIFFERS, UNMEASURED, VAGUE, INCOMPARABLE)
-
-
-@dataclass(frozen=True)
-class AuditRow(Result):
-    """One claim, and what follows from the report's other numbers.
-
-    Attributes
-    ----------
-    claim, claimed, recomputed : str
-    standing : str
-        holds, contradicted, not verifiable, or not comparable (of data of this workbook's own).
-    """
-
-    claim: str
-    claimed: str
-    recomputed: str
-    standing: str
+"""A smaller difference of two scores out of ten is no lead."""
 
 
 def add_points(report: Mapping[str, Any]) -> np.ndarray:
@@ -56,14 +35,9 @@ def rank_differences(differences: Sequence[float]) -> list[int]:
     return [1 + int(np.sum(rounded > one)) for one in rounded]
 
 
-def _row(claim: str, claimed: float, found: float, form: str, *, more: str = "") -> AuditRow:
-    said, computed = format(claimed, form), format(found, form)
-    return AuditRow(claim, said, computed + more, HOLDS if said == computed else CONTRADICTED)
-
-
 def audit_report(
     report: Mapping[str, Any], experiments: Mapping[str, Experiment], published: Mapping[str, float]
-) -> list[AuditRow]:
+) -> tuple[Claim, ...]:
     """Recompute the report from its own numbers.
 
     Parameters
@@ -71,109 +45,105 @@ def audit_report(
     report : mapping
         From `load_report`.
     experiments : mapping
-        By slug: what thresholds real spectra have.
+        The measured spectra, by slug; their thresholds are compared with the report's.
     published : mapping
         Published limits, 1e-11 μ_B, by name.
     """
-    score, metrics, given, result = report["scorecard"], report["metrics"], report["report"], report["result"]
-    points, dimensions = add_points(report), report["scorecard"]["dimension"]
-    totals, claimed_points = points.sum(axis=0), np.array([one["points"] for one in dimensions])
-    differences = np.array([one["difference"] for one in dimensions])
-    samples = sum(one["n_samples"] for one in report["dataset"])
-    records = sum(one.get("records", 0) for one in report["dataset"])
-    rows = [
-        _row("EFT total", score["totals"][0], totals[0], ".1f"),
-        _row("mainstream total", score["totals"][1], totals[1], ".1f"),
-        _row("difference of totals", score["difference"], totals[0] - totals[1], ".1f"),
-        AuditRow("points of each row", f"{len(dimensions)} rows",
-                 f"{np.sum(np.isclose(points, claimed_points).all(axis=1))} right",
-                 HOLDS if np.isclose(points, claimed_points).all() else CONTRADICTED),
-        AuditRow("difference of each row", f"{len(dimensions)} rows",
-                 f"{np.sum(np.isclose(points @ [1, -1], differences))} right",
-                 HOLDS if np.isclose(points @ [1, -1], differences).all() else CONTRADICTED),
-        _ranks(dimensions, points),
-        _row(f"n_samples_total, over its {len(report['dataset'])} data sets", given["n_samples_total"], samples, "d",
-             more=f" (table 1: {records})"),
-    ]  # fmt: skip
-    for k, (name, aic, bic) in enumerate(zip(("EFT", "mainstream"), metrics["aic"], metrics["bic"], strict=True)):
-        n_par = metrics["n_parameters"][k]
-        following = [n_par * (math.log(n) - 2) for n in (given["n_samples_total"], given["n_conditions"])]
-        rows.append(
-            AuditRow(
-                f"BIC − AIC, {name}, k = {n_par}", f"{bic - aic:.1f}",
-                f"{following[0]:.1f} at n = {given['n_samples_total']} ({following[1]:.1f} at {given['n_conditions']})",
-                HOLDS if any(abs(bic - aic - one) < 0.1 for one in following) else CONTRADICTED,
-            )
-        )  # fmt: skip
-    implied = [math.exp((bic - aic) / k + 2) for aic, bic, k in
-               zip(metrics["aic"], metrics["bic"], metrics["n_parameters"], strict=True)]  # fmt: skip
-    rows.append(
-        AuditRow("n implied by BIC − AIC, one data set", "the same for both models",
-                 f"{implied[0]:.0f} and {implied[1]:.0f}",
-                 HOLDS if abs(math.log(implied[0] / implied[1])) < 0.05 else CONTRADICTED)
-    )  # fmt: skip
-    delta_rmse = 100 * (metrics["rmse"][0] / metrics["rmse"][1] - 1)
-    rows.append(_row("ΔRMSE (%)", metrics["delta_rmse_percent"], delta_rmse, ".1f"))
+    found = [
+        *_sum_scorecard(report),
+        ("samples", _sum_samples(report)),
+        *(("penalty", _subtract_criteria(report, k)) for k in (0, 1)),
+        ("implied_n", _invert_criteria(report)),
+        *_compare_metrics(report),
+        *_compare_thresholds(report, experiments),
+        ("global_limit", _compare_limit(report, published["XENONnT 2022"] * 1e-11)),
+        ("conditions", {"attainable": sum(one.n_bins - 1 for one in experiments.values())}),
+        ("gates", {"gates": ", ".join(report["report"]["gates"])}),
+        ("hash", {}),
+    ]
+    return tuple(state_claim(report, report["statements"][key], numbers) for key, numbers in found)
+
+
+def _sum_scorecard(report: Mapping[str, Any]) -> Iterator[tuple[str, Numbers]]:
+    score, points = report["scorecard"], add_points(report)
+    dimensions, (eft, mainstream) = score["dimension"], points.sum(axis=0)
+    for key, stated, total in (
+        ("eft_total", score["totals"][0], eft),
+        ("mainstream_total", score["totals"][1], mainstream),
+        ("total_difference", score["difference"], eft - mainstream),
+    ):
+        yield key, {"verdict": HOLDING[_is_equal(stated, total)], "total": total}
+    differences = points[:, 0] - points[:, 1]
+    for key, right in (
+        ("points", np.isclose(points, [one["points"] for one in dimensions]).all(axis=1)),
+        ("differences", np.isclose(differences, [one["difference"] for one in dimensions])),
+    ):
+        yield key, {"verdict": HOLDING[bool(right.all())], "n_rows": len(dimensions), "n_right": np.sum(right)}
+    ranks = rank_differences(differences.tolist())
+    wrong = [one["name"] for one, rank in zip(dimensions, ranks, strict=True) if one["rank"] != rank]
+    yield "ranks", {"verdict": HOLDING[not wrong], "n_rows": len(dimensions), "wrong": ", ".join(wrong)}
+
+
+def _is_equal(stated: float, computed: float) -> bool:
+    """Whether two numbers are the same to one decimal, as the report prints them."""
+    return f"{stated:.1f}" == f"{computed:.1f}"
+
+
+def _sum_samples(report: Mapping[str, Any]) -> Numbers:
+    n_samples = sum(one["n_samples"] for one in report["dataset"])
+    return {
+        "verdict": HOLDING[n_samples == report["report"]["n_samples_total"]],
+        "n_sets": len(report["dataset"]),
+        "n_samples": n_samples,
+        "n_records": sum(one.get("records", 0) for one in report["dataset"]),
+    }
+
+
+def _subtract_criteria(report: Mapping[str, Any], k: int) -> Numbers:
+    metrics, given = report["metrics"], report["report"]
+    n_parameters, penalty = metrics["n_parameters"][k], metrics["bic"][k] - metrics["aic"][k]
+    following = [n_parameters * (math.log(given[n]) - 2) for n in ("n_samples_total", "n_conditions")]
+    return {
+        "verdict": HOLDING[any(abs(penalty - one) < 0.1 for one in following)],
+        "model": ("EFT", "mainstream")[k],
+        "n_parameters": n_parameters,
+        "penalty": penalty,
+        "from_samples": following[0],
+        "from_conditions": following[1],
+    }
+
+
+def _invert_criteria(report: Mapping[str, Any]) -> Numbers:
+    metrics = report["metrics"]
+    models = zip(metrics["aic"], metrics["bic"], metrics["n_parameters"], strict=True)
+    n = [math.exp((bic - aic) / k + 2) for aic, bic, k in models]
+    return {"verdict": HOLDING[abs(math.log(n[0] / n[1])) < 0.05], "n": n}
+
+
+def _compare_metrics(report: Mapping[str, Any]) -> Iterator[tuple[str, Numbers]]:
+    metrics, given, (log_k, error) = report["metrics"], report["report"], report["result"]["lnK"]
+    percent = 100 * (metrics["rmse"][0] / metrics["rmse"][1] - 1)
+    yield "rmse", {"verdict": HOLDING[_is_equal(metrics["delta_rmse_percent"], percent)], "percent": percent}
     bayes = (metrics["bic"][1] - metrics["bic"][0]) / 2
-    rows.append(
-        AuditRow("lnK, beside −ΔBIC/2", "{:g} ± {:g}".format(*result["lnK"]), f"{bayes:.2f}",
-                 HOLDS if abs(bayes - result["lnK"][0]) < 3 * result["lnK"][1] else CONTRADICTED)
-    )  # fmt: skip
-    n = given["n_conditions"]
-    chi2 = [dof * (n - k) for dof, k in zip(metrics["chi2_dof"], metrics["n_parameters"], strict=True)]
-    gain = chi2[1] - chi2[0] - 2 * (metrics["n_parameters"][0] - metrics["n_parameters"][1])
-    claimed_gain = metrics["aic"][1] - metrics["aic"][0]
-    rows.append(
-        AuditRow(f"ΔAIC implied by χ²/dof at {n}", f"{claimed_gain:.1f}", f"{gain:.1f}",
-                 HOLDS if abs(gain - claimed_gain) < 0.1 * claimed_gain else CONTRADICTED)
-    )  # fmt: skip
-    margin = 100 * claimed_gain / metrics["aic"][1]
-    rows.append(
-        AuditRow("falsification margin, beside ΔAIC/AIC", f"≥ {given['falsification_margin_percent']:g} %",
-                 f"{margin:.1f} %", HOLDS if margin >= given["falsification_margin_percent"] else CONTRADICTED)
-    )  # fmt: skip
-    one_percent = given["falsification_deterioration_percent"] / 100 * metrics["aic"][0]
-    rows.append(
-        AuditRow("two falsification thresholds on AIC", f"ΔAIC < {given['falsification_delta_aic']:g}",
-                 f"{given['falsification_deterioration_percent']:g} % of AIC is {one_percent:.1f}: "
-                 f"{one_percent / given['falsification_delta_aic']:.0f} times as much",
-                 HOLDS if one_percent <= 2 * given["falsification_delta_aic"] else CONTRADICTED)
-    )  # fmt: skip
-    rows.append(_economy(dimensions, metrics))
-    rows += _thresholds(report, experiments)
-    xenon = published["XENONnT 2022"] * 1e-11
-    rows.append(
-        AuditRow("global 90 % limit, with XENON in the list", f"{result['mu_lim_90'][0]:.2g} μ_B",
-                 f"XENONnT alone: {xenon:.2g} μ_B", HOLDS if result["mu_lim_90"][0] <= xenon else CONTRADICTED)
-    )  # fmt: skip
-    attainable = sum(one.n_bins - 1 for one in experiments.values())
-    rows.append(AuditRow("n_conditions, on the bins of the spectra here", str(n), str(attainable), INCOMPARABLE))
-    gates = ", ".join(given["gates"])
-    rows.append(AuditRow("quality gates I to IV", gates, "what they test is not said", UNVERIFIABLE))
-    rows.append(AuditRow("hash of the package", given["hash"], "cut off: names no file", UNVERIFIABLE))
-    return rows
+    yield "evidence", {"verdict": HOLDING[abs(bayes - log_k) < 3 * error], "bayes": bayes}
+    gain, n_parameters = metrics["aic"][1] - metrics["aic"][0], metrics["n_parameters"]
+    freedom = [given["n_conditions"] - k for k in n_parameters]
+    chi2 = [ratio * dof for ratio, dof in zip(metrics["chi2_dof"], freedom, strict=True)]
+    implied = chi2[1] - chi2[0] - 2 * (n_parameters[0] - n_parameters[1])
+    yield "aic_gain", {"verdict": HOLDING[abs(implied - gain) < 0.1 * gain], "gain": gain, "implied": implied}
+    margin = 100 * gain / metrics["aic"][1]
+    yield "margin", {"verdict": HOLDING[margin >= given["falsification_margin_percent"]], "percent": margin}
+    threshold = given["falsification_deterioration_percent"] / 100 * metrics["aic"][0]
+    ratio = threshold / given["falsification_delta_aic"]
+    yield "aic_thresholds", {"verdict": HOLDING[ratio <= 2], "threshold": threshold, "ratio": ratio}
+    (scores,) = (one["scores"] for one in report["scorecard"]["dimension"] if one["name"] == "Parameter economy")
+    fewer = n_parameters[0] <= n_parameters[1]
+    yield "economy", {"verdict": HOLDING[fewer == (scores[0] >= scores[1])], "scores": scores}
 
 
-def _ranks(dimensions: Sequence[Mapping[str, Any]], points: np.ndarray) -> AuditRow:
-    found = rank_differences(points[:, 0] - points[:, 1])
-    claimed = [one["rank"] for one in dimensions]
-    wrong = [one["name"] for one, rank in zip(dimensions, found, strict=True) if one["rank"] != rank]
-    return AuditRow("ranking of differences", f"{len(claimed)} ranks", "all right" if not wrong else ", ".join(wrong),
-                    CONTRADICTED if wrong else HOLDS)  # fmt: skip
-
-
-def _economy(dimensions: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> AuditRow:
-    (economy,) = (one for one in dimensions if one["name"] == "Parameter economy")
-    fewer = metrics["n_parameters"][0] <= metrics["n_parameters"][1]
-    return AuditRow(
-        "parameter economy, EFT above mainstream", "{} against {}".format(*economy["scores"]),
-        "{} parameters against {}".format(*metrics["n_parameters"]),
-        HOLDS if fewer == (economy["scores"][0] >= economy["scores"][1]) else CONTRADICTED,
-    )  # fmt: skip
-
-
-def _thresholds(report: Mapping[str, Any], experiments: Mapping[str, Experiment]) -> list[AuditRow]:
-    rows = []
+def _compare_thresholds(
+    report: Mapping[str, Any], experiments: Mapping[str, Experiment]
+) -> Iterator[tuple[str, Numbers]]:
     for one in report["dataset"]:
         slug = one["slugs"][0]
         if "threshold_kevee" not in one or slug not in experiments:
@@ -181,24 +151,30 @@ def _thresholds(report: Mapping[str, Any], experiments: Mapping[str, Experiment]
         experiment = experiments[slug]
         scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
         low, high = experiment.edges[[0, -3]] * scale
-        first, last = one["threshold_kevee"]
         if one.get("nuclear"):
             recoil = np.linspace(0, 0.06, 601)
             seen = recoil[:, None] ** np.arange(1, 5) @ np.array(experiment.values["quenching"])
             low, high = 1e3 * np.interp([low / 1e3, high / 1e3], seen, recoil)
-        unit = "keV nuclear" if one.get("nuclear") else "keVee"
-        standing = HOLDS if first <= high and last >= low else CONTRADICTED
-        found = f"{low:.3g} to {high:.3g}"
-        rows.append(
-            AuditRow(f"thresholds of {one['name']} ({unit}), overlap", f"{first:g} to {last:g}", found, standing)
-        )
-        if slug == "conus":  # its numbers would be sensible in eVee
-            standing = HOLDS if first <= 1e3 * high and last >= 1e3 * low else CONTRADICTED
-            found = f"{1e3 * low:.3g} to {1e3 * high:.3g}"
-            rows.append(
-                AuditRow(f"the same numbers for {one['name']} in eVee", f"{first:g} to {last:g}", found, standing)
-            )
-    return rows
+        yield "threshold", _overlap(one, low, high)
+        if slug == "conus":  # the stated numbers would be sensible in eVee
+            yield "threshold_in_ev", _overlap(one, 1e3 * low, 1e3 * high)
+
+
+def _overlap(dataset: Mapping[str, Any], low: float, high: float) -> Numbers:
+    first, last = dataset["threshold_kevee"]
+    return {
+        "verdict": HOLDING[bool(first <= high and last >= low)],
+        "name": dataset["name"],
+        "unit": "keV nuclear" if dataset.get("nuclear") else "keVee",
+        "first": first,
+        "last": last,
+        "low": low,
+        "high": high,
+    }
+
+
+def _compare_limit(report: Mapping[str, Any], xenon: float) -> Numbers:
+    return {"verdict": HOLDING[report["result"]["mu_lim_90"][0] <= xenon], "xenon": xenon}
 
 
 def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, tuple[float, float]]:
@@ -214,15 +190,15 @@ def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, 
     parameters = np.array([eft.metrics.n_parameters, base.metrics.n_parameters])
     bayes, _ = one.log_bayes_factor
     measured = [10 * (1 - len(model.prior_dominated) / len(model.fit.names)) for model in (eft, base)]
+    fits = [10 * math.exp(-abs(math.log(model.metrics.chi2_dof))) for model in (eft, base)]
     share = 1 / (1 + math.exp(-bayes))
     scores = {
         "Explanatory power": (10 * share, 10 * (1 - share)),
         "Predictiveness": _share(1 / errors),
-        "Goodness of fit": (10 * math.exp(-abs(math.log(eft.metrics.chi2_dof))),
-                            10 * math.exp(-abs(math.log(base.metrics.chi2_dof)))),
+        "Goodness of fit": (fits[0], fits[1]),
         "Robustness": (measured[0], measured[1]),
         "Parameter economy": _share(1 / parameters),
-    }  # fmt: skip
+    }
     if joint is not None:
         scores["Cross-sample consistency"] = (10 * min(1.0, joint.toy_p_value / 0.05),) * 2
     return {name: pair for name, pair in scores.items() if np.isfinite(pair).all()}
@@ -233,32 +209,14 @@ def _share(merit: np.ndarray) -> tuple[float, float]:
     return float(first), float(second)
 
 
-@dataclass(frozen=True)
-class ClaimRow(Result):
-    """A claimed number beside the computed one.
-
-    Attributes
-    ----------
-    claim, claimed, computed, standing : str
-        Standing: differs by more than two errors of both, agrees, not measured (the data leave it where the prior had
-        it), cannot be told (there is no number, its error is above half the claim, or a posterior that holds the claim
-        holds zero too), not comparable (of other data).
-    """
-
-    claim: str
-    claimed: str
-    computed: str
-    standing: str
-
-
 def judge_results(
     report: Mapping[str, Any],
     one: ComparisonResult,
     joint: JointResult | None,
     spread: SpreadResult | None,
     coherence: CoherenceResult | None,
-) -> list[ClaimRow]:
-    """The report's whole summary of results, each number judged by the same rule: as many rows whatever there is.
+) -> tuple[Claim, ...]:
+    """Judge every number in the report's summary of results, each by the same rule.
 
     Parameters
     ----------
@@ -266,32 +224,77 @@ def judge_results(
     one : ComparisonResult
         Of the selection that is judged.
     joint, spread, coherence
-        Of the same selection, all classes together as the report has it; None where there are too few data sets.
+        Of the same selection, all classes together as the report has it; None where there are too few data sets. The
+        number of claims is the same.
     """
-    result, metrics, found = report["result"], report["metrics"], one.eft.metrics
-    rows = [_weigh(name, name, entry["claimed"], one.eft) for name, entry in report["parameter"].items()]
-    for level, key in ((0.90, "mu_lim_90"), (0.95, "mu_lim_95")):
-        limit = error = math.nan
-        if joint is not None and (k := np.flatnonzero(np.isclose(joint.limits.confidence, level))).size:
-            limit = float(to_moment(joint.limits.observed["cls"][k[0]]))
-            band = to_moment(joint.limits.expected["cls"][k[0]])
-            error = float(band[3] - band[1]) / 2
-        rows.append(_claim(key, result[key], limit, error))
-    rows.append(_p_value("PG_PTE", result["PG_PTE"], math.nan if joint is None else joint.toy_p_value))
-    dex = error = math.nan
+    result, eft = report["result"], one.eft
+    limits = {level: _find_limit(joint, level) for level in (0.90, 0.95)}
+    dex = (math.nan, math.nan)
     if spread is not None:
-        dex = math.sqrt(spread.limits.tau2) / math.log(10)
         low, high = np.sqrt(spread.limits.tau2_interval) / math.log(10)
-        error = (high - low) / 4
-    rows.append(_claim("Delta_log10_mu", result["delta_log10_mu"], dex, error))
-    together = (math.nan,) * 2 if coherence is None else (coherence.coherence, float(np.std(coherence.null)))
-    rows.append(_claim("C_coh", result["C_coh"], *together))
-    rows.append(_claim("lnK", result["lnK"], *one.log_bayes_factor))
-    rows += [_weigh(name, f"{name} (keV)", result[name], one.eft) for name in ("x_bend", "tau_c")]
-    gains = metrics["aic"][0] - metrics["aic"][1], found.aic - one.baseline.metrics.aic
-    folds = min(FOLDS, len(one.slugs))
-    rmse = 100 * (found.rmse / one.baseline.metrics.rmse - 1)
-    other_data = [
+        dex = math.sqrt(spread.limits.tau2) / math.log(10), (high - low) / 4
+    together = (math.nan, math.nan)
+    if coherence is not None:
+        together = coherence.coherence, float(np.std(coherence.null))
+    found = [
+        *(_weigh(name, name, entry["claimed"], eft) for name, entry in report["parameter"].items()),
+        _compare("mu_lim_90", result["mu_lim_90"], *limits[0.90]),
+        _compare("mu_lim_95", result["mu_lim_95"], *limits[0.95]),
+        _compare_p_values("PG_PTE", result["PG_PTE"], math.nan if joint is None else joint.toy_p_value),
+        _compare("Delta_log10_mu", result["delta_log10_mu"], *dex),
+        _compare("C_coh", result["C_coh"], *together),
+        _compare("lnK", result["lnK"], *one.log_bayes_factor),
+        *(_weigh(name, f"{name} (keV)", result[name], eft) for name in ("x_bend", "tau_c")),
+        *_list_other_data(report, one),
+        ("samples", _agree_on_samples(report)),
+        ("aic_gain", _compare_gains(report, one)),
+    ]
+    marked = {**report, "mark": "numerical" if one.selection == "observed" else "simulated"}
+    return tuple(state_claim(marked, report["judgements"][key], numbers) for key, numbers in found)
+
+
+def _judge(claimed: Sequence[float], found: float, error: float) -> Verdict:
+    if abs(found - claimed[0]) > 2 * math.hypot(claimed[1], error):
+        return Verdict.DIFFERS
+    return Verdict.VAGUE if math.isnan(found) or error > abs(claimed[0]) / 2 else Verdict.AGREES
+
+
+def _weigh(name: str, title: str, claimed: Sequence[float], model: ModelResult) -> tuple[str, Numbers]:
+    """Judge a parameter: it agrees only if its posterior, which contains the claim, excludes zero."""
+    j = model.fit.names.index(name)
+    mean, sd = float(model.mean[j]), float(model.sd[j])
+    verdict = _judge(claimed, mean, sd)
+    if name in model.prior_dominated:
+        verdict = Verdict.UNMEASURED
+    elif verdict == Verdict.AGREES and abs(mean) <= 2 * sd:
+        verdict = Verdict.VAGUE
+    return "parameter", {"verdict": verdict, "title": title, "claimed": claimed, "found": mean, "error": sd}
+
+
+def _compare(title: str, claimed: Sequence[float], found: float, error: float) -> tuple[str, Numbers]:
+    case, verdict = "none" if math.isnan(found) else "number", _judge(claimed, found, error)
+    numbers = {"verdict": verdict, "case": case, "title": title, "claimed": claimed, "found": found, "error": error}
+    return "quantity", numbers
+
+
+def _compare_p_values(title: str, claimed: float, found: float) -> tuple[str, Numbers]:
+    case, verdict = "number", Verdict.AGREES if (claimed > 0.05) == (found > 0.05) else Verdict.DIFFERS
+    if math.isnan(found):
+        case, verdict = "none", Verdict.VAGUE
+    return "p_value", {"verdict": verdict, "case": case, "title": title, "claimed": claimed, "found": found}
+
+
+def _find_limit(joint: JointResult | None, level: float) -> tuple[float, float]:
+    """Joint limit at a confidence level, and half the width of its expected 68 % band; nan if there is none."""
+    if joint is None or not (k := np.flatnonzero(np.isclose(joint.limits.confidence, level))).size:
+        return math.nan, math.nan
+    band = to_moment(joint.limits.expected["cls"][k[0]])
+    return float(to_moment(joint.limits.observed["cls"][k[0]])), float(band[3] - band[1]) / 2
+
+
+def _list_other_data(report: Mapping[str, Any], one: ComparisonResult) -> Iterator[tuple[str, Numbers]]:
+    metrics, given, found, base = report["metrics"], report["report"], one.eft.metrics, one.baseline.metrics
+    for title, claimed, value in (
         ("RMSE (ln μ)", metrics["rmse"][0], found.rmse),
         ("R2", metrics["r2"][0], found.r2),
         ("AIC", metrics["aic"][0], found.aic),
@@ -299,65 +302,38 @@ def judge_results(
         ("CV error (ln μ)", metrics["cv"][0], found.cv_rmse),
         ("chi2_dof", metrics["chi2_dof"][0], found.chi2_dof),
         ("KS_p", metrics["ks_p"][0], found.ks_p),
-        ("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], rmse),
-        ("CrossVal_kfold, at most a data set each", report["report"]["folds"], folds),
-        ("n_experiments, those fitted here", report["report"]["n_experiments"], len(one.slugs)),
-        ("n_conditions, those fitted here", report["report"]["n_conditions"], found.n),
-    ]
-    rows += [ClaimRow(name, f"{claimed:g}", f"{value:.4g}", INCOMPARABLE) for name, claimed, value in other_data]
-    total, samples = report["report"]["n_samples_total"], sum(entry["n_samples"] for entry in report["dataset"])
-    return [
-        *rows,
-        ClaimRow(
-            "n_samples_total, sum over its own list", str(total), str(samples), AGREES if total == samples else DIFFERS
-        ),
-        ClaimRow("AIC, EFT less baseline", f"{gains[0]:g}", f"{gains[1]:.4g}", _judge((gains[0], 0.0), gains[1], 2.0)),
-    ]
+        ("Delta_RMSE_vs_Mainstream (%)", metrics["delta_rmse_percent"], 100 * (found.rmse / base.rmse - 1)),
+        ("CrossVal_kfold, at most a data set each", given["folds"], min(FOLDS, len(one.slugs))),
+        ("n_experiments, those fitted here", given["n_experiments"], len(one.slugs)),
+        ("n_conditions, those fitted here", given["n_conditions"], found.n),
+    ):
+        yield "other_data", {"title": title, "claimed": claimed, "found": value}
 
 
-def _judge(claimed: Sequence[float], found: float, error: float) -> str:
-    if abs(found - claimed[0]) > 2 * math.hypot(claimed[1], error):
-        return DIFFERS
-    return VAGUE if math.isnan(found) or error > abs(claimed[0]) / 2 else AGREES
+def _agree_on_samples(report: Mapping[str, Any]) -> Numbers:
+    numbers = _sum_samples(report)
+    return numbers | {"verdict": Verdict.AGREES if numbers["verdict"] == Verdict.HOLDS else Verdict.DIFFERS}
 
 
-def _weigh(name: str, title: str, claimed: Sequence[float], model: ModelResult) -> ClaimRow:
-    """A parameter: it agrees where its posterior, which holds the claim, does not hold zero too."""
-    j = model.fit.names.index(name)
-    mean, sd = float(model.mean[j]), float(model.sd[j])
-    standing = UNMEASURED if name in model.prior_dominated else _judge(claimed, mean, sd)
-    return _claim(title, claimed, mean, sd, VAGUE if standing == AGREES and abs(mean) <= 2 * sd else standing)
-
-
-def _p_value(name: str, claimed: float, found: float) -> ClaimRow:
-    """Agree where both are on one side of 0.05."""
-    standing = VAGUE if math.isnan(found) else AGREES if (claimed > 0.05) == (found > 0.05) else DIFFERS
-    return ClaimRow(name, f"{claimed:g}", "none" if math.isnan(found) else f"{found:.2g}", standing)
-
-
-def _claim(name: str, claimed: Sequence[float], found: float, error: float, standing: str | None = None) -> ClaimRow:
-    computed = "none" if math.isnan(found) else f"{found:.3g} ± {error:.2g}"
-    return ClaimRow(name, "{:g} ± {:g}".format(*claimed), computed, standing or _judge(claimed, found, error))
+def _compare_gains(report: Mapping[str, Any], one: ComparisonResult) -> Numbers:
+    claimed = report["metrics"]["aic"][0] - report["metrics"]["aic"][1]
+    found = one.eft.metrics.aic - one.baseline.metrics.aic
+    return {"verdict": _judge((claimed, 0.0), found, 2.0), "claimed": claimed, "found": found}
 
 
 def describe_scorecard(
-    rows: Sequence[AuditRow], claims: Sequence[ClaimRow], scores: Mapping[str, tuple[float, float]], selection: str
+    audit: Sequence[Claim], results: Sequence[Claim], scores: Mapping[str, tuple[float, float]], selection: str
 ) -> tuple[str, str]:
-    """Verdict code and sentence: `contradicted` where any audit row is, else `consistent`."""
-    counts = {standing: sum(one.standing == standing for one in rows)
-              for standing in (HOLDS, CONTRADICTED, UNVERIFIABLE, INCOMPARABLE)}  # fmt: skip
-    judged = {standing: sum(one.standing == standing for one in claims) for standing in STANDINGS}
+    """Verdict code and sentence: `contradicted` where any audited number is, else `consistent`."""
+    counts, judged = (Counter(claim.verdict for claim in claims) for claims in (audit, results))
     better = [name for name, (eft, base) in scores.items() if eft > base + _LEAD]
     listed = f": {', '.join(better)}" if better else ""
-    audited = (
-        f"Of {len(rows)} numbers audited, {counts[CONTRADICTED]} are contradicted, {counts[HOLDS]} hold, "
-        f"{counts[UNVERIFIABLE]} cannot be verified and {counts[INCOMPARABLE]} cannot be compared."
+    sentence = (
+        f"Of {len(audit)} numbers audited, {counts[Verdict.CONTRADICTED]} are contradicted, {counts[Verdict.HOLDS]} "
+        f"hold, {counts[Verdict.UNVERIFIABLE]} cannot be verified and {counts[Verdict.INCOMPARABLE]} cannot be "
+        f"compared. Of its {len(results)} results, on {selection} counts, {judged[Verdict.DIFFERS]} differ, "
+        f"{judged[Verdict.AGREES]} agree, {judged[Verdict.UNMEASURED]} are not measured by these counts, "
+        f"{judged[Verdict.VAGUE]} cannot be told and {judged[Verdict.INCOMPARABLE]} are of other data and not "
+        f"comparable. Of {len(scores)} dimensions with a computed score the EFT is ahead in {len(better)}{listed}."
     )
-    results = (
-        f"Of its {len(claims)} results, on {selection} counts, {judged[DIFFERS]} differ, {judged[AGREES]} agree, "
-        f"{judged[UNMEASURED]} are not measured by these counts, {judged[VAGUE]} cannot be told and "
-        f"{judged[INCOMPARABLE]} are of other data and not comparable."
-    )
-    ahead = f"Of {len(scores)} dimensions with a computed score the EFT is ahead in {len(better)}{listed}."
-    said = f"{audited} {results} {ahead}"
-    return ("contradicted" if counts[CONTRADICTED] else "consistent"), said
+    return ("contradicted" if counts[Verdict.CONTRADICTED] else "consistent"), sentence

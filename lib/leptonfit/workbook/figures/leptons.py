@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from leptonfit.claims.december_2025.claims import ClaimResult
+from leptonfit.claims.claim import Claim
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.claims.december_2025.recorded import RecordedRunResult
 from leptonfit.inference.multistart import CHI2_FLOOR
@@ -161,7 +161,7 @@ def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high:
 
 
 def plot_claims(
-    ax: Axes, profiles: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any], judged: Sequence[ClaimResult]
+    ax: Axes, profiles: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any], judged: Sequence[Claim]
 ) -> Axes:
     """The computed 95 % set of β by closure, above the intervals the report claims, judged under the first."""
     for row, (closure, document) in enumerate(profiles.items()):
@@ -172,12 +172,11 @@ def plot_claims(
             bar(ax, row, -np.inf if a is None else a, np.inf if b is None else b, low, high)
         text = f"computed, 95 % set under {closure}{'' if found else ': none in the scan'}"
         ax.annotate(text, (low, row), xytext=(0, 9), textcoords="offset points", fontsize=8)
-    words = {True: "stands", False: "does not stand", None: "cannot be said"}
     row = len(profiles)
-    for claim, verdict in zip(claims["claims"], judged, strict=True):
+    for claim, found in zip(claims["claims"], judged, strict=True):
         if "interval" in claim:
             ax.plot(claim["interval"], [row, row], "s-", color=RED, mfc="none")
-            text = f"claimed, {claim['statement']}: {words[verdict.stands]} under {next(iter(profiles))}"
+            text = f"claimed, {found.stated}: {found.verdict} under {next(iter(profiles))}"
             ax.annotate(text, (claim["interval"][0], row), xytext=(0, 9), textcoords="offset points", fontsize=8)
             row += 1
     ax.axvline(

@@ -1,5 +1,6 @@
 """Tables of results, as data frames."""
 
+from leptonfit.workbook.tables.claims import tabulate_claims
 from leptonfit.workbook.tables.closures import (
     tabulate_changes,
     tabulate_comparison,
@@ -11,8 +12,6 @@ from leptonfit.workbook.tables.discrepancy import (
     tabulate_joint,
     tabulate_models,
     tabulate_relations,
-    tabulate_report_audit,
-    tabulate_report_results,
     tabulate_scorecard,
     tabulate_variations,
     tabulate_widths,
@@ -60,9 +59,7 @@ from leptonfit.workbook.tables.neutrinos import (
     tabulate_tuning,
 )
 from leptonfit.workbook.tables.reported import (
-    tabulate_audit,
     tabulate_c_mu_claims,
-    tabulate_claims,
     tabulate_multistart_claims,
     tabulate_reenacted,
     tabulate_runs,
@@ -73,7 +70,6 @@ from leptonfit.workbook.tables.reported import (
 __all__ = [
     "describe_set",
     "show",
-    "tabulate_audit",
     "tabulate_c_mu",
     "tabulate_c_mu_claims",
     "tabulate_calibration",
@@ -110,8 +106,6 @@ __all__ = [
     "tabulate_pulls",
     "tabulate_reenacted",
     "tabulate_relations",
-    "tabulate_report_audit",
-    "tabulate_report_results",
     "tabulate_runs",
     "tabulate_scans",
     "tabulate_scorecard",

@@ -11,7 +11,7 @@ import pandas as pd
 from leptonfit.claims.nu838.discrepancy import BASELINE
 from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult, VariationResult
 from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED, ComparisonResult, MetricsResult
-from leptonfit.claims.nu838.scorecard import AuditRow, ClaimRow, add_points, rank_differences
+from leptonfit.claims.nu838.scorecard import add_points, rank_differences
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.joint import JointResult
 from leptonfit.neutrino.likelihood import to_moment
@@ -204,13 +204,3 @@ def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[flo
         }
     )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def tabulate_report_audit(rows: Sequence[AuditRow]) -> pd.DataFrame:
-    """The report recomputed from its own numbers."""
-    return pd.DataFrame([one.to_dict() for one in rows])
-
-
-def tabulate_report_results(rows: Sequence[ClaimRow]) -> pd.DataFrame:
-    """The report's results, claimed and computed."""
-    return pd.DataFrame([one.to_dict() for one in rows])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leptonfit.claims.december_2025.claims import ClaimResult
+from leptonfit.claims.claim import Claim
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.inference.intervals import LEVELS, IntervalSet
 from leptonfit.inference.multistart import format_chi2
@@ -19,9 +19,7 @@ from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.workbook.tables.fits import describe_holders, describe_set
 
 
-def tabulate_closures(
-    profiles: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Sequence[ClaimResult]]
-) -> pd.DataFrame:
+def tabulate_closures(profiles: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Sequence[Claim]]) -> pd.DataFrame:
     """Every closure's 95 % set and which claims stand under it, a row a closure.
 
     Parameters
@@ -31,7 +29,6 @@ def tabulate_closures(
     judged : mapping
         From `judge_claims`, by closure.
     """
-    words = {True: "stands", False: "no", None: "cannot be said"}
     return pd.DataFrame(
         [
             {
@@ -41,7 +38,7 @@ def tabulate_closures(
                     IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])
                 ),
                 "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
-                **{claim.name: words[claim.stands] for claim in judged[name]},
+                **{claim.name: claim.verdict for claim in judged[name]},
             }
             for name, document in profiles.items()
         ]

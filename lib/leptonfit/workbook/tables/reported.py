@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leptonfit.claims.december_2025.audit import AuditRow
-from leptonfit.claims.december_2025.claims import ClaimResult
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
 from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
 from leptonfit.claims.december_2025.reenactment import ReenactedScanResult
@@ -37,22 +35,6 @@ def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
             for scan in scans
         ]
     )
-
-
-def tabulate_claims(judged: Sequence[ClaimResult]) -> pd.DataFrame:
-    """The report's claims, the rule for each, the numbers, and whether it stands."""
-    words = {True: "stands", False: "does not stand", None: "cannot be said"}
-    return pd.DataFrame(
-        [
-            {"claim": c.statement, "stands if": c.rule, "computed": c.computed, "verdict": words[c.stands]}
-            for c in judged
-        ]
-    )
-
-
-def tabulate_audit(rows: Sequence[AuditRow]) -> pd.DataFrame:
-    """The audit of the report's claims, a row a claim."""
-    return pd.DataFrame([row.to_dict() for row in rows]).drop(columns="name")
 
 
 def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
