@@ -42,7 +42,7 @@ def small(tmp_path, root):
     (tmp_path / "notebooks").mkdir()
     shutil.copytree(root / "data", tmp_path / "data")
     write(tmp_path, "20_alone", "value = 10 * settings.seed")
-    write(tmp_path, "21_needs", 'value = store.load("22_makes")["results"]["value"] + 1')
+    write(tmp_path, "21_needs", 'needs = ("22_makes",)\nvalue = store.load("22_makes")["results"]["value"] + 1')
     write(tmp_path, "22_makes", "value = 7")
     return tmp_path
 

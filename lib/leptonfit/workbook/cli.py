@@ -12,6 +12,7 @@ import click
 
 from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
 from leptonfit.workbook import page, parameters, run, store
+from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.execution import ONE_THREAD
 
 
@@ -84,11 +85,18 @@ def list_command() -> None:
     """List the notebooks with their parameters, defaults and what is allowed."""
     for notebook in parameters.notebook_names():
         click.echo(notebook)
-        for name, default in parameters.notebook_defaults(notebook).items():
-            spec = parameters.TABLE[name]
-            shown = ", ".join(f"{v} at {b}" for b, v in (spec.by_budget or {}).items()) if default is None else default
-            unit = f" [{spec.unit}]" if spec.unit else ""
-            click.echo(f"  {name} = {shown}{unit}: {spec.meaning}; {spec.allowed}")
+        try:
+            declared = read_notebook(notebook).parameters
+        except InputError as error:
+            click.echo(f"  cannot be run: {' '.join(str(error).split())}")
+            continue
+        if not declared:
+            click.echo("  has no parameters: no cell is tagged parameters, or it is empty")
+        for name, one in declared.items():
+            budgets = ", ".join(f"{value} at {budget}" for budget, value in one.budgets.items())
+            unit = f" [{one.unit}]" if one.unit else ""
+            meaning = f"{one.meaning}; " if one.meaning else ""
+            click.echo(f"  {name} = {budgets or one.default}{unit}: {meaning}{one.allowed}")
 
 
 @cli.command("check")
@@ -109,11 +117,12 @@ def check_command(data: Path | None, write: bool) -> None:
 
 
 @cli.command("notebooks")
-def notebooks_command() -> None:
-    """Execute every notebook's .py at its defaults and write the paired .ipynb, normalised."""
+@click.argument("names", nargs=-1)
+def notebooks_command(names: tuple[str, ...]) -> None:
+    """Execute the .py of notebooks (all, or those NAMED) at their defaults and write the paired .ipynb, normalised."""
     from leptonfit.workbook import pairs
 
-    _fail_on(pairs.write_pairs(click.echo))
+    _fail_on(pairs.write_pairs(click.echo, names))
 
 
 @cli.command("figures")

@@ -15,7 +15,7 @@ from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.workbook import figures, page, run, store, tables
-from leptonfit.workbook.parameters import TABLE
+from leptonfit.workbook.parameters import find_declarations
 
 
 def check_sweep(
@@ -45,7 +45,8 @@ def check_sweep(
         For the first thing that is not allowed.
     """
     several = [text for text in assignments if "," in text]
-    lists = [text for text in several if (spec := TABLE.get(text.partition("=")[0].strip())) and spec.is_list]
+    declared = {text: find_declarations(text.partition("=")[0].strip(), names, root) for text in several}
+    lists = [text for text in several if any(one.is_list for one in declared[text].values())]
     several = [text for text in several if text not in lists] or lists
     if not names:
         raise InputError("sweep: must be given at least one notebook")
@@ -59,10 +60,15 @@ def check_sweep(
         request = run.check_request(
             names, [*others, f"{name}={value}"], jobs=jobs, root=root, place=f"{store.SWEEP}/{value}", **options
         )
-        if any(request.overrides == other.overrides for other in requests.values()):
+        if any(_differ_in_nothing(request, other) for other in requests.values()):
             raise InputError(f"-p {several[0]}: a value is given twice")
         requests[value] = replace(request, jobs=1)
     return name.strip(), requests
+
+
+def _differ_in_nothing(one: run.Request, other: run.Request) -> bool:
+    runnable = [notebook for notebook in one.notebooks if notebook not in one.faults]
+    return all(one.read(notebook) == other.read(notebook) for notebook in runnable)
 
 
 def execute_sweep(

@@ -33,7 +33,7 @@ def tabulate_notebooks() -> pd.DataFrame:
     rows = []
     for name in notebook_names():
         source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
-        title = next(line for line in source.splitlines() if line.startswith("# # ")).removeprefix("# # ")
+        title = next((line for line in source.splitlines() if line.startswith("# # ")), "").removeprefix("# # ")
         rows.append({"notebook": name, "question": title, "reads": ", ".join(sorted(upstream(name))) or "the data"})
     return pd.DataFrame(rows)
 
