@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -83,20 +83,27 @@ def sweep_command(
 @cli.command("list")
 def list_command() -> None:
     """List the notebooks with their parameters, defaults and what is allowed."""
-    for notebook in parameters.notebook_names():
-        click.echo(notebook)
-        try:
-            declared = read_notebook(notebook).parameters
-        except InputError as error:
-            click.echo(f"  cannot be run: {' '.join(str(error).split())}")
+    for line in describe_notebooks():
+        click.echo(line)
+
+
+def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
+    """Each notebook's name, then its parameters, a line each, or why it cannot be run."""
+    names = parameters.notebook_names(root)
+    faults = run.find_faults(names, root)
+    for name in names:
+        yield name
+        if name in faults:
+            yield f"  cannot be run: {faults[name]}"
             continue
+        declared = read_notebook(name, root).parameters
         if not declared:
-            click.echo("  has no parameters: no cell is tagged parameters, or it is empty")
-        for name, one in declared.items():
+            yield "  has no parameters: no cell is tagged parameters, or it is empty"
+        for one in declared.values():
             budgets = ", ".join(f"{value} at {budget}" for budget, value in one.budgets.items())
             unit = f" [{one.unit}]" if one.unit else ""
             meaning = f"{one.meaning}; " if one.meaning else ""
-            click.echo(f"  {name} = {budgets or one.default}{unit}: {meaning}{one.allowed}")
+            yield f"  {one.name} = {budgets or one.default}{unit}: {meaning}{one.allowed}"
 
 
 @cli.command("check")

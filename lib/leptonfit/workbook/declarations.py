@@ -231,7 +231,9 @@ def _parse(name: str, source: str) -> Notebook:
 def _split_cells(source: str) -> Iterator[tuple[list[str], str]]:
     """Tags and text of each cell of a py:percent notebook; the text is padded to keep its line numbers."""
     markers = list(_MARKER.finditer(source))
-    for marker, end in zip(markers, [*[m.start() for m in markers[1:]], len(source)], strict=True):
+    starts = [*(marker.start() for marker in markers), len(source)]
+    yield [], source[: starts[0]]
+    for marker, end in zip(markers, starts[1:], strict=True):
         tags = _TAGS.search(marker.group())
         try:
             found = json.loads(tags.group(1)) if tags else []

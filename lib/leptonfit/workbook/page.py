@@ -17,12 +17,11 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from leptonfit.datafiles import ROOT, InputError
+from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook import store
-from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_title, render_markdown, templates
-from leptonfit.workbook.parameters import upstream
+from leptonfit.workbook.parameters import read_all, upstream
 
 PDF = "report.pdf"
 GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
@@ -126,10 +125,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
 
 def _describe_parameters(name: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, Any, str, str]]:
     """Name, value, unit and meaning; without the last two where the notebook no longer declares it."""
-    try:
-        declared = read_notebook(name, root).parameters
-    except InputError:
-        declared = {}
+    declared = {one.name: one for notebook in read_all([name], root) for one in notebook.parameters.values()}
     found = [(given, value, declared.get(given)) for given, value in values.items()]
     return [(given, value, one.unit if one else "", one.meaning if one else "") for given, value, one in found]
 

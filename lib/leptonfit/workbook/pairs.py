@@ -26,7 +26,8 @@ def compare_pairs(root: Path = ROOT) -> list[str]:
     """Differences between each .py and its .ipynb, a line each: missing, or another type, source or tags of a cell."""
     import jupytext
 
-    differences = []
+    lone = {path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")} - {*notebook_names(root)}
+    differences = [f"{name}: {name}.py is missing (jupytext --to py:percent)" for name in sorted(lone)]
     for name in notebook_names(root):
         source, executed = root / "notebooks" / f"{name}.py", root / "notebooks" / f"{name}.ipynb"
         if not executed.is_file():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from leptonfit.datafiles import ROOT, InputError
-from leptonfit.workbook.declarations import Declaration, Value, read_notebook
+from leptonfit.workbook.declarations import Declaration, Notebook, Value, read_notebook
 
 _INJECTED = "# Parameters\n"
 """First line of the cell in which papermill sets parameters."""
@@ -29,23 +30,19 @@ def notebook_defaults(notebook: str, root: Path = ROOT) -> dict[str, Value | Non
 
 def upstream(notebook: str, root: Path = ROOT) -> set[str]:
     """Notebooks whose results this one loads; none if its declarations cannot be read."""
-    try:
-        return set(read_notebook(notebook, root).needs)
-    except InputError:
-        return set()
+    return {needed for one in read_all([notebook], root) for needed in one.needs}
+
+
+def read_all(notebooks: Iterable[str], root: Path = ROOT) -> Iterator[Notebook]:
+    """Declarations of several notebooks; those that cannot be read are left out."""
+    for notebook in notebooks:
+        with contextlib.suppress(InputError):
+            yield read_notebook(notebook, root)
 
 
 def find_declarations(name: str, notebooks: Iterable[str], root: Path = ROOT) -> dict[str, Declaration]:
-    """Declarations of one parameter by notebook; notebooks without it, or that cannot be read, are left out."""
-    found = {}
-    for notebook in notebooks:
-        try:
-            parameters = read_notebook(notebook, root).parameters
-        except InputError:
-            continue
-        if name in parameters:
-            found[notebook] = parameters[name]
-    return found
+    """Declarations of one parameter, by notebook."""
+    return {one.name: one.parameters[name] for one in read_all(notebooks, root) if name in one.parameters}
 
 
 def parse_assignment(text: str) -> tuple[str, str]:

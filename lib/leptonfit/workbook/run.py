@@ -28,6 +28,7 @@ from leptonfit.workbook.parameters import (
     find_declarations,
     notebook_names,
     parse_assignment,
+    read_all,
     refuse_unknown,
     upstream,
 )
@@ -51,7 +52,7 @@ class Request:
     notebooks : tuple of str
         Those asked for.
     overrides : mapping
-        Explicit parameters, for every notebook that has them: text as on the command line, or values.
+        Explicit parameters, for every notebook that has them; text, where notebooks declare different types.
     tag : str
         Name of the report folder.
     data : Path
@@ -141,7 +142,7 @@ def check_request(
         if not find_declarations(name, notebooks, root):
             if find_declarations(name, known, root):
                 raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
-            raise refuse_unknown(name, value, _known_parameters(known, root))
+            raise refuse_unknown(name, value, [one for each in read_all(known, root) for one in each.parameters])
     if budget is not None:
         if budget not in BUDGETS:
             raise InputError(f"budget = {budget}: must be one of {', '.join(BUDGETS)}")
@@ -158,8 +159,11 @@ def check_request(
     for name in overrides:
         declared = find_declarations(name, runnable, root)
         is_one_range = len({one.allowed for one in declared.values()}) == 1
+        values = {notebook: request.read(notebook)[name] for notebook in declared}
         for notebook, one in declared.items():
-            one.check(request.read(notebook)[name], "" if is_one_range else f", in {notebook}")
+            one.check(values[notebook], "" if is_one_range else f", in {notebook}")
+        if len({type(value) for value in values.values()}) == 1:
+            overrides[name] = next(iter(values.values()))
     for notebook in runnable:
         declarations = read_notebook(notebook, root)
         declarations.check(request.read(notebook))
@@ -178,11 +182,6 @@ def check_request(
                     said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
                     raise InputError(said) from None
     return request
-
-
-def _known_parameters(notebooks: Sequence[str], root: Path) -> set[str]:
-    faults = find_faults(notebooks, root)
-    return {name for one in notebooks if one not in faults for name in read_notebook(one, root).parameters}
 
 
 def find_faults(notebooks: Sequence[str], root: Path) -> dict[str, str]:

@@ -60,15 +60,10 @@ def check_sweep(
         request = run.check_request(
             names, [*others, f"{name}={value}"], jobs=jobs, root=root, place=f"{store.SWEEP}/{value}", **options
         )
-        if any(_differ_in_nothing(request, other) for other in requests.values()):
+        if any(request.overrides == other.overrides for other in requests.values()):
             raise InputError(f"-p {several[0]}: a value is given twice")
         requests[value] = replace(request, jobs=1)
     return name.strip(), requests
-
-
-def _differ_in_nothing(one: run.Request, other: run.Request) -> bool:
-    runnable = [notebook for notebook in one.notebooks if notebook not in one.faults]
-    return all(one.read(notebook) == other.read(notebook) for notebook in runnable)
 
 
 def execute_sweep(
