@@ -158,10 +158,12 @@ _ = store.save(settings, results={"value": value}, verdict=f"It is {value:g}.", 
 
 def test_a_notebook_dropped_in_is_listed_run_swept_paired_and_on_the_page(small, monkeypatch):
     (small / "notebooks" / "30_mine.py").write_text(MINE)
-    assert list(cli.describe_notebooks(small))[-3:] == [
+    assert list(cli.describe_notebooks(small))[-5:] == [
         "30_mine",
         "  length = 2.0 [m]: length of the side; a number from 0 to 10",
         "  colour = red: colour of the line; one of red, blue",
+        "  must satisfy length < 5 or colour == 'red'",
+        "  needs 22_makes",
     ]
     assert go(small, "30_mine", assignments=["length=3"])[0]
     assert value(small, "30_mine") == 21
@@ -209,8 +211,10 @@ def test_odd_notebooks_are_named_and_the_others_run(small):
         path.write_bytes(source if isinstance(source, bytes) else source.encode())
     listed = list(cli.describe_notebooks(small))
     for name in ODD:
+        (small / "notebooks" / f"{name}.ipynb").write_text("{")
         said = "has no parameters" if name in ("34_nothing", "36_waits") else f"cannot be run: {name}: "
         assert listed[listed.index(name) + 1].startswith(f"  {said}")
+    assert "35_bytes: cannot be read: " in " ".join(pairs.compare_pairs(small))
     finished, said = go(small, "20_alone", assignments=["seed=3"])
     assert finished
     assert value(small, "20_alone") == 30

@@ -82,7 +82,7 @@ def sweep_command(
 
 @cli.command("list")
 def list_command() -> None:
-    """List the notebooks with their parameters, defaults and what is allowed."""
+    """List the notebooks with their parameters, defaults, what is allowed, and the notebooks they need."""
     for line in describe_notebooks():
         click.echo(line)
 
@@ -96,14 +96,17 @@ def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
         if name in faults:
             yield f"  cannot be run: {faults[name]}"
             continue
-        declared = read_notebook(name, root).parameters
-        if not declared:
+        notebook = read_notebook(name, root)
+        if not notebook.parameters:
             yield "  has no parameters: no cell is tagged parameters, or it is empty"
-        for one in declared.values():
+        for one in notebook.parameters.values():
             budgets = ", ".join(f"{value} at {budget}" for budget, value in one.budgets.items())
             unit = f" [{one.unit}]" if one.unit else ""
             meaning = f"{one.meaning}; " if one.meaning else ""
             yield f"  {one.name} = {budgets or one.default}{unit}: {meaning}{one.allowed}"
+        yield from (f"  must satisfy {constraint}" for constraint in notebook.constraints)
+        if notebook.needs:
+            yield f"  needs {', '.join(notebook.needs)}"
 
 
 @cli.command("check")

@@ -24,6 +24,8 @@ _TAGS = re.compile(r'\btags"?\s*[=:]\s*(\[[^\]]*\])')
 _SEVERAL = "…"
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 _STATED = ("needs", "constraints")
+_TAKEN = ("notebook", "values", "started", "declared")
+"""Attributes of `parameters.Settings`."""
 _ALLOWED_NODES = (
     ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Compare, ast.cmpop,
     ast.Name, ast.Load, ast.Constant, ast.Tuple,
@@ -260,6 +262,8 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
             continue
         if target.id in declared:
             raise InputError(f"{target.id}: is declared twice")
+        if target.id in _TAKEN:
+            raise InputError(f"{target.id}: must be another name, settings.{target.id} has a meaning already")
         number = statement.end_lineno or 0
         comment = comments.get(number, "")
         while comment.count("[") > comment.count("]") and lines[number : number + 1] == ["#"]:  # it goes on

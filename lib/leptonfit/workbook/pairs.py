@@ -33,10 +33,14 @@ def compare_pairs(root: Path = ROOT) -> list[str]:
         if not executed.is_file():
             differences.append(f"{name}: {executed.name} is missing (make notebooks)")
             continue
-        ours, theirs = (
-            [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in jupytext.read(path).cells]
-            for path in (source, executed)
-        )
+        try:
+            ours, theirs = (
+                [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in jupytext.read(path).cells]
+                for path in (source, executed)
+            )
+        except ValueError as error:
+            differences.append(f"{name}: cannot be read: {' '.join(str(error).split())}")
+            continue
         for number, (one, other) in enumerate(zip(ours, theirs, strict=False), start=1):
             if one != other:
                 differences.append(f"{name}: cell {number} differs between .py and .ipynb (make notebooks)")

@@ -106,6 +106,10 @@ def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT
 
 def _injected(namespace: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Parameters that papermill was given: what IPython's history of inputs has in the injected cell."""
-    cells = [ast.parse(text).body for text in namespace.get("In", ()) if text.startswith(_INJECTED)]
-    targets = [one.targets[0] for cell in cells for one in cell if isinstance(one, ast.Assign)]
-    return [(target.id, namespace[target.id]) for target in targets if isinstance(target, ast.Name)]
+    names: list[str] = []
+    for text in namespace.get("In", ()):
+        if text.startswith(_INJECTED):
+            with contextlib.suppress(SyntaxError):  # not papermill's
+                assigned = [one.targets[0] for one in ast.parse(text).body if isinstance(one, ast.Assign)]
+                names += [target.id for target in assigned if isinstance(target, ast.Name)]
+    return [(name, namespace[name]) for name in names]
