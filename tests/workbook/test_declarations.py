@@ -88,6 +88,7 @@ def test_a_line_is_read(declare, line, expected):
         ("x = None  # points [1, 9]", "x = None: its comment must hold the value for each budget"),
         ("x = None  # points {quick: few}", "x = None: its comment must hold the value for each budget"),
         ("x = None  # points {full: 5}", "x = None: must have a value for the budget quick"),
+        (BUDGET + "x = None  # points {quick: 5, full: 70} [1, 50]", "x = 70: must be an integer from 1 to 50"),
         (BUDGET + "x = None  # points {quick: 5}", "x = None: must have a value for the budget full"),
     ],
 )
@@ -149,6 +150,13 @@ def test_explicit_values_win_over_the_budget(declare):
     assert notebook.resolve({}) == {"budget": "quick", "x": 16, "y": 3}
     assert notebook.resolve({"budget": "full", "other": 1}) == {"budget": "full", "x": 64, "y": 3}
     assert notebook.resolve({"budget": "full", "x": 5}) == {"budget": "full", "x": 5, "y": 3}
+
+
+def test_a_budget_that_has_no_value_is_refused(declare):
+    notebook = declare('budget = "quick"  # effort\nx = None  # points {quick: 16, full: 64}')
+    with pytest.raises(InputError, match="x = None: must have a value for the budget huge"):
+        notebook.check({"budget": "huge"})
+    assert notebook.resolve({"budget": "huge", "x": 3})["x"] == 3
 
 
 def test_needs_and_constraints_are_read_without_running_the_notebook(declare, tmp_path):

@@ -148,12 +148,22 @@ class Notebook:
     constraints: tuple[str, ...] = ()
 
     def resolve(self, given: Mapping[str, Value | None]) -> dict[str, Value]:
-        """All parameters: those of `given` that are declared here, else the defaults; None replaced by the budget."""
+        """All parameters: those of `given` that are declared here, else the defaults; None replaced by the budget.
+
+        Raises
+        ------
+        InputError
+            If a parameter has no value for the budget.
+        """
         values = {name: given.get(name, one.default) for name, one in self.parameters.items()}
         budget = str(values.get("budget", BUDGETS[0]))
-        return {
-            name: self.parameters[name].budgets[budget] if value is None else value for name, value in values.items()
-        }
+        resolved: dict[str, Value] = {}
+        for name, value in values.items():
+            by_budget = self.parameters[name].budgets.get(budget)
+            if value is None and by_budget is None:
+                raise InputError(f"{name} = None: must have a value for the budget {budget}")
+            resolved[name] = by_budget if value is None else value  # type: ignore[assignment]  # not None: see above
+        return resolved
 
     def check(self, given: Mapping[str, Value | None]) -> None:
         """Check values of this notebook's parameters, each alone and then the constraints between them.
@@ -221,12 +231,9 @@ def _parse(name: str, source: str) -> Notebook:
     for constraint in stated["constraints"]:
         _read_constraint(constraint, parameters)
     notebook = Notebook(name=name, parameters=parameters, **stated)
-    effort = parameters.get("budget")
-    budgets = (effort.choices or (effort.default,)) if effort else BUDGETS[:1]
-    for one in parameters.values():
-        if missing := [budget for budget in budgets if one.budgets and budget not in one.budgets]:
-            raise InputError(f"{one.name} = None: must have a value for the budget {missing[0]}")
     notebook.check({name: one.default for name, one in parameters.items()})
+    for budget in parameters["budget"].choices if "budget" in parameters else ():
+        notebook.check(notebook.resolve({"budget": budget}))
     return notebook
 
 
@@ -252,11 +259,10 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
     lines = [line.lstrip()[:1] for line in text.splitlines()]
     declared: dict[str, Declaration] = {}
     for statement in statements:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        is_single = isinstance(statement, ast.AnnAssign) or (
-            isinstance(statement, ast.Assign) and len(statement.targets) == 1
-        )
-        if not is_single or not isinstance(target, ast.Name):
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        if len(targets) != 1 or not isinstance(target := targets[0], ast.Name):
             raise InputError(f"{_first_line(statement)}: must be name = value in the parameters cell")
         if target.id in _STATED:
             continue
