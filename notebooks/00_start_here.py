@@ -25,7 +25,7 @@
 # sphere, $k R U$, and $g = C_\mu k R U$.
 
 # %% tags=["parameters"]
-r_max = 10.0  # dimensionless, outer radius of the flow integral
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
 
 # %%
 import matplotlib.pyplot as plt

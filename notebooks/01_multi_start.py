@@ -27,15 +27,16 @@
 # $\max_j |P g_j| / (\|J_j\| \max(1, \|r\|)) \le 10^{-6}$.
 
 # %% tags=["parameters"]
-n_starts = None  # starts, all parameters random within their bounds, β in the report's box; None: what the budget says
-seed = 20251223  # seed of the starts
-sigma_m_model = 1e-6  # relative, model error of each mass
-sigma_g_model = 2e-8  # absolute, model error of each g-factor
-closure = "stream"  # frame and density profile of the vortex
-bounds = "report"  # bounds of R, U, A and C_μ
-r_max = 10.0  # dimensionless, outer radius of the flow integral
-measurements = "report_2025"  # set of measured values
-budget = "quick"  # effort; explicit values win
+n_starts = None  # count, starts with all parameters random in their bounds {quick: 16, full: 64} [1, 10000]
+seed = 20251223  # seed of the starts [0, 9223372036854775807]
+sigma_m_model = 1e-6  # relative, model error of each mass [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor [1e-14, 1e3]
+closure = "stream"  # frame and density profile of the vortex [stream | stream_quartic | stream_gaussian |
+# stream_linear | lab | lab_quartic | lab_gaussian | lab_linear | reported]
+bounds = "report"  # bounds of the vortex [report | wide]
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
+measurements = "report_2025"  # set of measured values [report_2025 | codata_2022]
+budget = "quick"  # effort; explicit values win [quick | full]
 
 # %%
 import matplotlib.pyplot as plt
@@ -48,6 +49,10 @@ from leptonfit.vortex.measurements import load_measurements
 from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.workbook import figures, parameters, store, tables
 
+constraints = (
+    "r_max == 10 or closure != 'reported'",
+    "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
+)
 settings = parameters.read_settings("01_multi_start", globals())
 figures.use_style()
 

@@ -33,19 +33,20 @@
 # moment $k R U$ is a proxy, that of a rigidly rotating sphere: the axisymmetric flow itself carries none.
 
 # %% tags=["parameters"]
-sigma_m_model = 1e-6  # relative, model error of each mass
-sigma_g_model = 2e-8  # absolute, model error of each g-factor
+sigma_m_model = 1e-6  # relative, model error of each mass [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor [1e-14, 1e3]
 include_sigma_exp = False  # add the experimental errors to the model's
-beta_min = 2.85  # dimensionless, start of the scan
-beta_max = 3.25  # dimensionless, end of the scan
-n_beta = 41  # points of the scan
-n_starts = None  # fresh starts at each point, and with beta free; None: what the budget says
-seed = 20251223  # seed of the starts
-closure = "stream"  # frame and density profile of the vortex
-bounds = "report"  # bounds of R, U, A and C_μ
-r_max = 10.0  # dimensionless, outer radius of the flow integral
-measurements = "report_2025"  # set of measured values
-budget = "quick"  # effort; never changes the grid
+beta_min = 2.85  # dimensionless, start of the scan [0, 1e9]
+beta_max = 3.25  # dimensionless, end of the scan [0, 1e9]
+n_beta = 41  # count, points of the scan [2, 10001]
+n_starts = None  # count, fresh starts at each point, and with β free {quick: 16, full: 64} [1, 10000]
+seed = 20251223  # seed of the starts [0, 9223372036854775807]
+closure = "stream"  # frame and density profile of the vortex [stream | stream_quartic | stream_gaussian |
+# stream_linear | lab | lab_quartic | lab_gaussian | lab_linear | reported]
+bounds = "report"  # bounds of the vortex [report | wide]
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
+measurements = "report_2025"  # set of measured values [report_2025 | codata_2022]
+budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
 from functools import partial
@@ -64,6 +65,12 @@ from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.inference.sigma_ladder import scan_sigma_ladder
 from leptonfit.workbook import figures, parameters, store, tables
 
+constraints = (
+    "beta_min < beta_max",
+    "n_beta * 1e-9 * beta_max < beta_max - beta_min",
+    "r_max == 10 or closure != 'reported'",
+    "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
+)
 settings = parameters.read_settings("02_profile_scan", globals())
 sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
 effort = {"n_starts": settings.n_starts, "seed": settings.seed}

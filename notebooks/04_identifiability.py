@@ -22,18 +22,19 @@
 # identified sets, variants and certificates (`results/04_identifiability.json`).
 
 # %% tags=["parameters"]
-sigma_m_model = 1e-6  # relative, model error of each mass
-sigma_g_model = 2e-8  # absolute, model error of each g-factor
-beta_min = 0.8  # dimensionless, start of the scan, and lower bound of β here
-beta_max = 3.5  # dimensionless, end of the scan, and upper bound of β here
-n_beta = 28  # points of the scan
-n_starts = None  # fresh starts at each point; None: what the budget says
-seed = 20251223  # seed of the starts
-closure = "stream"  # frame and density profile of the vortex
-bounds = "report"  # bounds of R, U, A and C_μ
-r_max = 10.0  # dimensionless, outer radius of the flow integral
-measurements = "report_2025"  # set of measured values
-budget = "quick"  # effort; never changes the grid
+sigma_m_model = 1e-6  # relative, model error of each mass [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor [1e-14, 1e3]
+beta_min = 0.8  # dimensionless, start of the scan, and lower bound of β here [0, 1e9]
+beta_max = 3.5  # dimensionless, end of the scan, and upper bound of β here [0, 1e9]
+n_beta = 28  # count, points of the scan [2, 10001]
+n_starts = None  # count, fresh starts at each point {quick: 16, full: 64} [1, 10000]
+seed = 20251223  # seed of the starts [0, 9223372036854775807]
+closure = "stream"  # frame and density profile of the vortex [stream | stream_quartic | stream_gaussian |
+# stream_linear | lab | lab_quartic | lab_gaussian | lab_linear | reported]
+bounds = "report"  # bounds of the vortex [report | wide]
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
+measurements = "report_2025"  # set of measured values [report_2025 | codata_2022]
+budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
 import matplotlib.pyplot as plt
@@ -52,6 +53,12 @@ from leptonfit.vortex.measurements import load_measurements, load_predictions
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, store, tables
 
+constraints = (
+    "beta_min < beta_max",
+    "n_beta * 1e-9 * beta_max < beta_max - beta_min",
+    "r_max == 10 or closure != 'reported'",
+    "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
+)
 settings = parameters.read_settings("04_identifiability", globals())
 sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
 effort = {"n_starts": settings.n_starts, "seed": settings.seed}

@@ -23,17 +23,17 @@
 # the residuals ask for (`results/05_closures.json`).
 
 # %% tags=["parameters"]
-sigma_m_model = 1e-6  # relative, model error of each mass
-sigma_g_model = 2e-8  # absolute, model error of each g-factor
-beta_from = 0.05  # dimensionless, start of the scan
-beta_to = 50.0  # dimensionless, end of the scan
-n_beta = 13  # points of the scan, evenly spaced in ln β
-n_starts = 8  # fresh starts at each point of a scan
-n_toys = None  # toy experiments; None: what the budget says
-seed = 20251223  # seed of the starts and of the toys
-r_max = 10.0  # dimensionless, outer radius of the flow integral
-measurements = "report_2025"  # set of measured values
-budget = "quick"  # effort; never changes the grid
+sigma_m_model = 1e-6  # relative, model error of each mass [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor [1e-14, 1e3]
+beta_from = 0.05  # dimensionless, start of the scan [1e-6, 1e9]
+beta_to = 50.0  # dimensionless, end of the scan [1e-6, 1e9]
+n_beta = 13  # count, points of the scan, evenly spaced in ln β [2, 10001]
+n_starts = 8  # count, fresh starts at each point of a scan [1, 10000]
+n_toys = None  # count, toy experiments {quick: 2000, full: 100000} [1, 10000000]
+seed = 20251223  # seed of the starts and of the toys [0, 9223372036854775807]
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
+measurements = "report_2025"  # set of measured values [report_2025 | codata_2022]
+budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
 from functools import partial
@@ -53,6 +53,7 @@ from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
 from leptonfit.workbook import figures, parameters, store, tables, toys
 
+constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")
 settings = parameters.read_settings("05_closures", globals())
 sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
 effort = {"n_starts": settings.n_starts, "seed": settings.seed}

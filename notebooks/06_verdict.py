@@ -24,12 +24,13 @@
 # (`results/06_verdict.json`).
 
 # %% tags=["parameters"]
-sigma_m_model = 1e-6  # relative, model error of each mass, as in the notebooks read
-sigma_g_model = 2e-8  # absolute, model error of each g-factor, as in the notebooks read
-closure = "stream"  # frame and density profile, as in the notebooks read
-bounds = "report"  # bounds of R, U, A and C_μ, as in the notebooks read
-r_max = 10.0  # dimensionless, outer radius of the flow integral, as in the notebooks read
-measurements = "report_2025"  # set of measured values, as in the notebooks read
+sigma_m_model = 1e-6  # relative, model error of each mass, as in the notebooks read [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor, as in the notebooks read [1e-14, 1e3]
+closure = "stream"  # frame and density profile as in the notebooks read [stream | stream_quartic | stream_gaussian |
+# stream_linear | lab | lab_quartic | lab_gaussian | lab_linear | reported]
+bounds = "report"  # bounds of the vortex as in the notebooks read [report | wide]
+r_max = 10.0  # dimensionless, outer radius of the flow integral, as in the notebooks read [1, 1e3]
+measurements = "report_2025"  # set of measured values as in the notebooks read [report_2025 | codata_2022]
 
 # %%
 import matplotlib.pyplot as plt
@@ -41,6 +42,11 @@ from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, run, store, tables
 
+needs = ("01_multi_start", "02_profile_scan", "03_c_mu_calibration", "05_closures")
+constraints = (
+    "r_max == 10 or closure != 'reported'",
+    "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
+)
 settings = parameters.read_settings("06_verdict", globals())
 figures.use_style()
 

@@ -21,24 +21,30 @@
 # JupyterLab, a picture elsewhere (`results/07_explore.json`).
 
 # %% tags=["parameters"]
-sigma_m_model = 1e-6  # relative, model error of each mass
-sigma_g_model = 2e-8  # absolute, model error of each g-factor
-beta_min = 2.85  # dimensionless, start of the scan
-beta_max = 3.25  # dimensionless, end of the scan
-closure = "stream"  # frame and density profile of the vortex
-bounds = "report"  # bounds of R, U, A and C_μ
-r_max = 10.0  # dimensionless, outer radius of the flow integral
-lepton = "e"  # lepton whose vortex is shown, at first a fit of its mass and g-factor
-radius = 1.0  # dimensionless, its R
-velocity = 0.04323044758504143  # dimensionless, its U
-amplitude = 0.9999999987660209  # dimensionless, its A
-beta = 3.043233053  # dimensionless, vacuum stiffness of the vortex shown
-c_mu = 231.58669597668023  # dimensionless, C_μ of the vortex shown
+sigma_m_model = 1e-6  # relative, model error of each mass [1e-12, 1e3]
+sigma_g_model = 2e-8  # absolute, model error of each g-factor [1e-14, 1e3]
+beta_min = 2.85  # dimensionless, start of the scan [0, 1e9]
+beta_max = 3.25  # dimensionless, end of the scan [0, 1e9]
+closure = "stream"  # frame and density profile of the vortex [stream | stream_quartic | stream_gaussian |
+# stream_linear | lab | lab_quartic | lab_gaussian | lab_linear | reported]
+bounds = "report"  # bounds of the vortex [report | wide]
+r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
+lepton = "e"  # lepton whose vortex is shown; at first a fit of its mass and g-factor [e | mu | tau]
+radius = 1.0  # dimensionless, radius R of the vortex shown [0.1, 1]
+velocity = 0.04323044758504143  # dimensionless, velocity U of the vortex shown [0.001, 3]
+amplitude = 0.9999999987660209  # dimensionless, amplitude A of the vortex shown [0.1, 1]
+beta = 3.043233053  # dimensionless, vacuum stiffness of the vortex shown [0.01, 10]
+c_mu = 231.58669597668023  # dimensionless, C_μ of the vortex shown [100, 1500]
 
 # %%
 from leptonfit.workbook import parameters, store
 from leptonfit.workbook.explore import MultistartExplorer, ProfileExplorer, VortexExplorer
 
+constraints = (
+    "beta_min < beta_max",
+    "r_max == 10 or closure != 'reported'",
+    "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
+)
 settings = parameters.read_settings("07_explore", globals())
 
 # %% [markdown]

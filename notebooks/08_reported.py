@@ -26,9 +26,9 @@
 # verdict, figure and quoted numbers show recorded runs, each with its versions, and carry the mark *recorded*.
 
 # %% tags=["parameters"]
-n_starts = None  # fresh starts at each point of the converged scans; None: what the budget says
-seed = 20251223  # seed of the starts, and of the report's random β
-budget = "quick"  # effort; explicit values win
+n_starts = None  # count, fresh starts at each point of the converged scans {quick: 16, full: 64} [1, 10000]
+seed = 20251223  # seed of the starts and of the report's random β [0, 9223372036854775807]
+budget = "quick"  # effort; explicit values win [quick | full]
 
 # %%
 import matplotlib.pyplot as plt

@@ -23,8 +23,8 @@
 # (`results/11_limits.json`).
 
 # %% tags=["parameters"]
-sigma_log10_mu = 0.079  # dex, scatter of a limit between repetitions of its experiment
-estimator = "REML"  # estimator of the variance between experiments
+sigma_log10_mu = 0.079  # dex, scatter of a limit between repetitions of its experiment [1e-3, 1]
+estimator = "REML"  # estimator of the variance between experiments [REML | PM | DL | FE]
 include_disputed = False  # count limits whose theory was refuted
 
 # %%

@@ -28,13 +28,13 @@
 # put into them.
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets, with commas between them
-mu_nu = 2e-11  # μ_B, effective moment drawn beside the data
-confidence_levels = "0.90, 0.95"  # confidence of the upper limits
-limit_method = "cls"  # construction of the limit that the verdict quotes
-n_toys = None  # toy experiments at each truth; None: what the budget says
-seed = 838  # seed of the toys
-budget = "quick"  # effort
+datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
+mu_nu = 2e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
+confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
+limit_method = "cls"  # construction of the limit that the verdict quotes [cls | fc | q_tilde | pinned]
+n_toys = None  # count, toy experiments at each truth {quick: 2000, full: 100000} [1, 10000000]
+seed = 838  # seed of the toys [0, 9223372036854775807]
+budget = "quick"  # effort [quick | full]
 
 # %%
 import matplotlib.pyplot as plt

@@ -23,13 +23,13 @@
 # (`results/13_threshold_scan.json`).
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets, with commas between them
-n_thresholds = 30  # thresholds of each data set, at most
-confidence_levels = "0.90, 0.95"  # confidence of the upper limits
-limit_method = "cls"  # construction of the limits
-n_toys = None  # toy experiments of each data set; None: what the budget says
-seed = 838  # seed of the toys
-budget = "quick"  # effort
+datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
+n_thresholds = 30  # count, largest number of thresholds of each data set [4, 1000]
+confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
+limit_method = "cls"  # construction of the limits [cls | fc | pinned]
+n_toys = None  # count, toy experiments of each data set {quick: 2000, full: 100000} [100, 10000000]
+seed = 838  # seed of the toys [0, 9223372036854775807]
+budget = "quick"  # effort [quick | full]
 
 # %%
 import matplotlib.pyplot as plt
@@ -44,6 +44,7 @@ from leptonfit.neutrino.threshold_scan import (
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
+constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("13_threshold_scan", globals())
 how = {"confidence": settings.confidence_levels, "method": settings.limit_method}
 effort = {"n_thresholds": settings.n_thresholds, "n_toys": settings.n_toys, "seed": settings.seed}

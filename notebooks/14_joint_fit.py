@@ -23,12 +23,12 @@
 # their goodness of fit, both models' fits, evidence, posteriors and predictions (`results/14_joint_fit.json`).
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets, with commas between them
-sampler = "emcee"  # whose draws the posterior is
-priors = "report"  # ranges of the ten parameters: the report's, or twice as wide
-n_live = None  # live points of the nested sampling; None: what the budget says
-seed = 838  # seed of toys, starts and samplers
-budget = "quick"  # effort
+datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
+sampler = "emcee"  # whose draws the posterior is [emcee | dynesty]
+priors = "report"  # ranges of the ten parameters: the report's or twice as wide [report | wide]
+n_live = None  # count, live points of the nested sampling {quick: 100, full: 1000} [50, 100000]
+seed = 838  # seed of toys and starts and samplers [0, 9223372036854775807]
+budget = "quick"  # effort [quick | full]
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,8 +42,10 @@ from leptonfit.claims.nu838.falsification import falsify, relate_thresholds, var
 from leptonfit.claims.nu838.model_comparison import choose_ranges, compare_models, describe_comparison
 from leptonfit.claims.nu838.report_838 import load_covariates, load_report
 from leptonfit.neutrino.threshold_scan import ThresholdScanResult, select_counts
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import declarations, figures, parameters, store, tables
 
+needs = ("13_threshold_scan",)
+constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("14_joint_fit", globals())
 report = load_report()
 figures.use_style()
@@ -64,7 +66,8 @@ chosen = select_counts(scans)
 # joint limit holds if the moments happen to be equal. A class of one data set has the limit of `12_recoil_spectra`.
 
 # %%
-confidence = parameters.TABLE["confidence_levels"].items(scanned["parameters"]["confidence_levels"])
+levels = declarations.read_notebook("13_threshold_scan").parameters["confidence_levels"]
+confidence = levels.items(scanned["parameters"]["confidence_levels"])
 several = {name: [likelihoods[one.slug] for one in some] for name, some in chosen.items()}
 joined = join_classes(several, confidence=confidence, n_toys=300, seed=settings.seed)
 tables.show(tables.tabulate_joint(joined, report))

@@ -21,8 +21,8 @@
 # scorecard recomputed, the audit, and a verdict by rule on each claim (`results/15_scorecard.json`).
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets, with commas between them
-seed = 838  # seed of the toys behind what is read
+datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
+seed = 838  # seed of the toys behind what is read [0, 9223372036854775807]
 
 # %%
 import matplotlib.pyplot as plt
@@ -37,6 +37,8 @@ from leptonfit.neutrino.sheets import load_published
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 from leptonfit.workbook import figures, parameters, store, tables
 
+needs = ("13_threshold_scan", "14_joint_fit")
+constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("15_scorecard", globals())
 report = load_report()
 figures.use_style()

@@ -21,16 +21,18 @@
 # (`results/16_explore_neutrinos.json`).
 
 # %% tags=["parameters"]
-datasets = "xenonnt"  # data sets, with commas between them; the first that sets a limit is shown
-mu_nu = 1e-11  # μ_B, effective moment drawn beside the data
-confidence_levels = 0.9  # confidence of the limits, with commas between them; the first is shown
-limit_method = "cls"  # construction of the limit
+datasets = "xenonnt"  # data sets; the first that sets a limit is shown [gemma | texono | conus | borexino | superk |
+# coherent | xenonnt | response | …]
+mu_nu = 1e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
+confidence_levels = 0.9  # confidence of the limits; the first is shown [0.55, 0.999, …]
+limit_method = "cls"  # construction of the limit [cls | fc | q_tilde | pinned]
 
 # %%
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.workbook import parameters, store
 from leptonfit.workbook.explore import NeutrinoExplorer
 
+constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("16_explore_neutrinos", globals())
 
 # %% [markdown]

@@ -23,13 +23,25 @@
 # (`results/90_manuscript_figures.json` lists the numbers).
 
 # %% tags=["parameters"]
-budget = "quick"  # effort of the notebooks read
+budget = "quick"  # effort of the notebooks read [quick | full]
 
 # %%
 import matplotlib.pyplot as plt
 
 from leptonfit.workbook import figures, manuscript, numbers, parameters, run, store, tables
 
+needs = (
+    "00_start_here",
+    "01_multi_start",
+    "02_profile_scan",
+    "03_c_mu_calibration",
+    "04_identifiability",
+    "05_closures",
+    "06_verdict",
+    "08_reported",
+    "11_limits",
+    "12_recoil_spectra",
+)
 settings = parameters.read_settings("90_manuscript_figures", globals())
 figures.use_style()
 

@@ -2,6 +2,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from leptonfit.datafiles import InputError
+from leptonfit.workbook.declarations import read_notebook
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -33,3 +38,16 @@ def test_the_limits_quoted_are_those_of_the_figure():
         assert f"{1e-11 * xenon['limits']['observed'][method][0] ** 0.5:.1e} μ_B" in README
     assert len(document["drawn"]["found"]) == 7
     assert sum(one["observed"] for one in document["drawn"]["found"]) == 3
+
+
+def test_the_notebook_shown_declares_what_is_said(tmp_path):
+    (example,) = re.findall(r"```\n(# %% tags=.*?)```", README, re.S)
+    (tmp_path / "notebooks").mkdir()
+    for name, source in (("20_mine", example), ("02_profile_scan", "")):
+        (tmp_path / "notebooks" / f"{name}.py").write_text(source)
+    notebook = read_notebook("20_mine", tmp_path)
+    assert list(notebook.parameters) == ["length", "closure", "datasets", "levels", "n_points", "budget"]
+    assert [one.is_list for one in notebook.parameters.values()] == [False, False, True, True, False, False]
+    assert notebook.needs == ("02_profile_scan",)
+    with pytest.raises(InputError, match="length = 6: must satisfy length < 5 or closure == 'lab'"):
+        notebook.check({"length": 6})

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, run, store
+from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, store
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOKS = parameters.notebook_names()
@@ -61,7 +61,7 @@ def shared_report(tmp_path_factory):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_nbval(notebook, root, shared_report, monkeypatch):
     monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    for needed in run.upstream(notebook):
+    for needed in parameters.upstream(notebook):
         if not (shared_report / "results" / f"{needed}.json").is_file():
             assert execute_notebook(needed, {}, shared_report / f"{needed}.ipynb") is None
     done = subprocess.run(

@@ -120,14 +120,23 @@ def test_plain_papermill_with_a_new_sigma(notebook, root, few_closures):
         assert document["parameters"]["sigma_m_model"] == 1e-5
 
 
-def test_plain_papermill_refuses_what_the_command_line_refuses(root, tmp_path):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["sigma_m_model", "-1"], "sigma_m_model = -1: must be a number from 1e-12 to 1000"),
+        (["n_beta", "2.5"], "n_beta = 2.5: must be an integer from 2 to 10001"),
+        (["beta_min", "4"], "beta_min = 4: must satisfy beta_min < beta_max, with beta_max = 3.25"),
+        (["sigma_model", "1e-5"], "sigma_model = 1e-05: unknown parameter, the nearest is sigma_m_model"),
+    ],
+)
+def test_plain_papermill_refuses_what_the_command_line_refuses(given, message, root, tmp_path):
     done = subprocess.run(
         [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
-         "-p", "sigma_m_model", "-1"],
+         "-p", *given],
         env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "sigma_m_model = -1: must be a number from 1e-12 to 1000" in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "results").exists()
 
 

@@ -60,8 +60,15 @@ def test_the_verdict_follows_the_scan_and_the_picture_the_state(profile):
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({"bounds": "wide", "r_max": 2.0}, "r_max = 2.0: must be at least 10, the largest R of these bounds"),
-        ({"scan": (3.0, 3.0)}, "beta_min = 3.0: must be below beta_max = 3.0 in 02_profile_scan"),
+        (
+            {"closure": "reported", "r_max": 20.0},
+            "r_max = 20.0: must satisfy r_max == 10 or closure != 'reported', with closure = reported, "
+            "in 02_profile_scan",
+        ),
+        (
+            {"scan": (3.0, 3.0)},
+            "beta_min = 3.0: must satisfy beta_min < beta_max, with beta_max = 3.0, in 02_profile_scan",
+        ),
     ],
 )
 def test_a_state_that_is_not_allowed_is_refused_in_one_line(profile, state, said):

@@ -1,17 +1,77 @@
+import itertools
 import math
+import re
 import shutil
 
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
+from leptonfit.inference.limits import METHODS
+from leptonfit.inference.meta import ESTIMATORS
+from leptonfit.neutrino.experiments import SLUGS, SPECTRA
+from leptonfit.vortex.closures import CLOSURES
+from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, REPORT_BOUNDS
+from leptonfit.vortex.measurements import SETS
 from leptonfit.workbook import cli, parameters, store
+from leptonfit.workbook.declarations import read_notebook
 
 NOTEBOOKS = parameters.notebook_names()
 
 
+CHOICES = {
+    "closure": tuple(CLOSURES),
+    "bounds": tuple(BOUNDS),
+    "measurements": SETS,
+    "datasets": SLUGS,
+    "limit_method": tuple(METHODS),
+    "estimator": ESTIMATORS,
+    "lepton": LEPTONS,
+}
+"""Choices that the library gives; a notebook may offer fewer."""
+RANGES = {"radius": "R", "velocity": "U", "amplitude": "A", "c_mu": "c_mu"}
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_every_default_is_in_the_table_and_allowed(notebook):
-    parameters.check_together(notebook, parameters.notebook_defaults(notebook))
+def test_every_notebook_declares_what_the_library_knows(notebook):
+    for name, one in read_notebook(notebook).parameters.items():
+        assert set(one.choices) <= set(CHOICES.get(name, one.choices))
+        if name in RANGES:
+            assert (one.low, one.high) == REPORT_BOUNDS[RANGES[name]]
+
+
+def test_every_choice_of_the_library_is_offered():
+    offered = {name: set() for name in CHOICES}
+    for notebook, name in itertools.product(NOTEBOOKS, CHOICES):
+        for one in parameters.find_declarations(name, [notebook]).values():
+            offered[name] |= set(one.choices)
+    assert offered == {name: set(choices) for name, choices in CHOICES.items()}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_notebook_says_what_it_loads(notebook, root):
+    source = (root / "notebooks" / f"{notebook}.py").read_text()
+    assert set(re.findall(r'store\.load\("(\w+)"', source)) <= parameters.upstream(notebook)
+
+
+@pytest.mark.parametrize("notebook", [name for name in NOTEBOOKS if parameters.find_declarations("closure", [name])])
+def test_the_constraints_on_r_max_are_those_of_the_closures(notebook):
+    for closure, make in CLOSURES.items():
+        for bounds, r_max in itertools.product(BOUNDS, (1.0, 5.0, 10.0, 20.0)):
+            try:
+                make(r_max=r_max)
+                is_allowed = closure.startswith("lab") or r_max >= BOUNDS[bounds]["R"][1]
+            except ValueError:
+                is_allowed = False
+            try:
+                read_notebook(notebook).check({"closure": closure, "bounds": bounds, "r_max": r_max})
+            except InputError:
+                assert not is_allowed, (closure, bounds, r_max)
+            else:
+                assert is_allowed, (closure, bounds, r_max)
+
+
+def test_one_data_set_sets_no_limit():
+    assert set(SLUGS) - set(SPECTRA) == {"response"}, "the notebooks' constraints name it"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -34,15 +94,17 @@ def test_papermill_sees_every_parameter_we_see(notebook, root):
     ],
 )
 def test_assignments_become_values_of_the_right_type(text, value):
-    name, parsed = parameters.parse_assignment(text)
-    assert (parsed, type(parsed)) == (value, type(value))
-    parameters.check_value(name, parsed)
+    name, written = parameters.parse_assignment(text)
+    declared = read_notebook("02_profile_scan").parameters[name]
+    read = declared.read(written)
+    assert (read, type(read)) == (value, type(value))
+    declared.check(read)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1e-6, 0.0, "1e-6", True, None])
 def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value):
     with pytest.raises(InputError, match=r"sigma_m_model = .*: must be a number from 1e-12 to 1000"):
-        parameters.check_value("sigma_m_model", value)
+        read_notebook("02_profile_scan").check({"sigma_m_model": value})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +132,8 @@ def test_a_notebook_namespace_is_checked_and_budget_fills_only_what_is_not_expli
     assert {k: v for k, v in full.values.items() if k not in ("budget", "n_starts")} == {
         k: v for k, v in quick.values.items() if k not in ("budget", "n_starts")
     }
-    with pytest.raises(InputError, match=r"beta_min = 4: must be below beta_max = 3\.25 in 02_profile_scan"):
+    said = r"beta_min = 4: must satisfy beta_min < beta_max, with beta_max = 3\.25, in 02_profile_scan"
+    with pytest.raises(InputError, match=said):
         parameters.read_settings("02_profile_scan", {**defaults, "beta_min": 4})
 
 
@@ -86,11 +149,11 @@ REFUSED = [
     (["-p", "n_starts=-3"], "n_starts = -3: must be an integer from 1 to 10000"),
     (["-p", "r_max=0"], "r_max = 0.0: must be a number from 1 to 1000"),
     (["-p", "r_max=-10"], "r_max = -10.0: must be a number from 1 to 1000"),
-    (["-p", "beta_min=3.5"], "beta_min = 3.5: must be below beta_max = 3.25"),
-    (["-p", "beta_min=3", "-p", "beta_max=3"], "beta_min = 3.0: must be below beta_max = 3.0"),
+    (["-p", "beta_min=3.5"], "beta_min = 3.5: must satisfy beta_min < beta_max, with beta_max = 3.25, in"),
+    (["-p", "beta_min=3", "-p", "beta_max=3"], "beta_min = 3.0: must satisfy beta_min < beta_max, with beta_max = 3.0"),
     (["-p", "closure=torus"], "closure = torus: must be one of stream"),
-    (["-p", "closure=reported", "-p", "r_max=20"], "r_max = 20: must be 10 for the reported closure"),
-    (["-p", "bounds=wide", "-p", "r_max=5"], "r_max = 5.0: must be at least 10, the largest R of these bounds"),
+    (["-p", "closure=reported", "-p", "r_max=20"], "r_max = 20.0: must satisfy r_max == 10 or closure != 'reported'"),
+    (["-p", "bounds=wide", "-p", "r_max=5"], "r_max = 5.0: must satisfy r_max >= 10 or bounds == 'report'"),
     (["-p", "bounds=open"], "bounds = open: must be one of report, wide"),
     (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
     (["-p", "datasets=gemma,lz"], "datasets = gemma,lz: must be one or more, with commas, of gemma, texono, conus"),
@@ -106,12 +169,12 @@ REFUSED = [
     (["-p", "confidence_levels="], "confidence_levels = : must be one or more, with commas: each a number"),
     (["-p", "limit_method=bayes"], "limit_method = bayes: must be one of cls, fc, q_tilde, pinned"),
     (["13_threshold_scan", "-p", "limit_method=q_tilde"], "limit_method = q_tilde: must be one of cls, fc, pinned"),
-    (["13_threshold_scan", "-p", "datasets=response"], "datasets = response: must hold one that sets a limit"),
-    (["13_threshold_scan", "-p", "n_toys=5"], "n_toys = 5: must be at least 100 in 13_threshold_scan"),
+    (["13_threshold_scan", "-p", "datasets=response"], "datasets = response: must satisfy datasets != ('response',)"),
+    (["13_threshold_scan", "-p", "n_toys=5"], "n_toys = 5: must be an integer from 100 to 10000000"),
     (["-p", "n_live=1"], "n_live = 1: must be an integer from 50"),
     (["-p", "mu_nu=-1e-11"], "mu_nu = -1e-11: must be a number from 0 to 1e-06"),
     (["-p", "include_sigma_exp=maybe"], "include_sigma_exp = maybe: must be true or false"),
-    (["-p", "sigma_model=1e-5"], "sigma_model = 1e-5: unknown parameter, must be one of sigma_m_model"),
+    (["-p", "sigma_model=1e-5"], "sigma_model = 1e-5: unknown parameter, the nearest is sigma_m_model"),
     (["-p", "sigma_m_model"], "-p sigma_m_model: must be name=value"),
     (["-p", "=3"], "-p =3: must be name=value"),
     (["-p", "seed=1", "-p", "seed=2"], "-p seed=2: seed is given twice"),
@@ -122,7 +185,10 @@ REFUSED = [
     (["-p", "n_beta=4_1"], "n_beta = 4_1: must be an integer from 2 to 10001"),
     (["-p", "sigma_m_model=1e-5\nx"], "sigma_m_model = 1e-5 x: must be a number"),
     (["-p", "sigma_m_model=1e-200"], "sigma_m_model = 1e-200: must be a number from 1e-12 to 1000"),
-    (["-p", "beta_min=3", "-p", "beta_max=3.0000000000000004"], "n_beta = 41: must be few enough"),
+    (["-p", "beta_min=3", "-p", "beta_max=3.0000000000000004"], "n_beta = 41: must satisfy n_beta * 1e-9 * beta_max <"),
+    (["-p", "zzz=1"], "zzz = 1: unknown parameter, must be one of amplitude, beta"),
+    (["12_recoil_spectra", "13_threshold_scan", "-p", "n_toys=5"], "from 100 to 10000000, in 13_threshold_scan"),
+    (["11_limits", "-p", "n_beta=5"], "n_beta = 5: none of the selected notebooks has this parameter"),
     (["--tag", "x" * 300], "must be 1 to 100 letters"),
     (["--tag", "a\n"], "--tag a : must be 1 to 100 letters"),
     (["--tag", "a/b"], "--tag a/b: must be 1 to 100 letters, digits, '.', '_' or '-'"),

@@ -2,12 +2,13 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
-from leptonfit.workbook import page, run, store
+from leptonfit.workbook import cli, page, pairs, run, store, sweep
 
 NOTEBOOK = """# %% [markdown]
 # # Notebook {name}
@@ -42,7 +43,7 @@ def small(tmp_path, root):
     (tmp_path / "notebooks").mkdir()
     shutil.copytree(root / "data", tmp_path / "data")
     write(tmp_path, "20_alone", "value = 10 * settings.seed")
-    write(tmp_path, "21_needs", 'value = store.load("22_makes")["results"]["value"] + 1')
+    write(tmp_path, "21_needs", 'needs = ("22_makes",)\nvalue = store.load("22_makes")["results"]["value"] + 1')
     write(tmp_path, "22_makes", "value = 7")
     return tmp_path
 
@@ -131,6 +132,117 @@ def test_another_data_folder_is_used_and_marked(small, tmp_path_factory):
     assert value(small, "20_alone") == 8687
     assert store.load("20_alone", small / "reports/latest")["provenance"]["data_folder"] == str(other)
     assert str(other) in (small / "reports/latest/index.html").read_text()
+
+
+MINE = """# %% [markdown]
+# # A notebook of a user
+#
+# How long is it?
+
+# %% What may be changed tags=["parameters", "first"]
+length: float = 2.0  # m, length of the side [0, 10]
+colour = "red"  # colour of the line [red | blue]
+
+# %%
+from leptonfit.workbook import parameters, store
+
+needs = ("22_makes",)
+constraints = ("length < 5 or colour == 'red'",)
+settings = parameters.read_settings("30_mine", globals(), __import__("pathlib").Path("..").resolve())
+value = settings.length * store.load("22_makes")["results"]["value"]
+
+# %%
+_ = store.save(settings, results={"value": value}, verdict=f"It is {value:g}.", verdict_code="identified")
+"""
+
+
+def test_a_notebook_dropped_in_is_listed_run_swept_paired_and_on_the_page(small, monkeypatch):
+    (small / "notebooks" / "30_mine.py").write_text(MINE)
+    assert list(cli.describe_notebooks(small))[-5:] == [
+        "30_mine",
+        "  length = 2.0 [m]: length of the side; a number from 0 to 10",
+        "  colour = red: colour of the line; one of red, blue",
+        "  must satisfy length < 5 or colour == 'red'",
+        "  needs 22_makes",
+    ]
+    assert go(small, "30_mine", assignments=["length=3"])[0]
+    assert value(small, "30_mine") == 21
+    index = (small / "reports" / "latest" / "index.html").read_text()
+    for shown in ("Other notebooks", "A notebook of a user", "It is 21.", "length of the side"):
+        assert shown in index
+    for wrong, message in (
+        (["length=11"], "length = 11.0: must be a number from 0 to 10"),
+        (["length=6", "colour=blue"], "length = 6.0: must satisfy length < 5 or colour == 'red', with colour = blue"),
+        (["lenght=3"], "lenght = 3: unknown parameter, the nearest is length"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run.check_request(["30_mine"], wrong, root=small)
+    parameter, requests = sweep.check_sweep(["30_mine"], ["length=1,1.5"], root=small)
+    assert sweep.execute_sweep(parameter, requests) == []
+    swept = [value(small, "30_mine", f"latest/sweep/{length}") for length in ("1", "1.5")]
+    assert swept == [7, 10.5]
+    with pytest.raises(InputError, match="a value is given twice"):
+        sweep.check_sweep(["30_mine"], ["length=1,1.0"], root=small)
+
+    missing = "30_mine: 30_mine.ipynb is missing (make notebooks)"
+    assert missing in pairs.compare_pairs(small)
+    monkeypatch.setenv(store.REPORT_VARIABLE, "")
+    assert pairs.write_pairs(print, ["30_mine"], small) == []
+    assert not [line for line in pairs.compare_pairs(small) if "30_mine" in line]
+    assert not (small / "notebooks" / "22_makes.ipynb").exists(), "only what was asked for is written"
+    (small / "notebooks" / "31_lone.ipynb").write_text((small / "notebooks" / "30_mine.ipynb").read_text())
+    assert "31_lone: 31_lone.py is missing (jupytext --to py:percent)" in pairs.compare_pairs(small)
+
+
+ODD = {
+    "30_expression": 'needs = ()\n\n# %% tags=["parameters"]\nx = 2 * 3\n',
+    "31_syntax": '# %% tags=["parameters"]\nx = (\n',
+    "32_circle": "# %%\nneeds = ('33_circle',)\n",
+    "33_circle": "# %%\nneeds = ('32_circle',)\n",
+    "34_nothing": "print('no cells')\n",
+    "35_bytes": b"\xff\xfe",
+    "36_waits": '# %%\nneeds = ("30_expression",)\n',
+}
+
+
+def test_odd_notebooks_are_named_and_the_others_run(small):
+    for name, source in ODD.items():
+        path = small / "notebooks" / f"{name}.py"
+        path.write_bytes(source if isinstance(source, bytes) else source.encode())
+    listed = list(cli.describe_notebooks(small))
+    for name in ODD:
+        (small / "notebooks" / f"{name}.ipynb").write_text("{")
+        said = "has no parameters" if name in ("34_nothing", "36_waits") else f"cannot be run: {name}: "
+        assert listed[listed.index(name) + 1].startswith(f"  {said}")
+    assert "35_bytes: cannot be read: " in " ".join(pairs.compare_pairs(small))
+    finished, said = go(small, "20_alone", assignments=["seed=3"])
+    assert finished
+    assert value(small, "20_alone") == 30
+    for name, message in (("30_expression", "2 * 3"), ("32_circle", "needs itself"), ("35_bytes", "UTF-8")):
+        with pytest.raises(InputError, match=f"^{name}: .*{re.escape(message)}"):
+            run.check_request([name], root=small)
+
+    finished, said = go(small, jobs=2)
+    assert not finished
+    assert value(small, "21_needs") == 8
+    for line in (
+        "30_expression: x = 2 * 3: must be a literal: a number, a text, True, False or None",
+        "31_syntax: line 2 in the parameters cell: '(' was never closed",
+        "35_bytes: must be UTF-8 text",
+        "36_waits: not run, it needs 30_expression",
+    ):
+        assert line in said
+    assert [line.split(":")[0] for line in said if "needs itself" in line] == ["32_circle", "33_circle"]
+
+
+def test_a_refused_value_names_the_notebook_where_ranges_differ(small):
+    narrow = (small / "notebooks" / "20_alone.py").read_text().replace("# seed\n", "# seed [0, 5]\n")
+    (small / "notebooks" / "20_alone.py").write_text(narrow)
+    with pytest.raises(InputError, match=r"^seed = 7: must be an integer from 0 to 5, in 20_alone$"):
+        run.check_request((), ["seed=7"], root=small)
+    with pytest.raises(InputError, match=r"^seed = 7: must be an integer from 0 to 5$"):
+        run.check_request(["20_alone"], ["seed=7"], root=small)
+    run.check_request(["22_makes"], ["seed=7"], root=small)
 
 
 def _hold(folder, held, release):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
 from leptonfit.workbook import page, parameters, run, store
+from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.execution import ONE_THREAD
 
 
@@ -81,14 +82,31 @@ def sweep_command(
 
 @cli.command("list")
 def list_command() -> None:
-    """List the notebooks with their parameters, defaults and what is allowed."""
-    for notebook in parameters.notebook_names():
-        click.echo(notebook)
-        for name, default in parameters.notebook_defaults(notebook).items():
-            spec = parameters.TABLE[name]
-            shown = ", ".join(f"{v} at {b}" for b, v in (spec.by_budget or {}).items()) if default is None else default
-            unit = f" [{spec.unit}]" if spec.unit else ""
-            click.echo(f"  {name} = {shown}{unit}: {spec.meaning}; {spec.allowed}")
+    """List the notebooks with their parameters, defaults, what is allowed, and the notebooks they need."""
+    for line in describe_notebooks():
+        click.echo(line)
+
+
+def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
+    """Each notebook's name, then its parameters, a line each, or why it cannot be run."""
+    names = parameters.notebook_names(root)
+    faults = run.find_faults(names, root)
+    for name in names:
+        yield name
+        if name in faults:
+            yield f"  cannot be run: {faults[name]}"
+            continue
+        notebook = read_notebook(name, root)
+        if not notebook.parameters:
+            yield "  has no parameters: no cell is tagged parameters, or it is empty"
+        for one in notebook.parameters.values():
+            budgets = ", ".join(f"{value} at {budget}" for budget, value in one.budgets.items())
+            unit = f" [{one.unit}]" if one.unit else ""
+            meaning = f"{one.meaning}; " if one.meaning else ""
+            yield f"  {one.name} = {budgets or one.default}{unit}: {meaning}{one.allowed}"
+        yield from (f"  must satisfy {constraint}" for constraint in notebook.constraints)
+        if notebook.needs:
+            yield f"  needs {', '.join(notebook.needs)}"
 
 
 @cli.command("check")
@@ -109,11 +127,12 @@ def check_command(data: Path | None, write: bool) -> None:
 
 
 @cli.command("notebooks")
-def notebooks_command() -> None:
-    """Execute every notebook's .py at its defaults and write the paired .ipynb, normalised."""
+@click.argument("names", nargs=-1)
+def notebooks_command(names: tuple[str, ...]) -> None:
+    """Execute the .py of notebooks (all, or those NAMED) at their defaults and write the paired .ipynb, normalised."""
     from leptonfit.workbook import pairs
 
-    _fail_on(pairs.write_pairs(click.echo))
+    _fail_on(pairs.write_pairs(click.echo, names))
 
 
 @cli.command("figures")

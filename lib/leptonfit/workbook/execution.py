@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leptonfit.datafiles import ROOT
-from leptonfit.workbook.parameters import Value
+from leptonfit.workbook.declarations import Value
 
 CELL_TIMEOUT = 1800
 """Seconds after which a cell is given up."""

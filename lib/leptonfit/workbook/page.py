@@ -21,7 +21,7 @@ from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook import store
 from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_title, render_markdown, templates
-from leptonfit.workbook.parameters import TABLE, Spec, upstream
+from leptonfit.workbook.parameters import read_all, upstream
 
 PDF = "report.pdf"
 GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
@@ -117,13 +117,17 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
             for kind, caption in CLAIMED.items()
             if (found := folder / "results" / f"{name}.{kind}.csv").is_file()
         ],
-        "parameters": [
-            (given, value, (spec := TABLE.get(given, Spec(kind=str, meaning=""))).unit, spec.meaning)
-            for given, value in result["parameters"].items()
-        ],
+        "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,
         "newer": _newer(name, folder, root),
     }
+
+
+def _describe_parameters(name: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, Any, str, str]]:
+    """Name, value, unit and meaning; without the last two where the notebook no longer declares it."""
+    declared = {one.name: one for notebook in read_all([name], root) for one in notebook.parameters.values()}
+    found = [(given, value, declared.get(given)) for given, value in values.items()]
+    return [(given, value, one.unit if one else "", one.meaning if one else "") for given, value, one in found]
 
 
 def _tabulate(caption: str, table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:

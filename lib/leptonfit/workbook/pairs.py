@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import nbformat
 
 from leptonfit.datafiles import ROOT
-from leptonfit.workbook import store
+from leptonfit.workbook import run, store
 from leptonfit.workbook.execution import execute_notebook
-from leptonfit.workbook.parameters import notebook_names
+from leptonfit.workbook.parameters import notebook_names, upstream
 
 _METADATA = {
     "jupytext": {"cell_metadata_filter": "tags,-all", "formats": "ipynb,py:percent"},
@@ -25,16 +26,21 @@ def compare_pairs(root: Path = ROOT) -> list[str]:
     """Differences between each .py and its .ipynb, a line each: missing, or another type, source or tags of a cell."""
     import jupytext
 
-    differences = []
+    lone = {path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")} - {*notebook_names(root)}
+    differences = [f"{name}: {name}.py is missing (jupytext --to py:percent)" for name in sorted(lone)]
     for name in notebook_names(root):
         source, executed = root / "notebooks" / f"{name}.py", root / "notebooks" / f"{name}.ipynb"
         if not executed.is_file():
             differences.append(f"{name}: {executed.name} is missing (make notebooks)")
             continue
-        ours, theirs = (
-            [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in jupytext.read(path).cells]
-            for path in (source, executed)
-        )
+        try:
+            ours, theirs = (
+                [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in jupytext.read(path).cells]
+                for path in (source, executed)
+            )
+        except ValueError as error:
+            differences.append(f"{name}: cannot be read: {' '.join(str(error).split())}")
+            continue
         for number, (one, other) in enumerate(zip(ours, theirs, strict=False), start=1):
             if one != other:
                 differences.append(f"{name}: cell {number} differs between .py and .ipynb (make notebooks)")
@@ -45,16 +51,36 @@ def compare_pairs(root: Path = ROOT) -> list[str]:
     return differences
 
 
-def write_pairs(say: Callable[[str], None], root: Path = ROOT) -> list[str]:
-    """Execute every notebook at its defaults and write its .ipynb; what went wrong, a line a notebook."""
-    errors = []
+def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Path = ROOT) -> list[str]:
+    """Execute notebooks (all, or those named) at their defaults and write their .ipynb.
+
+    Notebooks that these need are executed first, and their .ipynb are left as they are.
+
+    Returns
+    -------
+    list of str
+        What went wrong, a line a notebook.
+    """
+    wanted = tuple(names) or tuple(notebook_names(root))
+    graph: dict[str, set[str]] = {}
+    todo = list(wanted)
+    while todo:
+        if (name := todo.pop()) not in graph:
+            graph[name] = upstream(name, root)
+            todo += graph[name]
+    faults = run.find_faults(sorted(graph), root)
+    errors = list(faults.values())
+    graph = {name: needed for name, needed in graph.items() if name not in faults}
     with tempfile.TemporaryDirectory() as folder:
         os.environ[store.REPORT_VARIABLE] = folder  # results of this run are not kept
-        for name in notebook_names(root):
+        for name in TopologicalSorter(graph).static_order():
+            if name in faults:
+                continue
             output = Path(folder) / f"{name}.ipynb"
             error = execute_notebook(name, {}, output, root=root)
             if error:
                 errors.append(f"{name}: {error}")
+            if error or name not in wanted:
                 continue
             normalised = normalise(nbformat.read(output, as_version=4))
             store.write_whole(root / "notebooks" / f"{name}.ipynb", nbformat.writes(normalised) + "\n")

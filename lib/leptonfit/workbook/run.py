@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from leptonfit.claims.nu838.report_838 import load_covariates
@@ -21,16 +21,15 @@ from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
 from leptonfit.neutrino.experiments import load_all
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import notebook_page, page, store
+from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Settings,
-    Value,
-    check_together,
-    check_value,
-    notebook_defaults,
+    find_declarations,
     notebook_names,
     parse_assignment,
-    resolve,
+    read_all,
+    refuse_unknown,
     upstream,
 )
 
@@ -53,7 +52,7 @@ class Request:
     notebooks : tuple of str
         Those asked for.
     overrides : mapping
-        Explicit parameters, for every notebook that has them.
+        Explicit parameters, for every notebook that has them; text, where notebooks declare different types.
     tag : str
         Name of the report folder.
     data : Path
@@ -66,6 +65,8 @@ class Request:
         The checkout.
     place : str
         Folder below the tag's.
+    faults : mapping
+        Why a notebook cannot be run, for those whose declarations cannot be read.
     """
 
     notebooks: tuple[str, ...]
@@ -76,6 +77,7 @@ class Request:
     fresh: bool
     root: Path
     place: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -84,8 +86,13 @@ class Request:
 
     def parameters(self, notebook: str) -> dict[str, Value]:
         """All parameters of a notebook as it will run."""
-        defaults = notebook_defaults(notebook, self.root)
-        return resolve({**defaults, **{name: v for name, v in self.overrides.items() if name in defaults}})
+        return read_notebook(notebook, self.root).resolve(self.read(notebook))
+
+    def read(self, notebook: str) -> dict[str, Value]:
+        """The explicit parameters that a notebook has, with the types it declares."""
+        declared = read_notebook(notebook, self.root).parameters
+        given = {name: value for name, value in self.overrides.items() if name in declared}
+        return {n: declared[n].read(value) if isinstance(value, str) else value for n, value in given.items()}
 
 
 def check_request(
@@ -127,27 +134,46 @@ def check_request(
     notebooks = tuple(name for name in known if name in names or not names)
     overrides: dict[str, Value] = {}
     for assignment in assignments:
-        name, value = parse_assignment(assignment)
+        name, written = parse_assignment(assignment)
         if name in overrides:
             raise InputError(f"-p {assignment}: {name} is given twice")
-        overrides[name] = value
+        overrides[name] = written
     for name, value in overrides.items():
-        if not any(name in notebook_defaults(notebook, root) for notebook in notebooks):
-            raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
+        if not find_declarations(name, notebooks, root):
+            if find_declarations(name, known, root):
+                raise InputError(f"{name} = {value}: none of the selected notebooks has this parameter")
+            raise refuse_unknown(name, value, [one for each in read_all(known, root) for one in each.parameters])
     if budget is not None:
-        check_value("budget", budget)
+        if budget not in BUDGETS:
+            raise InputError(f"budget = {budget}: must be one of {', '.join(BUDGETS)}")
         overrides.setdefault("budget", budget)
     folder = (data or root / "data").resolve()
     check_folder(folder)
     request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)
     missing = _missing_upstream(request)
-    for notebook in (*notebooks, *missing):
-        check_together(notebook, request.parameters(notebook))
-        for name, read in DATA_OF.items():
-            if name in notebook_defaults(notebook, root):
-                read(data=folder)
+    faults = find_faults((*notebooks, *missing), root)
+    if faults.keys() >= {*notebooks}:
+        raise InputError(faults[notebooks[0]])
+    request = replace(request, faults=faults)
+    runnable = [notebook for notebook in (*notebooks, *missing) if notebook not in faults]
+    for name in overrides:
+        declared = find_declarations(name, runnable, root)
+        is_one_range = len({one.allowed for one in declared.values()}) == 1
+        values = {notebook: request.read(notebook)[name] for notebook in declared}
+        for notebook, one in declared.items():
+            one.check(values[notebook], "" if is_one_range else f", in {notebook}")
+        if len({type(value) for value in values.values()}) == 1:
+            overrides[name] = next(iter(values.values()))
+    for notebook in runnable:
+        declarations = read_notebook(notebook, root)
+        declarations.check(request.read(notebook))
+        for name, load in DATA_OF.items():
+            if name in declarations.parameters:
+                load(data=folder)
     with _environment(request):
         for notebook in notebooks:
+            if notebook in faults:
+                continue
             settings = Settings(notebook, request.parameters(notebook), 0.0)
             for other in sorted(upstream(notebook, root) - {*notebooks, *missing}):
                 try:
@@ -156,6 +182,27 @@ def check_request(
                     said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
                     raise InputError(said) from None
     return request
+
+
+def find_faults(notebooks: Sequence[str], root: Path) -> dict[str, str]:
+    """Notebooks that cannot be run, and why: declarations that cannot be read, or needs that go in a circle."""
+    faults = {}
+    for name in notebooks:
+        try:
+            read_notebook(name, root)
+        except InputError as error:
+            faults[name] = str(error)
+    graph = {name: upstream(name, root) for name in notebooks}
+    while True:
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            for name in circle:
+                faults[name] = f"{name}: needs itself, by way of {', '.join(circle)}"
+                graph[name] = set()
+        else:
+            return faults
 
 
 def _missing_upstream(request: Request) -> list[str]:
@@ -193,9 +240,9 @@ def execute(
         If another run holds the tag.
     """
     names = [*_missing_upstream(request), *request.notebooks]
-    graph = {name: upstream(name, request.root) & set(names) for name in names}
+    errors = {name: fault for name, fault in request.faults.items() if name in names}
+    graph = {name: upstream(name, request.root) & set(names) if name not in errors else set() for name in names}
     (request.folder / "results").mkdir(parents=True, exist_ok=True)
-    errors: dict[str, str] = {}
     with only_run(request.folder, request.tag), _environment(request):
         pool = ThreadPoolExecutor(request.jobs)
         try:
@@ -243,7 +290,9 @@ def _run_graph(
     running: dict[Future[str | None], str] = {}
     while sorter.is_active():
         for name in sorted(sorter.get_ready()):
-            if needed := sorted(graph[name] & errors.keys()):
+            if name in errors:
+                sorter.done(name)
+            elif needed := sorted(graph[name] & errors.keys()):
                 errors[name] = f"{name}: not run, it needs {', '.join(needed)}"
                 sorter.done(name)
             else:

@@ -15,7 +15,7 @@ from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.workbook import figures, page, run, store, tables
-from leptonfit.workbook.parameters import TABLE
+from leptonfit.workbook.parameters import find_declarations
 
 
 def check_sweep(
@@ -45,7 +45,8 @@ def check_sweep(
         For the first thing that is not allowed.
     """
     several = [text for text in assignments if "," in text]
-    lists = [text for text in several if (spec := TABLE.get(text.partition("=")[0].strip())) and spec.is_list]
+    declared = {text: find_declarations(text.partition("=")[0].strip(), names, root) for text in several}
+    lists = [text for text in several if any(one.is_list for one in declared[text].values())]
     several = [text for text in several if text not in lists] or lists
     if not names:
         raise InputError("sweep: must be given at least one notebook")

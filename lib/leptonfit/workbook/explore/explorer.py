@@ -21,8 +21,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
 from leptonfit.datafiles import InputError
+from leptonfit.workbook.declarations import Declaration, Value, read_notebook
 from leptonfit.workbook.figures.style import STYLE
-from leptonfit.workbook.parameters import TABLE, Value, check_together, notebook_defaults, resolve
 
 _WAIT = 0.005
 """Seconds from an event to its drawing: those at hand by then are one."""
@@ -151,7 +151,7 @@ class Explorer(widgets.VBox):
         given: dict[str, Value] = {}
         papermill = []
         for notebook in self.notebooks:
-            defaults = resolve(notebook_defaults(notebook))
+            defaults = read_notebook(notebook).resolve({})
             changed = {name: v for name, v in chosen.items() if name in defaults and defaults[name] != v}
             given |= changed
             words = [f"-p {name} {shlex.quote(_write(v))}" for name, v in changed.items()]
@@ -191,8 +191,7 @@ class Explorer(widgets.VBox):
         try:
             chosen = self.parameters()
             for notebook in self.notebooks:
-                defaults = notebook_defaults(notebook)
-                check_together(notebook, {**resolve(defaults), **{k: v for k, v in chosen.items() if k in defaults}})
+                read_notebook(notebook).check(chosen)
             for _ in self.advance():
                 self.computed = 1e3 * (time.perf_counter() - computing)
                 self._show()
@@ -253,12 +252,11 @@ class Explorer(widgets.VBox):
         return {**data, "image/png": base64.b64encode(self.picture).decode()}, metadata
 
 
-def log_slider(name: str, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:
+def log_slider(declared: Declaration, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:
     """A slider over all decades that the parameter may have."""
-    spec = TABLE[name]
     return widgets.FloatLogSlider(
-        value=value, base=10, min=math.log10(spec.low), max=math.log10(spec.high), step=step,
-        description=name, readout_format=".2e", tooltip=spec.meaning, **_NAMES,
+        value=value, base=10, min=math.log10(declared.low), max=math.log10(declared.high), step=step,
+        description=declared.name, readout_format=".2e", tooltip=declared.meaning, **_NAMES,
     )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts, format_chi2,
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, whole
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
-from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
 
 OURS, REPORTED = "this solver", "the report's"
 _PARTS = {OURS: 8, REPORTED: 1}
@@ -36,7 +36,8 @@ class MultistartExplorer(Explorer):
 
     def __init__(self, **start: Value) -> None:
         self._given = start
-        default = resolve({**notebook_defaults("01_multi_start"), **start})
+        declared = read_notebook("01_multi_start")
+        default = declared.resolve(start)
         self._claims = load_claims()
         box = {**BOUNDS[str(default["bounds"])], "beta": tuple(self._claims["multi_start"]["beta_box"])}
         self._problem = build_problem(
@@ -44,12 +45,10 @@ class MultistartExplorer(Explorer):
             sigma_g_model=float(default["sigma_g_model"]), closure=str(default["closure"]),
             r_max=float(default["r_max"]), bounds=box,
         )  # fmt: skip
-        spec = TABLE["n_starts"]
+        fewest = int(declared.parameters["n_starts"].low)
         super().__init__(
             {
-                "n_starts": whole(
-                    "n_starts", int(default["n_starts"]), int(spec.low), max(128, int(default["n_starts"]))
-                ),
+                "n_starts": whole("n_starts", int(default["n_starts"]), fewest, max(128, int(default["n_starts"]))),
                 "optimiser": choice("optimiser", (OURS, REPORTED), OURS),
                 "seed": widgets.BoundedIntText(
                     value=int(default["seed"]), min=0, max=2**53, description="seed", layout={"width": "14rem"}

@@ -10,9 +10,9 @@ import numpy as np
 from leptonfit.inference.limits import METHODS, LimitsResult, find_limits
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
+from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
-from leptonfit.workbook.parameters import TABLE, Value
 
 _POINTS = 61
 _LINES = dict(zip(METHODS, ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":")), strict=True))
@@ -42,13 +42,14 @@ class NeutrinoExplorer(Explorer):
     ) -> None:
         self._likelihoods: dict[str, Likelihood] = {}
         self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
-        spec, methods = TABLE["confidence_levels"], [(title, name) for name, title in METHODS.items()]
+        level = read_notebook("12_recoil_spectra").parameters["confidence_levels"]
+        methods = [(title, name) for name, title in METHODS.items()]
         super().__init__(
             {
                 "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in SPECTRA], dataset),
                 "mu_nu": slider("μ_ν (1e-11 μ_B)", 1e11 * mu_nu, 0.0, max(30.0, 1e11 * mu_nu), 0.05),
                 "threshold": whole("threshold, bin", 1, 1, 20),
-                "confidence": slider("confidence", confidence, spec.low, spec.high, 0.005, readout_format=".3f"),
+                "confidence": slider("confidence", confidence, level.low, level.high, 0.005, readout_format=".3f"),
                 "limit_method": choice("construction", methods, limit_method),
             },
             size=(9.2, 4.0),

@@ -19,10 +19,10 @@ from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
-from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults, resolve
 
 N_STARTS = 2
 """Fresh starts at each β: an eighth of the notebook's, and as many as its where these do not decide."""
@@ -53,7 +53,8 @@ class ProfileExplorer(Explorer):
     def __init__(self, **start: Value) -> None:
         if unknown := start.keys() - _CONTROLLED:
             raise TypeError(f"{sorted(unknown)[0]}: must be one of {', '.join(_CONTROLLED)}")
-        default = resolve({**notebook_defaults("02_profile_scan"), **start})
+        notebook = read_notebook("02_profile_scan")
+        declared, default = notebook.parameters, notebook.resolve(start)
         self._n_starts = int(default["n_starts"])
         self._measured = load_measurements(str(default["measurements"]))
         self._reference = load_claims()["golden_loop"]["beta"]
@@ -61,13 +62,13 @@ class ProfileExplorer(Explorer):
         exact = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
         self._found: _Found | None = None
         scan = float(default["beta_min"]), float(default["beta_max"])
-        lowest, highest = TABLE["beta_min"].low, max(_HIGHEST, scan[1])
+        lowest, highest = declared["beta_min"].low, max(_HIGHEST, scan[1])
         super().__init__(
             {
-                "sigma_m_model": log_slider("sigma_m_model", float(default["sigma_m_model"])),
-                "sigma_g_model": log_slider("sigma_g_model", float(default["sigma_g_model"])),
+                "sigma_m_model": log_slider(declared["sigma_m_model"], float(default["sigma_m_model"])),
+                "sigma_g_model": log_slider(declared["sigma_g_model"], float(default["sigma_g_model"])),
                 "scan": range_slider("scan of β", scan, lowest, highest, 0.05, width="48rem"),
-                "r_max": log_slider("r_max", float(default["r_max"]), step=0.05),
+                "r_max": log_slider(declared["r_max"], float(default["r_max"]), step=0.05),
                 "closure": choice("closure", tuple(CLOSURES), default["closure"]),
                 "bounds": choice("bounds", tuple(BOUNDS), default["bounds"]),
                 "beta": slider("vortices at β", sum(scan) / 2, lowest, highest, 0.01),

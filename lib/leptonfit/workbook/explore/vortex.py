@@ -20,9 +20,9 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_problem
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
+from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
-from leptonfit.workbook.parameters import TABLE, Value, notebook_defaults
 
 SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
 SHADES = mpl.colormaps["Blues_r"].resampled(256)
@@ -65,7 +65,7 @@ class VortexExplorer(Explorer):
     notebooks = ("07_explore",)
 
     def __init__(self, **start: Value) -> None:
-        default = notebook_defaults("02_profile_scan")
+        default = read_notebook("02_profile_scan").resolve({})
         measured = load_measurements(str(default["measurements"]))
         self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
         self._problem = build_problem(
@@ -83,7 +83,9 @@ class VortexExplorer(Explorer):
             tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
         )  # fmt: skip
         bounds = BOUNDS[str(default["bounds"])]
-        begun = {**notebook_defaults("07_explore"), **start}
+        notebook = read_notebook("07_explore")
+        begun = notebook.resolve(start)
+        self._range = notebook.parameters["beta"].low, notebook.parameters["beta"].high
         exact = {name: float(str(begun[parameter])) for name, parameter in _PARAMETERS.items()}
         self._tick_timer: asyncio.TimerHandle | None = None
         super().__init__(
@@ -93,7 +95,7 @@ class VortexExplorer(Explorer):
                     kind: slider(kind, exact[kind], *bounds[kind], 1e-4, readout_format=".4f")
                     for kind in "RUA"
                 },
-                "beta": slider("β", exact["beta"], TABLE["beta"].low, TABLE["beta"].high, 1e-3, readout_format=".3f"),
+                "beta": slider("β", exact["beta"], *self._range, 1e-3, readout_format=".3f"),
                 "c_mu": slider("C_μ", exact["c_mu"], *bounds["c_mu"], 0.01),
             },
             size=(9.2, 3.9), actions=(self.walk_button,), exact=exact,
@@ -175,9 +177,9 @@ class VortexExplorer(Explorer):
         fit = solve(part, point, fixed=("beta",))
         if fit.chi2 > CHI2_FLOOR:
             self._ended = " The walk ends here: one step on, nothing within the bounds fits."
-        elif fit.x[part.index("beta")] > TABLE["beta"].high:
+        elif fit.x[part.index("beta")] > self._range[1]:
             self._ended = " The slider ends here; the fit goes on beyond it."
-        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > TABLE["beta"].high:
+        if fit.chi2 > CHI2_FLOOR or fit.x[part.index("beta")] > self._range[1]:
             self.draw()
             return False
         self._ended = ""

@@ -32,8 +32,8 @@ def tabulate_notebooks() -> pd.DataFrame:
     """The workbook's notebooks in their order: question, and what each reads."""
     rows = []
     for name in notebook_names():
-        source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8")
-        title = next(line for line in source.splitlines() if line.startswith("# # ")).removeprefix("# # ")
+        source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8", errors="replace")
+        title = next((line for line in source.splitlines() if line.startswith("# # ")), "").removeprefix("# # ")
         rows.append({"notebook": name, "question": title, "reads": ", ".join(sorted(upstream(name))) or "the data"})
     return pd.DataFrame(rows)
 
