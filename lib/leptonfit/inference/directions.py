@@ -14,7 +14,6 @@ from leptonfit.inference.result import Result
 _RANK_TOLERANCE = 1e-10
 _NOISE = 1e-12
 _TIE, _LEAST_EFFECT = 1e-9, 1e-4
-_TIE = 1e-9
 _INVOLVED = 1e-6
 
 

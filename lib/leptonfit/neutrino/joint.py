@@ -36,7 +36,7 @@ class JointResult(Result):
     p_value : float
         From the χ² distribution; nan where a bin of counts expects fewer than five at the joint best fit.
     toy_p_value : float
-        From toys at the joint best fit; nan if no toys were requested.
+        From toys at the joint best fit.
     n_toys : int
     """
 
@@ -62,12 +62,14 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
     Raises
     ------
     ValueError
-        If there are fewer than two data sets.
+        If there are fewer than two data sets, or no toys.
     RuntimeError
-        If a fit does not converge.
+        If more than 1 % of the fits of the data sets do not converge.
     """
+    if n_toys < 1:
+        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
     if len(likelihoods) < 2:
-        raise ValueError(f"{len(likelihoods)} data set: there is nothing to join")
+        raise ValueError(f"{len(likelihoods)} data sets: must be at least 2 for a joint fit")
     models = {one.experiment.slug: one.model for one in likelihoods}
     both = stack_models(models)
     data = np.concatenate([one.data for one in likelihoods])

@@ -217,7 +217,7 @@ def test_classes_are_joined_apart_and_together(likelihoods):
     assert set(found) == {"observed: solar", "observed: all"}
     assert found["observed: all"].limits.observed["cls"][0] == pytest.approx(0.69, rel=0.02)  # XENONnT decides
     assert found["observed: all"].toy_p_value > 0.05
-    with pytest.raises(ValueError, match="1 data set: there is nothing to join"):
+    with pytest.raises(ValueError, match="1 data sets: must be at least 2"):
         join([likelihoods["xenonnt"]], confidence=(0.9,), n_toys=5, seed=1)
 
 
