@@ -215,5 +215,5 @@ def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
     )
     assert found.factor is None
     assert "cannot be set" in found.describe()
-    assert ("lies in the radii" in found.describe()) is (choice.radius == "mean")
+    assert ("is in the radii" in found.describe()) is (choice.radius == "mean")
     assert np.diff(found.deviance[:2]) == pytest.approx(10 * np.diff(np.log(found.factors[:2])), rel=1e-3)
