@@ -174,12 +174,12 @@ def _box_step(
     fixes at least one parameter, so there are at most n_free + 1 passes.
     """
     free = ~is_blocked(below, above, gradient)
-    unit = np.where(free, 1 / scale, 0.0)
+    scale = np.where(free, scale, np.inf)  # what is divided by infinity does not move
     step = np.zeros_like(below)
     rows: slice | np.ndarray = slice(None)
     target = residuals
     while True:
-        solution = _damped_solution(jacobian[rows] * unit[:, None, :], target) * unit
+        solution = _damped_solution(jacobian[rows] / scale[:, None, :], target) / scale
         solution = np.where(free, solution, step[rows])
         crossing = free & ((solution < -below[rows]) | (solution > above[rows]))
         step[rows] = np.clip(solution, -below[rows], above[rows])
@@ -188,7 +188,7 @@ def _box_step(
             return step
         rows = np.arange(len(step))[rows][again]
         free = (free & ~crossing)[again]
-        unit = np.where(free, unit[again], 0.0)
+        scale = np.where(free, scale[again], np.inf)
         target = residuals[rows] + np.matvec(jacobian[rows], np.where(free, 0.0, step[rows]))
 
 
