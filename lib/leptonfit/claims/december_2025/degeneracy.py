@@ -68,7 +68,8 @@ Minima = tuple[np.ndarray, np.ndarray, Booleans]
 class DegeneracyCheck:
     """Definition of one degeneracy check: fixed parameters with their values, free parameters, fitted quantities.
 
-    `values` gives the fixed values by name. The other attributes are as in `DegeneracyResult`.
+    `values` gives the fixed values by name, and `free` the names of the free parameters. The other attributes are as
+    in `DegeneracyResult`.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 The results cannot be reproduced to the last digit. χ² spans sixteen decades, and the point at which L-BFGS-B with
 finite differences stalls depends on the difference step, the start, the order of the scan, the grid of the functional
-and the version of the library. A new run is therefore never used as a reference; recorded runs are (`recorded`).
+and the version of the library. A new run is therefore never a reference; the runs in the module `recorded` are.
 """
 
 from __future__ import annotations
