@@ -60,7 +60,7 @@ class Request:
     jobs : int
         Number of notebooks executed at the same time.
     fresh : bool
-        Whether to run notebooks that are up to date again.
+        Whether to run even notebooks that are up to date.
     root : Path
         Root folder of the checkout.
     place : str

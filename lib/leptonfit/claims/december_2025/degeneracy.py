@@ -241,7 +241,7 @@ class VariantResult(Result):
         95 % set of β that data and physical limits alone allow.
     contains_reference : bool or None
     in_tension : bool or None
-        Whether the lowest χ² is too large for its degrees of freedom; None if there are none.
+        Whether the lowest χ² is too large for its degrees of freedom (p below 5 %); None if there are none.
     mark : str
         "numerical", or "simulated" where a constraint is not a measurement.
     """

@@ -39,7 +39,8 @@ class FalsificationResult(Result):
         C_coh of the residual curves of the full EFT, and of the EFT with the five parameters at zero; nan for fewer
         than two curves.
     spread, spread_error : ndarray (3,)
-        Δlog10 μ (dex) of the residuals at the lowest thresholds, for the full EFT, the reduced EFT and the baseline.
+        Δlog10 μ (dex) of the residuals at the lowest thresholds, and its error, for the full EFT, the reduced EFT and
+        the baseline.
     within : dict of tuple of bool
         For each data set: whether the limit of the reduced EFT at the lowest threshold, and its slope there, are within
         one standard deviation of those of the baseline.

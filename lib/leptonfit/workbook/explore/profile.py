@@ -235,6 +235,6 @@ class ProfileExplorer(Explorer):
 
 
 def _is_held(profile: ProfileResult) -> bool:
-    """Whether search bounds limit a set or the reference fit, so that the verdict requires their release."""
+    """Whether search bounds hold an end of a set or the best fit, so that a verdict requires their release."""
     ends = [end for found in profile.identified_set.values() for end in (*found.below, *found.above)]
     return any(end.reason == "box" for end in ends) or not all(b.is_physical for b in profile.reference_held_by)
