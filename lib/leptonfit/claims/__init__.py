@@ -1,1 +1,1 @@
-"""Published reports that the workbook judges: what they state, and what its own computation makes of it."""
+"""Claims of two published reports, each beside the workbook's own computation and a verdict."""

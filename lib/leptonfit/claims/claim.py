@@ -1,4 +1,4 @@
-"""A claim of a report beside the computed value and a verdict: the row of every audit."""
+"""Claim of a report with the computed value and a verdict; each row of an audit is one such claim."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from leptonfit.inference.result import Result
 
 
 class Verdict(StrEnum):
-    """The words for a verdict on a claim."""
+    """Words used for the verdict on a claim."""
 
     HOLDS = "holds"
     CONTRADICTED = "contradicted"
     NO_MEANING = "no meaning"
-    """The stated quantity says nothing about the parameter."""
+    """The stated quantity contains no information about the parameter."""
     UNVERIFIABLE = "not verifiable"
-    """The report does not say enough to test the claim."""
+    """The report does not give enough information to test the claim."""
     INCOMPARABLE = "not comparable"
-    """The computed value belongs to other data."""
+    """The computed value was obtained from other data."""
     AGREES = "agrees"
     DIFFERS = "differs"
     """The values differ by more than two errors."""
     UNMEASURED = "not measured"
-    """The data leave the parameter where the prior had it."""
+    """The data do not constrain the parameter: its posterior is about as wide as its prior."""
     VAGUE = "cannot be told"
     """The computed value is missing, or its error is too large."""
     STANDS = "stands"
@@ -40,7 +40,7 @@ STANDING: dict[bool | None, Verdict] = {True: Verdict.STANDS, False: Verdict.FAL
 """Verdict on a conclusion that the profile supports, does not support, or cannot decide."""
 
 Numbers = dict[str, Any]
-"""Computed values that the sentences of a claim quote, by name, and the verdict."""
+"""Computed values that the sentences of a claim quote, and its verdict, by name."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class Claim(Result):
     name : str
         Short key, unique in its table.
     stated : str
-        What the report states.
+        Statement of the report.
     source : str
-        Where the report states it.
+        Place of the statement in the report.
     test : str
-        What must be true for the claim to pass, or what the stated value is compared with.
+        Condition that the claim must meet, or the quantity with which the stated value is compared.
     computed : str
-        The numbers to which the test is applied.
+        Numbers to which the test is applied.
     verdict : str
-        A word of `Verdict`.
+        One of the words of `Verdict`.
     mark : str
-        How the computed numbers are known: "arithmetic" (from the report's own numbers), "proven", "numerical" or
+        Origin of the computed numbers: "arithmetic" (from numbers that the report states), "proven", "numerical" or
         "simulated".
     """
 
@@ -81,14 +81,14 @@ class Claim(Result):
 
 
 def state_claim(report: Mapping[str, Any], entry: Mapping[str, Any], numbers: Numbers) -> Claim:
-    """Fill in the sentences of a claim.
+    """Return a claim with its sentences filled in.
 
-    The verdict, the mark and the source come from `numbers`, else from `entry`, else from `report`.
+    The verdict, the mark and the source are taken from `numbers`, else from `entry`, else from `report`.
 
     Parameters
     ----------
     report : mapping
-        The report's data file. A sentence may quote any of its values: "{tight[chi2_min]:,.0f}".
+        Content of the report's data file. A sentence may quote any of its values: "{tight[chi2_min]:,.0f}".
     entry : mapping
         Sentences of the claim: `name`, `stated`, `test` and `computed`. `computed` may also be a table with one
         sentence for each case.

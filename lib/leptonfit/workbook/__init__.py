@@ -1,1 +1,1 @@
-"""The workbook: parameters, runs, results, figures and the command line."""
+"""Workbook: notebook parameters, runs, results, figures and the command line."""

@@ -1,4 +1,4 @@
-"""The command line."""
+"""Commands of `leptonfit`, the command line of the workbook."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from leptonfit.workbook.execution import ONE_THREAD
 
 @click.group(help="Run the workbook's notebooks into reproducible reports.")
 def cli() -> None:
-    """Group of commands."""
+    """Group the commands of `leptonfit`."""
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What `run` and `sweep` have in common."""
+    """Add the options that `run` and `sweep` share to a command."""
     shared = (
         click.argument("names", nargs=-1),
         click.option(
@@ -88,7 +88,7 @@ def list_command() -> None:
 
 
 def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
-    """Each notebook's name, then its parameters, a line each, or why it cannot be run."""
+    """Yield each notebook's name, then one line for each parameter, or the reason why it cannot be run."""
     names = parameters.notebook_names(root)
     faults = run.find_faults(names, root)
     for name in names:
@@ -154,7 +154,7 @@ def bench_command() -> None:
 
 
 def _fail_on(errors: list[str]) -> None:
-    """Say what went wrong and exit with 1, if anything did."""
+    """Print the errors and exit with code 1 if there are any."""
     for line in errors:
         click.echo(f"leptonfit: {line}", err=True)
     if errors:
@@ -162,7 +162,7 @@ def _fail_on(errors: list[str]) -> None:
 
 
 def main() -> None:
-    """Entry point: refused input is one line on stderr and exit 2; a failing notebook is exit 1."""
+    """Entry point. Refused input gives one line on stderr and exit code 2; a failing notebook gives exit code 1."""
     try:
         code = cli.main(standalone_mode=False)
     except (InputError, click.ClickException) as error:
@@ -173,5 +173,5 @@ def main() -> None:
         code = 2
     except click.Abort:
         click.echo("leptonfit: interrupted", err=True)
-        os._exit(130)  # at once: kernels end with their parent, and every file is whole
+        os._exit(130)  # exit at once: kernels end with their parent, and no file is half written
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Reading a notebook's source: its parameters, the notebooks it needs, and the constraints between its parameters."""
+"""Reader of a notebook's source: its parameters, the constraints between them, and the notebooks that it needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEVERAL = "…"
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 _STATED = ("needs", "constraints")
 _TAKEN = ("notebook", "values", "started", "declared")
-"""Attributes of `parameters.Settings`."""
+"""Attributes of `parameters.Settings`, which no parameter may use as a name."""
 _ALLOWED_NODES = (
     ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Compare, ast.cmpop,
     ast.Name, ast.Load, ast.Constant, ast.Tuple,
@@ -34,24 +34,24 @@ _ALLOWED_NODES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """One parameter as its notebook declares it.
+    """Declaration of one parameter in a notebook.
 
     Attributes
     ----------
     name : str
     default : bool, int, float, str or None
-        None only where `budgets` gives a value for each budget.
+        Default value; None only if `budgets` gives a value for each budget.
     kind : type
-        bool, int, float or str; of one item where `is_list`.
+        bool, int, float or str; for a list, the type of one item.
     unit, meaning : str
     low, high : float
         Inclusive limits.
     choices : tuple
-        The allowed values; empty if any value of the type is allowed.
+        Allowed values; empty if any value of the type is allowed.
     budgets : mapping
         Value for each budget if the default is None.
     is_list : bool
-        Several values may be given, as text with commas, or `all` of the choices.
+        Whether several values may be given, as text with commas, or as `all` for every choice.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Declaration:
 
     @property
     def allowed(self) -> str:
-        """The allowed values in words."""
+        """Allowed values, as text."""
         choices = ", ".join(map(str, self.choices))
         if self.is_list and choices:
             return f"one or more, with commas, of {choices}, or all"
@@ -79,12 +79,12 @@ class Declaration:
         return f"one or more, with commas: each {words}" if self.is_list else words
 
     def check(self, value: object, where: str = "") -> None:
-        """Check one value; integers pass for floats.
+        """Check one value; an integer is accepted for a float.
 
         Raises
         ------
         InputError
-            One line: the parameter, the value, what is allowed (and `where`).
+            If the value is not allowed: one line with the parameter, the value, the allowed values and `where`.
         """
         if value is None and self.budgets:
             return
@@ -97,7 +97,7 @@ class Declaration:
             raise InputError(f"{self.name} = {value}: must be {self.allowed}{where}")
 
     def _accepts(self, value: object) -> bool:
-        """Whether one value (one item of a list) is of the type and in the range."""
+        """Whether one value (one item of a list) has the right type and is in the range."""
         if self.choices and value not in self.choices:
             return False
         if self.kind is str or self.kind is bool or isinstance(value, bool):
@@ -113,12 +113,12 @@ class Declaration:
         if self.kind is bool:
             return {"true": True, "false": False}.get(written.lower(), written)
         try:
-            return self.kind(written.replace("_", "?"))  # Python would read 4_1 as 41
+            return self.kind(written.replace("_", "?"))  # int("4_1") would be 41
         except ValueError:
             return written
 
     def items(self, value: object) -> tuple[Any, ...]:
-        """Split the value of a list into its items; what is not a number stays text."""
+        """Split the value of a list into its items; an item that is not a number stays text."""
         if value == "all" and self.choices:
             return self.choices
         if not isinstance(value, str):
@@ -129,7 +129,7 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class Notebook:
-    """Everything that a notebook declares.
+    """Declarations of one notebook: parameters, needed notebooks and constraints.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class Notebook:
     parameters : dict of Declaration
         From the cell tagged `parameters`, by name; empty if there is no such cell.
     needs : tuple of str
-        Notebooks whose results it loads.
+        Notebooks whose results this notebook loads.
     constraints : tuple of str
         Comparisons between parameters, such as `beta_min < beta_max`.
     """
@@ -148,7 +148,7 @@ class Notebook:
     constraints: tuple[str, ...] = ()
 
     def resolve(self, given: Mapping[str, Value | None]) -> dict[str, Value]:
-        """All parameters: those of `given` that are declared here, else the defaults; None replaced by the budget.
+        """Return all parameters: values from `given`, else defaults, with None replaced by the value for the budget.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Notebook:
         Raises
         ------
         InputError
-            For the first that is not allowed.
+            For the first value that is not allowed, or the first constraint that does not hold.
         """
         for name, one in self.parameters.items():
             if name in given:
@@ -182,7 +182,7 @@ class Notebook:
         }
         for constraint in self.constraints:
             try:
-                holds = eval(constraint, {"__builtins__": {}}, names)  # only comparisons: `_read_constraint`
+                holds = eval(constraint, {"__builtins__": {}}, names)  # safe after the check in `_read_constraint`
             except (TypeError, ArithmeticError):
                 holds = False
             if not holds:
@@ -192,12 +192,13 @@ class Notebook:
 
 
 def read_notebook(name: str, root: Path = ROOT) -> Notebook:
-    """Read the declarations of `notebooks/<name>.py`; nothing is executed.
+    """Read the declarations of `notebooks/<name>.py` without executing it.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or a declaration does not follow the grammar: one line that names the notebook.
+        If the file cannot be read, or a declaration does not follow the grammar. The message is one line with the
+        notebook's name.
     """
     folder = root / "notebooks"
     try:
@@ -238,7 +239,7 @@ def _parse(name: str, source: str) -> Notebook:
 
 
 def _split_cells(source: str) -> Iterator[tuple[list[str], str]]:
-    """Tags and text of each cell of a py:percent notebook; the text is padded to keep its line numbers."""
+    """Yield tags and text of each cell of a py:percent notebook; blank lines keep the line numbers of the file."""
     markers = list(_MARKER.finditer(source))
     starts = [*(marker.start() for marker in markers), len(source)]
     yield [], source[: starts[0]]
@@ -252,7 +253,7 @@ def _split_cells(source: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _read_parameters(text: str) -> dict[str, Declaration]:
-    """Read the parameters cell: one `name = literal  # comment` a line."""
+    """Read the parameters cell, in which each line is `name = literal  # comment`."""
     statements = ast.parse(text).body
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     comments = {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
@@ -272,7 +273,7 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
             raise InputError(f"{target.id}: must be another name, settings.{target.id} has a meaning already")
         number = statement.end_lineno or 0
         comment = comments.get(number, "")
-        while comment.count("[") > comment.count("]") and lines[number : number + 1] == ["#"]:  # it goes on
+        while comment.count("[") > comment.count("]") and lines[number : number + 1] == ["#"]:  # continued comment
             number += 1
             comment += f" {comments[number]}"
         declared[target.id] = _read_declaration(target.id, statement, comment)  # type: ignore[arg-type]
@@ -280,7 +281,7 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
 
 
 def _read_declaration(name: str, statement: ast.Assign | ast.AnnAssign, comment: str) -> Declaration:
-    """Read one line: the default, and the comment `unit, meaning {quick: 1, full: 2} [low, high]`."""
+    """Read one declaration: the default, and the comment `unit, meaning {quick: 1, full: 2} [low, high]`."""
     try:
         default = ast.literal_eval(statement.value)  # type: ignore[arg-type]
     except (ValueError, TypeError):
@@ -312,7 +313,7 @@ def _read_declaration(name: str, statement: ast.Assign | ast.AnnAssign, comment:
 
 
 def _read_budgets(name: str, comment: str) -> tuple[str, dict[str, Value]]:
-    """Take `{quick: 16, full: 64}` out of a comment."""
+    """Split a comment into its text without `{quick: 16, full: 64}`, and the value for each budget."""
     before, opening, rest = comment.partition("{")
     inside, closing, after = rest.partition("}")
     try:
@@ -326,7 +327,7 @@ def _read_budgets(name: str, comment: str) -> tuple[str, dict[str, Value]]:
 
 
 def _read_allowed(name: str, kind: type, inside: str) -> dict[str, Any]:
-    """Read the brackets of a comment: a range or choices, and `…` at the end if several values may be given."""
+    """Read the brackets of a comment: a range or choices, with `…` at the end if several values may be given."""
     separator = "|" if "|" in inside else ","
     parts = [part.strip() for part in inside.split(separator)]
     is_list = parts[-1] == _SEVERAL
@@ -346,7 +347,7 @@ def _read_allowed(name: str, kind: type, inside: str) -> dict[str, Any]:
 
 
 def _read_stated(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Find `needs = (…)` and `constraints = (…)` in a cell; a cell that does not parse fails when it is run."""
+    """Yield `needs = (…)` and `constraints = (…)` of a cell; a cell that does not parse will fail when it is run."""
     try:
         statements = ast.parse(text).body
     except SyntaxError:
@@ -366,7 +367,7 @@ def _read_stated(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _read_constraint(constraint: str, parameters: Mapping[str, Declaration]) -> None:
-    """Check that a constraint is made of declared names, literals, arithmetic and comparisons only."""
+    """Check that a constraint contains only declared names, literals, arithmetic and comparisons."""
     try:
         nodes = list(ast.walk(ast.parse(constraint, mode="eval")))
     except SyntaxError:
@@ -380,7 +381,7 @@ def _read_constraint(constraint: str, parameters: Mapping[str, Declaration]) -> 
 
 
 def _names_in(constraint: str) -> list[str]:
-    """Names in the order in which they are written."""
+    """Return the names in a constraint, in the order in which they are written."""
     nodes = [node for node in ast.walk(ast.parse(constraint, mode="eval")) if isinstance(node, ast.Name)]
     return list(dict.fromkeys(node.id for node in sorted(nodes, key=lambda node: node.col_offset)))
 

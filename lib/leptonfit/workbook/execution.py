@@ -1,4 +1,4 @@
-"""One notebook, executed by papermill from its .py source."""
+"""Execution of one notebook with papermill, from its .py source."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from leptonfit.datafiles import ROOT
 from leptonfit.workbook.declarations import Value
 
 CELL_TIMEOUT = 1800
-"""Seconds after which a cell is given up."""
+"""Seconds after which the execution of a cell is stopped."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Environment of kernels, where it says nothing else: threads of BLAS on small matrices only wait for one another."""
+"""Environment variables of kernels, unless already set: on small matrices, threads of BLAS only wait for each other."""
 
 
 def execute_notebook(
@@ -24,9 +24,9 @@ def execute_notebook(
     root: Path = ROOT,
     show_progress: bool = False,
 ) -> str | None:
-    """Execute a notebook's .py, its source, into `output`; what went wrong in one line, or None.
+    """Execute a notebook from its .py source into `output`; return the error in one line, or None.
 
-    The executed notebook is written as far as it got.
+    After an error, `output` holds the cells that were executed.
     """
     import jupytext
     import nbclient.exceptions
@@ -36,7 +36,7 @@ def execute_notebook(
     os.environ.update({**ONE_THREAD, **os.environ})  # kernels inherit it
     source = jupytext.read(root / "notebooks" / f"{name}.py")
 
-    def keep_pictures() -> None:  # a widget lives as long as its kernel; its picture stays
+    def keep_pictures() -> None:  # a widget needs its kernel, so only its picture is kept
         done = nbformat.read(output, as_version=4)
         for data in [o["data"] for cell in done.cells for o in cell.get("outputs", []) if "data" in o]:
             if "image/png" in data:
@@ -50,7 +50,7 @@ def execute_notebook(
                 source, str(output), parameters=dict(parameters), kernel_name="python3", language="python",
                 cwd=str(root / "notebooks"), progress_bar=show_progress, record_timing=False,
                 execution_timeout=CELL_TIMEOUT, shutdown_kernel="immediate",
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else each start warns of TCP on this very machine
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # hides a warning about local TCP at each start
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             keep_pictures()
@@ -58,7 +58,7 @@ def execute_notebook(
         except nbclient.exceptions.CellTimeoutError:
             return f"a cell took longer than {CELL_TIMEOUT} s"
         except (RuntimeError, nbclient.exceptions.DeadKernelError) as error:
-            # parallel kernels now and then collide on a port, before any cell has run
+            # parallel kernels sometimes choose the same port; this fails before any cell has run
             if attempt == 2 or "before replying" not in str(error):
                 return f"the kernel died: {error}"
         else:

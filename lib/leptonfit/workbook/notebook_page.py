@@ -1,4 +1,4 @@
-"""An executed notebook as one HTML file: code folded, outputs open, every figure described."""
+"""Pages of executed notebooks: one HTML file each, with folded code, open outputs and described figures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from leptonfit.workbook import store
 
 TEMPLATES = Path(__file__).parent / "templates"
 KEY_FIGURE = "key-figure"
-"""Tag of the notebook cell whose picture goes on the report's page."""
+"""Tag of the notebook cell whose picture is shown on the report's page."""
 _PAPERMILL = "papermill-error-cell-tag"
-"""Tag of cells that papermill puts into a notebook that failed."""
+"""Tag of the cells that papermill adds to a notebook that failed."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SUMMARIES = {"parameters": "Parameters, defaults", "injected-parameters": "Parameters of this run"}
 
 
 def write_notebook(source: Path, target: Path) -> None:
-    """Write an executed notebook as one self-contained HTML file, mathematics as MathML."""
+    """Write an executed notebook as one self-contained HTML file, with mathematics as MathML."""
     notebook = nbformat.read(source, as_version=4)
     title = read_title(notebook)[0] or source.stem
     failed = len(notebook.cells)
@@ -37,7 +37,7 @@ def write_notebook(source: Path, target: Path) -> None:
                 heading, prose = (to_plain(found[1]), "") if found else (heading, f"{prose}\n{line}")
         elif cell.cell_type == "code":
             described = f"{heading}: {describe_figure(cell)} {to_plain(prose)}"
-            cell.metadata["alt"] = textwrap.shorten(described, 300, placeholder=" …")  # read by nbconvert's template
+            cell.metadata["alt"] = textwrap.shorten(described, 300, placeholder=" …")  # used by nbconvert's template
             cell.metadata["summary"] = _summarise(cell)
             for output in cell.outputs:
                 _dress(output, f"Table: {heading}")
@@ -55,7 +55,7 @@ def write_notebook(source: Path, target: Path) -> None:
 
 
 def read_title(notebook: nbformat.NotebookNode) -> tuple[str, str]:
-    """The first heading, and the paragraph below it as Markdown; empty where there is none."""
+    """Return the first heading and the Markdown paragraph below it; empty texts if there is none."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and _PAPERMILL not in cell.metadata.get("tags", []):
             title, _, rest = cell.source.partition("\n\n")
@@ -64,7 +64,7 @@ def read_title(notebook: nbformat.NotebookNode) -> tuple[str, str]:
 
 
 def describe_figure(cell: nbformat.NotebookNode) -> str:
-    """What a cell draws: the first line of each plot function it calls."""
+    """Describe the figure of a cell by the first docstring line of each plot function that the cell calls."""
     from leptonfit.workbook import figures
 
     called = dict.fromkeys(re.findall(r"\bfigures\.(plot_\w+)", cell.source))
@@ -73,19 +73,19 @@ def describe_figure(cell: nbformat.NotebookNode) -> str:
 
 
 def render_markdown(text: str) -> str:
-    """Markdown to HTML, with TeX as MathML and any HTML in it shown as text."""
+    """Convert Markdown to HTML, with TeX as MathML; HTML inside the Markdown is shown as text."""
     renderer, markdown = _markdown()
     safe = renderer(escape=True, allow_harmful_protocols=False, exclude_anchor_links=True)
     return markdown(renderer=safe).render(text)
 
 
 def to_plain(text: str) -> str:
-    """Markdown as one line of plain text."""
+    """Convert Markdown to one line of plain text."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", render_markdown(text))).split())
 
 
 def _summarise(cell: nbformat.NotebookNode) -> str:
-    """A code cell in one line: what its tag says, or its first comment or line."""
+    """Summarise a code cell in one line: the text for its tag, or else its first comment or code line."""
     for tag in cell.metadata.get("tags", []):
         if tag in _SUMMARIES:
             return _SUMMARIES[tag]
@@ -94,7 +94,7 @@ def _summarise(cell: nbformat.NotebookNode) -> str:
 
 
 def _dress(output: nbformat.NotebookNode, label: str) -> None:
-    """Give an output's tables header scopes and, where wide, a region to scroll; say what needs a kernel."""
+    """Add header scopes to tables, and a scroll region to wide ones; replace a widget that needs a kernel by a note."""
     data = output.get("data", {})
     if data.pop(_WIDGET, None) and data.keys() <= {"text/plain"}:
         output.data = {"text/plain": "An interactive control: open the notebook in JupyterLab to use it."}
@@ -111,7 +111,7 @@ def _dress(output: nbformat.NotebookNode, label: str) -> None:
 
 @cache
 def templates() -> Any:
-    """The pages' templates."""
+    """Return the Jinja environment with the templates of the pages."""
     import jinja2
 
     found = jinja2.Environment(
@@ -124,13 +124,13 @@ def templates() -> Any:
 
 @cache
 def _markdown() -> tuple[Any, Any]:
-    """Markdown renderer and parser; imported late, since they take a second to load."""
+    """Return Markdown renderer and parser; they are imported here because loading them takes a second."""
     from latex2mathml.converter import convert_to_element
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     def convert(body: str, display: str) -> str:
         element = convert_to_element(body, display=display)
-        for part in element.iter():  # its own text conversion would let HTML in \text{} through
+        for part in element.iter():  # the converter itself would pass HTML in \text{} unescaped
             part.text = html.unescape(part.text) if part.text else part.text
         return ElementTree.tostring(element, encoding="unicode")
 

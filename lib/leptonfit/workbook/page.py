@@ -1,4 +1,4 @@
-"""The page of a report and of a sweep: HTML that opens from a file, without a network, and its PDF."""
+"""Pages of reports and sweeps: HTML that opens from a file without a network, and its PDF."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from leptonfit.workbook.parameters import read_all, upstream
 
 PDF = "report.pdf"
 GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
-"""Analyses by the first digit of their notebooks."""
+"""Title of each analysis, by the first digit of its notebooks' names."""
 JUDGED = {
     "Charged leptons": "“The report” is Cross-Lepton Fit: Final Summary and Critical Questions, of 2025-12-23; its "
     "claims are in data/reported_2025.toml, measured values and their sources in data/charged_leptons.toml.",
     "Neutrino magnetic moments": "“The report” is NU838, R_20250917_NU_838, version 1.2.1, of 2025-09-17; its claims "
     "are in data/report_838.toml. Published limits, spectra and their sources are in data/neutrino.",
 }
-"""The works whose claims are held against what is computed."""
+"""Reports whose claims are compared with computed values, by analysis."""
 MARKS = {
     "proven": ("■", "by interval arithmetic with outward rounding"),
     "numerical": ("●", "computed"),
@@ -60,17 +60,17 @@ CLAIMED = {
     "scorecard": "Scorecard: claimed, recomputed, computed",
     "falsification": "The publication’s falsification rules, executed",
 }
-"""Tables that go on the page, with their captions."""
+"""Tables that are shown on the page, with their captions."""
 _TITLES = {"set_95": "95 % set of β"}
 _NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
-"""Columns of a comparison that its page puts in words."""
+"""Columns of a comparison that its page does not show as numbers, but as text in other columns."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def write_index(folder: Path, root: Path = ROOT) -> None:
-    """Write `index.html` of a report folder from the executed notebooks in it and the results they have.
+    """Write `index.html` of a report folder from its executed notebooks and their results.
 
-    A PDF of an earlier page goes.
+    The PDF of an earlier page is deleted.
     """
     names = {path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)}
     cards = [_read_card(folder, name, root) for name in sorted(names)]
@@ -96,7 +96,7 @@ def write_index(folder: Path, root: Path = ROOT) -> None:
 
 
 def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
-    """What the page says of a notebook; one that was begun and has not ended has a name only."""
+    """Return the page's data on a notebook; a notebook that has not finished has only a name."""
     path = folder / f"{name}.ipynb"
     card: dict[str, Any] = {"name": name, "title": name, "question": "", "result": None, "html": ""}
     if not path.is_file():
@@ -106,7 +106,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
     card |= {"title": title or name, "question": render_markdown(question), "html": f"{name}.html"}
     found = folder / "results" / f"{name}.json"
     result = store.read(found) if found.is_file() else None
-    if not result or result["schema_version"] != store.SCHEMA_VERSION:  # or of another version of leptonfit
+    if not result or result["schema_version"] != store.SCHEMA_VERSION:  # none, or from another version of leptonfit
         return card
     figure, drawn = _key_figure(notebook)
     return card | {
@@ -124,14 +124,14 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
 
 
 def _describe_parameters(name: str, values: Mapping[str, Any], root: Path) -> list[tuple[str, Any, str, str]]:
-    """Name, value, unit and meaning; without the last two where the notebook no longer declares it."""
+    """Return name, value, unit and meaning; the last two are empty if the notebook no longer declares the parameter."""
     declared = {one.name: one for notebook in read_all([name], root) for one in notebook.parameters.values()}
     found = [(given, value, declared.get(given)) for given, value in values.items()]
     return [(given, value, one.unit if one else "", one.meaning if one else "") for given, value, one in found]
 
 
 def _tabulate(caption: str, table: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    """Caption, columns and rows; a table of few rows and many columns is turned, to be readable."""
+    """Return caption, columns and rows; a table with few rows and many columns is transposed, to be readable."""
     columns, rows = list(table.columns), table.values.tolist()
     if 3 * len(rows) < len(columns):
         columns, *rows = [list(line) for line in zip(columns, *rows, strict=True)]
@@ -139,7 +139,7 @@ def _tabulate(caption: str, table: pd.DataFrame) -> tuple[str, list[str], list[l
 
 
 def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
-    """Provenance that notebooks of one report have in common, a line each."""
+    """Return the provenance that notebooks of one report usually share, as one text for each entry."""
     commit = origin["git_commit"] or "not known"
     return {
         "commit": f"{commit} with uncommitted changes" if origin["git_dirty"] else commit,
@@ -151,14 +151,14 @@ def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _newer(name: str, folder: Path, root: Path) -> list[str]:
-    """What a notebook reads and was run after it."""
+    """Return the notebooks that this one reads and that were run again after it."""
     finished = store.load(name, folder)["provenance"]["finished"]
     paths = {other: folder / "results" / f"{other}.json" for other in sorted(upstream(name, root))}
     return [o for o, path in paths.items() if path.is_file() and store.read(path)["provenance"]["finished"] > finished]
 
 
 def _key_figure(notebook: nbformat.NotebookNode) -> tuple[str | None, str]:
-    """The PNG of the cell tagged `key-figure`, as base64, None if it was not reached; and what it shows."""
+    """Return the PNG of the cell tagged `key-figure` as base64 (None if there is none), and its description."""
     for cell in notebook.cells:
         if KEY_FIGURE in cell.metadata.get("tags", []):
             for output in cell.get("outputs", []):
@@ -174,7 +174,7 @@ def write_comparison(folder: Path) -> None:
 
 
 def _read_sweep(folder: Path) -> dict[str, Any] | None:
-    """What a page says of a sweep; None where none has ended."""
+    """Return the page's data on a sweep; None if no sweep has finished."""
     paths = [folder / "comparison.csv", folder / "comparison.png"]
     if not all(path.is_file() for path in paths):
         return None
@@ -202,7 +202,7 @@ def _read_sweep(folder: Path) -> dict[str, Any] | None:
 
 
 def write_pdf(folder: Path) -> str:
-    """Print a report's `index.html` to `report.pdf` with the Chromium on the PATH; what came of it, in one line."""
+    """Print a report's `index.html` to `report.pdf` with the Chromium on the PATH; return the outcome in one line."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"

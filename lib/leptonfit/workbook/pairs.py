@@ -1,4 +1,4 @@
-"""Notebook pairs: the .py is the source, the .ipynb its normalised execution."""
+"""Notebook pairs: the .py is the source, and the .ipynb is its execution in normalised form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _METADATA = {
 
 
 def compare_pairs(root: Path = ROOT) -> list[str]:
-    """Differences between each .py and its .ipynb, a line each: missing, or another type, source or tags of a cell."""
+    """Return one line for each notebook with a missing file, or with a cell that differs between .py and .ipynb.
+
+    A cell differs if its type, source or tags differ; the first such cell is named. A file that cannot be read also
+    gives a line.
+    """
     import jupytext
 
     lone = {path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")} - {*notebook_names(root)}
@@ -59,7 +63,7 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
     Returns
     -------
     list of str
-        What went wrong, a line a notebook.
+        Errors, one line for each notebook that failed.
     """
     wanted = tuple(names) or tuple(notebook_names(root))
     graph: dict[str, set[str]] = {}
@@ -72,7 +76,7 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
     errors = list(faults.values())
     graph = {name: needed for name, needed in graph.items() if name not in faults}
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[store.REPORT_VARIABLE] = folder  # results of this run are not kept
+        os.environ[store.REPORT_VARIABLE] = folder  # results of this run are discarded
         for name in TopologicalSorter(graph).static_order():
             if name in faults:
                 continue
@@ -89,7 +93,7 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs between two identical executions: timings, widget state, random ids, versions."""
+    """Remove timings, widget state, random ids and versions, which differ between two identical executions."""
     notebook.metadata = nbformat.from_dict(_METADATA)
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags")

@@ -1,4 +1,4 @@
-"""The notebooks, their parameters, and the checked settings of one execution."""
+"""Names and parameters of the notebooks, and the checked settings of one execution."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _INJECTED = "# Parameters\n"
 
 
 def notebook_names(root: Path = ROOT) -> list[str]:
-    """Names of the notebooks, in their order."""
+    """Return the names of all notebooks, in order."""
     return sorted(path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.py"))
 
 
 def notebook_defaults(notebook: str, root: Path = ROOT) -> dict[str, Value | None]:
-    """Parameters of a notebook and their defaults."""
+    """Return the parameters of a notebook with their defaults."""
     return {name: one.default for name, one in read_notebook(notebook, root).parameters.items()}
 
 
 def upstream(notebook: str, root: Path = ROOT) -> set[str]:
-    """Notebooks whose results this one loads; none if its declarations cannot be read."""
+    """Return the notebooks whose results this notebook loads; empty if its declarations cannot be read."""
     return {needed for one in read_all([notebook], root) for needed in one.needs}
 
 
 def read_all(notebooks: Iterable[str], root: Path = ROOT) -> Iterator[Notebook]:
-    """Declarations of several notebooks; those that cannot be read are left out."""
+    """Yield the declarations of several notebooks, without those that cannot be read."""
     for notebook in notebooks:
         with contextlib.suppress(InputError):
             yield read_notebook(notebook, root)
 
 
 def find_declarations(name: str, notebooks: Iterable[str], root: Path = ROOT) -> dict[str, Declaration]:
-    """Declarations of one parameter, by notebook."""
+    """Return the declarations of one parameter, by notebook."""
     return {one.name: one.parameters[name] for one in read_all(notebooks, root) if name in one.parameters}
 
 
@@ -60,7 +60,7 @@ def parse_assignment(text: str) -> tuple[str, str]:
 
 
 def refuse_unknown(name: str, value: object, known: Iterable[str]) -> InputError:
-    """The error for a parameter that is not declared, with the nearest name that is."""
+    """Return the error for an undeclared parameter, with the most similar declared name."""
     known = sorted(set(known))
     nearest = difflib.get_close_matches(name, known, n=1)
     said = f"the nearest is {nearest[0]}" if nearest else f"must be one of {', '.join(known)}"
@@ -69,7 +69,7 @@ def refuse_unknown(name: str, value: object, known: Iterable[str]) -> InputError
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked parameters of one execution, as attributes (lists as tuples), and when it began."""
+    """Checked parameters of one execution, as attributes (lists as tuples), and its start time."""
 
     notebook: str
     values: Mapping[str, Value]
@@ -84,12 +84,12 @@ class Settings:
 
 
 def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT) -> Settings:
-    """Check the parameters found in a notebook's namespace; call it first, with `globals()`.
+    """Check the parameters in a notebook's namespace and return them; call this function first, with `globals()`.
 
     Raises
     ------
     InputError
-        If one is not allowed, or papermill was given one that the notebook does not have.
+        If a value is not allowed, or papermill was given a parameter that the notebook does not declare.
     """
     declared = read_notebook(notebook, root)
     for name, value in _injected(namespace):
@@ -105,11 +105,11 @@ def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT
 
 
 def _injected(namespace: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Parameters that papermill was given: what IPython's history of inputs has in the injected cell."""
+    """Return the parameters given to papermill, read from the injected cell in IPython's input history."""
     names: list[str] = []
     for text in namespace.get("In", ()):
         if text.startswith(_INJECTED):
-            with contextlib.suppress(SyntaxError):  # not papermill's
+            with contextlib.suppress(SyntaxError):  # not a cell of papermill
                 assigned = [one.targets[0] for one in ast.parse(text).body if isinstance(one, ast.Assign)]
                 names += [target.id for target in assigned if isinstance(target, ast.Name)]
     return [(name, namespace[name]) for name in names]

@@ -1,4 +1,4 @@
-"""Execute notebooks into a report folder: checked first, whole or not at all, and never twice for the same input."""
+"""Execution of notebooks into a report folder: input is checked first, and unchanged notebooks are not run again."""
 
 from __future__ import annotations
 
@@ -38,35 +38,35 @@ DATA_OF: dict[str, Callable[..., object]] = {
     "include_disputed": load_published,
     "priors": load_covariates,
 }
-"""What a notebook with a parameter reads: checked before anything is written."""
+"""Function that loads the data belonging to a parameter, called as a check before anything is written."""
 _PAGE = threading.Lock()
-"""Held while the page is written, or what it is written from."""
+"""Lock held while the page, or a file from which it is made, is written."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run that has passed every check.
+    """Request for a run that has passed every check.
 
     Attributes
     ----------
     notebooks : tuple of str
-        Those asked for.
+        Requested notebooks.
     overrides : mapping
-        Explicit parameters, for every notebook that has them; text, where notebooks declare different types.
+        Explicit parameters, used by every notebook that declares them; text if notebooks declare different types.
     tag : str
         Name of the report folder.
     data : Path
         Data folder.
     jobs : int
-        Notebooks executed at a time.
+        Number of notebooks executed at the same time.
     fresh : bool
-        Run even what is up to date.
+        Whether to run even notebooks that are up to date.
     root : Path
-        The checkout.
+        Root folder of the checkout.
     place : str
-        Folder below the tag's.
+        Subfolder of the tag's folder.
     faults : mapping
-        Why a notebook cannot be run, for those whose declarations cannot be read.
+        Reason why a notebook cannot be run, for each notebook with unusable declarations.
     """
 
     notebooks: tuple[str, ...]
@@ -81,15 +81,15 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """The report folder."""
+        """Folder of the report."""
         return self.root / "reports" / self.tag / self.place
 
     def parameters(self, notebook: str) -> dict[str, Value]:
-        """All parameters of a notebook as it will run."""
+        """Return all parameters with which a notebook will run."""
         return read_notebook(notebook, self.root).resolve(self.read(notebook))
 
     def read(self, notebook: str) -> dict[str, Value]:
-        """The explicit parameters that a notebook has, with the types it declares."""
+        """Return the explicit parameters that a notebook declares, converted to the declared types."""
         declared = read_notebook(notebook, self.root).parameters
         given = {name: value for name, value in self.overrides.items() if name in declared}
         return {n: declared[n].read(value) if isinstance(value, str) else value for n, value in given.items()}
@@ -107,21 +107,21 @@ def check_request(
     root: Path = ROOT,
     place: str = "",
 ) -> Request:
-    """Check everything a user can get wrong, before anything is written.
+    """Check all input of a user before anything is written, and return the request.
 
     Parameters
     ----------
     names : sequence of str
-        Notebooks; all where empty.
+        Notebooks; all notebooks if empty.
     assignments : sequence of str
         `name=value`, as on the command line.
     place : str
-        Folder below the tag's.
+        Subfolder of the tag's folder.
 
     Raises
     ------
     InputError
-        For the first thing that is not allowed.
+        For the first input that is not allowed.
     """
     known = notebook_names(root)
     for name in names:
@@ -185,7 +185,7 @@ def check_request(
 
 
 def find_faults(notebooks: Sequence[str], root: Path) -> dict[str, str]:
-    """Notebooks that cannot be run, and why: declarations that cannot be read, or needs that go in a circle."""
+    """Return the notebooks that cannot be run, with the reason: unreadable declarations or circular needs."""
     faults = {}
     for name in notebooks:
         try:
@@ -219,25 +219,25 @@ def _missing_upstream(request: Request) -> list[str]:
 def execute(
     request: Request, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False
 ) -> list[str]:
-    """Run the notebooks of a request, upstream first, and write the report's page.
+    """Run the notebooks of a request, after the notebooks that they need, and write the report's page.
 
     Parameters
     ----------
     request : Request
     say : callable
-        Is told, a line at a time, what has been done.
+        Receives progress messages, one line each.
     show_progress : bool
-        A progress bar for each notebook's cells.
+        Whether to show a progress bar over the cells of each notebook.
 
     Returns
     -------
     list of str
-        What went wrong, a line a notebook; empty where every one finished.
+        Errors, one line for each notebook that failed; empty if all finished.
 
     Raises
     ------
     InputError
-        If another run holds the tag.
+        If another run is using the tag.
     """
     names = [*_missing_upstream(request), *request.notebooks]
     errors = {name: fault for name, fault in request.faults.items() if name in names}
@@ -248,19 +248,21 @@ def execute(
         try:
             _run_graph(request, graph, pool, errors, say, show_progress)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what still runs
+            pool.shutdown(wait=False, cancel_futures=True)  # do not wait for running notebooks after an interrupt
         page.write_index(request.folder, request.root)
     say(f"report: {_relative(request.folder / 'index.html', request.root)}")
     return list(errors.values())
 
 
 def bring_upstream(settings: Settings) -> None:
-    """Run what a notebook reads, where its results are missing or not like its settings; a report's run has done so.
+    """Run the notebooks that this one reads, unless their stored results match its settings.
+
+    Inside `leptonfit run` nothing is done, since these notebooks were run before.
 
     Raises
     ------
     RuntimeError
-        If one of them fails.
+        If one of these notebooks fails.
     """
     if store.REPORT_VARIABLE in os.environ:
         return
@@ -284,7 +286,7 @@ def _run_graph(
     say: Callable[[str], None],
     show_progress: bool,
 ) -> None:
-    """Run each notebook once what it needs is done; `errors` collects what went wrong."""
+    """Run each notebook after the notebooks that it needs; `errors` collects the errors by notebook."""
     sorter = TopologicalSorter(graph)
     sorter.prepare()
     running: dict[Future[str | None], str] = {}
@@ -306,7 +308,7 @@ def _run_graph(
 
 
 def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], show_progress: bool) -> str | None:
-    """Run one notebook unless its outputs are those of the same input; the error in one line, or None."""
+    """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
     folder, parameters = request.folder, request.parameters(name)
     outputs = [folder / "results" / f"{name}.json", folder / f"{name}.ipynb", folder / f"{name}.html"]
     fingerprint = _fingerprint(request, name, parameters)
@@ -316,7 +318,7 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
         return None
     began, partial = time.monotonic(), folder / f".{name}.ipynb"
     say(f"{name}: running")
-    with _PAGE:  # from here on nothing of the old run is left, and the page says so
+    with _PAGE:  # delete all files of the old run, and write the page without them
         for old in (*outputs, record, *(folder / "results").glob(f"{name}.*.csv")):
             old.unlink(missing_ok=True)
         partial.touch()
@@ -335,7 +337,7 @@ def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], s
 
 
 def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -> str:
-    """Digest of all that can change a notebook's outputs."""
+    """Return a digest of everything that can change a notebook's outputs."""
     parts = {
         "parameters": dict(parameters),
         "source": (request.root / "notebooks" / f"{name}.py").read_text(encoding="utf-8"),
@@ -351,14 +353,14 @@ def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -
 
 
 def _record(fingerprint: str, outputs: Sequence[Path]) -> str:
-    """What a finished notebook leaves behind: digests of its input and of its outputs."""
+    """Return the record of a finished notebook: the digests of its input and of its outputs."""
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in outputs]
     return "\n".join([fingerprint, *digests]) + "\n"
 
 
 @contextlib.contextmanager
 def only_run(folder: Path, tag: str) -> Iterator[None]:
-    """Hold a folder of a tag; the lock goes with the process, however it ends."""
+    """Lock the folder of a tag; the lock is released when the process ends, even after a crash."""
     with open(folder / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -369,7 +371,7 @@ def only_run(folder: Path, tag: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(request: Request) -> Iterator[None]:
-    """Tell the kernels where data and results are."""
+    """Set the environment variables that tell the kernels the folders of data and results."""
     told = {"LEPTONFIT_DATA": str(request.data), store.REPORT_VARIABLE: str(request.folder)}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)

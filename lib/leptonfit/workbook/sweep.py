@@ -1,4 +1,4 @@
-"""The same notebooks at several values of one parameter, and one table and figure that compare them."""
+"""Runs of notebooks at several values of one parameter, and a table and figure that compare them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from leptonfit.workbook.parameters import find_declarations
 def check_sweep(
     names: Sequence[str], assignments: Sequence[str], *, jobs: int = 1, root: Path = ROOT, **options: Any
 ) -> tuple[str, dict[str, run.Request]]:
-    """Check a sweep before anything is written: one parameter has several values, and each value could be run.
+    """Check a sweep before anything is written: one parameter has several values, and each value can be run.
 
     Parameters
     ----------
@@ -30,19 +30,19 @@ def check_sweep(
     assignments : sequence of str
         `name=value`, one of them `name=value,value,…`.
     jobs : int
-        Values run at a time.
+        Number of values run at the same time.
     **options
         As for `run.check_request`.
 
     Returns
     -------
     str, dict
-        The swept parameter, and a request for each of its values as they were written.
+        Name of the swept parameter, and one request for each of its values, by the value as it was written.
 
     Raises
     ------
     InputError
-        For the first thing that is not allowed.
+        For the first input that is not allowed.
     """
     several = [text for text in assignments if "," in text]
     declared = {text: find_declarations(text.partition("=")[0].strip(), names, root) for text in several}
@@ -69,12 +69,12 @@ def check_sweep(
 def execute_sweep(
     parameter: str, requests: dict[str, run.Request], *, jobs: int = 1, say: Callable[[str], None] = lambda line: None
 ) -> list[str]:
-    """Run every value, `jobs` at a time, then write the comparison; what went wrong, a line a notebook.
+    """Run every value, `jobs` at a time, and write the comparison; return the errors, one line for each notebook.
 
     Raises
     ------
     InputError
-        If another sweep holds the tag.
+        If another sweep is using the tag.
     """
     first = next(iter(requests.values()))
     folder = first.root / "reports" / first.tag / store.SWEEP
@@ -107,15 +107,15 @@ def _execute_one(request: run.Request) -> tuple[list[str], list[str]]:
     said: list[str] = []
     try:
         return said, run.execute(request, said.append)
-    except InputError as error:  # another run holds this value's folder: the other values go on
+    except InputError as error:  # another run uses the folder of this value; the other values continue
         return said, [str(error)]
 
 
 def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
-    """One row a value: verdicts, 95 % set of β and interval of C_μ, as far as the notebooks give them.
+    """Return one row for each value: verdicts, 95 % set of β and interval of C_μ, if the notebooks provide them.
 
-    Ends of the set are nan where it is empty and infinite where it is open (of several intervals the outermost, all of
-    them in `set_95`); the interval of C_μ is from the lowest to the highest feasible value over the scan.
+    The ends of the set are nan if it is empty, and infinite where it is open. If it has several intervals, the
+    outermost ends are given, and `set_95` lists all. The interval of C_μ spans the feasible values over the whole scan.
     """
     rows = []
     for value, request in requests.items():

@@ -1,4 +1,4 @@
-"""Toy experiments in chunks: over several processes, and resumed where a run was cut off."""
+"""Toy experiments in chunks, distributed over processes and resumed after an interrupted run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from leptonfit.vortex.measurements import load_measurements
 from leptonfit.workbook import store
 
 CHUNK = 250
-"""Toys a task."""
+"""Number of toys in one task."""
 
 
 def cover_choice(
@@ -32,16 +32,16 @@ def cover_choice(
     measurements: str = "report_2025",
     **model: Any,
 ) -> CoverageResult:
-    """Run toys of β under a closure, a chunk a task, each with its own seed.
+    """Run toys of β under a closure; each chunk of toys is one task with a separate seed.
 
-    Finished chunks are kept beside the results until all are: a run that is cut off goes on from there. The same seed
-    gives the same toys on one core or many. Outside a report, where someone looks on, a bar shows how far it is.
+    Finished chunks are stored beside the results until all have finished, so an interrupted run can resume. The same
+    seed gives the same toys on any number of cores. Outside a report run, a progress bar is shown.
 
     Parameters
     ----------
     choice : Choice
     truth : ndarray (n_par,)
-        Parameters of its fit.
+        True parameters of the fit under this closure.
     n_toys, seed : int
     measurements : str
         Set of measured values.

@@ -1,4 +1,4 @@
-"""The sums behind the audit of the December 2025 report; its sentences are in `reported_2025.toml`."""
+"""Calculations for the audit of the December 2025 report; the sentences are in `reported_2025.toml`."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def audit_report(
     scans: Sequence[RecomputedScan],
     checks: Sequence[DegeneracyResult],
 ) -> tuple[Claim, ...]:
-    """Test every claim.
+    """Return every audited claim of the report with its computed value and verdict.
 
     Parameters
     ----------
     claims : mapping
         From `load_claims`.
     measurements : Measurements
-        The report's.
+        Measured values that the report used.
     scans : sequence of RecomputedScan
-        The tight and the loose scan, computed.
+        The recomputed tight and loose scans, in this order.
     checks : sequence of DegeneracyResult
         From `run_degeneracy_checks`.
     """

@@ -1,4 +1,4 @@
-"""Which conclusions of the December 2025 report stand, by rule, from the results of a profile."""
+"""Rules that decide from a profile of β which conclusions of the December 2025 report stand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leptonfit.vortex.comparison import ComparedResult
 
 
 def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Claim, ...]:
-    """Judge the report's claims.
+    """Return the report's conclusions, each with a verdict from the stored profile.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
     claims : mapping
         From `load_claims`.
     compared : sequence of ComparedResult
-        Closures of `05_closures`.
+        Results for the closures of `05_closures`.
     """
     standing: dict[str, list[str]] = {claim["name"]: [] for claim in claims["claims"]}
     for one in compared:
@@ -85,16 +85,16 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
 def answer_options(
     claims: Mapping[str, Any], judged: Sequence[Claim], compared: Sequence[ComparedResult]
 ) -> tuple[Claim, ...]:
-    """Answer the report's options for what to do next, by rule.
+    """Return the report's options for the next step, each with a verdict by rule.
 
     Parameters
     ----------
     claims : mapping
         From `load_claims`.
     judged : sequence of Claim
-        The claims under the report's closure.
+        Claims as judged under the report's closure.
     compared : sequence of ComparedResult
-        Closures of `05_closures`.
+        Results for the closures of `05_closures`.
     """
     by_name = {claim.name: claim for claim in judged}
     derived = [one for one in compared if one.choice.moment == "spin_half"]
@@ -129,7 +129,7 @@ def answer_options(
 
 
 def describe_claims(judged: Mapping[str, Sequence[Claim]]) -> str:
-    """List the claims that stand, in one sentence for each closure."""
+    """List the claims that stand, with one sentence for each closure."""
     standing = {name: ", ".join(claim.name for claim in claims if claim.stands) for name, claims in judged.items()}
     return " ".join(
         f"Claims that stand under the closure {name}: {those or 'none'}." for name, those in standing.items()
@@ -141,7 +141,7 @@ def _word(value: bool | None) -> str:
 
 
 def answer_questions(claims: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, str]:
-    """Answer the report's three critical questions with computed numbers: offset, precision, next step.
+    """Answer the report's three critical questions (offset, precision, next step) with computed numbers.
 
     Parameters
     ----------

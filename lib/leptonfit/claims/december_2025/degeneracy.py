@@ -1,4 +1,4 @@
-"""The report's degeneracy checks as fits, and what one constraint more or one parameter less would change."""
+"""The report's degeneracy checks as fits, and profiles of β with changed constraints or fixed parameters."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR
 
 @dataclass(frozen=True)
 class DegeneracyResult(Result):
-    """One check.
+    """Result of one degeneracy check: a scan of β with some parameters fixed.
 
     Attributes
     ----------
     name : str
     held, free : str
-        What is held and what is fitted, in words.
+        Fixed and fitted parameters, as text.
     constraints : tuple of str
-        The measured quantities that are fitted.
+        Measured quantities that are fitted.
     beta : ndarray (n,)
     chi2_min : ndarray (n,)
     trusted : ndarray (n,) of bool
     followed : str
-        A quantity worth following along the scan; empty if there is none.
+        Name of a derived quantity recorded along the scan; empty if there is none.
     values : ndarray (n,)
-        Its values; nan if there is none.
+        Values of this quantity; nan if there is none.
     claimed : str
-        What the report says of it; empty if nothing.
+        Result that the report states for this check; empty if there is none.
     seconds : float
-        Time the scan took.
+        Duration of the scan.
     """
 
     name: str
@@ -57,7 +57,7 @@ class DegeneracyResult(Result):
 
     @property
     def n_zero(self) -> int:
-        """Points of the scan that fit exactly."""
+        """Number of scan points with an exact fit (χ²_min below 1e-6)."""
         return int(np.count_nonzero(self.chi2_min < CHI2_FLOOR))
 
 
@@ -66,7 +66,11 @@ Minima = tuple[np.ndarray, np.ndarray, Booleans]
 
 @dataclass(frozen=True)
 class DegeneracyCheck:
-    """What a check holds, frees and fits; attributes as of its result, and the values that are held by name."""
+    """Definition of one degeneracy check: fixed parameters with their values, free parameters, fitted quantities.
+
+    `values` gives the fixed values by name, and `free` the names of the free parameters. The other attributes are as
+    in `DegeneracyResult`.
+    """
 
     name: str
     held: str
@@ -78,7 +82,7 @@ class DegeneracyCheck:
     followed: str = ""
 
     def restrict(self, problem: LeastSquaresProblem) -> LeastSquaresProblem:
-        """Return the fit of this check; what it does not name is held at its start."""
+        """Return the fit of this check; parameters that it does not name are fixed at their start values."""
         others = {p.name: p.start for p in problem.parameters if p.name not in (*self.free, "beta")}
         return restrict(problem, fixed={**others, **self.values}, residuals=self.constraints)
 
@@ -86,7 +90,11 @@ class DegeneracyCheck:
         self, problem: LeastSquaresProblem, energy: Closure, x: np.ndarray, chi2: np.ndarray, trusted: Booleans,
         seconds: float,
     ) -> DegeneracyResult:  # fmt: skip
-        """Put together what was found at each β, with the electron's R and A as held, or in columns of x as `free`."""
+        """Collect the fits at each β into one result.
+
+        The columns of `x` (n, n_free) are the parameters named in `free`. R and A of the electron, which the followed
+        quantity needs, are taken from these columns or else from the fixed `values`.
+        """
         at = {**self.values, **dict(zip(("beta", *self.free), (self.beta, *x.T), strict=True))}
         follow: dict[str, Callable[[], np.ndarray]] = {
             "": lambda: np.full(len(self.beta), np.nan),
@@ -103,7 +111,7 @@ class DegeneracyCheck:
 def plan_degeneracy_checks(
     energy: Closure, claims: Mapping[str, Any], *, velocity: float | None = None
 ) -> tuple[DegeneracyCheck, ...]:
-    """Lay out the checks on the electron, and the mass-only and single-lepton scans.
+    """Define the checks on the electron, and the mass-only and single-lepton scans.
 
     Parameters
     ----------
@@ -111,7 +119,7 @@ def plan_degeneracy_checks(
     claims : mapping
         From `load_claims`.
     velocity : float, optional
-        U_e where it is held; by default what meets the mass at the reference β under this closure.
+        Fixed value of U_e; by default the value that gives the electron's mass at the reference β under this closure.
     """
     stated, reference = claims["degeneracy"], claims["golden_loop"]["beta"]
     grid, flat = _grid(stated), stated["claim"]
@@ -167,14 +175,14 @@ def run_degeneracy_checks(
     seed: int,
     velocity: float | None = None,
 ) -> tuple[DegeneracyResult, ...]:
-    """Run the checks of `plan_degeneracy_checks`, converged.
+    """Run the checks of `plan_degeneracy_checks` with converged fits.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
         The cross-lepton fit.
     energy, claims, velocity
-        As for `plan_degeneracy_checks`; `energy` is the fit's closure.
+        As for `plan_degeneracy_checks`; `energy` is the closure of the fit.
     n_starts, seed : int
         As for `scan_profile`.
     """
@@ -192,7 +200,7 @@ def conclude_checks(
     checks: Sequence[DegeneracyCheck],
     minimise: Callable[[LeastSquaresProblem, DegeneracyCheck], Minima],
 ) -> tuple[DegeneracyResult, ...]:
-    """Run checks, each minimised in its own way; what fits nothing only follows its quantity.
+    """Run checks with a given minimiser; a check without constraints only records its followed quantity.
 
     Parameters
     ----------
@@ -200,7 +208,8 @@ def conclude_checks(
         As for `run_degeneracy_checks`.
     checks : sequence of DegeneracyCheck
     minimise : callable
-        The check's fit and the check → what is free at each β, (n, n_free), χ² there (n,), and what is trusted (n,).
+        Takes the fit of a check and the check. Returns, at each β, the free parameters (n, n_free), χ² (n,), and
+        whether the point is trusted (n,).
     """
     found = []
     for check in checks:
@@ -214,25 +223,25 @@ def conclude_checks(
 
 @dataclass(frozen=True)
 class VariantResult(Result):
-    """The fit with something added, left out or held.
+    """Profile of β for a variant of the fit: a constraint added or left out, or parameters fixed.
 
     Attributes
     ----------
     name : str
     n_constraints, n_parameters : int
     rank : int
-        Of the Jacobian over the parameters off their bounds, at the lowest χ² known.
+        Rank of the Jacobian over the parameters that are not on a bound, at the lowest χ² known.
     best_chi2 : float
         The lowest χ² known.
     verdict_code : str
-        Of β.
+        Verdict code for β.
     identified_set : IntervalSet
-        Of β, at 95 %, within the bounds given.
+        95 % set of β within the given bounds.
     released_set : IntervalSet
-        What data and physical limits alone leave of β, at 95 %.
+        95 % set of β that data and physical limits alone allow.
     contains_reference : bool or None
     in_tension : bool or None
-        The lowest χ² against its degrees of freedom; None where there are none.
+        Whether the lowest χ² is too large for its degrees of freedom (p below 5 %); None if there are none.
     mark : str
         "numerical", or "simulated" where a constraint is not a measurement.
     """
@@ -260,7 +269,7 @@ def compare_variants(
     n_starts: int,
     seed: int,
 ) -> tuple[VariantResult, ...]:
-    """Profile β with one constraint added or left out, or a parameter held.
+    """Profile β for variants of the fit: one constraint added or left out, or parameters fixed.
 
     Parameters
     ----------
@@ -273,7 +282,7 @@ def compare_variants(
     g_tau : mapping
         Predicted `value` of the τ's g-factor, which nobody has measured to this precision.
     sigma_g_model : float
-        Its error.
+        Error assigned to the g-factor of the τ.
     n_starts, seed : int
         As for `scan_profile`.
     """
@@ -330,13 +339,13 @@ def compare_variants(
 def profile_every_parameter(
     problem: LeastSquaresProblem, *, n_points: int, n_starts: int, seed: int
 ) -> dict[str, ProfileResult]:
-    """Profile each parameter over its own bounds, which must be finite, all others free.
+    """Profile each parameter over its bounds, which must be finite; all other parameters are free.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     n_points : int
-        Points of each scan, evenly spaced in the logarithm where the bounds are positive.
+        Points of each scan, spaced evenly, or evenly in the logarithm if the lower bound is positive.
     n_starts, seed : int
         As for `scan_profile`.
     """
@@ -354,5 +363,5 @@ def _grid(stated: Mapping[str, Any]) -> np.ndarray:
 
 
 def _velocity(energy: Closure, mass: float, radius: np.ndarray, amplitude: np.ndarray, beta: float) -> float:
-    """U that meets a mass."""
+    """Return the velocity U at which the energy equals a given mass."""
     return float(np.sqrt((mass - energy.static(radius, amplitude, np.array(beta))) / energy.flow(radius, amplitude)))

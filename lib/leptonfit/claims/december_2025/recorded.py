@@ -1,4 +1,4 @@
-"""The report's analyses converged, beside recorded runs of their re-enactment, each with the versions that made it."""
+"""Converged fits of the report's analyses, and recorded re-enactments with the library versions used."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ RECORDED = "reenacted_2025.json"
 
 @dataclass(frozen=True)
 class ConvergedReportResult(Result):
-    """The report's analyses with its functional, measurements, σ and grids, and their minima found.
+    """Converged minima of the report's analyses, with the report's functional, measurements, σ and grids.
 
     Attributes
     ----------
     tight, loose : ProfileResult
     multi_start : MultistartResult
-        β in the report's box.
+        Multi-start with β within the report's bounds.
     c_mu : CMuResult
-        Feasible at the start of the tight scan and at the reference β.
+        Feasible C_μ at the first β of the tight scan and at the reference β.
     checks : tuple of DegeneracyResult
-        With the electron's R and U as the report held them.
+        Degeneracy checks with the electron's R and U fixed at the report's values.
     seconds : dict of str to float
-        Time of "tight", "loose" and "multi-start"; the checks have their own.
+        Time of "tight", "loose" and "multi-start"; the time of a check is in its result.
     """
 
     tight: ProfileResult
@@ -53,14 +53,14 @@ class ConvergedReportResult(Result):
     seconds: dict[str, float]
 
     def list_seconds(self) -> dict[str, float]:
-        """Return the time of every scan, multi-start and check."""
+        """Return the time in seconds of every scan, multi-start and check."""
         return self.seconds | {check.name: check.seconds for check in self.checks}
 
 
 def converge_report(
     measurements: Measurements, claims: Mapping[str, Any], *, n_starts: int, seed: int
 ) -> ConvergedReportResult:
-    """Find the minima of the report's analyses.
+    """Compute the converged minima of all analyses of the report.
 
     Parameters
     ----------
@@ -102,22 +102,22 @@ def converge_report(
 
 @dataclass(frozen=True)
 class RecordedRunResult(Result):
-    """A re-enactment as it went once.
+    """One recorded run of the report's analyses with the report's optimiser (a re-enactment).
 
     Attributes
     ----------
     recorded : str
         Date, UTC.
     machine : str
-        In words.
+        Description of the machine.
     kernel : str
-        Of the linear-algebra library, chosen by processor: its names under NumPy and SciPy.
+        Kernel that the linear-algebra library chose for the processor: its names under NumPy and SciPy.
     versions : dict of str to str
     setup : str
-        Digest of what was re-enacted: see `digest_setup`.
+        Digest of the report's set-up, from `digest_setup`.
     report : ReenactedReportResult
     seconds : dict of str to float
-        Time of each analysis, converged, on the same machine.
+        Time of each converged analysis on the same machine.
     """
 
     recorded: str
@@ -130,12 +130,12 @@ class RecordedRunResult(Result):
 
     @property
     def name(self) -> str:
-        """Its SciPy and kernel, which decide where the optimiser stalls."""
+        """SciPy version and kernel of the run, which decide where the optimiser stalls."""
         return f"SciPy {self.versions['scipy']}, {self.kernel}"
 
 
 def digest_setup(claims: Mapping[str, Any]) -> str:
-    """Digest (hex) of how the report set its analyses up: starts, σ, scans and optimiser, not what it found."""
+    """Digest (hex) of the report's set-up: starts, σ, scans and optimiser, without its results."""
     names = ("multi_start", "tight", "loose", "degeneracy", "mass_only", "single_lepton")
     found = {
         *("beta_spread", "beta_best", "beta_min", "offset", "variation", "local_minima", "constraints", "n_converged"),
@@ -154,14 +154,14 @@ def digest_setup(claims: Mapping[str, Any]) -> str:
 
 
 def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tuple[RecordedRunResult, ...]:
-    """Load the recorded runs of the analyses as they are set up in `claims`; the first is the one that figures show.
+    """Load the recorded runs whose set-up equals that in `claims`; figures show the first run.
 
-    Runs of another set-up are left out: there may be none.
+    Runs with another set-up are left out, so the result can be empty.
 
     Raises
     ------
     InputError
-        If the file is not the one its checksum names.
+        If the file does not match its checksum.
     """
     runs = (RecordedRunResult.from_dict(run) for run in json.loads(read_checked(RECORDED, data=data)))
     return tuple(run for run in runs if run.setup == digest_setup(claims))
@@ -170,13 +170,13 @@ def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tup
 def describe_findings(
     runs: Sequence[RecordedRunResult], converged: ProfileResult, audit: Sequence[Claim], claims: dict[str, Any]
 ) -> tuple[str, str]:
-    """Code and sentence of the re-enactment and the audit.
+    """Verdict code and sentence for the re-enactment and the audit.
 
     Parameters
     ----------
     runs : sequence of RecordedRunResult
     converged : ProfileResult
-        The tight scan, converged.
+        The converged tight scan.
     audit : sequence of Claim
         From `audit_report`.
     claims : dict
@@ -185,8 +185,8 @@ def describe_findings(
     Returns
     -------
     str, str
-        "not_reproduced" if the re-enacted minima differ from one another or from the claimed one by more than a step of
-        the grid, else "reproduced"; and the sentence.
+        Code and sentence. The code is "not_reproduced" if the re-enacted minima differ from each other or from the
+        claimed minimum by more than one step of the grid, else "reproduced".
     """
     stated = [run.report.tight[0].beta_min for run in runs]
     harmless = [setting.name for setting in SETTINGS if setting.n_radii == N_RADII and not setting.analytic]

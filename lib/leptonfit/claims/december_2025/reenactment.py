@@ -1,8 +1,8 @@
-"""The December 2025 report's analyses again: its functional, starts, optimiser and finite differences.
+"""Re-enactment of the December 2025 analyses: the report's functional, starts, optimiser and finite differences.
 
-They do not reproduce to the digit, nor can they: where L-BFGS-B stalls on finite differences of a χ² that spans sixteen
-decades depends on the difference step, the start, the order of the scan, the grid of the functional and the version of
-the library. What is re-enacted is therefore never a reference; recorded runs with their versions are (`recorded`).
+The results cannot be reproduced to the last digit. χ² spans sixteen decades, and the point at which L-BFGS-B with
+finite differences stalls depends on the difference step, the start, the order of the scan, the grid of the functional
+and the version of the library. A new run is therefore never a reference; the runs in the module `recorded` are.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 
 @dataclass(frozen=True)
 class Setting:
-    """What the report leaves open, or could as well have chosen.
+    """Numerical settings that the report does not state, or could have chosen differently.
 
     Parameters
     ----------
     name : str
     step : float
-        Of the finite differences; SciPy's default is 1e-8.
+        Step of the finite differences; SciPy's default is 1e-8.
     order : str
-        "ascending" or "descending", each point starting where the last one ended, or "cold", from the start each time.
+        "ascending" or "descending": each point starts where the previous one ended. "cold": each starts at `start`.
     start : str
-        Whose start: "tight", "loose" or "multi_start".
+        Analysis of the report whose start is used: "tight", "loose" or "multi_start".
     n_radii : int
-        Radii of the functional's grid.
+        Number of radii in the grid of the functional.
     analytic : bool
-        Give the optimiser the analytic gradient instead.
+        Whether the optimiser uses the analytic gradient instead of finite differences.
     """
 
     name: str
@@ -70,23 +70,24 @@ SETTINGS = (
     Setting("400 radii", n_radii=400),
     Setting("analytic gradient", analytic=True),
 )
-"""None of these changes the model (the grid, by less than its own error); the last only helps the optimiser."""
+"""Settings that do not change the model: the number of radii changes it by less than the error of the grid, and the
+analytic gradient only helps the optimiser."""
 
 
 @dataclass(frozen=True)
 class ReenactedScanResult(Result):
-    """A scan of β by the report's optimiser.
+    """Scan of β with the report's optimiser.
 
     Attributes
     ----------
     name : str
-        Of the setting.
+        Name of the setting.
     beta, chi2, c_mu : ndarray (n,)
-        Grid, and χ² and C_μ where the optimiser stopped.
+        Grid of β, and χ² and C_μ where the optimiser stopped.
     says_converged : ndarray (n,) of bool
-        Its own word.
+        Whether the optimiser reports convergence.
     stationary : ndarray (n,) of bool
-        KKT ≤ 1e-6, by the analytic Jacobian.
+        Whether the KKT residual from the analytic Jacobian is ≤ 1e-6.
     n_evaluations : int
     seconds : float
     """
@@ -102,17 +103,17 @@ class ReenactedScanResult(Result):
 
     @property
     def beta_min(self) -> float:
-        """Where its lowest χ² lies."""
+        """Grid point β with the lowest χ²."""
         return float(self.beta[self.chi2.argmin()])
 
     @property
     def variation(self) -> float:
-        """(max − min)/min, as the report defines it."""
+        """Variation of χ² over the scan, (max − min)/min, as the report defines it."""
         return float(self.chi2.max() / self.chi2.min() - 1)
 
     @property
     def n_local_minima(self) -> int:
-        """Points of the grid below both neighbours."""
+        """Number of grid points where χ² is below both neighbours."""
         inner = self.chi2[1:-1]
         return int(np.count_nonzero((inner < self.chi2[:-2]) & (inner < self.chi2[2:])))
 
@@ -120,7 +121,7 @@ class ReenactedScanResult(Result):
 def reenact_scan(
     measurements: Measurements, claims: Mapping[str, Any], name: str, setting: Setting = SETTINGS[0]
 ) -> ReenactedScanResult:
-    """Scan β as the report did.
+    """Scan β with the report's optimiser and start.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def reenact_scan(
 def build_reported(
     measurements: Measurements, claim: Mapping[str, Any], *, n_radii: int = N_RADII, bounds: Bounds = REPORT_BOUNDS
 ) -> LeastSquaresProblem:
-    """The report's fit at a claim's σ, with its functional on a grid of `n_radii`."""
+    """Return the report's fit with the σ of a claim and the report's functional on a grid of `n_radii` radii."""
     return build_problem(
         measurements,
         sigma_m_model=claim["sigma_m_model"],
@@ -177,7 +178,7 @@ def build_reported(
 def descend(
     problem: LeastSquaresProblem, start: np.ndarray, options: Mapping[str, Any], *, step: float, analytic: bool = False
 ) -> OptimizeResult:
-    """Minimise χ² by L-BFGS-B, on finite differences or the analytic gradient."""
+    """Minimise χ² by L-BFGS-B, with finite differences or with the analytic gradient."""
 
     def chi2(x: np.ndarray) -> float:
         return float(np.sum(problem.residuals(x) ** 2))
@@ -192,12 +193,12 @@ def descend(
 
 @dataclass(frozen=True)
 class ReenactedMultiStartResult(Result):
-    """The report's multi-start: geometry always from the same start, only β random, C_μ by least squares.
+    """Multi-start of the report: random start of β, the same start of the geometry, and C_μ by least squares.
 
     Attributes
     ----------
     beta_start, beta, chi2 : ndarray (n_starts,)
-        β drawn, and where the optimiser stopped; best first.
+        Drawn start of β, and β and χ² where the optimiser stopped, in order of increasing χ².
     seconds : float
     """
 
@@ -210,7 +211,7 @@ class ReenactedMultiStartResult(Result):
 def reenact_multi_start(
     measurements: Measurements, claims: Mapping[str, Any], *, seed: int
 ) -> ReenactedMultiStartResult:
-    """Run the report's multi-start, which states no seed, with one.
+    """Run the report's multi-start with a given seed, since the report states none.
 
     Parameters
     ----------
@@ -254,7 +255,7 @@ def reenact_multi_start(
 
 
 def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tuple[DegeneracyResult, ...]:
-    """The degeneracy checks by the report's optimiser, from R = 0.44, U = 0.024 √m, A = 0.90 at every β.
+    """Run the degeneracy checks with the report's optimiser, from R = 0.44, U = 0.024 √m, A = 0.90 at every β.
 
     Parameters
     ----------
@@ -290,15 +291,15 @@ def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tup
 
 @dataclass(frozen=True)
 class ReenactedReportResult(Result):
-    """All that is re-enacted.
+    """Results of all re-enacted analyses.
 
     Attributes
     ----------
     tight, loose : tuple of ReenactedScanResult
-        A scan a setting, as stated first.
+        One scan for each setting; the first uses the settings that the report states.
     multi_start : ReenactedMultiStartResult
     checks : tuple of DegeneracyResult
-        `trusted` where the optimiser's end is stationary.
+        Degeneracy checks; a point is `trusted` if the end of the optimiser is stationary.
     """
 
     tight: tuple[ReenactedScanResult, ...]
@@ -310,7 +311,7 @@ class ReenactedReportResult(Result):
 def reenact_report(
     measurements: Measurements, claims: Mapping[str, Any], *, seed: int, say: Callable[[str], None] = lambda line: None
 ) -> ReenactedReportResult:
-    """Every setting of the tight scan, the loose scan as stated, the multi-start and the checks."""
+    """Run the tight scan with every setting, the loose scan as stated, the multi-start and the checks."""
 
     def scan(name: str, setting: Setting) -> ReenactedScanResult:
         found = reenact_scan(measurements, claims, name, setting)
@@ -326,5 +327,5 @@ def reenact_report(
 
 
 def _geometry(start: Mapping[str, Any]) -> np.ndarray:
-    """R, U and A of e, μ and τ (9,)."""
+    """Return R, U and A of e, μ and τ as one array (9,)."""
     return np.array([value for lepton in LEPTONS for value in start[lepton]])

@@ -1,4 +1,4 @@
-"""What the December 2025 report claims, and the same scans computed."""
+"""Claims of the December 2025 report, and its scans recomputed."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from leptonfit.vortex.measurements import Measurements
 
 
 def load_claims(*, data: Path | None = None) -> dict[str, Any]:
-    """Claims of the report, as in `reported_2025.toml`.
+    """Load the claims of the report from `reported_2025.toml`.
 
     Raises
     ------
     InputError
-        If the file is not the one its checksum names.
+        If the file does not match its checksum.
     """
     return tomllib.loads(read_checked("reported_2025.toml", data=data).decode())
 
 
 @dataclass(frozen=True)
 class ReportedOptimiserResult(Result):
-    """What the report's optimiser makes of given starts.
+    """End points of the report's optimiser from given starts.
 
     Attributes
     ----------
     x : ndarray (n_starts, n_par)
-        Where it stopped.
+        Parameters where the optimiser stopped.
     chi2, kkt : ndarray (n_starts,)
-        χ² there, and the stationarity residual by the analytic Jacobian.
+        χ² and the stationarity residual at these points, from the analytic Jacobian.
     converged : ndarray (n_starts,) of bool
-        KKT ≤ 1e-6.
+        Whether the stationarity (KKT) residual is ≤ 1e-6.
     claims_success : ndarray (n_starts,) of bool
-        The optimiser's own word.
+        Whether the optimiser reports success.
     message : tuple of str
-        And its reason.
+        Reason that the optimiser gives for stopping.
     """
 
     x: np.ndarray
@@ -60,7 +60,7 @@ class ReportedOptimiserResult(Result):
 def run_reported_optimiser(
     problem: LeastSquaresProblem, starts: np.ndarray, claims: dict[str, Any]
 ) -> ReportedOptimiserResult:
-    """Minimise χ² as the report did: L-BFGS-B on finite differences, with the report's tolerances.
+    """Minimise χ² as the report did: L-BFGS-B with finite differences and the report's tolerances.
 
     Parameters
     ----------
@@ -90,24 +90,24 @@ def run_reported_optimiser(
 
 @dataclass(frozen=True)
 class RecomputedScan(Result):
-    """One of the report's scans beside its computed counterpart, same σ and same grid.
+    """Scan stated by the report beside the same scan computed with the same σ and grid.
 
     Attributes
     ----------
     title : str
     sigma_m_model, sigma_g_model : float
     claimed_beta_min, claimed_chi2_min, claimed_offset : float
-        As reported; the offset is from the report's reference β.
+        Values that the report states; the offset is from the report's reference β.
     offset : float
-        The same offset, from the claimed minimum.
+        The same offset, recomputed from the claimed minimum.
     chi2_at_claimed : float
         χ²_min computed at the claimed minimum.
     largest_chi2 : float
-        The largest χ²_min on the grid.
+        Largest χ²_min on the grid.
     beta, chi2_min : ndarray (n_grid,)
-        The grid, and χ²_min on it.
+        Grid of β, and χ²_min on it.
     n_trusted : int
-        Points that are trusted.
+        Number of trusted grid points.
     """
 
     title: str
@@ -125,19 +125,19 @@ class RecomputedScan(Result):
 
     @property
     def n_grid(self) -> int:
-        """Points of the grid."""
+        """Number of grid points."""
         return len(self.beta)
 
     @property
     def n_zero(self) -> int:
-        """Points where χ²_min is zero (< 1e-6)."""
+        """Number of grid points where χ²_min is zero (< 1e-6)."""
         return int(np.count_nonzero(self.chi2_min < CHI2_FLOOR))
 
 
 def recompute_scan(
     claims: dict[str, Any], name: str, measurements: Measurements, *, n_starts: int, seed: int
 ) -> RecomputedScan:
-    """Run one of the report's profile scans ("tight" or "loose") with the `stream` closure at r_max = 10.
+    """Recompute one of the report's profile scans ("tight" or "loose") with the `stream` closure at r_max = 10.
 
     Parameters
     ----------

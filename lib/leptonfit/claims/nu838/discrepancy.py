@@ -1,19 +1,19 @@
-"""Do limits need more than experiments' own errors? The report's extra terms (EFT) against a baseline.
+"""Models of limits at several thresholds: a baseline, and the report's extra terms (EFT) added to it.
 
-Each condition is a data set at a threshold. What is fitted is y = ln μ_lim, observed: the limit that the construction
-sets for a Gaussian θ̂ of the Asimov error, as in the toys behind its covariance, not the exact one. A model gives its
-expectation from the Asimov curve. Limits of one data set share events: their covariance is that of toys, and one shared
-random effect τ of each data set is added. The likelihood is Gaussian with that covariance, its determinant kept.
+A condition is one data set at one threshold. The fitted quantity is y = ln μ_lim of the observed limit: the limit that
+the construction sets for a Gaussian θ̂ with the Asimov error, as in the toys behind the covariance, not the exact limit.
+A model predicts y from the Asimov curve. Limits of one data set share events, so their covariance is taken from toys,
+and one random effect of size τ is added for each data set. The likelihood is Gaussian and keeps the determinant.
 
-Baseline, 8 parameters: an offset, pulls of energy scale, quenching, background and of three flux norms, and τ. EFT adds
-the report's ten, and the two lengths its equations name: 20. Its equations are reconstructed from the report's
-parameter names (S01 to S05 below), since it prints none::
+The baseline has 8 parameters: an offset, pulls of energy scale, quenching, background and three flux norms, and τ. The
+EFT adds the report's ten parameters and the two lengths in its equations: 20 in total. The report prints no equations;
+S01 to S05 are reconstructed from its parameter names::
 
     S01  μ = (μ_base² + μ0²)^½ RL W_Coh Dmp [1 + γ J_Path + k_STG G_src + β_TPR ΔΠ + ρ_Recon R_E + α_thr ψ_thr]
     S02  J_Path = T(E)/T(E_max), T(E) = −ln[S(>E)/S(>E₀)], S the expected magnetic counts
     S03  ψ_thr = ln(1 + E/x_bend)
     S04  W_Coh = 1 − θ_Coh (1 − exp(−|E − x_bend|/τ_c)), Dmp = exp(−η_Damp z²), RL = 1/(1 + ξ_RL ξ)
-    S05  var ln μ gains (k_TBN U_env)², one effect a data set
+    S05  var ln μ gains (k_TBN U_env)², one effect for each data set
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ BASELINE = ("offset", *PULLS, "tau")
 REPORTED = ("mu0", "gamma", "k_STG", "beta_TPR", "k_TBN", "rho_Recon", "alpha_thr", "theta_Coh", "eta_Damp", "xi_RL")
 EFT = (*BASELINE, *REPORTED, "x_bend", "tau_c")
 OFFSET_SIGMA, TAU_MAX = 0.5, 1.0
-"""Prior of the offset, Gaussian, and range of τ, uniform; both in ln μ."""
+"""Standard deviation of the offset's Gaussian prior, and upper end of τ's uniform prior; both in ln μ."""
 LENGTHS = (0.1, 4000.0)
-"""keV: range of x_bend and τ_c, uniform in their logarithm."""
+"""Range of x_bend and τ_c in keV; their priors are uniform in the logarithm."""
 _STEP = 1e-20
 _KIND = {"reactor": "flux_reactor", "solar": "flux_solar", "pion": "flux_pion"}
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Limits at thresholds of several data sets, ready to be fitted; moments in 1e-11 μ_B.
+    """Limits of several data sets at their thresholds, as input of the fits; moments in 1e-11 μ_B.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Conditions:
     owner : ndarray (n,) of int
         Data set of each condition.
     log_ratio : ndarray (n,)
-        ln(observed/Asimov) less its mean in toys.
+        ln(observed limit/Asimov limit) minus its mean in toys.
     log_expected : ndarray (n,)
         ln μ_Asimov.
     slopes : ndarray (n, 6)
@@ -63,7 +63,7 @@ class Conditions:
     whitener : ndarray (n, n)
         Lower triangular blocks W with Wᵀ W the inverse of each data set's toy covariance.
     log_determinant : ndarray (n_sets,)
-        Of the toy covariances.
+        Logarithm of the determinants of the toy covariances.
     energy : ndarray (n,)
         Threshold, keV.
     path : ndarray (n,)
@@ -71,7 +71,7 @@ class Conditions:
     covariates : ndarray (n, 6)
         In the order of `COVARIATES`.
     n_independent : float
-        Independent limits they are worth together.
+        Effective number of independent limits among the conditions.
     """
 
     slugs: tuple[str, ...]
@@ -99,18 +99,18 @@ def gather_conditions(
     *,
     n_toys: int,
 ) -> Conditions:
-    """Put the scans of several data sets side by side.
+    """Collect the threshold scans of several data sets into one set of conditions.
 
     Parameters
     ----------
     scans : sequence of ThresholdScanResult
     likelihoods : mapping
-        By slug.
+        Likelihoods by slug.
     covariates : mapping of ndarray (6,)
-        By slug.
+        Covariates by slug.
     n_toys : int
-        Toys behind each covariance; its inverse is corrected for their number (J. Hartlap et al., Astron. Astrophys.
-        464, 399 (2007)).
+        Number of toys behind each covariance; its inverse is corrected for this number (J. Hartlap et al., Astron.
+        Astrophys. 464, 399 (2007)).
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _path(signal_above: np.ndarray) -> np.ndarray:
 
 
 def _differentiate(scan: ThresholdScanResult, likelihood: Likelihood) -> np.ndarray:
-    """D ln μ_Asimov / d pull (n, 6): half the logarithmic slope of the error of θ̂."""
+    """Return d ln μ_Asimov / d pull (n, 6), which is half the logarithmic slope of the error of θ̂."""
     experiment, model = likelihood.experiment, likelihood.model
     used = likelihood.above(np.searchsorted(experiment.columns["low"], scan.threshold - 1e-9))
     slopes = np.zeros((len(scan.threshold), len(PULLS)))
@@ -173,16 +173,16 @@ def _differentiate(scan: ThresholdScanResult, likelihood: Likelihood) -> np.ndar
 
 @dataclass(frozen=True)
 class DiscrepancyModel:
-    """A model of the conditions, its priors and its likelihood; parameters of an EFT model in the order of `EFT`.
+    """Baseline or EFT with priors and likelihood; the parameters of the EFT are in the order of `EFT`.
 
     Attributes
     ----------
     conditions : Conditions
     is_eft : bool
     ranges : ndarray (12, 2)
-        Of the report's ten and the two lengths.
+        Ranges of the report's ten parameters and of the two lengths.
     fixed : tuple of str
-        Parameters held at zero.
+        Parameters fixed at zero.
     """
 
     conditions: Conditions
@@ -192,12 +192,12 @@ class DiscrepancyModel:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Parameters that are fitted."""
+        """Names of the fitted parameters."""
         return tuple(name for name in (EFT if self.is_eft else BASELINE) if name not in self.fixed)
 
     @cached_property
     def bounds(self) -> np.ndarray:
-        """Range (n_par, 2) of each; five standard deviations where the prior is Gaussian."""
+        """Range (n_par, 2) of each parameter; ±5 standard deviations where the prior is Gaussian."""
         every = {
             "offset": (-5 * OFFSET_SIGMA, 5 * OFFSET_SIGMA),
             **dict.fromkeys(PULLS, (-5.0, 5.0)),
@@ -207,7 +207,7 @@ class DiscrepancyModel:
         return np.array([every[name] for name in self.names])
 
     def transform(self, cube: np.ndarray) -> np.ndarray:
-        """Unit cube (..., n_par) to parameters (..., n_par) by the prior."""
+        """Map the unit cube (..., n_par) to parameters (..., n_par) with the quantiles of the prior."""
         x = np.empty(np.shape(cube))
         for j, name in enumerate(self.names):
             low, high = self.bounds[j]
@@ -221,7 +221,7 @@ class DiscrepancyModel:
         return x
 
     def untransform(self, x: np.ndarray) -> np.ndarray:
-        """Parameters (..., n_par) to unit Gaussians (..., n_par): the prior's quantiles."""
+        """Map parameters (..., n_par) to unit Gaussian variables (..., n_par) with the quantiles of the prior."""
         z = np.empty(np.shape(x))
         for j, name in enumerate(self.names):
             low, high = self.bounds[j]
@@ -235,13 +235,13 @@ class DiscrepancyModel:
         return z
 
     def _unpack(self, x: np.ndarray) -> dict[str, Any]:
-        """Parameters (..., 1) by name; those held are zero, lengths that do not matter one."""
+        """Return parameters (..., 1) by name; a fixed parameter is 0, a fixed length is 1 and has no effect."""
         held = {name: np.full((*np.shape(x)[:-1], 1), name in ("x_bend", "tau_c"), dtype=np.asarray(x).dtype)
                 for name in EFT if name not in self.names}  # fmt: skip
         return held | {name: x[..., j : j + 1] for j, name in enumerate(self.names)}
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par)."""
+        """Return ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par)."""
         c, p = self.conditions, self._unpack(x)
         shift = p["offset"] + np.concatenate([p[name] for name in PULLS], axis=-1) @ c.slopes.T
         if not self.is_eft:
@@ -271,7 +271,7 @@ class DiscrepancyModel:
 
     @cached_property
     def _shared(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a random effect adds to whitened conditions (n,), and its square by data set (n_sets,)."""
+        """Return the effect of a unit shift on the whitened conditions (n,), and its square by data set (n_sets,)."""
         ones = self.conditions.whitener.sum(axis=1)
         return ones, np.add.reduceat(ones**2, self._first)
 
@@ -287,11 +287,11 @@ class DiscrepancyModel:
         return squares + determinant + c.n * math.log(2 * math.pi)
 
     def log_likelihood(self, x: np.ndarray) -> np.ndarray:
-        """Ln L (...)."""
+        """Log likelihood ln L (...) of the conditions at parameters (..., n_par)."""
         return -0.5 * self.minus_two_log_likelihood(x)
 
     def cost(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """−2 ln L with the pulls' and the offset's own terms, and its gradient (n_par,), at parameters (n_par,)."""
+        """−2 ln L plus the prior terms of pulls and offset, and its gradient (n_par,), at parameters (n_par,)."""
         c, first = self.conditions, self._first
         moved = x + 1j * _STEP * np.eye(len(x))
         predicted, variances = self.predict(moved), self.shared_variance(moved)
@@ -322,23 +322,23 @@ class DiscrepancyModel:
 
 @dataclass(frozen=True)
 class DiscrepancyFitResult(Result):
-    """The best fit of a model.
+    """Best fit of a model to the conditions.
 
     Attributes
     ----------
     names : tuple of str
     x : ndarray (n_par,)
     minus_two_log_likelihood : float
-        Of the conditions.
+        −2 ln L of the conditions.
     penalised : float
-        With the terms of pulls and offset.
+        −2 ln L plus the prior terms of pulls and offset.
     slope : float
-        Largest free component of the gradient, ranges scaled to 1: 0 at a smooth minimum, not where x_bend sits on a
-        threshold, at which W_Coh has a kink.
+        Largest free component of the gradient, with ranges scaled to 1. It is 0 at a smooth minimum, but not where
+        x_bend equals a threshold, since W_Coh has a kink there.
     n_reached : int
-        Starts that ended within 0.01 of it.
+        Number of starts that ended within 0.01 of `penalised`.
     residuals : ndarray (n,)
-        y less the model.
+        y minus the model.
     """
 
     names: tuple[str, ...]
@@ -353,9 +353,9 @@ class DiscrepancyFitResult(Result):
 def fit_model(
     model: DiscrepancyModel, *, n_starts: int, seed: int, start: np.ndarray | None = None
 ) -> DiscrepancyFitResult:
-    """Minimise −2 ln L, pulls and offset with their own terms, from starts drawn from the prior and those given.
+    """Minimise −2 ln L plus the prior terms of pulls and offset, from starts drawn from the prior and from `start`.
 
-    Derivatives are taken by complex step, exact to rounding; lengths are walked in their logarithm.
+    Derivatives by complex step are exact to rounding. Lengths are varied in their logarithm.
     """
     n_par = len(model.names)
     is_length = np.array([name in ("x_bend", "tau_c") for name in model.names])

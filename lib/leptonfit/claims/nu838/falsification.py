@@ -1,4 +1,4 @@
-"""The report's falsification line executed, and what its extra terms turn on: covariates, priors, correlations."""
+"""The report's falsification test, and how its extra terms depend on covariates, priors and correlations."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ from leptonfit.inference.result import Result
 from leptonfit.neutrino.threshold_scan import AXIS, mean_correlation
 
 FALSIFIED = ("mu0", "gamma", "k_STG", "k_TBN", "alpha_thr")
-"""Parameters that the report's falsification line sets to zero."""
+"""Parameters that the report's falsification test sets to zero."""
 _FEWEST = 200
-"""Draws that a changed evidence may rest on."""
+"""Smallest effective number of draws for which a reweighted evidence is accepted."""
 
 
 @dataclass(frozen=True)
 class FalsificationResult(Result):
-    """The report's falsification line, executed.
+    """Result of the report's falsification test.
 
     Attributes
     ----------
     delta_aic, delta_chi2 : float
-        AIC and −2 ln L with its five parameters at zero, less the whole EFT's.
+        AIC and −2 ln L of the EFT with its five parameters at zero, minus those of the full EFT.
     aic_percent, rmse_percent : float
-        Deterioration of AIC and RMSE, percent of the whole EFT's.
+        Increase of AIC and RMSE, in percent of the values of the full EFT.
     coherence : ndarray (2,)
-        C_coh of what the whole EFT, and the EFT with the five at zero, leave of the curves; nan for fewer than two.
+        C_coh of the residual curves of the full EFT, and of the EFT with the five parameters at zero; nan for fewer
+        than two curves.
     spread, spread_error : ndarray (3,)
-        Δlog10 μ (dex) that the whole EFT, the reduced one and the baseline leave at the lowest thresholds.
+        Δlog10 μ (dex) of the residuals at the lowest thresholds, and its error, for the full EFT, the reduced EFT and
+        the baseline.
     within : dict of tuple of bool
-        For each data set: whether the reduced EFT's limit at the lowest threshold, and its slope there, are within one
-        standard deviation of the baseline's.
+        For each data set: whether the limit of the reduced EFT at the lowest threshold, and its slope there, are within
+        one standard deviation of those of the baseline.
     first_rule, second_rule : bool
-        Whether the report's two rules fire, with its own thresholds: hardly worse in AIC with all limits and slopes at
-        the baseline's; hardly worse in RMSE and AIC while C_coh does not fall and Δlog10 μ is within its error of the
-        baseline's. The second is None where C_coh or the spread needs more data sets.
+        Whether the report's two rules apply, with the report's thresholds. First: AIC is hardly worse, and all limits
+        and slopes agree with the baseline. Second: RMSE and AIC are hardly worse, C_coh does not fall, and Δlog10 μ
+        agrees with the baseline within its error; None where C_coh or the spread needs more data sets.
     """
 
     delta_aic: float
@@ -69,9 +71,9 @@ def falsify(
     *,
     seed: int,
 ) -> FalsificationResult:
-    """Set the report's parameters to zero, refit, and apply its rules with its own thresholds.
+    """Set the parameters in `FALSIFIED` to zero, refit, and apply the report's rules with the report's thresholds.
 
-    AIC has an arbitrary constant, so that a percentage of it means little; the rule is executed as it is written.
+    AIC has an arbitrary constant, so a percentage of it means little. The rule is still applied as it is written.
     """
     whole, eft = comparison.eft, DiscrepancyModel(conditions, True, ranges)
     reduced = DiscrepancyModel(conditions, True, ranges, fixed=FALSIFIED)
@@ -122,7 +124,7 @@ def falsify(
 def _summarise(
     c: Conditions, residuals: np.ndarray, covariances: Mapping[str, np.ndarray]
 ) -> tuple[float, float, float]:
-    """C_coh of residual curves, and the spread between data sets at their lowest thresholds with its error, dex."""
+    """Return C_coh of residual curves, the spread (dex) between data sets at the lowest thresholds, and its error."""
     curves, lowest, variances = [], [], []
     for i, slug in enumerate(c.slugs):
         rows, sd = np.flatnonzero(c.owner == i), np.sqrt(np.diag(covariances[slug]))
@@ -141,19 +143,19 @@ def _summarise(
 
 @dataclass(frozen=True)
 class VariationResult(Result):
-    """The EFT against the baseline with a covariate or the priors changed.
+    """Comparison of the EFT with the baseline after a covariate or the priors were changed.
 
     Attributes
     ----------
     name : str
-        What was changed.
+        Name of the change.
     delta_chi2, delta_aic : float
-        −2 ln L and AIC of the EFT less the baseline's.
+        −2 ln L and AIC of the EFT minus those of the baseline.
     log_bayes_factor, error : float
-        LnK, and its error.
+        Log evidence of the EFT minus that of the baseline, and its error.
     n_effective : float
-        Distinct draws of the unchanged posterior that lnK rests on, after their weights; nan where it has a run of its
-        own.
+        Effective number of distinct posterior draws behind the reweighted lnK; nan if this variant was sampled
+        separately, and for the unchanged comparison.
     """
 
     name: str
@@ -168,10 +170,10 @@ def vary(
     selections: Mapping[str, Conditions], ranges: np.ndarray, comparisons: Sequence[ComparisonResult], *,
     n_live: int, seed: int, jobs: int = 1,
 ) -> dict[str, list[VariationResult]]:  # fmt: skip
-    """Change covariates and priors, by selection.
+    """Compare the EFT with the baseline for changed covariates and priors, in every selection of data sets.
 
-    A changed covariate changes the evidence by the mean of L'/L over the posterior's draws; where fewer than 200 of
-    them are left, and for wider priors, which reach where there are none, the changed model is sampled anew.
+    A changed covariate multiplies the evidence by the mean of L'/L over the posterior draws. The changed model is
+    sampled anew if fewer than 200 effective draws remain, and for wider priors, which reach beyond the draws.
     """
     names = [*[f"{name} turned round" for name in COVARIATES[:4]], *[f"{name} halved" for name in COVARIATES[4:]]]
     changes: list[tuple[str, int | None]] = [
@@ -179,7 +181,7 @@ def vary(
         ("priors twice as wide", None),
     ]
     cases = [(one, *change) for one in comparisons for change in changes]
-    cases.sort(key=lambda case: (case[2] is None, selections[case[0].selection].n), reverse=True)  # the slowest first
+    cases.sort(key=lambda case: (case[2] is None, selections[case[0].selection].n), reverse=True)  # slowest tasks first
     run = partial(_vary, selections=selections, ranges=ranges, n_live=n_live, seed=seed)
     found: dict[str, list[VariationResult]] = {}
     for one in comparisons:
@@ -225,20 +227,21 @@ def _vary(
 
 @dataclass(frozen=True)
 class RelationsResult(Result):
-    """Correlations in the EFT's posterior that the report asks for.
+    """Correlations that the report asks for, in the posterior of the EFT.
 
     Attributes
     ----------
     k_thr_x_bend, k_thr_x_bend_covariance : dict of float
-        By data set: correlation and covariance of the curve's slope at its lowest threshold, 1e-11 μ_B/keV, and
-        ln(x_bend/keV), which is one for all.
+        For each data set: correlation and covariance of the slope of its curve at the lowest threshold, in
+        1e-11 μ_B/keV, with ln(x_bend/keV). All data sets share one x_bend.
     k_stg_beta_tpr : float
+        Correlation of k_STG with β_TPR.
     scale_rho_recon, quenching_k_tbn : float
-        Of the energy scale's pull with ρ_Recon and of the quenching's with k_TBN: a calibration that fixed the pull
-        would take the square of it off the other's variance.
+        Correlation ρ of the energy-scale pull with ρ_Recon, and of the quenching pull with k_TBN. A calibration that
+        fixed the pull would multiply the variance of the other parameter by 1 − ρ².
     rho_recon_sd, k_tbn_sd : ndarray (2,)
-        Standard deviation of ρ_Recon as it is and with the energy scale known; of k_TBN as it is and with the quenching
-        known.
+        Standard deviation of ρ_Recon, first in this posterior and then with the energy scale known; the same for k_TBN
+        and the quenching.
     """
 
     k_thr_x_bend: dict[str, float]
@@ -251,7 +254,7 @@ class RelationsResult(Result):
 
 
 def relate_thresholds(conditions: Conditions, ranges: np.ndarray, comparison: ComparisonResult) -> RelationsResult:
-    """Correlations of k_thr with x_bend, of k_STG with β_TPR, and of calibrations with what they are to reduce."""
+    """Correlations of k_thr with x_bend, of k_STG with β_TPR, and of calibration pulls with ρ_Recon and k_TBN."""
     model = DiscrepancyModel(conditions, True, ranges)
     samples = comparison.eft.samples
     log_mu = conditions.log_expected + model.predict(samples)

@@ -1,4 +1,4 @@
-"""The baseline and the report's EFT on the same conditions: fits, evidence, posteriors, prediction, falsification."""
+"""Comparison of the baseline and the report's EFT on the same conditions: fits, evidence, posteriors, prediction."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 
 BEYOND_MOMENT = (*[name for name in REPORTED if name != "mu0"], "x_bend", "tau_c")
-"""The EFT's parameters beyond one common moment."""
+"""Parameters of the EFT beyond the baseline and one common moment."""
 PRIOR_DOMINATED = 0.9
-"""Width of a posterior over its prior's, above which the data have not measured the parameter."""
+"""Ratio of posterior to prior width above which the parameter counts as not measured by the data."""
 _N_WALKERS, _STEPS, _N_BOOTSTRAP = 48, 6, 400
 FOLDS = 5
 _FAR = 8.0
-"""Standard deviations of the prior beyond which no walker goes."""
+"""Largest distance of a walker from the centre of the prior, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class MetricsResult(Result):
-    """How well a model describes the conditions, and at what price.
+    """Goodness of fit of a model, its effective number of parameters and its predictive accuracy.
 
     Attributes
     ----------
     n_parameters, n : int
     n_effective, n_independent : float
-        Parameters that the data determine: Σ s²/(1 + s²), s the singular values of the whitened Jacobian in units of
-        the prior's standard deviations. Conditions by what they are worth.
+        Number of parameters that the data determine: Σ s²/(1 + s²), with s the singular values of the whitened
+        Jacobian in units of the prior's standard deviations. Effective number of independent conditions.
     rmse, r2 : float
-        Of ln μ_lim: descriptive only, since conditions share events.
+        Root mean square of the residuals and R² of ln μ_lim: descriptive only, since conditions share events.
     chi2 : float
-        With the fitted covariance.
+        χ² with the fitted covariance.
     aic, bic, bic_n : float
-        BIC with the independent number, and with the plain one.
+        AIC; BIC with the number of independent conditions; BIC with the number of all conditions.
     ks_p : float
-        Of whitened residuals, by parametric bootstrap.
+        Kolmogorov–Smirnov p-value of the whitened residuals, by parametric bootstrap.
     cv_rmse, cv_log_density : float
-        On data sets left out, five folds: root mean square of ln μ, and mean log density a condition, the random effect
-        of each data set marginalised.
+        Root mean square error of ln μ, and mean log density per condition, on data sets left out in five folds. The
+        random effect of each data set is marginalised.
     """
 
     n_parameters: int
@@ -82,13 +82,13 @@ class MetricsResult(Result):
 
     @property
     def chi2_dof(self) -> float:
-        """χ² over conditions less effective parameters."""
+        """χ² divided by the number of conditions minus the effective number of parameters."""
         return self.chi2 / (self.n - self.n_effective)
 
 
 @dataclass(frozen=True)
 class ModelResult(Result):
-    """One model on one selection of data sets.
+    """Fit, evidence and posterior of one model on one selection of data sets.
 
     Attributes
     ----------
@@ -97,13 +97,13 @@ class ModelResult(Result):
     evidence : EvidenceResult
     posterior : PosteriorResult
     drawn_by : str
-        emcee or dynesty, whose draws the posterior's numbers are.
+        Sampler of `samples`: "emcee" or "dynesty".
     samples : ndarray (n, n_par)
-        Those draws.
+        Posterior draws, from which mean, sd and width are computed.
     mean, sd : ndarray (n_par,)
-        Of the posterior.
+        Mean and standard deviation of the posterior.
     width : ndarray (n_par,)
-        Posterior over prior standard deviation; of the logarithm for lengths.
+        Posterior standard deviation divided by prior standard deviation; for lengths, those of the logarithm.
     """
 
     fit: DiscrepancyFitResult
@@ -117,29 +117,29 @@ class ModelResult(Result):
     width: np.ndarray
 
     def without_samples(self) -> ModelResult:
-        """The same without draws, for keeping."""
+        """Return a copy without the posterior draws, for storage."""
         evidence = replace(self.evidence, samples=self.evidence.samples[:0])
         posterior = replace(self.posterior, samples=self.posterior.samples[:0])
         return replace(self, evidence=evidence, posterior=posterior, samples=self.samples[:0])
 
     @property
     def prior_dominated(self) -> tuple[str, ...]:
-        """Parameters the data have not measured."""
+        """Parameters that the data do not measure: their relative width exceeds `PRIOR_DOMINATED`."""
         return tuple(name for name, width in zip(self.fit.names, self.width, strict=True) if width > PRIOR_DOMINATED)
 
 
 @dataclass(frozen=True)
 class ComparisonResult(Result):
-    """Baseline and EFT on one selection of data sets.
+    """Comparison of the baseline and the EFT on one selection of data sets.
 
     Attributes
     ----------
     selection : str
-        observed, simulated or all.
+        "observed", "simulated" or "all".
     slugs : tuple of str
     baseline, eft : ModelResult
     moment : EvidenceResult
-        Of the baseline with one common moment: the EFT's mu0 without its other terms.
+        Evidence of the baseline with one common moment: mu0 of the EFT without the other terms.
     """
 
     selection: str
@@ -149,23 +149,23 @@ class ComparisonResult(Result):
     moment: EvidenceResult
 
     def without_samples(self) -> ComparisonResult:
-        """The same without draws, for keeping."""
+        """Return a copy without the posterior draws, for storage."""
         moment = replace(self.moment, samples=self.moment.samples[:0])
         return replace(self, baseline=self.baseline.without_samples(), eft=self.eft.without_samples(), moment=moment)
 
     @property
     def log_bayes_factor(self) -> tuple[float, float]:
-        """Ln evidence of the EFT less the baseline's, and its error."""
+        """Log evidence of the EFT minus that of the baseline, and its error."""
         return _divide(self.eft.evidence, self.baseline.evidence)
 
     @property
     def log_moment_factor(self) -> tuple[float, float]:
-        """Ln evidence of the baseline with one moment less the baseline's, and its error."""
+        """Log evidence of the baseline with one moment minus that of the baseline, and its error."""
         return _divide(self.moment, self.baseline.evidence)
 
     @property
     def code(self) -> str:
-        """Which model is preferred by two errors of lnK: the EFT must beat the baseline with and without a moment."""
+        """Code of the model preferred by two errors of lnK. The EFT must beat the baseline with and without moment."""
         if _exceeds(self.log_bayes_factor) and _exceeds(_divide(self.eft.evidence, self.moment)):
             return "eft_preferred"
         if _exceeds(self.log_moment_factor):
@@ -182,13 +182,13 @@ def _exceeds(log_factor: tuple[float, float]) -> bool:
 
 
 def choose_ranges(report: Mapping[str, Any], priors: str) -> np.ndarray:
-    """Ranges (12, 2) of the report's ten parameters, as it has them or wide, and of the two lengths."""
+    """Return the prior ranges (12, 2) of the report's ten parameters, as stated or doubled, and of the two lengths."""
     ranges = np.array([report["parameter"][name]["prior"] for name in REPORTED] + [LENGTHS] * 2)
     return widen(ranges) if priors == "wide" else ranges
 
 
 def widen(ranges: np.ndarray) -> np.ndarray:
-    """Ranges (12, 2) with the ten parameters' doubled; θ_Coh stays below 1, where W_Coh turns negative."""
+    """Double the ranges (12, 2) of the ten parameters; θ_Coh stays below 1, beyond which W_Coh turns negative."""
     wide = ranges.copy()
     wide[: len(REPORTED)] *= 2
     wide[REPORTED.index("theta_Coh"), 1] = min(wide[REPORTED.index("theta_Coh"), 1], 0.99)
@@ -198,16 +198,18 @@ def widen(ranges: np.ndarray) -> np.ndarray:
 def compare_models(
     selections: Mapping[str, Conditions], ranges: np.ndarray, *, n_live: int, sampler: str, seed: int, jobs: int = 1,
 ) -> list[ComparisonResult]:  # fmt: skip
-    """Baseline, EFT and baseline with one moment on every selection, a task a model, the slowest first.
+    """Compare the baseline, the EFT and the baseline with one moment on every selection of data sets.
+
+    Each model on each selection is one task; the slowest tasks start first.
 
     Parameters
     ----------
     selections : mapping of Conditions
     ranges : ndarray (12, 2)
     n_live : int
-        Live points of the nested sampling; each walker of the ensemble takes six times as many steps a parameter.
+        Live points of the nested sampling; each walker of the ensemble takes 6 n_live steps per parameter.
     sampler : {"emcee", "dynesty"}
-        Whose draws the posterior is; emcee starts from dynesty's, which stand in where it has not converged.
+        Sampler of the posterior draws. emcee starts from the draws of dynesty, which are used if it has not converged.
     seed, jobs : int
     """
     kinds = {"eft": (True, ()), "baseline": (False, ()), "moment": (True, BEYOND_MOMENT)}
@@ -250,7 +252,7 @@ def _prior_sd(model: DiscrepancyModel) -> np.ndarray:
 
 
 def sample_posterior(model: DiscrepancyModel, evidence: EvidenceResult, *, n_steps: int, seed: int) -> PosteriorResult:
-    """Posterior by an ensemble walking where the prior is a unit Gaussian in every direction."""
+    """Sample the posterior with an ensemble, in coordinates in which the prior is a unit Gaussian."""
     cube = model.untransform(evidence.samples)
     rng = np.random.default_rng(seed)
     start = cube[rng.choice(len(cube), _N_WALKERS)]
@@ -267,7 +269,7 @@ def sample_posterior(model: DiscrepancyModel, evidence: EvidenceResult, *, n_ste
 
 
 def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) -> MetricsResult:
-    """Every metric of a fitted model."""
+    """Compute all metrics of a fitted model."""
     c, k = model.conditions, len(model.names)
     root = np.linalg.cholesky(model.covariance(fit.x))
     white = np.linalg.solve(root, fit.residuals)
@@ -276,7 +278,7 @@ def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) ->
     basis, sizes, _ = np.linalg.svd(jacobian, full_matrices=False)
     basis = basis[:, sizes > 1e-8 * sizes[0]]
     toys = np.random.default_rng(seed).standard_normal((_N_BOOTSTRAP, c.n))
-    toys -= (toys @ basis) @ basis.T  # a fit takes out what it can follow
+    toys -= (toys @ basis) @ basis.T  # a fit absorbs the components that it can follow
     log_mu = c.log_expected + c.log_ratio
     rmse, density = cross_validate(model, fit, seed=seed)
     return MetricsResult(
@@ -302,7 +304,7 @@ def _jacobian(model: DiscrepancyModel, x: np.ndarray) -> np.ndarray:
 
 
 def cross_validate(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) -> tuple[float, float]:
-    """Root mean square error and mean log density a condition on data sets left out, five folds."""
+    """Root mean square error and mean log density per condition, on data sets left out in five folds."""
     c = model.conditions
     n_sets = len(c.slugs)
     if n_sets < 2:
@@ -319,7 +321,7 @@ def cross_validate(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: 
 
 
 def select_sets(c: Conditions, sets: Sequence[int]) -> Conditions:
-    """Some of the data sets, by their position."""
+    """Return the conditions of the data sets at the given positions."""
     rows = np.concatenate([np.flatnonzero(c.owner == i) for i in sets])
     return Conditions(
         slugs=tuple(c.slugs[i] for i in sets),
@@ -333,11 +335,11 @@ def select_sets(c: Conditions, sets: Sequence[int]) -> Conditions:
 
 
 def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> tuple[str, str]:
-    """Verdict code and sentence, on measured counts where there are any.
+    """Verdict code and sentence of the comparison, on measured counts if there are any.
 
-    The code is `eft_preferred` where the EFT's evidence is above that of the baseline, with one moment and without, by
-    two errors of lnK, else `moment_preferred` where the baseline with one moment is above the baseline,
-    `baseline_preferred` where the baseline is above the EFT, else `undecided`.
+    Each comparison requires a difference of two errors of lnK. The code is `eft_preferred` if the evidence of the EFT
+    exceeds that of the baseline, both with one moment and without; else `moment_preferred` if the baseline with one
+    moment exceeds the baseline; else `baseline_preferred` if the baseline exceeds the EFT; else `undecided`.
     """
     one = next((one for one in found if one.selection == "observed"), found[0])
     every = "; ".join("{} {:.1f} ± {:.1f}".format(other.selection, *other.log_bayes_factor) for other in found)

@@ -1,4 +1,4 @@
-"""Report NU838's claims, and the covariates its extra terms need, read from the data folder."""
+"""Readers for the claims of report NU838 and for the covariates of its extra terms, from the data folder."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ COVARIATES = ("G_src", "delta_pi", "R_E", "U_env", "z", "xi")
 
 
 def load_report(*, data: Path | None = None) -> dict[str, Any]:
-    """Everything the report claims: `report_838.toml`.
+    """Load all claims of the report from `report_838.toml`.
 
     Raises
     ------
     InputError
-        If the file is not the one its checksum names.
+        If the file does not match its checksum.
     """
     report: dict[str, Any] = tomllib.loads(read_checked("report_838.toml", data=data).decode())
     return report
 
 
 def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
-    """Covariates (6,) of each data set, in the order of `COVARIATES`.
+    """Load the covariates (6,) of each data set, in the order of `COVARIATES`.
 
     Raises
     ------
     InputError
-        If a data set has none, or not one of each.
+        If a data set does not have exactly six covariates.
     """
     table = read_tables("covariates_838.toml", data=data)
     for slug in SPECTRA:

@@ -1,6 +1,6 @@
-"""The sums behind the audit of report NU838, its results judged, and its scorecard computed.
+"""Calculations for the audit of report NU838, the verdicts on its results, and the recomputed scorecard.
 
-The sentences are in `report_838.toml`. Nothing here is fitted.
+The sentences are in `report_838.toml`. This module fits nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from leptonfit.neutrino.likelihood import to_moment
 from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 
 _LEAD = 0.5
-"""A smaller difference of two scores out of ten is no lead."""
+"""Difference of two scores, out of ten, above which a model is ahead."""
 
 
 def add_points(report: Mapping[str, Any]) -> np.ndarray:
-    """Points weight × score / 10 (n_dimensions, 2) of EFT and mainstream."""
+    """Return the points (n_dimensions, 2) of EFT and mainstream: weight × score / 10."""
     dimensions = report["scorecard"]["dimension"]
     return np.array([[one["weight"] * score / 10 for score in one["scores"]] for one in dimensions])
 
 
 def rank_differences(differences: Sequence[float]) -> list[int]:
-    """Competition ranks, the largest first; equal ones share a rank."""
+    """Return competition ranks, with rank 1 for the largest difference; equal differences share a rank."""
     rounded = np.round(differences, 9)
     return [1 + int(np.sum(rounded > one)) for one in rounded]
 
@@ -38,14 +38,14 @@ def rank_differences(differences: Sequence[float]) -> list[int]:
 def audit_report(
     report: Mapping[str, Any], experiments: Mapping[str, Experiment], published: Mapping[str, float]
 ) -> tuple[Claim, ...]:
-    """Recompute the report from its own numbers.
+    """Return every audited claim of the report, recomputed from the numbers that the report states.
 
     Parameters
     ----------
     report : mapping
         From `load_report`.
     experiments : mapping
-        The measured spectra, by slug; their thresholds are compared with the report's.
+        Measured spectra by slug; their thresholds are compared with the report's.
     published : mapping
         Published limits, 1e-11 μ_B, by name.
     """
@@ -156,7 +156,7 @@ def _compare_thresholds(
             seen = recoil[:, None] ** np.arange(1, 5) @ np.array(experiment.values["quenching"])
             low, high = 1e3 * np.interp([low / 1e3, high / 1e3], seen, recoil)
         yield "threshold", _overlap(one, low, high)
-        if slug == "conus":  # the stated numbers would be sensible in eVee
+        if slug == "conus":  # the stated numbers would be plausible in eVee
             yield "threshold_in_ev", _overlap(one, 1e3 * low, 1e3 * high)
 
 
@@ -178,12 +178,12 @@ def _compare_limit(report: Mapping[str, Any], xenon: float) -> Numbers:
 
 
 def score_models(one: ComparisonResult, joint: JointResult | None) -> dict[str, tuple[float, float]]:
-    """Computed counterparts (EFT, baseline), 0 to 10, of the dimensions that have one.
+    """Computed scores (EFT, baseline), 0 to 10, of the scorecard dimensions that can be computed.
 
-    Goodness of fit: 10 exp(−|ln χ²/dof|). Predictiveness: 10 shared in inverse proportion to the error on data sets
-    left out. Parameter economy: 10 shared in inverse proportion to the number of parameters. Explanatory power: 10
-    shared by the evidence. Robustness: the share of parameters that the data have measured. Cross-sample consistency:
-    10 where one moment for all sets is not rejected at 5 %, less in proportion where it is; the same for both.
+    Goodness of fit: 10 exp(−|ln χ²/dof|). Predictiveness: 10 points divided in inverse proportion to the error on data
+    sets left out. Parameter economy: 10 points divided in inverse proportion to the number of parameters. Explanatory
+    power: 10 points divided in proportion to the evidence. Robustness: 10 times the fraction of parameters that the
+    data measure. Cross-sample consistency: 10 min(1, p/0.05), with p for one moment in all sets; the same for both.
     """
     eft, base = one.eft, one.baseline
     errors = np.array([eft.metrics.cv_rmse, base.metrics.cv_rmse])
@@ -216,16 +216,16 @@ def judge_results(
     spread: SpreadResult | None,
     coherence: CoherenceResult | None,
 ) -> tuple[Claim, ...]:
-    """Judge every number in the report's summary of results, each by the same rule.
+    """Return a verdict, by one rule, on every number in the report's summary of results.
 
     Parameters
     ----------
     report : mapping
     one : ComparisonResult
-        Of the selection that is judged.
+        Model comparison of the selection that is judged.
     joint, spread, coherence
-        Of the same selection, all classes together as the report has it; None where there are too few data sets. The
-        number of claims is the same.
+        Results of the same selection with all classes together, as in the report; None if there are too few data sets.
+        The number of claims does not depend on them.
     """
     result, eft = report["result"], one.eft
     limits = {level: _find_limit(joint, level) for level in (0.90, 0.95)}
@@ -260,7 +260,7 @@ def _judge(claimed: Sequence[float], found: float, error: float) -> Verdict:
 
 
 def _weigh(name: str, title: str, claimed: Sequence[float], model: ModelResult) -> tuple[str, Numbers]:
-    """Judge a parameter: it agrees only if its posterior, which contains the claim, excludes zero."""
+    """Judge a parameter: it agrees only if its posterior contains the claimed value and excludes zero."""
     j = model.fit.names.index(name)
     mean, sd = float(model.mean[j]), float(model.sd[j])
     verdict = _judge(claimed, mean, sd)
@@ -324,7 +324,7 @@ def _compare_gains(report: Mapping[str, Any], one: ComparisonResult) -> Numbers:
 def describe_scorecard(
     audit: Sequence[Claim], results: Sequence[Claim], scores: Mapping[str, tuple[float, float]], selection: str
 ) -> tuple[str, str]:
-    """Verdict code and sentence: `contradicted` where any audited number is, else `consistent`."""
+    """Verdict code and sentence: `contradicted` if any audited number is contradicted, else `consistent`."""
     counts, judged = (Counter(claim.verdict for claim in claims) for claims in (audit, results))
     better = [name for name, (eft, base) in scores.items() if eft > base + _LEAD]
     listed = f": {', '.join(better)}" if better else ""

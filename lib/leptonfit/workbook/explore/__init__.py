@@ -1,4 +1,4 @@
-"""Live explorers for JupyterLab: widgets over the library, each with the command that repeats what is on screen."""
+"""Interactive explorers for JupyterLab: each shows results of the library and the command that reproduces them."""
 
 from leptonfit.workbook.explore.multistart import MultistartExplorer
 from leptonfit.workbook.explore.neutrinos import NeutrinoExplorer

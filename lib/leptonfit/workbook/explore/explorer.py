@@ -1,4 +1,4 @@
-"""What every explorer does: events gathered, the newest drawn, refused input said, the command shown."""
+"""Base class and controls of the explorers: event handling, drawing, error messages and commands."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from leptonfit.workbook.declarations import Declaration, Value, read_notebook
 from leptonfit.workbook.figures.style import STYLE
 
 _WAIT = 0.005
-"""Seconds from an event to its drawing: those at hand by then are one."""
+"""Seconds from an event to its drawing; events within this time are drawn once."""
 _WRONG = ("refused", "failed")
 _WIDE = widgets.Layout(width="26rem")
 _NAMES = {"style": {"description_width": "8.5rem"}, "layout": _WIDE, "continuous_update": True}
 
 
 class Explorer(widgets.VBox):
-    """Controls, a picture, a sentence and the command that runs the same as notebooks.
+    """Widget with controls, a picture, a sentence and the commands that run notebooks with the same parameters.
 
-    A subclass draws once, then updates its artists. Events that come while it draws are gathered, and only the newest
-    state is drawn. Without a front end, `draw` does the same at once.
+    A subclass creates its artists once and then updates them. Events that arrive during a drawing are collected, and
+    only the newest state is drawn. Without a front end, a change of a control draws immediately.
 
     Parameters
     ----------
     controls : mapping of Widget
-        By name; a change of any `value` draws anew.
+        Controls by name; a change of any `value` triggers a new drawing.
     size : tuple of float
-        Of the picture, inches.
+        Size of the picture in inches.
     actions : tuple of Widget
-        Further widgets, which draw nothing by themselves.
+        Further widgets, which do not trigger a drawing themselves.
     exact : mapping, optional
-        Numbers that sliders begin at, which a browser rounds to their steps.
+        Initial numbers of sliders in full precision, since a browser rounds a slider to its step.
 
     Attributes
     ----------
     controls : dict of Widget
     sentence : str
-        What the picture says, or why the state is refused.
+        Result shown in the picture, or the reason why the state is refused.
     code : str
-        Verdict code; "refused" where the state is, "failed" where the computation did.
+        Verdict code; "refused" if the state is not allowed, "failed" if the computation failed.
     remark : str
-        What the commands do not hold of the state.
+        State of the explorer that the shown commands cannot reproduce.
     n_drawn : int
-        Pictures so far.
+        Number of pictures drawn.
     milliseconds, computed : float
-        From the event to the last picture, and what of it was spent computing.
+        Time in ms from the event to the last picture, and the part of it spent on the computation.
     """
 
     notebooks: ClassVar[tuple[str, ...]] = ()
-    """Which notebooks repeat the state."""
+    """Notebooks that reproduce the state."""
 
     def __init__(
         self, controls: Mapping[str, widgets.Widget], *, size: tuple[float, float],
@@ -85,7 +85,7 @@ class Explorer(widgets.VBox):
             self.set_up()
             for axis in (axis for ax in self.figure.axes for axis in (ax.xaxis, ax.yaxis)):
                 if axis.get_scale() == "linear" and not isinstance(axis.get_major_locator(), FixedLocator):
-                    axis.set_major_locator(MaxNLocator(5))  # ticks are most of a drawing's time
+                    axis.set_major_locator(MaxNLocator(5))  # ticks take most of the drawing time
         self._image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", object_fit="contain"))
         self._said = widgets.HTML()
         self._command = widgets.HTML()
@@ -99,23 +99,23 @@ class Explorer(widgets.VBox):
 
     @property
     def picture(self) -> bytes:
-        """The picture on screen, PNG."""
+        """Picture on screen, as PNG."""
         return bytes(self._image.value)
 
     def set_up(self) -> None:
-        """Make the axes and artists of `figure`."""
+        """Create the axes and artists of `figure`."""
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Value]:
-        """Notebook parameters of the state on screen."""
+        """Return the notebook parameters of the state on screen."""
         raise NotImplementedError
 
     def advance(self) -> Iterator[None]:
-        """Compute and update the artists; yield wherever there is something to show."""
+        """Compute and update the artists; yield whenever a picture is ready to be shown."""
         raise NotImplementedError
 
     def draw(self) -> None:
-        """Draw the state on screen now, to the end."""
+        """Draw the state on screen immediately and completely."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._drawing = None
@@ -124,7 +124,7 @@ class Explorer(widgets.VBox):
             pass
 
     def put(self, **values: Any) -> None:
-        """Set several controls as one event, and draw now; numbers are kept to the last digit."""
+        """Set several controls as one event and draw immediately; numbers keep their full precision."""
         before, self._quiet = self._quiet, True
         try:
             for name, value in values.items():
@@ -137,14 +137,14 @@ class Explorer(widgets.VBox):
             self.draw()
 
     def read(self, name: str) -> float:
-        """A slider's value; what was put, where a browser may have rounded it to the slider's step."""
+        """Return a slider's value, or the exact number last set if the slider shows this number rounded to its step."""
         control, exact = self.controls[name], self._exact[name]
         value = float(control.value)
         apart = math.log10(value / exact) if isinstance(control, widgets.FloatLogSlider) else value - exact
         return exact if abs(apart) < 0.6 * control.step else value
 
     def commands(self) -> list[str]:
-        """The lines that run the notebooks at the state on screen: the workbook's, and papermill's for each."""
+        """Return the commands that run the notebooks at the state on screen, by `leptonfit run` and by papermill."""
         if not self.notebooks:
             return []
         chosen = self.parameters()
@@ -160,7 +160,7 @@ class Explorer(widgets.VBox):
         return [" ".join(["leptonfit run", *self.notebooks, *words, "--tag explored"]), *papermill]
 
     def say(self, code: str, sentence: str) -> None:
-        """Set what the picture says."""
+        """Set the code and the sentence shown below the picture."""
         self.code, self.sentence = code, sentence
 
     def _notice(self, _: object) -> None:
@@ -168,10 +168,10 @@ class Explorer(widgets.VBox):
             return
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # no front end
+        except RuntimeError:  # there is no front end
             self.draw()
             return
-        self._drawing = None  # a newer state ends what is left of an older one's drawing
+        self._drawing = None  # a newer state cancels the rest of an older drawing
         if self._timer is None:
             self._began = time.perf_counter()
             self._timer = loop.call_later(_WAIT, self._start, loop)
@@ -181,12 +181,12 @@ class Explorer(widgets.VBox):
         self._continue(self._drawing, loop)
 
     def _continue(self, drawing: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
-        """Draw one part and let events in."""
+        """Draw one part, then let the event loop handle new events."""
         if drawing is self._drawing and next(drawing, self) is None:
             loop.call_later(0.001, self._continue, drawing, loop)
 
     def _steps(self) -> Iterator[None]:
-        """The parts of a drawing, each shown."""
+        """Run the parts of a drawing and show each of them."""
         computing = time.perf_counter()
         try:
             chosen = self.parameters()
@@ -197,7 +197,7 @@ class Explorer(widgets.VBox):
                 self._show()
                 yield
                 computing = time.perf_counter()
-        except Exception as error:  # said on screen, where nobody sees a traceback; raised unless the state is refused
+        except Exception as error:  # shown on screen, where no traceback appears; raised unless refused
             refused = isinstance(error, InputError | ValueError)
             self.say("refused" if refused else "failed", " ".join(str(error).split()))
             self.computed = 1e3 * (time.perf_counter() - computing)
@@ -226,7 +226,7 @@ class Explorer(widgets.VBox):
         )
 
     def _paint(self) -> None:
-        """Draw what moves onto the frame: axes, ticks and legends, which are drawn anew only where they change."""
+        """Draw the moving artists onto a stored frame of axes, ticks and legends, which is redrawn only on a change."""
         moving: list[Any] = []
         frame: list[Any] = []
         for ax in self.figure.axes:
@@ -246,14 +246,14 @@ class Explorer(widgets.VBox):
             artist.axes.draw_artist(artist)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The widget, and its picture for readers that show no widgets."""
+        """Return the widget, and its picture for programs that show no widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**data, "image/png": base64.b64encode(self.picture).decode()}, metadata
 
 
 def log_slider(declared: Declaration, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:
-    """A slider over all decades that the parameter may have."""
+    """Return a logarithmic slider over the allowed range of a parameter."""
     return widgets.FloatLogSlider(
         value=value, base=10, min=math.log10(declared.low), max=math.log10(declared.high), step=step,
         description=declared.name, readout_format=".2e", tooltip=declared.meaning, **_NAMES,
@@ -261,31 +261,31 @@ def log_slider(declared: Declaration, value: float, *, step: float = 0.1) -> wid
 
 
 def slider(name: str, value: float, low: float, high: float, step: float, **more: Any) -> widgets.FloatSlider:
-    """A linear slider."""
+    """Return a linear slider."""
     return widgets.FloatSlider(value=value, min=low, max=high, step=step, description=name, **{**_NAMES, **more})
 
 
 def range_slider(
     name: str, value: tuple[float, float], low: float, high: float, step: float, *, width: str
 ) -> widgets.FloatRangeSlider:
-    """A slider with two ends."""
+    """Return a slider that selects an interval."""
     more = {**_NAMES, "layout": widgets.Layout(width=width)}
     return widgets.FloatRangeSlider(value=value, min=low, max=high, step=step, description=name, **more)
 
 
 def choice(name: str, options: Any, value: Any) -> widgets.Dropdown:
-    """A list to choose from."""
+    """Return a drop-down list of options."""
     style = {key: _NAMES[key] for key in ("style", "layout")}
     return widgets.Dropdown(options=options, value=value, description=name, **style)
 
 
 def whole(name: str, value: int, low: int, high: int) -> widgets.IntSlider:
-    """A slider over whole numbers."""
+    """Return a slider over integers."""
     return widgets.IntSlider(value=value, min=low, max=high, description=name, **_NAMES)
 
 
 def tidy(value: float) -> float:
-    """A slider's value to six digits, as a command line has it."""
+    """Round a slider's value to six digits, as written on the command line."""
     return float(f"{value:.6g}")
 
 

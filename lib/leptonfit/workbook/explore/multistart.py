@@ -1,4 +1,4 @@
-"""A multi-start, live: the waterfall builds up, by this solver or by the report's."""
+"""Explorer of a multi-start: the waterfall plot grows as this solver, or the report's optimiser, runs the starts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 
 OURS, REPORTED = "this solver", "the report's"
 _PARTS = {OURS: 8, REPORTED: 1}
-"""Starts between two pictures."""
+"""Number of starts between two pictures, by optimiser."""
 
 
 class MultistartExplorer(Explorer):
-    """Number of starts, optimiser and seed; sorted χ², and where each start leaves β.
+    """Explorer with controls for number of starts, optimiser and seed; shows sorted χ² and the final β of each start.
 
     Parameters
     ----------
     **start
-        Parameters of `01_multi_start` other than its defaults.
+        Parameters of `01_multi_start` that differ from its defaults.
     """
 
     notebooks = ("01_multi_start",)
@@ -58,11 +58,11 @@ class MultistartExplorer(Explorer):
         )
 
     def parameters(self) -> dict[str, Value]:
-        """As for the notebook, which runs both optimisers."""
+        """Return the parameters for the notebook, which runs both optimisers."""
         return {**self._given, "n_starts": self.controls["n_starts"].value, "seed": self.controls["seed"].value}
 
     def set_up(self) -> None:
-        """The waterfall, and χ² against β."""
+        """Create two panels: the waterfall plot, and χ² against β."""
         left, right = self.figure.subplots(
             1, 2, sharey=True, gridspec_kw={"left": 0.08, "right": 0.985, "top": 0.9, "bottom": 0.14, "wspace": 0.06}
         )
@@ -84,7 +84,7 @@ class MultistartExplorer(Explorer):
         self._left, self._right = left, right
 
     def advance(self) -> Iterator[None]:
-        """A few starts at a time; at the end the verdict."""
+        """Run a few starts between pictures; at the end, show the verdict."""
         n_starts, seed = self.controls["n_starts"].value, self.controls["seed"].value
         optimiser = self.controls["optimiser"].value
         problem = self._problem

@@ -1,4 +1,4 @@
-"""One data set on the neutrino magnetic moment, live: spectrum against data, Δχ² and limits above a threshold."""
+"""Explorer of one data set on the neutrino magnetic moment: spectrum and data, Δχ², limits above a threshold."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ _POINTS = 61
 _LINES = dict(zip(METHODS, ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":")), strict=True))
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False}
 _REACH = 5.0
-"""Standard deviations of θ̂ above zero that Δχ² is drawn to."""
+"""Distance above θ̂, or above zero if θ̂ < 0, up to which Δχ² is drawn, in standard deviations of θ̂."""
 
 
 class NeutrinoExplorer(Explorer):
-    """Data set, moment, threshold, confidence and construction; spectrum, Δχ²(μ) and every construction's limit.
+    """Explorer with controls for data set, moment, threshold and limit; it shows spectrum, Δχ²(μ) and limits.
 
-    The threshold drops the bins below it from the fit; at the lowest the notebook's limits are those shown.
+    Bins below the threshold are left out of the fit. At the lowest threshold the limits are those of the notebook.
+    The confidence level and the construction of the limit are further controls; limits of all constructions are shown.
 
     Parameters
     ----------
     dataset : str
         One of `SPECTRA`.
     mu_nu : float
-        μ_B.
+        Magnetic moment in μ_B.
     confidence : float
     limit_method : str
         One of `METHODS`.
@@ -59,18 +60,18 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def limits(self) -> LimitsResult:
-        """The limits on screen."""
+        """Limits on screen."""
         return self._current[1]
 
     @property
     def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
-        """The spectra, or the threshold scan where bins are left out; it takes no q̃, which can be zero."""
+        """Notebook of the spectra, or of the threshold scan if bins are left out; the scan does not accept q̃."""
         if self.controls["threshold"].value == 1:
             return ("12_recoil_spectra",)
         return () if self.controls["limit_method"].value == "q_tilde" else ("13_threshold_scan",)
 
     def parameters(self) -> dict[str, Value]:
-        """As for the notebooks; the scan takes every threshold."""
+        """Return the parameters for the notebooks; the threshold scan runs every threshold."""
         return {
             "datasets": self.controls["dataset"].value,
             "mu_nu": tidy(1e-11 * self.controls["mu_nu"].value),
@@ -79,7 +80,7 @@ class NeutrinoExplorer(Explorer):
         }
 
     def set_up(self) -> None:
-        """Spectrum with residuals; Δχ² with limits."""
+        """Create the panels: spectrum with residuals, and Δχ² with limits."""
         grid = self.figure.add_gridspec(
             2, 2, height_ratios=[3, 1], left=0.075, right=0.985, top=0.84, bottom=0.12, hspace=0.08, wspace=0.2
         )
@@ -107,7 +108,7 @@ class NeutrinoExplorer(Explorer):
         right.set_ylabel(r"$\Delta\chi^2$ above the best $\mu^2 \geq 0$")
 
     def advance(self) -> Iterator[None]:
-        """Compare, scan, set limits."""
+        """Compare spectrum and data, scan Δχ² and set the limits."""
         _, limits, moments, rises = self._current
         likelihood, mu = self._likelihood, float(self.controls["mu_nu"].value)
         used, level = self._used, float(limits.confidence[0])
@@ -154,7 +155,7 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def _lowest(self) -> float:
-        """The lowest −2 ln L at μ² ≥ 0."""
+        """Lowest −2 ln L at μ² ≥ 0."""
         limits = self._current[1]
         return float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
 
@@ -171,7 +172,7 @@ class NeutrinoExplorer(Explorer):
         return self._found
 
     def _change_dataset(self, change: dict[str, Any]) -> None:
-        """The thresholds there are, and moments worth looking at."""
+        """Adapt the ranges of threshold and moment to the new data set."""
         before, self._quiet = self._quiet, True
         threshold = self.controls["threshold"]
         threshold.value, threshold.max = 1, load_experiment(change["new"]).n_bins - 1

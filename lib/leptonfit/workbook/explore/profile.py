@@ -1,4 +1,4 @@
-"""The profile of β, live: errors, scan, closure and bounds, and the vortices that fit at any β of it."""
+"""Explorer of the profile of β, with controls for errors, scan, closure and bounds, and the vortices at one β."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
 
 N_STARTS = 2
-"""Fresh starts at each β: an eighth of the notebook's, and as many as its where these do not decide."""
+"""Fresh starts at each β: an eighth of the notebook's starts. All are used if the verdict would be `unreliable`."""
 _POINTS, _C_MU_POINTS = 41, 9
 _CONTROLLED = ("sigma_m_model", "sigma_g_model", "beta_min", "beta_max", "r_max", "closure", "bounds")
 _HIGHEST = 5.0
-"""End of the sliders of β."""
+"""Upper end of the β sliders."""
 _Found = tuple[dict[str, Value], ProfileResult, VerdictResult, CMuResult]
-"""Parameters, and what was computed with them."""
+"""Parameters, and the results computed with them."""
 
 
 class ProfileExplorer(Explorer):
-    """χ²_min(β), its identified set, the feasible C_μ and the verdict; and the three vortices at one β.
+    """Explorer that shows χ²_min(β), its identified set, the feasible C_μ, the verdict, and three vortices at one β.
 
     Parameters
     ----------
     **start
-        Parameters of `02_profile_scan` that have a control, to begin with; its defaults where not given.
+        Initial values for the parameters of `02_profile_scan` that have a control; by default those of the notebook.
 
     Raises
     ------
     TypeError
-        For another parameter.
+        For a parameter without a control.
     """
 
     notebooks = ("02_profile_scan", "03_c_mu_calibration")
@@ -79,16 +79,16 @@ class ProfileExplorer(Explorer):
 
     @property
     def profile(self) -> ProfileResult:
-        """The profile on screen."""
+        """Profile on screen."""
         return self._current[1]
 
     @property
     def verdict(self) -> VerdictResult:
-        """The verdict on screen."""
+        """Verdict on screen."""
         return self._current[2]
 
     def parameters(self) -> dict[str, Value]:
-        """As for the notebooks."""
+        """Return the parameters for the notebooks."""
         low, high = self.controls["scan"].value
         numbers = {name: tidy(self.read(name)) for name in self._exact}
         return {
@@ -101,7 +101,7 @@ class ProfileExplorer(Explorer):
         }
 
     def set_up(self) -> None:
-        """Three panels: profile, C_μ, vortices."""
+        """Create three panels: profile, C_μ and vortices."""
         grid = self.figure.add_gridspec(
             2, 2, width_ratios=[1.15, 1], left=0.075, right=0.985, top=0.875, bottom=0.11, wspace=0.2, hspace=0.42
         )
@@ -141,20 +141,20 @@ class ProfileExplorer(Explorer):
             self._vortices.append((lepton, disc, lines, text))
 
     def advance(self) -> Iterator[None]:
-        """Scan, judge, and lay out the vortices; search bounds are released after a first picture."""
+        """Scan, assess and draw the vortices; if search bounds hold the set, show a picture before releasing them."""
         chosen = self.parameters()
         if self._found is None or self._found[0] != chosen:
             self._found = self._scan(chosen, release=False)
             if _is_held(self._found[1]):
                 self._draw("computing", "Search bounds hold the set: they are being released.")
                 yield
-                self._found = None  # a newer state may come before the verdict
+                self._found = None  # a newer state may arrive before the verdict
                 self._found = self._scan(chosen, release=True)
         self._draw(self.verdict.code, self.verdict.sentence)
         yield
 
     def _draw(self, code: str, sentence: str) -> None:
-        """Update the artists, and say what the picture says."""
+        """Update the artists, and show the code and the sentence."""
         chosen, profile, _, feasible = self._current
         beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
         start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
@@ -235,6 +235,6 @@ class ProfileExplorer(Explorer):
 
 
 def _is_held(profile: ProfileResult) -> bool:
-    """Whether search bounds hold an end of a set, or the best fit: a verdict then needs them released."""
+    """Whether search bounds hold an end of a set or the best fit, so that a verdict requires their release."""
     ends = [end for found in profile.identified_set.values() for end in (*found.below, *found.above)]
     return any(end.reason == "box" for end in ends) or not all(b.is_physical for b in profile.reference_held_by)

@@ -1,4 +1,4 @@
-"""One vortex, live: its shape, energies, mass and moment; and a walk along the degeneracy, on which they stay put."""
+"""Explorer of one vortex: shape, energies, mass, moment, and a walk along the degeneracy at fixed mass and moment."""
 
 from __future__ import annotations
 
@@ -26,40 +26,40 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
 
 SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
 SHADES = mpl.colormaps["Blues_r"].resampled(256)
-"""Density, from 0 to that of the vacuum."""
+"""Colours for the density, from 0 to the density of the vacuum."""
 _PARAMETERS = {"R": "radius", "U": "velocity", "A": "amplitude", "beta": "beta", "c_mu": "c_mu"}
-"""What the notebook calls what is shown."""
+"""Name in the notebook of each quantity shown."""
 _EXTENT, _STEP, _PAUSE = 1.5, 1.01, 0.03
-"""Half width of the picture; factor of β in a step of the walk, seconds between steps."""
+"""Half width of the picture, factor on β in one step of the walk, and seconds between two steps."""
 _INSIDE = np.array([-0.17, -0.12, -0.06, 0.0])
 _OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
-"""Levels of ψ: over U R² inside, and the surface; over U outside, even far from the vortex."""
+"""Contour levels of ψ: ψ/(U R²) inside and on the surface; ψ/U outside, with even spacing far from the vortex."""
 
 
 def trace_streamlines(*, extent: float) -> list[np.ndarray]:
-    """Contours of ψ over U R² as lines (n, 2) in units of R, the surface among them."""
+    """Return contours of ψ/(U R²), with the surface, as lines (n, 2) in units of R."""
     flow = lay_out_flow(0.0, r_max=2.0, extent=extent, n=121)
     return trace(flow, np.append(_INSIDE, [0.05, 0.2, 0.45, 0.8]))
 
 
 def trace(flow: FlowResult, levels: np.ndarray) -> list[np.ndarray]:
-    """Contours of ψ at some levels: lines (n, 2)."""
+    """Return the contours of ψ at the given levels as lines (n, 2)."""
     generator = contourpy.contour_generator(flow.x, flow.z, flow.psi)
     return [np.asarray(line) for level in levels for line in generator.lines(level)]
 
 
 class VortexExplorer(Explorer):
-    """R, U, A of one lepton, β and C_μ, in the stream closure; the walk changes β and refits R, U, A as it goes.
+    """Explorer of R, U, A of one lepton, β and C_μ in the stream closure; the walk changes β and refits R, U and A.
 
     Attributes
     ----------
     walk_button : ToggleButton
-        Walks while it is on.
+        The walk continues while this button is on.
 
     Parameters
     ----------
     **start
-        Parameters of `07_explore` to begin with; its defaults where not given.
+        Initial values for the parameters of `07_explore`; by default those of the notebook.
     """
 
     notebooks = ("07_explore",)
@@ -104,12 +104,12 @@ class VortexExplorer(Explorer):
         self.walk_button.observe(self._toggle, "value")
 
     def parameters(self) -> dict[str, Value]:
-        """As for the notebook of explorers."""
+        """Return the parameters for the notebook of explorers."""
         x = self._x
         return {"lepton": self.controls["lepton"].value, **{one: x[name] for name, one in _PARAMETERS.items()}}
 
     def set_up(self) -> None:
-        """Flow over density; energies and mass; g-factor."""
+        """Create the panels: flow over density, energies with the mass, and g-factor."""
         grid = self.figure.add_gridspec(
             2, 2, width_ratios=[1, 1.25], height_ratios=[2.2, 1], left=0.07, right=0.985, top=0.94, bottom=0.13,
             wspace=0.5, hspace=0.62,
@@ -139,7 +139,7 @@ class VortexExplorer(Explorer):
                                bbox={"color": "white", "alpha": 0.8, "pad": 2})  # fmt: skip
 
     def advance(self) -> Iterator[None]:
-        """Evaluate the model on screen beside what is measured."""
+        """Compute the model on screen and compare it with the measured values."""
         lepton, x = self.controls["lepton"].value, self._x
         radius, amplitude = np.array(x["R"]), np.array(x["A"])
         flow = float(x["U"] ** 2 * self._energy.flow(radius, amplitude))
@@ -166,10 +166,10 @@ class VortexExplorer(Explorer):
         yield
 
     def walk(self) -> bool:
-        """One step along the degeneracy, drawn; whether there was one.
+        """Take and draw one step along the degeneracy; return whether a step was possible.
 
-        Where the vortex on screen does not fit, the step is the fit at its β. The walk ends where no vortex fits within
-        its bounds, or where the slider does.
+        If the vortex on screen does not fit, the step is the fit at its β. The walk ends where no vortex within the
+        bounds fits, or at the end of the slider.
         """
         part, point = self._part
         if np.sum(part.residuals(point) ** 2) <= CHI2_FLOOR:
@@ -192,7 +192,7 @@ class VortexExplorer(Explorer):
 
     @property
     def _part(self) -> tuple[LeastSquaresProblem, np.ndarray]:
-        """The fit of this lepton's mass and g-factor alone, C_μ held; and the point on screen."""
+        """Fit of this lepton's mass and g-factor alone with C_μ fixed, and the point on screen."""
         lepton, x = self.controls["lepton"].value, self._x
         free = {"beta": x["beta"], **{f"{kind}_{lepton}": x[kind] for kind in "RUA"}}
         fixed = {name: value for name, value in {**self._fitted, "c_mu": x["c_mu"]}.items() if name not in free}
@@ -213,7 +213,7 @@ class VortexExplorer(Explorer):
             self._tick()
 
     def _tick(self) -> None:
-        """Walk on while the button is on; without a front end, one step."""
+        """Continue the walk while the button is on; without a front end, take one step."""
         if not self.walk_button.value:
             return
         goes_on = self.walk()

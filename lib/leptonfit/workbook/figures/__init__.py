@@ -1,4 +1,4 @@
-"""Figures: each function draws a result into given axes, and computes nothing."""
+"""Figures: each function draws a result into given axes and does no computation."""
 
 from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
 from leptonfit.workbook.figures.discrepancy import (

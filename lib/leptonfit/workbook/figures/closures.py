@@ -1,4 +1,4 @@
-"""Figures of closures compared, and of coverage."""
+"""Figures that compare closures, and of the coverage of intervals."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ def plot_profile(
 ) -> Axes:
     """χ²_min along the scan, with the 95 % set, the reference value and, where they lie in the scan, claimed minima.
 
-    Below, what certificates prove of it.
+    Bars at the bottom show where `certified` proves that χ²_min is zero, or at least 3.84.
 
-    Values below 1e-6 are noise and drawn at 1e-6.
+    Values below 1e-6 are numerical noise and are drawn at 1e-6.
     """
     label = problem.parameters[problem.index(profile.parameter)].label
     grid, low, high = profile.grid, profile.grid[0], profile.grid[-1]
@@ -100,7 +100,7 @@ def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, prof
         ax.plot(profile.grid[on_bound], values[on_bound], "^", color=RED, ms=4)
         ax.set_title(f"{parameter.label} in [{parameter.lower:g}, {parameter.upper:g}]", fontsize=8.5)
         middle, half = (np.nanmax(values) + np.nanmin(values)) / 2, (np.nanmax(values) - np.nanmin(values)) / 2
-        half = max(1.15 * half, 0.01 * abs(middle))  # a constant is shown as one
+        half = max(1.15 * half, 0.01 * abs(middle))  # a constant parameter appears as a flat line
         ax.set_ylim(middle - half, middle + half)
         ax.tick_params(labelsize=8)
         ax.yaxis.set_major_locator(MaxNLocator(3))

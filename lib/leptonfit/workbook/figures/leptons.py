@@ -134,7 +134,7 @@ def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
     rows = [check for check in checks if check.constraints]
     for row, check in enumerate(rows):
         colour, line = styles.get(check.name.split()[0], (ORANGE, "-"))
-        shown = np.maximum(check.chi2_min, CHI2_FLOOR) * 1.6**row  # side by side where they are all zero
+        shown = np.maximum(check.chi2_min, CHI2_FLOOR) * 1.6**row  # separates curves that are all zero
         ax.plot(check.beta, shown, line, marker="os^Dv<>"[row % 7], ms=3, color=colour, label=check.name)
     ax.set_yscale("log")
     ax.set_xlabel(r"$\beta$ (dimensionless)")

@@ -137,7 +137,7 @@ def plot_compared(
     reach = np.concatenate(
         [compared.data + compared.errors, compared.data - compared.errors, compared.expected[:2].ravel()]
     )
-    low, high = np.nanmin(reach), np.nanmax(reach)  # there is no curve at a limit that does not exist
+    low, high = np.nanmin(reach), np.nanmax(reach)  # a missing limit gives a curve of nan
     top.set_ylim(low - 0.08 * (high - low), high + 0.45 * (high - low))
     rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
     top.set_ylabel(f"{rate} less background" if compared.subtracted else rate, fontsize=7.5)
@@ -145,7 +145,7 @@ def plot_compared(
     top.legend(fontsize=6, ncols=2, loc="upper right")
     top.tick_params(labelbottom=False, labelsize=7)
     top.set_xlabel("energy")
-    top.xaxis.label.set_visible(False)  # it stands below the residuals
+    top.xaxis.label.set_visible(False)  # the label is below the residuals
     below.axhline(0, color=GREY, lw=0.8)
     below.plot(middle, compared.residuals, "o", color="black", ms=2.5,
                mfc="black" if compared.mark == "observed" else "white")  # fmt: skip

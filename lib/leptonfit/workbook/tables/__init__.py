@@ -1,4 +1,4 @@
-"""Tables of results, as data frames."""
+"""Tables of results as pandas data frames."""
 
 from leptonfit.workbook.tables.claims import tabulate_claims
 from leptonfit.workbook.tables.closures import (

@@ -1,4 +1,4 @@
-"""The table of judged claims, the same for both reports."""
+"""Table of judged claims, used for both reports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from leptonfit.claims.claim import Claim
 
 
 def tabulate_claims(claims: Sequence[Claim]) -> pd.DataFrame:
-    """What a report states, the test, the computed values, the verdict and the source, one row for each claim."""
+    """Statement, test, computed values, verdict, mark and source of each claim, one row for each claim."""
     table = pd.DataFrame([claim.to_dict() for claim in claims]).rename(columns={"name": "claim"})
     return table[["claim", "stated", "test", "computed", "verdict", "mark", "source"]]

@@ -1,4 +1,4 @@
-"""Tables of closures compared, of coverage, and of the model error the data ask for."""
+"""Tables that compare closures, of coverage, and of the model error estimated from the residuals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORDS = {True: "yes", False: "no", None: "cannot be said"}
 
 
 def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
-    """Every closure on the same footing, a row a closure."""
+    """Results of every closure in the same form, one row for each closure."""
     return pd.DataFrame(
         [
             {
@@ -46,7 +46,10 @@ def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
 
 
 def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float) -> pd.DataFrame:
-    """Closures one change away from the report's, by what they leave of the scan, and why that is open."""
+    """Closures with one change from the report's: allowed share of the scan, and the reason for each end of the set.
+
+    Closures that fit come first, then the rows are sorted by this share.
+    """
     single = [one for one in compared if len(one.choice.changed) == 1]
     rows = []
     for one in sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))):
@@ -67,7 +70,7 @@ def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float
 
 
 def tabulate_coverage(toys: CoverageResult) -> pd.DataFrame:
-    """Nominal and found coverage, a row a level."""
+    """Nominal coverage and coverage in the toys, one row for each level."""
     return pd.DataFrame(
         [
             {
@@ -85,12 +88,12 @@ def tabulate_coverage(toys: CoverageResult) -> pd.DataFrame:
 
 
 def tabulate_sigma_model(found: Mapping[str, SigmaModelResult]) -> pd.DataFrame:
-    """The model error each closure's residuals ask for."""
+    """Model error estimated from the residuals of each closure."""
     return pd.DataFrame([{"closure": name, "model error": one.describe()} for name, one in found.items()])
 
 
 def _describe(one: ComparedResult, found: IntervalSet) -> str:
-    """A set in words, six digits; that the model is rejected, or that nothing can be said."""
+    """Describe a set with six digits, or state that the model is rejected or that no statement is possible."""
     if one.verdict_code == "unreliable":
         return _WORDS[None]
     if one.verdict_code == "rejected":

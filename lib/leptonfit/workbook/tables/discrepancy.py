@@ -1,4 +1,4 @@
-"""Tables of joint fits and of the report's extra terms against a baseline."""
+"""Tables of joint fits, and of the report's extra terms compared with a baseline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHERS = {True: "baseline", False: "0.1 to 4000 keV"}
 
 
 def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any]) -> pd.DataFrame:
-    """Joint limits and goodness of fit, a row a selection and class; † outside the range of the approximation."""
+    """Joint limits and goodness of fit, one row for each selection and class; † marks an approximation out of range."""
     claimed = report["result"]
     widest = max(joined, key=lambda key: len(joined[key].titles), default="")
     rows = []
@@ -59,7 +59,7 @@ _CLAIMED = {"cv_rmse": "cv"}
 
 
 def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> pd.DataFrame:
-    """Metrics, evidence and convergence of both models, beside the report's."""
+    """Metrics, evidence and convergence of both models, beside the values that the report states."""
     rows = []
     for key, (title, form) in _METRICS.items():
         claimed = report["metrics"].get(_CLAIMED.get(key, key), ["", ""])
@@ -92,7 +92,7 @@ def _write(metrics: MetricsResult, key: str, form: str) -> str:
 
 
 def tabulate_widths(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> pd.DataFrame:
-    """Posterior over prior width of each EFT parameter, with claimed and found values."""
+    """Ratio of posterior to prior width of each EFT parameter, with claimed and computed values."""
     names = found[0].eft.fit.names
     rows = []
     for j, name in enumerate(names):
@@ -115,7 +115,7 @@ def tabulate_widths(found: Sequence[ComparisonResult], report: Mapping[str, Any]
 
 
 def tabulate_variations(varied: Mapping[str, Sequence[VariationResult]]) -> pd.DataFrame:
-    """What covariates and priors do to the EFT's advantage, by selection."""
+    """Comparison of the EFT with the baseline for changed covariates and priors, by selection of data sets."""
     rows = []
     for changes in zip(*varied.values(), strict=True):
         row = {"varied": changes[0].name}
@@ -128,7 +128,7 @@ def tabulate_variations(varied: Mapping[str, Sequence[VariationResult]]) -> pd.D
 
 
 def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.DataFrame:
-    """The report's two rules, by selection of data sets."""
+    """Outcome of the report's two falsification rules, by selection of data sets."""
     rows = []
     for name, one in falsified.items():
         whole, reduced, base = (
@@ -154,13 +154,13 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
 def _leave(value: float, error: float | None = None) -> str:
     if math.isnan(value):
         return "fewer than two sets"
-    if error == 0:  # its interval is [0, 0]
+    if error == 0:  # the interval of the spread is [0, 0]
         return "none beyond the errors"
     return f"{value:.2f}" + (f" ± {error:.2f}" if error else "")
 
 
 def tabulate_relations(related: Mapping[str, RelationsResult]) -> pd.DataFrame:
-    """Correlations in the posterior, by selection; covariances of slopes in 1e-11 μ_B/keV."""
+    """Correlations in the posterior, by selection of data sets; covariances of slopes in 1e-11 μ_B/keV."""
     rows: dict[str, dict[str, str]] = {}
     for selection, found in related.items():
         said = {
@@ -180,7 +180,7 @@ def tabulate_relations(related: Mapping[str, RelationsResult]) -> pd.DataFrame:
 
 
 def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
-    """The scorecard: claimed scores, points recomputed from them, and computed scores where there are any."""
+    """Scorecard: claimed scores, points recomputed from them, and computed scores if available."""
     points = add_points(report)
     ranks = rank_differences(points[:, 0] - points[:, 1])
     rows = []

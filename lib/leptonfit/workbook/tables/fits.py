@@ -20,16 +20,16 @@ from leptonfit.vortex.measurements import QUANTITIES, Measurements
 from leptonfit.workbook.parameters import notebook_names, upstream
 
 _LARGEST_CHI2 = 1e9
-"""Beyond it rounding decides where χ² has risen by a level."""
+"""Largest χ² at which an increase by one level of Δχ² is resolved; above it rounding errors dominate."""
 
 
 def show(table: pd.DataFrame) -> HTML:
-    """Show a table in a notebook: plain HTML, the same on every execution."""
+    """Show a table in a notebook as plain HTML, which is identical on every execution."""
     return HTML(table.to_html(index=False, border=0))
 
 
 def tabulate_notebooks() -> pd.DataFrame:
-    """The workbook's notebooks in their order: question, and what each reads."""
+    """All notebooks in order, with the question of each and the notebooks whose results it reads."""
     rows = []
     for name in notebook_names():
         source = (ROOT / "notebooks" / f"{name}.py").read_text(encoding="utf-8", errors="replace")
@@ -39,12 +39,12 @@ def tabulate_notebooks() -> pd.DataFrame:
 
 
 def tabulate_numbers(rows: Sequence[tuple[str, str, str, str]]) -> pd.DataFrame:
-    """The numbers a manuscript may quote, a row a macro."""
+    """Numbers that a manuscript may quote, one row for each macro."""
     return pd.DataFrame(rows, columns=["macro", "value", "from", "mark"])
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
-    """Model errors beside experimental ones, in each quantity's unit, and where the model's are the finer."""
+    """Model errors beside experimental errors, in the unit of each quantity, and which of the two is smaller."""
     sigma_exp = np.sqrt(np.diag(measurements.covariance))
     sigma_model = np.concatenate([sigma_m_model * measurements.values[:3], np.full(2, sigma_g_model)])
     return pd.DataFrame(
@@ -59,7 +59,7 @@ def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g
 
 
 def tabulate_parameters(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
-    """A point x (n_par,) with the bounds, and which parameters sit on one."""
+    """Parameters x (n_par,) with their bounds, and which of them lie on a bound."""
     return pd.DataFrame(
         {
             "parameter": [parameter.symbol or parameter.name for parameter in problem.parameters],
@@ -72,12 +72,12 @@ def tabulate_parameters(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataF
 
 
 def tabulate_pulls(problem: LeastSquaresProblem, x: np.ndarray) -> pd.DataFrame:
-    """The residuals at x (n_par,), in units of their errors."""
+    """Residuals at x (n_par,), in units of their errors."""
     return pd.DataFrame({"quantity": problem.residual_names, "pull": [f"{pull:+.2e}" for pull in problem.residuals(x)]})
 
 
 def tabulate_optimisers(result: MultistartResult, reported: ReportedOptimiserResult) -> pd.DataFrame:
-    """What each solver says of its end points, and what they are."""
+    """End points of each solver: χ², how many the solver reports as converged, and how many are stationary."""
     n_starts = len(result.chi2)
     rows = (
         ("this solver", result.chi2, None, result.converged),
@@ -100,7 +100,7 @@ def tabulate_optimisers(result: MultistartResult, reported: ReportedOptimiserRes
 def tabulate_starts(
     problem: LeastSquaresProblem, result: MultistartResult, reported: ReportedOptimiserResult
 ) -> pd.DataFrame:
-    """Every start: where it ended by either solver, a row a start, for a CSV."""
+    """End points of both solvers, one row for each start, for a CSV file."""
     return pd.DataFrame(result.x, columns=list(problem.names)).assign(
         chi2=result.chi2,
         converged=result.converged,
@@ -112,7 +112,7 @@ def tabulate_starts(
 
 
 def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
-    """The sets at each level, within the bounds given and with search bounds released; why they end, and what holds."""
+    """Sets at each level, with given and with released search bounds; for each end, the reason and the bounds."""
     return pd.DataFrame(
         [
             {
@@ -131,7 +131,7 @@ def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
 
 
 def describe_holders(found: IntervalSet) -> str:
-    """Bounds of other parameters that hold the lowest and the highest end of a set, in words."""
+    """Describe the bounds of other parameters that hold the lowest and the highest end of a set."""
     said = []
     for place, ends in (("below", found.below[:1]), ("above", found.above[-1:])):
         said += [f"{place}: {describe_bounds(end.held_by)}" for end in ends if end.reason in ("box", "physical_other")]
@@ -139,7 +139,7 @@ def describe_holders(found: IntervalSet) -> str:
 
 
 def tabulate_holders(profile: ProfileResult) -> pd.DataFrame:
-    """Every bound that moves an end of a set within the bounds given, and how far the end moves with it."""
+    """Every bound that holds an end of a set within the given bounds, and the shift of the end per unit of bound."""
     rows = [
         {
             "level": level,
@@ -158,7 +158,7 @@ def tabulate_holders(profile: ProfileResult) -> pd.DataFrame:
 
 
 def describe_set(found: IntervalSet) -> str:
-    """A set of values in words."""
+    """Describe a set of values as text."""
     ends = [
         f"{'open' if low == -np.inf else f'{low:.7f}'} to {'open' if high == np.inf else f'{high:.7f}'}"
         for low, high in found.intervals
@@ -167,7 +167,7 @@ def describe_set(found: IntervalSet) -> str:
 
 
 def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
-    """Largest χ²_min and 95 % set of several profiles."""
+    """Largest χ²_min and 95 % set of several profiles, one row for each profile."""
     return pd.DataFrame(
         [
             {
@@ -181,14 +181,14 @@ def tabulate_profiles(profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
 
 
 def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd.DataFrame:
-    """The whole profile, a row a point: the numbers themselves, for a CSV."""
+    """Profile as numbers, one row for each point, for a CSV file."""
     return pd.DataFrame(profile.x, columns=list(problem.names)).assign(
         chi2_min=profile.chi2_min, trusted=profile.trusted, reproduced=profile.reproduced
     )
 
 
 def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:
-    """The identified set of every parameter, beside its bounds; none where χ² is too large to tell a level of Δχ²."""
+    """Identified set of every parameter beside its bounds; no set if χ² is too large to resolve a level of Δχ²."""
     lowest = min(profile.best_chi2 for profile in profiles.values())
     if lowest > _LARGEST_CHI2:
         said = f"nothing fits: the lowest χ² is {format_chi2(lowest)}"
@@ -209,14 +209,14 @@ def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str,
 
 
 def _share(parameter: Parameter, profile: ProfileResult) -> float:
-    """Fraction of a parameter's bounds that its 95 % set covers, in the logarithm where they are positive."""
+    """Fraction of a parameter's range covered by its 95 % set, in the logarithm if the lower bound is positive."""
     ends = np.clip(profile.identified_set["0.95"].intervals, parameter.lower, parameter.upper)
     scale = np.log if parameter.lower > 0 else np.asarray
     return float((scale(ends[:, 1]) - scale(ends[:, 0])).sum() / (scale(parameter.upper) - scale(parameter.lower)))
 
 
 def tabulate_directions(problem: LeastSquaresProblem, directions: DirectionsResult) -> pd.DataFrame:
-    """Directions that change no residual: how the dependent parameters follow each free one, in per cent."""
+    """Directions that change no residual: response of the dependent parameters to each free parameter, in per cent."""
     symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
     table = pd.DataFrame(
         [[f"{value:+.3g}" for value in row] for row in directions.response],

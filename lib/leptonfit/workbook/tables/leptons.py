@@ -20,14 +20,14 @@ from leptonfit.workbook.tables.fits import describe_holders, describe_set
 
 
 def tabulate_closures(profiles: Mapping[str, Mapping[str, Any]], judged: Mapping[str, Sequence[Claim]]) -> pd.DataFrame:
-    """Every closure's 95 % set and which claims stand under it, a row a closure.
+    """95 % set of each closure and the claims that stand under it, one row for each closure.
 
     Parameters
     ----------
     profiles : mapping
         Stored results of `02_profile_scan`, by closure.
     judged : mapping
-        From `judge_claims`, by closure.
+        Claims from `judge_claims`, by closure.
     """
     return pd.DataFrame(
         [
@@ -46,7 +46,7 @@ def tabulate_closures(profiles: Mapping[str, Mapping[str, Any]], judged: Mapping
 
 
 def tabulate_standing(standing: Mapping[str, Sequence[str]], n_closures: int) -> pd.DataFrame:
-    """Under how many closures each claim stands, and which."""
+    """Number and names of the closures under which each claim stands."""
     return pd.DataFrame(
         [
             {"claim": claim, "stands under": f"{len(names)} of {n_closures}", "which": "; ".join(names) or "none"}
@@ -56,7 +56,7 @@ def tabulate_standing(standing: Mapping[str, Sequence[str]], n_closures: int) ->
 
 
 def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
-    """The report's degeneracy checks, claimed beside computed."""
+    """Degeneracy checks of the report, claimed beside computed."""
     rows = []
     for check in checks:
         found = f"zero at {check.n_zero} of {len(check.beta)} points" if check.constraints else ""
@@ -79,7 +79,7 @@ def tabulate_degeneracy(checks: Sequence[DegeneracyResult]) -> pd.DataFrame:
 
 
 def tabulate_variants(variants: Sequence[VariantResult]) -> pd.DataFrame:
-    """What one constraint more or one parameter less changes, a row a variant."""
+    """Results of the fit with changed constraints or fixed parameters, one row for each variant."""
     return pd.DataFrame(
         [
             {
@@ -106,7 +106,7 @@ def tabulate_edges(
     corner: float,
     profile: ProfileResult,
 ) -> pd.DataFrame:
-    """Where exact solutions begin or end, a column an edge: closed form, enclosure, profile's ends and σ-shift."""
+    """Edges of the exact solutions, one column for each edge: closed form, enclosure, ends of the profile, σ-shift."""
     if not len(roots):
         return pd.DataFrame({"edges": ["exact solutions neither begin nor end in this scan"]})
     rows = []
@@ -130,7 +130,7 @@ def tabulate_edges(
 
 
 def tabulate_golden_loop(found: GoldenLoopResult, claims: Mapping[str, Any]) -> pd.DataFrame:
-    """β from α in each form, claimed beside computed, and what the report's minima would need."""
+    """β from α in each form, claimed beside computed, and the c₁ that the report's minima would need."""
     stated = claims["golden_loop"]
     rows = [
         ("1/α = 2π² e^β/β + 1, larger root", f"{stated['beta']:.10g}", f"{found.beta:.10f} ± {found.sigma_beta:.0e}"),
@@ -149,7 +149,7 @@ def tabulate_golden_loop(found: GoldenLoopResult, claims: Mapping[str, Any]) -> 
 
 
 def tabulate_c_mu(result: CMuResult, fitted: np.ndarray) -> pd.DataFrame:
-    """Feasible intervals of C_μ and the fitted value, a row a β, for a CSV."""
+    """Feasible intervals of C_μ and its fitted value, one row for each β, for a CSV file."""
     columns = {"beta": result.beta}
     for name in ("electron", "muon", "joint"):
         columns |= {f"{name}_low": getattr(result, name)[:, 0], f"{name}_high": getattr(result, name)[:, 1]}

@@ -22,14 +22,14 @@ from leptonfit.neutrino.simulation import expect_limit
 from leptonfit.neutrino.threshold_scan import ALL, CoherenceResult, SpreadResult, ThresholdScanResult
 
 _INVALID = " †"
-"""Mark of a limit whose approximation does not hold for the data set."""
+"""Mark of a limit whose approximation is not valid for the data set."""
 _YES = {True: "yes", False: "no"}
 _TOP = 3
-"""Nuisances of a data set that are shown."""
+"""Number of nuisance parameters shown for each data set."""
 
 
 def tabulate_published(limits: pd.DataFrame) -> pd.DataFrame:
-    """Published limits by flavour class and year."""
+    """Published limits, sorted by flavour class and year."""
     order = list(FLAVOUR_CLASSES)
     rows = limits.assign(rank=limits["flavour_class"].map(order.index)).sort_values(["rank", "year"])
     return pd.DataFrame(
@@ -47,7 +47,7 @@ def tabulate_published(limits: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_meta(found: PublishedResult) -> pd.DataFrame:
-    """Random-effects summary, a row a flavour class."""
+    """Random-effects summary of the published limits, one row for each flavour class."""
     rows = []
     for name, meta in found.classes.items():
         low, high = np.sqrt(meta.tau2_interval)
@@ -70,7 +70,7 @@ def tabulate_meta(found: PublishedResult) -> pd.DataFrame:
 
 
 def tabulate_estimators(found: Mapping[str, PublishedResult]) -> pd.DataFrame:
-    """Spread between experiments by estimator and flavour class, dex."""
+    """Spread between experiments (dex), by estimator and flavour class."""
     return pd.DataFrame(
         [
             {"effective moment of": FLAVOUR_CLASSES[name]}
@@ -81,7 +81,7 @@ def tabulate_estimators(found: Mapping[str, PublishedResult]) -> pd.DataFrame:
 
 
 def tabulate_spectra(likelihoods: Sequence[Likelihood], mu: float) -> pd.DataFrame:
-    """What went in and what is expected, a row a data set; `mu` in μ_B."""
+    """Input and expected counts of the spectra, one row for each data set; `mu` in μ_B."""
     unit = float(to_moment(1.0))
     rows = []
     for one in likelihoods:
@@ -103,7 +103,7 @@ def tabulate_spectra(likelihoods: Sequence[Likelihood], mu: float) -> pd.DataFra
 
 
 def tabulate_tuning(likelihoods: Sequence[Likelihood]) -> pd.DataFrame:
-    """What was done to the backgrounds of simulated sets; limits in 1e-11 μ_B."""
+    """Background factors of simulated data sets, with the limits that they lead to in 1e-11 μ_B."""
     rows = []
     for one in likelihoods:
         experiment, n_bins = one.experiment, one.experiment.n_bins
@@ -124,7 +124,7 @@ def tabulate_tuning(likelihoods: Sequence[Likelihood]) -> pd.DataFrame:
 
 
 def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """Limits by every construction beside expected and published ones, a row a data set and confidence; in μ_B.
+    """Limits (μ_B) by every construction, expected and published, one row for each data set and confidence level.
 
     A dagger marks a limit outside the range of its approximation (`LimitsResult.is_valid`).
     """
@@ -166,9 +166,9 @@ def _publish(one: DataLimitsResult, confidence: float) -> str:
 
 
 def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """Best fits and how well they fit, a row a data set; θ = μ² in 1e-22 μ_B².
+    """Best fits and goodness of fit, one row for each data set; θ = μ² in 1e-22 μ_B².
 
-    p is from the χ² law where every bin of counts expects at least five, else from toys.
+    p is from the χ² law if at least five counts are expected in every bin, else from toys.
     """
     rows = []
     for one in found:
@@ -191,7 +191,7 @@ def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
 
 
 def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """How often each construction holds the truth, a row a data set, truth and confidence."""
+    """Coverage of each construction, one row for each data set, true value and confidence level."""
     rows = []
     for one in found:
         for toys in one.coverage:
@@ -213,7 +213,7 @@ def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
 
 
 def tabulate_nuisances(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """The nuisances that move each best fit most."""
+    """Nuisance parameters that shift each best fit most."""
     rows = []
     for one in found:
         several = one.nuisances
@@ -231,7 +231,7 @@ def tabulate_nuisances(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
 
 
 def tabulate_thresholds(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
-    """Each data set's thresholds, and the shape of its expected curve."""
+    """Thresholds of each data set, and the shape of its expected curve of limits."""
     rows = []
     for one in scans:
         slope, error = one.k_thr
@@ -253,7 +253,7 @@ def tabulate_thresholds(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
 
 
 def tabulate_conditions(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
-    """Every condition: a data set at a threshold, its limits observed and expected, 1e-11 μ_B."""
+    """All conditions, one data set at one threshold each, with observed and expected limits in 1e-11 μ_B."""
     rows = []
     for one in scans:
         for i, threshold in enumerate(one.threshold):
@@ -273,7 +273,7 @@ def _bend(curve: CurveResult) -> str:
 
 
 def tabulate_spreads(spreads: Mapping[str, Mapping[str, SpreadResult]], claims: Mapping[str, Any]) -> pd.DataFrame:
-    """Spreads between experiments beside what sensitivities alone would give; claimed for all together."""
+    """Spreads between experiments, and from sensitivities alone; the claimed value is for all classes together."""
     claimed = "{:g} ± {:g}".format(*claims["result"]["delta_log10_mu"])
     return pd.DataFrame(
         [
@@ -304,7 +304,7 @@ def tabulate_threshold_claims(
     coherence: Mapping[str, CoherenceResult | None],
     claims: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """The report's numbers about thresholds and spreads beside those computed."""
+    """Claims of the report on thresholds and spreads, beside computed values."""
     claimed = claims["result"]
     limited = sum(len(one.threshold) for one in scans)
     curves = {one.title: one.curve for one in scans if one.curve}
@@ -327,7 +327,7 @@ def tabulate_threshold_claims(
 
 
 def tabulate_calibration(points: ResponsePoints, fits: Mapping[str, OrthogonalFitResult]) -> pd.DataFrame:
-    """What the calibration points give, beside what they were drawn with."""
+    """Parameters fitted to the calibration points, beside the true values used to draw the points."""
     drawn = {"Lindhard k": points.values["lindhard_k"], "energy scale": points.values["scale"]}
     return pd.DataFrame(
         [

@@ -19,7 +19,7 @@ from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
 
 
 def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
-    """The report's scans, claimed beside computed with the closure `stream` and the report's bounds."""
+    """Scans of the report, claimed beside computed with the closure `stream` and the report's bounds."""
     return pd.DataFrame(
         [
             {
@@ -38,7 +38,7 @@ def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
 
 
 def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
-    """Where the report's optimiser puts its minimum, a row a setting."""
+    """Minimum that the report's optimiser reaches, one row for each setting."""
     rows = []
     for scan in scans:
         shown = scan.chi2.min() >= CHI2_FLOOR
@@ -56,7 +56,7 @@ def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
 
 
 def tabulate_runs(runs: Sequence[RecordedRunResult]) -> pd.DataFrame:
-    """Where the report's optimiser puts its minima, as stated, in each recorded run."""
+    """Minima that the report's optimiser reaches with the stated settings, one row for each recorded run."""
     rows = []
     for run in runs:
         row = {"recorded": run.recorded, "SciPy": run.versions["scipy"], "NumPy": run.versions["numpy"]}
@@ -71,14 +71,14 @@ def tabulate_runs(runs: Sequence[RecordedRunResult]) -> pd.DataFrame:
 def tabulate_three_ways(
     claims: Mapping[str, Any], g_e: float, run: RecordedRunResult, converged: ConvergedReportResult
 ) -> pd.DataFrame:
-    """Each of the report's analyses: claimed, re-enacted in a recorded run, converged, and the run's seconds for both.
+    """Analyses of the report: claimed, re-enacted in a recorded run, and converged, with the seconds of the latter two.
 
     Parameters
     ----------
     claims : mapping
         From `load_claims`.
     g_e : float
-        The measured value, from which C_μ of the electron alone follows.
+        Measured g-factor of the electron, from which C_μ of the electron alone follows.
     run : RecordedRunResult
     converged : ConvergedReportResult
     """
@@ -159,7 +159,7 @@ def _interval(values: np.ndarray) -> str:
 
 
 def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | None = None) -> str:
-    """What a check found, in words; for what an optimiser left, also how many masses are within a residual."""
+    """Describe the result of a check; `within` adds the number of points with a mass residual below `within[0]`."""
     said = []
     if check.constraints:
         n, lowest = len(check.beta), f"lowest at β = {check.beta[check.chi2_min.argmin()]:.6g}"
@@ -176,7 +176,7 @@ def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | No
 
 
 def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuResult) -> pd.DataFrame:
-    """The report's C_μ, claimed beside computed: at the start of the scan and at the reference."""
+    """C_μ of the report, claimed beside computed at the start of the scan and at the reference β."""
     claim = claims["c_mu"]
 
     low, high = there.electron[0]
@@ -201,7 +201,7 @@ def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuR
 def tabulate_multistart_claims(
     problem: LeastSquaresProblem, claims: Mapping[str, Any], result: MultistartResult, reported: ReportedOptimiserResult
 ) -> pd.DataFrame:
-    """The report's multi-start, claimed beside its optimiser on these starts and beside ours."""
+    """Multi-start of the report: claimed, by the report's optimiser from these starts, and by our solver."""
     claim, column = claims["multi_start"], problem.index("beta")
 
     def spread(beta: np.ndarray) -> str:
