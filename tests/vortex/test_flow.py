@@ -26,5 +26,5 @@ def test_energy_inside_by_quadrature():
         return np.pi * x**2 * (1 - 0.5 * (1 - x**2)) * (2 / 3 * radial**2 + 4 / 3 * polar**2)
 
     assert flow.energy[0] == pytest.approx(integrate.quad(shell, 0, 1)[0], rel=1e-10)
-    assert "the energy is the box's" in describe_energy(flow)
+    assert "the integration volume sets the energy" in describe_energy(flow)
     assert "the box's" not in describe_energy(lay_out_flow(0.5, r_max=1.0 + 1e-9))

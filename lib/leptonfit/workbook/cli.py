@@ -82,7 +82,7 @@ def sweep_command(
 
 @cli.command("list")
 def list_command() -> None:
-    """List the notebooks with their parameters, defaults, what is allowed, and the notebooks they need."""
+    """List the notebooks with parameters, defaults, allowed values and the notebooks they need."""
     for line in describe_notebooks():
         click.echo(line)
 
@@ -113,7 +113,7 @@ def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
 @click.option("--data", type=click.Path(path_type=Path), help="Another data folder.")
 @click.option("--write", is_flag=True, help=f"Write the folder's {SUMS} first.")
 def check_command(data: Path | None, write: bool) -> None:
-    """Check that notebook pairs agree and data files are what their checksums say."""
+    """Check that notebook pairs agree and that data files match their checksums."""
     from leptonfit.workbook import pairs
 
     folder = data or ROOT / "data"

@@ -195,11 +195,11 @@ def describe_findings(
     n_zero = int(np.count_nonzero(converged.chi2_min < CHI2_FLOOR))
     count = Counter(claim.verdict for claim in audit)
     said = (
-        f"Re-enacted as stated, the tight scan's minimum lies between β = {min(stated):.2f} and {max(stated):.2f} in "
-        f"{len(runs)} recorded run(s) that differ only in library versions or in the processor's kernel, at "
-        f"{len(set(stated))} different places, and between {min(moved):.2f} and {max(moved):.2f} over that and "
-        f"{len(moved) - 1} settings that should not matter; claimed is "
-        f"{claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of {len(converged.grid)} points. Of {len(audit)} "
+        f"{len(runs)} recorded runs of the tight scan, which differ only in library versions or in the processor's "
+        f"kernel, put the minimum at {len(set(stated))} different β, from {min(stated):.2f} to {max(stated):.2f}. "
+        f"{len(moved) - 1} further settings, which do not change the model, move it from {min(moved):.2f} to "
+        f"{max(moved):.2f}. The report claims {claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of "
+        f"{len(converged.grid)} points. Of {len(audit)} "
         f"claims audited, {count[Verdict.CONTRADICTED]} are contradicted and {count[Verdict.NO_MEANING]} have no "
         "meaning."
     )

@@ -146,7 +146,7 @@ class ProfileExplorer(Explorer):
         if self._found is None or self._found[0] != chosen:
             self._found = self._scan(chosen, release=False)
             if _is_held(self._found[1]):
-                self._draw("computing", "Search bounds hold the set: they are being released.")
+                self._draw("computing", "Search bounds limit the set; the scan is repeated without them.")
                 yield
                 self._found = None  # a newer state may arrive before the verdict
                 self._found = self._scan(chosen, release=True)

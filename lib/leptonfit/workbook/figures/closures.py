@@ -15,7 +15,7 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 
 def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: float, reference: float) -> Axes:
-    """Identified sets of β by closure, 68 % thick and 95 % thin, arrows at open ends; hollow where nothing fits."""
+    """Identified sets of β by closure: thick 68 %, thin 95 %, arrows at open ends; hollow where nothing fits."""
     for row, one in enumerate(compared):
         said = {"unreliable": "cannot be told", "rejected": "rejected", "empty": "empty"}.get(one.verdict_code)
         if said is not None:
@@ -56,7 +56,7 @@ def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: 
 
 
 def plot_coverage(axes: Sequence[Axes], toys: CoverageResult) -> Sequence[Axes]:
-    """Found against nominal coverage at every level of Δχ², and the difference with its binomial error."""
+    """Coverage in toys against nominal coverage at every level of Δχ², and the difference with its binomial error."""
     left, right = axes
     excess = toys.delta_chi2[: toys.n_toys]
     nominal = np.linspace(0.005, 0.995, 199)

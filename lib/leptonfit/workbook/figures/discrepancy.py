@@ -20,7 +20,7 @@ _CORNER = ("mu0", "k_STG", "beta_TPR", "alpha_thr", "theta_Coh", "eta_Damp", "x_
 def plot_models(
     axes: tuple[Axes, Axes], found: Sequence[ComparisonResult], report: Mapping[str, Any]
 ) -> tuple[Axes, Axes]:
-    """By selection, lnK beside the claimed one; posterior over prior width of the report's parameters."""
+    """LnK by selection beside the claimed value, and ratio of posterior to prior width of the report's parameters."""
     left, right = axes
     claimed, error = report["result"]["lnK"]
     left.axvspan(claimed - error, claimed + error, color=RED, alpha=0.15, lw=0)
@@ -48,7 +48,7 @@ def plot_models(
 
 
 def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
-    """Posteriors of some of the report's parameters by selection, 68 % and 95 %; a figure without a layout engine."""
+    """Posterior contours (68 %, 95 %) of some of the report's parameters by selection; needs no layout engine."""
     import corner
 
     labels = [{"mu0": "mu0 (1e-11 μ_B)", "x_bend": "log10 x_bend/keV"}.get(name, name) for name in _CORNER]
@@ -74,7 +74,7 @@ def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
 
 
 def plot_scorecard(ax: Axes, report: Mapping[str, Any], scores: Mapping[str, tuple[float, float]]) -> Axes:
-    """Claimed scores as open marks, computed ones filled, by dimension; lines join EFT and baseline."""
+    """Scorecard by dimension: claimed scores (open), computed scores (filled); lines join EFT and baseline."""
     dimensions = report["scorecard"]["dimension"]
     for row, one in enumerate(dimensions):
         for shift, pair, filled in ((-0.14, one["scores"], False), (0.14, scores.get(one["name"]), True)):

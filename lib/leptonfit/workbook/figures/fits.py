@@ -31,7 +31,7 @@ def plot_profile(
     claims: Sequence[RecomputedScan] = (),
     certified: CertifiedScanResult | None = None,
 ) -> Axes:
-    """χ²_min along the scan, with the 95 % set, the reference value and, where they lie in the scan, claimed minima.
+    """χ²_min along the scan, with the 95 % set, the reference value and the claimed minima inside the scan.
 
     Bars at the bottom show where `certified` proves that χ²_min is zero, or at least 3.84.
 
@@ -90,7 +90,7 @@ def plot_profile(
 
 
 def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, profile: ProfileResult) -> Sequence[Axes]:
-    """Each other parameter along the scan, one a panel; triangles where it sits on a bound."""
+    """Every other parameter along the scan, one panel each; triangles mark points on a bound."""
     others = [j for j, name in enumerate(profile.names) if name != profile.parameter]
     scanned = problem.parameters[problem.index(profile.parameter)]
     for ax, j in zip(axes, others, strict=True):
@@ -110,7 +110,7 @@ def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, prof
 
 
 def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
-    """The 95 % set of β for each model error, tightest on top; arrows at open ends."""
+    """95 % set of β for each model error, smallest error on top; arrows at open ends."""
     low, high = ladder.beta[0], ladder.beta[-1]
     rows = range(len(ladder.sigma_m_model))
     for row in rows:
@@ -130,7 +130,7 @@ def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
 def plot_waterfall(
     ax: Axes, result: MultistartResult, reported: ReportedOptimiserResult, *, claimed_chi2: float
 ) -> Axes:
-    """Sorted χ² of every start by our solver and by the report's, with the best the report claims; zero at 1e-6."""
+    """Sorted χ² of every start by our solver and by the report's, with the best claimed χ²; at least 1e-6 is drawn."""
     rank = np.arange(1, len(result.chi2) + 1)
     ours = np.maximum(result.chi2, CHI2_FLOOR)
     ax.plot(rank[result.converged], ours[result.converged], "o-", color=BLUE, label="this solver, stationary")
@@ -148,7 +148,7 @@ def plot_waterfall(
 def plot_recorded_waterfall(
     ax: Axes, result: MultistartResult, recorded: ReenactedMultiStartResult, claimed_chi2: float
 ) -> Axes:
-    """Sorted χ² of every start by our solver, and of the report's multi-start as recorded; zero at 1e-6."""
+    """Sorted χ² of every start by our solver and of the recorded multi-start; values below 1e-6 are drawn at 1e-6."""
     rank = np.arange(1, len(result.chi2) + 1)
     ours = np.maximum(result.chi2, CHI2_FLOOR)
     ax.plot(rank, ours, "o-", color=BLUE, label=f"this solver, {int(result.converged.sum())} of {len(rank)} stationary")
@@ -169,7 +169,7 @@ def _finish_waterfall(ax: Axes, n_starts: int, claimed_chi2: float) -> Axes:
 
 
 def plot_best_band(ax: Axes, problem: LeastSquaresProblem, result: MultistartResult) -> Axes:
-    """Every parameter over the starts that reach the best χ², as a fraction of its bounds."""
+    """Range of every parameter over the starts that reach the best χ², as a fraction of its bounds."""
     best = result.x[result.is_best]
     fraction = (best - problem.lower) / (problem.upper - problem.lower)
     for row, parameter in enumerate(problem.parameters):
@@ -184,7 +184,7 @@ def plot_best_band(ax: Axes, problem: LeastSquaresProblem, result: MultistartRes
 
 
 def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interval: CMuResult | None = None) -> Axes:
-    """χ²_min over two parameters, logarithmic, with the 95 % contour for two; exact solutions as χ² < 1e-6."""
+    """Logarithmic map of χ²_min over two parameters, with the 95 % contour and the region of exact solutions."""
     shown = np.log10(np.maximum(scan.chi2_min.T, CHI2_FLOOR))
     levels = np.linspace(-6, max(1.0, float(np.nanmax(shown))), 25)
     filled = ax.contourf(scan.first_grid, scan.second_grid, shown, levels=levels, cmap="cividis")
@@ -203,7 +203,7 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
 
 
 def plot_spectrum(ax: Axes, spectrum: SpectrumResult) -> Axes:
-    """Singular values of the scaled Jacobian, and how many directions have none."""
+    """Singular values of the scaled Jacobian, and the number of directions without a singular value."""
     n = len(spectrum.names)
     rank = np.arange(1, spectrum.rank + 1)
     ax.plot(rank, spectrum.singular_values[: spectrum.rank], "o-", color=BLUE, label=f"rank {spectrum.rank}")
@@ -219,7 +219,7 @@ def plot_spectrum(ax: Axes, spectrum: SpectrumResult) -> Axes:
 
 
 def plot_comparison(axes: Sequence[Axes], table: pd.DataFrame, parameter: str) -> Sequence[Axes]:
-    """A sweep: 95 % set of β (arrows where open) and feasible interval of C_μ, a row a value."""
+    """Sweep: 95 % set of β (arrows at open ends) and feasible interval of C_μ, one row for each value."""
     rows = range(len(table))
     for ax, name, label in zip(axes, ("beta", "c_mu"), (r"$\beta$, 95 % set", r"$C_\mu$, feasible"), strict=True):
         ax.set_xlabel(f"{label} (dimensionless)")

@@ -21,7 +21,7 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar
 
 
 def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
-    """The vortex: streamlines over its density, and the flow energy within a radius."""
+    """Streamlines of the vortex over its density, and the flow energy within a radius."""
     left, right = axes
     extent = (flow.x[0], flow.x[-1], flow.z[0], flow.z[-1])
     image = left.imshow(flow.density, extent=extent, origin="lower", cmap="Blues_r", vmin=0, vmax=1.15)
@@ -45,7 +45,7 @@ def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
 
 
 def plot_outer_radius(ax: Axes, scan: OuterRadiusResult, claimed: float) -> Axes:
-    """Flow energy against the outer radius of the integral: the box's in one frame, the vortex's in the other."""
+    """Flow energy against the outer radius of the integral, in the frame of the box and in that of the vortex."""
     for row, (line, colour) in enumerate((("-", BLUE), ("--", ORANGE), (":", RED))):
         text = f"$R$ = {scan.radius[row]:g}, $A$ = {scan.amplitude[row]:g}"
         ax.plot(scan.r_max, scan.stream[row], line, color=colour, label=f"stream, {text}")
@@ -64,7 +64,7 @@ def plot_outer_radius(ax: Axes, scan: OuterRadiusResult, claimed: float) -> Axes
 
 
 def plot_c_mu_interval(ax: Axes, result: CMuResult, claims: Mapping[str, Any], *, fitted: np.ndarray) -> Axes:
-    """Feasible C_μ against β: the electron alone, the muon alone, both; fitted values, and where the claims lie."""
+    """Feasible C_μ against β for the electron alone, the muon alone and both, with fitted and claimed values."""
     claim = claims["c_mu"]
     ax.fill_between(result.beta, *result.electron.T, color=BLUE, alpha=0.12, lw=0, label="electron alone")
     ax.fill_between(result.beta, *result.muon.T, color=ORANGE, alpha=0.16, lw=0, label="muon alone")
@@ -91,7 +91,7 @@ def plot_c_mu_interval(ax: Axes, result: CMuResult, claims: Mapping[str, Any], *
 
 
 def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any]) -> Axes:
-    """C_μ that fits the electron's mass and g exactly, against R, for several A; and the report's point."""
+    """C_μ that fits the electron's mass and g-factor exactly, against R for several A, with the report's point."""
     for row, amplitude in enumerate(manifold.amplitude):
         shade = 0.25 + 0.75 * row / max(1, len(manifold.amplitude) - 1)
         ax.plot(manifold.radius, manifold.c_mu[row], color=BLUE, alpha=shade, label=f"$A_e$ = {amplitude:.3g}")
@@ -107,7 +107,7 @@ def plot_manifold(ax: Axes, manifold: ManifoldResult, claims: Mapping[str, Any])
 
 
 def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]) -> Sequence[Axes]:
-    """Each lepton's exact solutions at one β: U over R and A, with contours of the C_μ its g-factor needs."""
+    """Exact solutions of each lepton at one β: U over R and A, with contours of the C_μ that the g-factor requires."""
     for ax, (symbol, manifold) in zip(axes, manifolds.items(), strict=True):
         ax.set_xlabel(f"$R_{symbol}$ (dimensionless)")
         ax.set_ylabel(f"$A_{symbol}$ (dimensionless)")
@@ -129,7 +129,7 @@ def plot_manifolds(axes: Sequence[Axes], manifolds: Mapping[str, ManifoldResult]
 
 
 def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
-    """χ²_min against β for each check, zero at 1e-6."""
+    """χ²_min against β for each check; values below 1e-6 are drawn at 1e-6."""
     styles = {"frozen": (RED, "--"), "fixed": (GREY, "-"), "restricted": (BLUE, "-"), "mass": (GREEN, "-")}
     rows = [check for check in checks if check.constraints]
     for row, check in enumerate(rows):
@@ -144,7 +144,7 @@ def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
 
 
 def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high: float, reference: float) -> Axes:
-    """The 95 % set of β for each variant of the fit; arrows at open ends."""
+    """95 % set of β for each variant of the fit; arrows at open ends."""
     for row, variant in enumerate(variants):
         for a, b in variant.identified_set.intervals:
             bar(ax, row, a, b, low, high)
@@ -163,7 +163,7 @@ def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high:
 def plot_claims(
     ax: Axes, profiles: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any], judged: Sequence[Claim]
 ) -> Axes:
-    """The computed 95 % set of β by closure, above the intervals the report claims, judged under the first."""
+    """Computed 95 % set of β by closure, and the claimed intervals with their verdict under the first closure."""
     for row, (closure, document) in enumerate(profiles.items()):
         results = document["results"]
         low, high = results["beta"][0], results["beta"][-1]
@@ -200,7 +200,7 @@ def plot_claims(
 def plot_reenacted(
     axes: Sequence[Axes], runs: Sequence[RecordedRunResult], converged: ProfileResult, claims: Mapping[str, Any]
 ) -> Sequence[Axes]:
-    """The tight scan claimed, re-enacted and converged; and where each setting, and each other run, has its minimum."""
+    """Tight scan: claimed, re-enacted and converged; and the minimum of every setting and of every other run."""
     left, right = axes
     claim, scans = claims["tight"], runs[0].report.tight
     for row, scan in enumerate(scans):
@@ -239,7 +239,7 @@ def plot_reenacted(
 
 
 def plot_golden_loop(ax: Axes, found: GoldenLoopResult, claims: Mapping[str, Any]) -> Axes:
-    """β against the constant c₁ of the loop, with its value, and what the report's minima would need."""
+    """β against the constant c₁ of the loop, with the actual c₁ and the c₁ that the report's minima would need."""
     beta = np.linspace(2.95, 3.25, 200)
     c1 = np.pi**2 * np.exp(beta) / beta / found.alpha_inverse
     ax.plot(c1, beta, color=BLUE, label=r"$e^\beta/\beta = c_1/(\alpha\pi^2)$")

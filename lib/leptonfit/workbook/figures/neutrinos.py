@@ -69,7 +69,7 @@ def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Ax
 
 
 def plot_fluxes(axes: Sequence[Axes], sources: Mapping[str, Sequence[Flux]]) -> Sequence[Axes]:
-    """Spectra of each kind of source, a panel each; lines as stems of their total."""
+    """Flux spectra of each kind of source, one panel each; line sources are drawn as stems of the total flux."""
     for ax, (title, several) in zip(axes, sources.items(), strict=True):
         top = 0.0
         for i, one in enumerate(several):
@@ -98,7 +98,7 @@ def plot_fluxes(axes: Sequence[Axes], sources: Mapping[str, Sequence[Flux]]) -> 
 def plot_recoils(
     axes: Sequence[Axes], spectra: Sequence[SpectrumResult], titles: Sequence[str], mu: float
 ) -> Sequence[Axes]:
-    """Recoil spectra before the detector: weak, and magnetic at `mu` (μ_B); channels by line style."""
+    """Recoil spectra before detector effects: weak, and magnetic at `mu` (μ_B); line style shows the channel."""
     factor = float((mu / to_moment(1.0)) ** 2)
     for ax, one, title in zip(axes, spectra, titles, strict=False):
         for channel, style in zip(one.recoil, ("-", ":"), strict=False):
@@ -165,7 +165,7 @@ def plot_compared(
 def plot_all_compared(
     figure: Figure, compared: Sequence[ComparedSpectrumResult], labels: Sequence[Sequence[str]], *, columns: int = 3
 ) -> Figure:
-    """One panel with residuals for each data set."""
+    """Data with expectations and residuals, one panel for each data set."""
     n_rows = -(-len(compared) // columns)
     if not compared:
         return figure
@@ -178,7 +178,7 @@ def plot_all_compared(
 
 
 def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
-    """Δχ²(θ) of every data set, θ in its own expected errors; dashed where the counts are simulated."""
+    """Δχ²(θ) of every data set, with θ in units of its expected error; dashed for simulated counts."""
     for i, one in enumerate(found):
         ax.plot(one.theta / one.limits.sigma, one.delta_chi2, color=f"C{i % 7}", ls="-" if one.observed else "--",
                 label=f"{one.title}{'' if one.observed else ' (simulated)'}")  # fmt: skip
@@ -197,7 +197,7 @@ def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
 
 
 def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) -> Axes:
-    """Limits by construction beside the band of expected CLs limits and the published one, a row a data set.
+    """Limits by construction, with the expected CLs band and the published limit, one row for each data set.
 
     A dagger marks a limit outside the range of its approximation.
     """
@@ -241,7 +241,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
 
 
 def plot_nuisances(axes: tuple[Axes, Axes], found: Sequence[DataLimitsResult]) -> tuple[Axes, Axes]:
-    """Pulls of the nuisances that move each best fit most, and by how much they move it."""
+    """Pulls of the nuisance parameters that shift each best fit most, and the size of the shift."""
     left, right = axes
     rows = [(one, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
     for row, (one, k) in enumerate(rows):
@@ -264,7 +264,7 @@ def plot_nuisances(axes: tuple[Axes, Axes], found: Sequence[DataLimitsResult]) -
 
 
 def plot_response(axes: tuple[Axes, Axes], points: ResponsePoints, curve: tuple[np.ndarray, np.ndarray]) -> None:
-    """Calibration points with errors in both variables, and what they were drawn with: (recoil, ionisation), keV."""
+    """Calibration points with errors in both variables, and the true curve (recoil, ionisation) in keV."""
     left, right = axes
     given = points.columns
     left.errorbar(given["recoil"], given["ionisation"], given["ionisation_error"], given["recoil_error"], fmt="o",
@@ -284,7 +284,7 @@ def plot_response(axes: tuple[Axes, Axes], points: ResponsePoints, curve: tuple[
 
 
 def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) -> Sequence[Axes]:
-    """Limits against the threshold, observed and expected with its band, and the process; a panel a data set."""
+    """Observed and expected limits against the threshold, with the expected band; one panel for each data set."""
     for ax, one in zip(axes, scans, strict=False):
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
             ax.fill_between(one.threshold, one.band[:, low], one.band[:, high], color=GREY, alpha=alpha, lw=0)
@@ -309,7 +309,7 @@ def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) 
 
 
 def plot_coherence(axes: tuple[Axes, Axes], found: CoherenceResult, claimed: Sequence[float]) -> tuple[Axes, Axes]:
-    """Deviations from the expected curves on a common axis; their coherence beside that of unrelated curves."""
+    """Deviations from the expected curves on a common axis, and their coherence beside that of unrelated curves."""
     left, right = axes
     for i, (title, deviation) in enumerate(zip(found.titles, found.deviations, strict=True)):
         left.plot(found.u, deviation, color=f"C{i % 7}", label=title)
