@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Result, encode
 
 
 def find_levels(confidence: Sequence[float]) -> dict[str, float]:
@@ -130,9 +130,13 @@ class IntervalSet(Result):
             intervals[-1, 1] = limits[1]
         return IntervalSet(intervals, below, above, self.decided)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the fields to plain JSON data; an end that is infinite becomes None."""
+        return {**super().to_dict(), "intervals": encode(self.intervals)}
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which stores an infinite end as None."""
+        """Rebuild a set from the output of `to_dict`."""
         found = super().from_dict(data)
         ends = found.intervals.reshape(-1, 2)
         return replace(found, intervals=np.where(np.isnan(ends), [-math.inf, math.inf], ends))

@@ -386,7 +386,7 @@ def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
     ).list_seconds()
     here = reenact_here(claims, seed=effort.seed, seconds=converged, say=say)
     runs = {run.name: run for run in load_recorded(claims, data=data)} | {here.name: here}
-    lines = ",\n".join(json.dumps(encode(run), ensure_ascii=False) for run in runs.values())
+    lines = ",\n".join(json.dumps(run.to_dict(), ensure_ascii=False) for run in runs.values())
     store.write_whole(data / RECORDED, f"[\n{lines}\n]\n")
     store.write_checksums(data)
     say(f"data/{RECORDED}: {here.name}; {len(runs)} runs recorded, and their checksum written")
