@@ -115,6 +115,8 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has no results in {path.parent}: run it first (leptonfit run {notebook})")
     document = read(path)
+    if (version := document["schema_version"]) != SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema_version = {version}: must be {SCHEMA_VERSION}; run {notebook} again")
     for name, value in document["parameters"].items():
         if like is not None and like.values.get(name, value) != value:
             raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}")
@@ -124,7 +126,7 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a file that `save` wrote, as plain JSON data.
+    """Read a file that `save` wrote, as plain JSON data. Files of another `schema_version` may have other keys.
 
     Raises
     ------
@@ -135,16 +137,14 @@ def read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not what was written: {error}") from None
-    if not isinstance(document, dict) or set(document) != set(KEYS):
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version is None or (version == SCHEMA_VERSION and set(document) != set(KEYS)):
         raise ValueError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
-    return document
+    return dict(document)
 
 
 def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
     """Copy of a document with its results as objects."""
-    version = document["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"{path} has schema_version = {version}: must be {SCHEMA_VERSION}; run its notebook again")
     try:
         return {**document, "results": decode(document["results"])}
     except KeyError as error:
@@ -170,13 +170,15 @@ def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> 
     Returns
     -------
     dict
-        Documents by the parameter's value, the report's own first; those of another library or data left out.
+        Documents by the parameter's value, the report's own first; those of another schema, library or data left out.
     """
     folder = folder or report_folder()
     own = load(notebook, folder)
     found = {str(own["parameters"][parameter]): own}
     for path in find_results(notebook, folder)[1:]:
         document = read(path)
+        if document["schema_version"] != SCHEMA_VERSION:
+            continue
         value = str(document["parameters"][parameter])
         same = {**document["parameters"], parameter: own["parameters"][parameter]} == own["parameters"]
         if same and _is_current(document) and value not in found:
