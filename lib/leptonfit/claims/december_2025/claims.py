@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leptonfit.claims.claim import STANDING, Claim, state_claim
+from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.verdict_text import describe_intervals
@@ -26,27 +27,19 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
         Stored results of `02_profile_scan`.
     """
     profile, verdict = document["results"]["profile"], document["results"]["assessment"]
-    return _judge(
-        claims,
-        identified=profile.released_set["0.95"],
-        best_chi2=profile.best_chi2,
-        contains=verdict.contains_reference,
-        in_tension=verdict.in_tension,
-        code=document["verdict_code"],
-        mark=document["mark"],
-    )
+    found = profile.released_set["0.95"]
+    return _judge(claims, found, profile.best_chi2, verdict, document["verdict_code"], document["mark"])
 
 
 def _judge(
     claims: Mapping[str, Any],
-    *,
     identified: IntervalSet,
     best_chi2: float,
-    contains: bool | None,
-    in_tension: bool | None,
+    verdict: VerdictResult | ComparedResult,
     code: str,
     mark: str,
 ) -> tuple[Claim, ...]:
+    contains, in_tension = verdict.contains_reference, verdict.in_tension
     is_bounded = (
         code != "rejected" and bool(len(identified.intervals)) and bool(np.isfinite(identified.intervals).all())
     )
@@ -88,16 +81,7 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
     """
     standing: dict[str, list[str]] = {claim["name"]: [] for claim in claims["claims"]}
     for one in compared:
-        judged = _judge(
-            claims,
-            identified=one.released_set,
-            best_chi2=one.best_chi2,
-            contains=one.contains_reference,
-            in_tension=one.in_tension,
-            code=one.verdict_code,
-            mark="numerical",
-        )
-        for claim in judged:
+        for claim in _judge(claims, one.released_set, one.best_chi2, one, one.verdict_code, "numerical"):
             if claim.stands:
                 standing[claim.name].append(one.name)
     return standing
