@@ -280,7 +280,6 @@ results = {
         "misfit": dict(zip(problem.residual_names, misfit, strict=True)),  # relative
     },
     "certificate": certified,
-    "references": dict(zip(profile.references.tolist(), profile.reference_chi2, strict=True)),
     "report_scans": scans,
     "assessment": verdict,
     "profile": profile,

@@ -227,10 +227,9 @@ sentence = f"{sentence} {describe_boxes(boxes)}".strip()
 print(sentence)
 
 # %%
-results = {"compared": compared, "tested": tested.name, "boxes": boxes, "coverage": covered}
+results = {"compared": compared, "tested": tested.name, "boxes": boxes, "coverage": covered, "sigma": errors}
 
 # %%
-results["sigma"] = errors
 csv = {
     "boxes": tables.tabulate_comparison(list(boxes.values())),
     "comparison": tables.tabulate_comparison(compared),

@@ -34,11 +34,11 @@ measurements = "report_2025"  # set of measured values as in the notebooks read 
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 
 from leptonfit.claims.december_2025.claims import (
     answer_options, answer_questions, describe_claims, find_standing, judge_claims,
 )
-from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, run, store, tables
 
@@ -75,9 +75,9 @@ for document in (multi_start, profile, calibration, closures):
 # The notebooks must not contradict one another: χ²_min is zero exactly where some C_μ is feasible.
 
 # %%
-same_grid = profile["results"]["beta"] == calibration["results"]["beta"]
-is_zero = [chi2 < 1e-6 for chi2 in profile["results"]["chi2_min"]]
-assert not same_grid or is_zero == calibration["results"]["is_feasible"], "02 and 03 contradict one another"
+scan, feasible = profile["results"]["profile"], calibration["results"]["feasible"]
+same_grid = np.array_equal(scan.grid, feasible.beta)
+assert not same_grid or ((scan.chi2_min < 1e-6) == feasible.is_feasible).all(), "02 and 03 contradict one another"
 
 # %% [markdown]
 # ## The claims
@@ -119,7 +119,7 @@ for question, answer in answers.items():
 # The same rules, applied to each closure of `05_closures` over the scan made there.
 
 # %%
-compared = [ComparedResult.from_dict(one) for one in closures["results"]["compared"]]
+compared = closures["results"]["compared"]
 standing = find_standing(claims, compared)
 tables.show(tables.tabulate_standing(standing, len(compared)))
 
@@ -148,8 +148,7 @@ print(tables.tabulate_claims(options)[["stated", "verdict"]].to_string(index=Fal
 sentence = f"{describe_claims(judged)} Under {settings.closure}: {profile['verdict']}"
 
 # %%
-results = {"claims": own, "answers": answers, "closure": settings.closure, "closures": judged, "options": options}
-results["standing"] = standing
+results = {"claims": own, "answers": answers, "closures": judged, "options": options, "standing": standing}
 csv = {
     "claims": tables.tabulate_claims(own),
     "closures": tables.tabulate_closures(profiles, judged),

@@ -41,7 +41,7 @@ from leptonfit.neutrino.likelihood import load_likelihood
 from leptonfit.claims.nu838.falsification import falsify, relate_thresholds, vary
 from leptonfit.claims.nu838.model_comparison import choose_ranges, compare_models, describe_comparison
 from leptonfit.claims.nu838.report_838 import load_covariates, load_report
-from leptonfit.neutrino.threshold_scan import ThresholdScanResult, select_counts
+from leptonfit.neutrino.threshold_scan import select_counts
 from leptonfit.workbook import declarations, figures, parameters, store, tables
 
 needs = ("13_threshold_scan",)
@@ -55,7 +55,7 @@ figures.use_style()
 
 # %%
 scanned = store.load("13_threshold_scan", like=settings)
-scans = [ThresholdScanResult.from_dict(one) for one in scanned["results"]["scans"]]
+scans = scanned["results"]["scans"]
 likelihoods = {one.slug: load_likelihood(one.slug) for one in scans}
 chosen = select_counts(scans)
 

@@ -28,13 +28,9 @@ seed = 838  # seed of the toys behind what is read [0, 9223372036854775807]
 import matplotlib.pyplot as plt
 
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
-from leptonfit.neutrino.joint import JointResult
-from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult
-from leptonfit.claims.nu838.model_comparison import ComparisonResult
 from leptonfit.claims.nu838.report_838 import load_report
 from leptonfit.claims.nu838.scorecard import audit_report, describe_scorecard, judge_results, score_models
 from leptonfit.neutrino.sheets import load_published
-from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult
 from leptonfit.workbook import figures, parameters, store, tables
 
 needs = ("13_threshold_scan", "14_joint_fit")
@@ -49,16 +45,13 @@ figures.use_style()
 # %%
 scanned = store.load("13_threshold_scan", like=settings)["results"]
 joint_fit = store.load("14_joint_fit", like=settings)["results"]
-compared = {one["selection"]: ComparisonResult.from_dict(one) for one in joint_fit["comparisons"]}
+compared = {one.selection: one for one in joint_fit["comparisons"]}
 selection = next(iter(compared))  # observed, where anything is
 
 # %%
-joined = {key: JointResult.from_dict(one) for key, one in joint_fit["joined"].items()}
-of_classes = {key: one for key, one in joined.items() if key.startswith(f"{selection}: ")}
+of_classes = {key: one for key, one in joint_fit["joined"].items() if key.startswith(f"{selection}: ")}
 joint = of_classes.get(f"{selection}: all", next(iter(of_classes.values()), None))  # the only class, where there is one
-spreads = scanned["spreads"][selection]
-spread = SpreadResult.from_dict(spreads["all"]) if "all" in spreads else None
-coherence = CoherenceResult.from_dict(found) if (found := scanned["coherence"][selection]) else None
+spread, coherence = scanned["spreads"][selection].get("all"), scanned["coherence"][selection]
 
 # %% [markdown]
 # ## The scorecard
@@ -107,8 +100,7 @@ tables.show(tables.tabulate_claims(claims))
 # Executed as they are written, with the report's own thresholds. A percentage of AIC depends on its arbitrary constant.
 
 # %%
-falsified = {name: FalsificationResult.from_dict(one) for name, one in joint_fit["falsified"].items()}
-tables.show(tables.tabulate_falsification(falsified))
+tables.show(tables.tabulate_falsification(joint_fit["falsified"]))
 
 # %% [markdown]
 # ## Its recommendations
@@ -117,8 +109,7 @@ tables.show(tables.tabulate_falsification(falsified))
 # the correlation off the other's variance.
 
 # %%
-related = {name: RelationsResult.from_dict(one) for name, one in joint_fit["related"].items()}
-tables.show(tables.tabulate_relations(related))
+tables.show(tables.tabulate_relations(joint_fit["related"]))
 
 # %% [markdown]
 # ## Checks
@@ -144,12 +135,12 @@ print(len(claims), "results judged, on", selection, "counts")
 print(sum(one.verdict == "contradicted" for one in audit), "of", len(audit), "audited numbers are contradicted")
 
 # %%
-results = {"audit": audit, "claims": claims, "scores": scores, "selection": selection, "falsified": falsified}
+results = {"audit": audit, "claims": claims, "scores": scores, "selection": selection}
 csv = {
     "claims": tables.tabulate_claims(claims),
     "audit": tables.tabulate_claims(audit),
     "scorecard": tables.tabulate_scorecard(report, scores),
-    "falsification": tables.tabulate_falsification(falsified),
+    "falsification": tables.tabulate_falsification(joint_fit["falsified"]),
 }
 mark = "numerical" if selection == "observed" else "simulated"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)

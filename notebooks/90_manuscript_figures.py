@@ -49,18 +49,7 @@ figures.use_style()
 run.bring_upstream(settings)  # nothing to do within a report
 
 # %%
-documents = {
-    "00_start_here": store.load("00_start_here"),
-    "01_multi_start": store.load("01_multi_start"),
-    "02_profile_scan": store.load("02_profile_scan"),
-    "03_c_mu_calibration": store.load("03_c_mu_calibration"),
-    "04_identifiability": store.load("04_identifiability"),
-    "05_closures": store.load("05_closures"),
-    "06_verdict": store.load("06_verdict"),
-    "08_reported": store.load("08_reported"),
-    "11_limits": store.load("11_limits"),
-    "12_recoil_spectra": store.load("12_recoil_spectra"),
-}
+documents = manuscript.read_documents()
 
 # %% [markdown]
 # ## Figures

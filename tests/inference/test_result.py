@@ -1,19 +1,24 @@
 """Results become JSON and come back."""
 
 import dataclasses
+import importlib
 import json
 import math
+import pkgutil
+import types
+import typing
 
 import numpy as np
 import pytest
 from numpy import inf, nan
 from numpy.testing import assert_array_equal
 
+import leptonfit
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.inference.multistart import run_multistart
 from leptonfit.inference.profile import scan_profile
-from leptonfit.inference.result import Result, encode
+from leptonfit.inference.result import Result, decode, encode
 from leptonfit.inference.solve import solve
 
 GRID = np.linspace(-2, 2, 9)
@@ -59,6 +64,35 @@ RESULTS = {
 }  # fmt: skip
 
 
+for module in pkgutil.walk_packages(leptonfit.__path__, "leptonfit."):
+    importlib.import_module(module.name)
+CLASSES = sorted(
+    (kind for kind in Result.__subclasses__() if kind.__module__.startswith("leptonfit.")),
+    key=lambda kind: (kind.__module__, kind.__name__),
+)
+
+
+def make(hint, array):
+    """A value of a field's type, with numbers that JSON does not know."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return make(arguments[0], array)
+    if origin is dict:
+        return {"a": make(arguments[1], array), "b": make(arguments[1], array)}
+    if origin is tuple:
+        return (make(arguments[0], array),) * 2
+    if hint is np.ndarray or origin is typing.Annotated:
+        return array.astype(arguments[1]) if arguments else array
+    if hint is IntervalSet:
+        return IntervalSet(np.array([[-inf, inf]]), (EndResult("box"),), (EndResult("scan_end"),), decided=True)
+    if isinstance(hint, type) and issubclass(hint, Result):
+        if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(hint)):
+            return hint()
+        hints = typing.get_type_hints(hint, include_extras=True)
+        return hint(**{field.name: make(hints[field.name], array) for field in dataclasses.fields(hint)})
+    return {float: -inf, int: 3, bool: True, str: "inf"}[hint]
+
+
 def assert_same(first, second):
     """Equal in type, dtype, shape and value; nan equals nan."""
     assert type(first) is type(second)
@@ -69,6 +103,9 @@ def assert_same(first, second):
         assert list(first) == list(second)
         for key in first:
             assert_same(first[key], second[key])
+    elif isinstance(first, list | tuple):
+        for one, other in zip(first, second, strict=True):
+            assert_same(one, other)
     elif isinstance(first, np.ndarray):
         assert (first.dtype, first.shape) == (second.dtype, second.shape)
         assert_array_equal(first, second)
@@ -76,11 +113,49 @@ def assert_same(first, second):
         assert first == second or (isinstance(first, float) and math.isnan(first) and math.isnan(second))
 
 
+def through_json(value):
+    return decode(json.loads(json.dumps(encode(value), allow_nan=False)))
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_round_trip_through_json(build, name):
     result = RESULTS[name](build)
-    text = json.dumps(result.to_dict(), allow_nan=False)
-    assert_same(type(result).from_dict(json.loads(text)), result)
+    assert_same(through_json({"found": [result]}), {"found": [result]})
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3), (2, 0, 3)])
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_every_result_comes_back_as_it_was(kind, shape):
+    array = np.resize([1.5, nan, inf, -inf], shape)
+    result = make(kind, array)
+    assert_same(through_json(result), result)
+    assert encode(result)["type"] == f"{kind.__module__}.{kind.__name__}".removeprefix("leptonfit.")
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalResult(Result):
+    x: float
+
+
+def test_a_result_from_outside_the_library_is_not_stored():
+    with pytest.raises(ValueError, match=r"LocalResult': must be a result defined in a module of leptonfit"):
+        encode([LocalResult(1.0)])
+
+
+def test_the_key_of_the_type_is_reserved():
+    with pytest.raises(ValueError, match="type = 'reactor': this key is reserved"):
+        encode({"experiment": {"type": "reactor"}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "inference.profile", "inference.profile.scan_profile", "inference.profile.IntervalSet", "Result",
+     "inference.nothing.ProfileResult", "..os.system", "vortex.measurements.Measurements", "", None, 3, ["x"]],
+)  # fmt: skip
+def test_a_type_that_is_not_a_result_of_the_library_is_refused(name):
+    with pytest.raises(ValueError, match="must be a result defined in a module of leptonfit"):
+        decode({"a": [{"type": name, "x": 1.0}]})
 
 
 def test_open_ends_are_null_in_json_and_infinite_in_python():

@@ -13,6 +13,7 @@ import pytest
 
 from leptonfit.datafiles import InputError
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.result import encode
 from leptonfit.workbook import pairs, parameters, run, store, sweep
 from leptonfit.workbook.execution import execute_notebook
 
@@ -48,17 +49,17 @@ def test_02_at_the_reports_two_sigmas(scans, tag, n):
     assert (results["beta_min"], results["in_tension"], results["contains_reference"]) == (None, None, True)
     for level in ("0.68", "0.95"):
         within, released = results["identified_set"][level], results["released_set"][level]
-        assert within["intervals"] == [[pytest.approx(1.11487, abs=1e-4), pytest.approx(1.97664e8, rel=1e-4)]]
-        assert [end["reason"] for end in (*within["below"], *within["above"])] == ["box", "box"]
-        held_by = {bound["parameter"]: bound["is_physical"] for bound in within["below"][0]["held_by"]}
+        assert within.intervals == pytest.approx(np.array([[1.11487, 1.97664e8]]), rel=1e-4)
+        assert [end.reason for end in (*within.below, *within.above)] == ["box", "box"]
+        held_by = {bound.parameter: bound.is_physical for bound in within.below[0].held_by}
         assert held_by == {"R_e": False, "A_e": True, "R_mu": False, "A_mu": False}
-        assert released["intervals"] == [[0.0, None]]
-        assert [end["reason"] for end in (*released["below"], *released["above"])] == ["physical_own", "scan_end"]
+        assert released.intervals.tolist() == [[0.0, np.inf]]
+        assert [end.reason for end in (*released.below, *released.above)] == ["physical_own", "scan_end"]
     assert str(REFERENCE) in document["verdict"]
     assert len(results["nuisance"]) == 10
     assert all(len(path) == n for path in results["nuisance"].values())
-    assert [sum(chi2 < 1e-6 for chi2 in scan["chi2_min"]) for scan in results["report_scans"]] == [41, 31]
-    assert [round(scan["offset"], 4) for scan in results["report_scans"]] == [0.0968, 0.1368]
+    assert [(scan.chi2_min < 1e-6).sum() for scan in results["report_scans"]] == [41, 31]
+    assert [round(scan.offset, 4) for scan in results["report_scans"]] == [0.0968, 0.1368]
 
 
 def test_02_c_mu_at_the_start_of_the_tight_scan(scans):
@@ -68,27 +69,30 @@ def test_02_c_mu_at_the_start_of_the_tight_scan(scans):
 def test_02_below_the_edge(scans):
     results = scans["edge"]["results"]
     assert scans["edge"]["verdict_code"] == "not_identified"
-    low, high = results["identified_set"]["0.95"]["intervals"][0]
+    low, high = results["identified_set"]["0.95"].intervals[0]
     assert low == pytest.approx(1.11487, abs=1e-4)
     assert high == pytest.approx(1.97664e8, rel=1e-4)
     beta, chi2 = np.array(results["beta"]), np.array(results["chi2_min"])
     assert (chi2[beta < 1.1148] > 1).all()
     assert (chi2[beta > 1.1149] <= 1e-6).all()
-    ladder = np.array(results["sigma_ladder"]["chi2_min"])
+    ladder = results["sigma_ladder"].chi2_min
     assert (np.diff(ladder, axis=0) <= 1e-9 * ladder[:-1]).all()
     assert results["on_bounds"]["R_e"][0]
 
 
 def test_02_twice_gives_the_same_numbers_to_the_last_digit(scans):
-    first, second = ({k: v for k, v in scans[tag].items() if k != "provenance"} for tag in ("tight", "again"))
+    first, second = (encode(scans[tag]["results"]) for tag in ("tight", "again"))
     assert json.dumps(first) == json.dumps(second)
+    assert scans["tight"]["verdict"] == scans["again"]["verdict"]
 
 
 def test_02_the_profile_comes_back_as_a_result(scans):
-    profile = ProfileResult.from_dict(scans["edge"]["results"]["profile"])
+    profile = scans["edge"]["results"]["profile"]
+    assert isinstance(profile, ProfileResult)
     assert profile.released_set["0.95"].intervals[0, 1] == np.inf
     assert profile.trusted.dtype == bool
-    assert profile.to_dict() == scans["edge"]["results"]["profile"]
+    for name, found in (("beta", profile.grid), ("chi2_min", profile.chi2_min), ("trusted", profile.trusted)):
+        assert found.tolist() == scans["edge"]["results"][name], "the plain values are those of the profile"
 
 
 @pytest.fixture
@@ -150,7 +154,7 @@ def test_01_at_a_new_sigma(checkout):
     assert results["reproduced"] == 5
     assert document["verdict_code"] == "not_identified"
     assert set(results["status"]) == {"converged"}
-    assert results["multistart"]["starts"] != results["multistart"]["x"]
+    assert (results["multistart"].starts != results["multistart"].x).any()
 
 
 def test_03_at_a_range_of_its_own(checkout):
@@ -184,7 +188,7 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
     report = checkout / "reports" / "latest"
     rejected = store.load("06_verdict", report)
     assert rejected["verdict_code"] == "rejected"
-    assert [claim["name"] for claim in rejected["results"]["claims"] if claim["verdict"] == "stands"] == ["null"]
+    assert [claim.name for claim in rejected["results"]["claims"] if claim.stands] == ["null"]
     with pytest.raises(
         InputError, match=r"06_verdict reads 01_multi_start, and .* was run with sigma_m_model = 1e-05, not 1e-06"
     ):
@@ -197,11 +201,10 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
     again = run.check_request(["02_profile_scan", "06_verdict"], few, tag="new", root=checkout, data=data)
     assert run.execute(again) == [], "what 06 reads besides is run first"
     fine = store.load("06_verdict", checkout / "reports" / "new")["results"]
-    assert [claim["name"] for claim in fine["claims"] if claim["verdict"] == "stands"] == ["compatible"]
+    assert [claim.name for claim in fine["claims"] if claim.stands] == ["compatible"]
     assert "There is no minimum" in fine["answers"]["offset"]
     standing = {
-        closure: [claim["name"] for claim in claims if claim["verdict"] == "stands"]
-        for closure, claims in fine["closures"].items()
+        closure: [claim.name for claim in claims if claim.stands] for closure, claims in fine["closures"].items()
     }
     assert standing == {"stream": ["compatible"], "lab_linear": ["null"], "stream_quartic": ["compatible"]}
 
@@ -215,7 +218,7 @@ def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
         found[bounds] = store.load("02_profile_scan", checkout / "reports" / bounds)
     rejected = found["report"]["results"]
     assert min(rejected["chi2_min"]) == pytest.approx(2.92e12, rel=0.01)
-    assert min(rejected["profile"]["reproduced"]) >= 2
+    assert min(rejected["profile"].reproduced) >= 2
     assert {"c_mu", "U_tau"} <= set(rejected["on_bounds"])
     assert found["wide"]["verdict_code"] == "not_identified"
     assert max(found["wide"]["results"]["chi2_min"]) < 1e-6
@@ -248,4 +251,4 @@ def test_11_with_the_disputed_limit_and_another_estimator(checkout):
     request = run.check_request(["11_limits"], ["include_disputed=true", "estimator=DL"], root=checkout)
     assert run.execute(request) == []
     found = store.load("11_limits", checkout / "reports" / "latest")["results"]["published"]
-    assert found["classes"]["reactor"]["estimator"] == "DL"
+    assert found.classes["reactor"].estimator == "DL"

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from leptonfit.inference.intervals import EndResult, IntervalSet
+from leptonfit.vortex.choices import Choice
 from leptonfit.workbook import store
 from leptonfit.workbook.parameters import Settings
 
@@ -17,7 +18,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def test_what_is_saved_comes_back_with_its_provenance(settings):
-    open_set = IntervalSet(np.array([[1.5, np.inf]]), (EndResult("crossing"),), (EndResult("scan_end"),), True)
+    open_set = IntervalSet(np.array([[1.5, np.inf]]), (EndResult("crossing"),), (EndResult("scan_end"),), decided=True)
     table = pd.DataFrame({"beta": [1.0, 2.0]})
     path = store.save(
         settings, results={"x": np.array([1.0, np.nan]), "set": open_set},
@@ -27,7 +28,10 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
     assert document["schema_version"] == store.SCHEMA_VERSION
     assert document["parameters"] == {"seed": 3, "sigma_m_model": 1e-6}
     assert document["results"]["x"] == [1.0, None]
-    assert document["results"]["set"]["intervals"] == [[1.5, None]]
+    assert document["results"]["set"].intervals.tolist() == [[1.5, np.inf]]
+    assert document["results"]["set"].below == (EndResult("crossing"),)
+    stored = json.loads(path.read_text())["results"]["set"]
+    assert (stored["type"], stored["intervals"]) == ("inference.intervals.IntervalSet", [[1.5, None]])
     assert (document["verdict"], document["verdict_code"]) == ("β is open", "open_above")
     assert {"git_commit", "git_dirty", "versions", "data_checksums", "seed", "seconds", "machine"} <= set(
         document["provenance"]
@@ -35,6 +39,39 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
     assert document["provenance"]["versions"]["numpy"] == np.__version__
     assert document["provenance"]["data_folder"] is None
     pd.testing.assert_frame_equal(pd.read_csv(path.parent / "02_profile_scan.t.csv"), table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["results"]["end"].update(type="os.system"), "type = 'os.system': must be a result"),
+        (lambda d: d["results"]["end"].update(type=["x"]), r"type = \['x'\]: must be a result"),
+        (lambda d: d["results"]["end"].pop("held_by"), "the field 'held_by' is missing"),
+        (lambda d: d["results"]["end"].update(held_by=3), "is not what was written"),
+        (lambda d: d["results"]["choice"].update(frame="moon"), "frame = 'moon'"),
+        (lambda d: d.pop("verdict"), "its keys must be schema_version, parameters,"),
+        (lambda d: d.update(more=1), "its keys must be"),
+        (lambda d: d.update(schema_version=2), "has schema_version = 2: must be 3; run 02_profile_scan again"),
+        (lambda d: d.pop("schema_version"), "its keys must be"),
+    ],
+)
+def test_a_file_that_is_not_what_was_written_is_refused_by_name(settings, change, message):
+    results = {"end": EndResult("crossing"), "choice": Choice()}
+    path = store.save(settings, results=results, verdict="", verdict_code="identified")
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=message) as refused:
+        store.load("02_profile_scan")
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 3, "parameters"', "\x00"])
+def test_a_file_that_is_no_document_is_refused_by_name(settings, text):
+    path = store.save(settings, results={}, verdict="", verdict_code="identified")
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"02_profile_scan.json is not what was written"):
+        store.load("02_profile_scan")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(settings, tmp_path):
@@ -66,6 +103,7 @@ def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tm
     document = json.loads(old.read_text())
     document["provenance"]["library_checksum"] = "another"
     old.write_text(json.dumps(document))
+    saved("sweep/older", closure="lab_quartic").write_text('{"schema_version": 1}')
     found = store.find_variants("02_profile_scan", "closure", tmp_path)
     assert {closure: document["verdict"] for closure, document in found.items()} == {"stream": "", "lab": "sweep/lab"}
     with pytest.raises(ValueError, match="another state of library or data"):

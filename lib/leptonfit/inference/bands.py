@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 
@@ -43,12 +42,6 @@ class BandResult(Result):
     low: np.ndarray
     high: np.ndarray
     groups: np.ndarray
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which loses the shape of an array without rows."""
-        found = super().from_dict(data)
-        return cls(**{**vars(found), "groups": found.groups.reshape(-1, 2)})
 
 
 def assess_multistart(problem: LeastSquaresProblem, result: MultistartResult, name: str) -> BandResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.linalg import qr
@@ -45,12 +45,6 @@ class CombinationsResult(Result):
     relative_errors: np.ndarray
     labels: tuple[str, ...]
     sentences: tuple[str, ...]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which loses the shape of an array without rows."""
-        found = super().from_dict(data)
-        return cls(**{**vars(found), "exponents": found.exponents.reshape(len(found.values), len(found.names))})
 
 
 def determined_combinations(problem: LeastSquaresProblem, x: np.ndarray) -> CombinationsResult:

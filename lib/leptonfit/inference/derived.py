@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 
@@ -46,13 +45,6 @@ class DerivedResult(Result):
     delta_error: float
     profile: ProfileResult
     verdict: VerdictResult
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which stores inf as None."""
-        return super().from_dict(
-            {**data, "delta_error": np.inf if data["delta_error"] is None else data["delta_error"]}
-        )
 
 
 def profile_derived(

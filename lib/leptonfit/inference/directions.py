@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -35,8 +34,6 @@ class SpectrumResult(Result):
     condition : float
         Largest singular value divided by the smallest of the first `rank` ones; nan at rank 0.
     """
-
-    _rows_of: ClassVar[dict[str, str]] = {"null_space": "names"}
 
     names: tuple[str, ...]
     singular_values: np.ndarray
@@ -80,8 +77,6 @@ class DirectionsResult(Result):
     at_zero : tuple of str
         Parameters whose value is 0.
     """
-
-    _rows_of: ClassVar[dict[str, str]] = {"response": "dependent"}
 
     free: tuple[str, ...]
     dependent: tuple[str, ...]
@@ -175,14 +170,6 @@ class CovarianceResult(Result):
     correlation: np.ndarray
     held: tuple[str, ...]
     undetermined: tuple[str, ...]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which stores inf as None."""
-        found = super().from_dict(data)
-        at = [found.names.index(name) for name in found.undetermined]
-        found.standard_errors[at] = found.covariance[at, at] = np.inf
-        return found
 
 
 def covariance(problem: LeastSquaresProblem, x: np.ndarray) -> CovarianceResult:

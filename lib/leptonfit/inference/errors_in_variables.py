@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from odrpack import odr_fit
@@ -37,14 +36,6 @@ class OrthogonalFitResult(Result):
     chi2: float
     n_points: int
     covariance: np.ndarray
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which stores inf as None."""
-        found = super().from_dict(data)
-        found.errors[np.isnan(found.errors)] = np.inf
-        np.fill_diagonal(found.covariance, np.where(np.isinf(found.errors), np.inf, np.diag(found.covariance)))
-        return found
 
 
 def fit_orthogonal(

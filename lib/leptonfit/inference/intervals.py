@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
-from leptonfit.inference.result import Result
+from leptonfit.inference.result import Result, encode
 
 
 def find_levels(confidence: Sequence[float]) -> dict[str, float]:
@@ -130,9 +130,13 @@ class IntervalSet(Result):
             intervals[-1, 1] = limits[1]
         return IntervalSet(intervals, below, above, self.decided)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the fields to plain JSON data; an end that is infinite becomes None."""
+        return {**super().to_dict(), "intervals": encode(self.intervals)}
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict`, which stores an infinite end as None."""
+        """Rebuild a set from the output of `to_dict`."""
         found = super().from_dict(data)
         ends = found.intervals.reshape(-1, 2)
         return replace(found, intervals=np.where(np.isnan(ends), [-math.inf, math.inf], ends))
@@ -161,7 +165,7 @@ def find_identified_sets(
     best: float,
     own_ends: tuple[EndResult | None, EndResult | None],
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
-    judge: Callable[[float], EndResult],
+    judge: Callable[[float, int], EndResult],
 ) -> dict[str, IntervalSet]:
     """Find the identified set chi2_min(θ) ≤ best + Δχ² for each level.
 
@@ -181,7 +185,7 @@ def find_identified_sets(
     evaluate : callable
         Function θ (m,) → chi2_min (m,), nan where no minimisation converged; its slope (m,); and the points.
     judge : callable
-        Function θ → reason why a set ends at a crossing there.
+        Function (θ, side) → reason why a set ends at a crossing there; side is −1 at a lower end and 1 at an upper one.
 
     Returns
     -------
@@ -197,7 +201,7 @@ def find_identified_sets(
     def end(run: _Run, inner: int, outer: int) -> tuple[float, EndResult]:
         if 0 <= outer < n:
             at = crossing.get((run, inner, outer), math.nan)
-            return at, EndResult("crossing") if math.isnan(at) else judge(at)
+            return at, EndResult("crossing") if math.isnan(at) else judge(at, outer - inner)
         own = own_ends[0 if outer < 0 else 1]
         if own is not None:
             return float(theta[inner]), own

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -98,8 +97,6 @@ class ProfileResult(Result):
     n_solved : int
         Number of all minimisations.
     """
-
-    _rows_of: ClassVar[dict[str, str]] = {"reference_x": "names"}
 
     parameter: str
     names: tuple[str, ...]

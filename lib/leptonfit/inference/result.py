@@ -2,63 +2,113 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import types
 import typing
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
 Booleans = Annotated[np.ndarray, bool]
 Integers = Annotated[np.ndarray, int]
 """Field types for arrays of booleans and integers; a plain `np.ndarray` field holds floats."""
+PACKAGE = __name__.partition(".")[0]
 
 
-def encode(value: Any) -> Any:
-    """Convert `value` to plain JSON data: arrays become lists, and numbers that are not finite become None."""
+def encode(value: Any, *, inside: bool = False) -> Any:
+    """Convert `value` to plain JSON data: a result becomes a mapping of its type and its fields, an array a list.
+
+    Numbers that are not finite become None. `inside` a result nothing may be lost: there, infinity becomes "inf" or
+    "-inf", and an empty array of several dimensions a mapping with its shape.
+
+    Raises
+    ------
+    ValueError
+        If a result is defined outside leptonfit, or a mapping has the key "type", which is reserved for results.
+    """
     if isinstance(value, Result):
-        return value.to_dict()
+        return value.to_dict() if inside else {"type": _name_type(type(value)), **value.to_dict()}
     if isinstance(value, dict):
-        return {str(key): encode(item) for key, item in value.items()}
+        if "type" in value and not inside:
+            raise ValueError(f"type = {value['type']!r}: this key is reserved for the type of a result")
+        return {str(key): encode(item, inside=inside) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return encode(value.tolist())
+        if inside and value.ndim > 1 and not value.size:
+            return {"shape": list(value.shape)}
+        return encode(value.tolist(), inside=inside)
     if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
+        return [encode(item, inside=inside) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value) if inside and math.isinf(value) else None
     return value
 
 
-def _decode(value: Any, hint: Any) -> Any:
+def decode(value: Any) -> Any:
+    """Rebuild the results in the output of `encode`; everything else stays plain JSON data.
+
+    Raises
+    ------
+    ValueError
+        If a type is not the name of a result of leptonfit.
+    KeyError
+        If a field is missing.
+    """
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "type" in value:
+        return _find_type(value["type"]).from_dict(value)
+    return {key: decode(item) for key, item in value.items()}
+
+
+def _name_type(kind: type[Result]) -> str:
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix(f"{PACKAGE}.")
+    _find_type(name)  # refuses a class that could not be loaded again
+    return name
+
+
+def _find_type(name: Any) -> type[Result]:
+    """Class that `name`, such as "inference.profile.ProfileResult", stands for."""
+    module, _, kind = str(name).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(f"{PACKAGE}.{module}"), kind)
+    except (ImportError, AttributeError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Result) and found.__module__ == f"{PACKAGE}.{module}"):
+        raise ValueError(f"type = {name!r}: must be a result defined in a module of {PACKAGE}")
+    return found
+
+
+def _decode_field(value: Any, hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
-        return None if value is None else _decode(value, arguments[0])
-    if hint is np.ndarray:
-        return np.array(value, dtype=float)  # None becomes nan
-    if origin is Annotated:
-        return np.array(value, dtype=arguments[1])
+        return None if value is None else _decode_field(value, arguments[0])
+    if hint is np.ndarray or origin is Annotated:
+        dtype = arguments[1] if arguments else float  # None becomes nan
+        return np.empty(value["shape"], dtype) if isinstance(value, dict) else np.array(value, dtype)
     if origin is dict:
-        return {key: _decode(item, arguments[1]) for key, item in value.items()}
+        return {key: _decode_field(item, arguments[1]) for key, item in value.items()}
     if origin is tuple:
-        return tuple(_decode(item, arguments[0]) for item in value)
+        return tuple(_decode_field(item, arguments[0]) for item in value)
     if isinstance(hint, type) and issubclass(hint, Result):
         return hint.from_dict(value)
-    return math.nan if hint is float and value is None else value
+    if hint is float and (value is None or isinstance(value, str)):
+        return math.nan if value is None else float(value)
+    return value
 
 
 @dataclass(frozen=True)
 class Result:
     """Base class of all results. Fields are arrays, numbers, strings, other results, or dicts and tuples of these."""
 
-    _rows_of: ClassVar[dict[str, str]] = {}
-    """Arrays with one column per item of another field: array name → field name. Needed to restore empty arrays."""
-
     def to_dict(self) -> dict[str, Any]:
-        """Convert the fields to plain JSON data (nan becomes None)."""
-        return {field.name: encode(getattr(self, field.name)) for field in fields(self)}
+        """Convert the fields to plain JSON data (nan becomes None, infinity "inf")."""
+        return {field.name: encode(getattr(self, field.name), inside=True) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -70,7 +120,4 @@ class Result:
             If a field is missing.
         """
         hints = typing.get_type_hints(cls, include_extras=True)
-        values = {field.name: _decode(data[field.name], hints[field.name]) for field in fields(cls)}
-        for name, columns in cls._rows_of.items():
-            values[name] = values[name].reshape(len(values[name]), len(values[columns]))
-        return cls(**values)
+        return cls(**{field.name: _decode_field(data[field.name], hints[field.name]) for field in fields(cls)})

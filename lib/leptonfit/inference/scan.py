@@ -216,9 +216,14 @@ class Scan:
         )
         return EndResult("physical_own" if is_physical else "bound_own", (bound,))
 
-    def _judge(self, between: _Between, theta: float) -> EndResult:
-        """Reason why a set ends at a crossing θ, with the active bounds."""
-        _, (slope,), (x,) = between.fit(np.array([theta]))
+    def _judge(self, between: _Between, theta: float, side: int) -> EndResult:
+        """Reason why a set ends at a crossing θ, with the active bounds there.
+
+        Where no minimisation converges at θ, the nearest point outside the set that did is judged.
+        """
+        (chi2,), (slope,), (x,) = between.fit(np.array([theta]))
+        if np.isnan(chi2):
+            _, (slope,), (x,) = between.fit(between.neighbour(theta, side))
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
         held_by = with_shifts(pushing, self.best_held_by, float(slope))
@@ -255,6 +260,11 @@ class _Between:
         # by the envelope theorem the minimised parameters do not contribute: the slope is ∂χ²/∂θ at fixed others
         column = self.path.problem.jacobian(x)[..., self.path.column]
         return np.where(new, chi2, np.nan), 2 * np.vecdot(self.path.problem.residuals(x), column), x
+
+    def neighbour(self, theta: float, side: int) -> np.ndarray:
+        """Nearest value (1,) below (side −1) or above (side 1) θ at which a solution is known."""
+        at = np.searchsorted(self._theta, theta, "right") if side > 0 else np.searchsorted(self._theta, theta) - 1
+        return self._theta[[at]]
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
 from leptonfit.claims.december_2025.recorded import (
     RECORDED,
     RecordedRunResult,
@@ -27,23 +26,14 @@ from leptonfit.claims.december_2025.recorded import (
     load_recorded,
 )
 from leptonfit.claims.december_2025.reenactment import reenact_report
-from leptonfit.claims.december_2025.reported import RecomputedScan, load_claims
+from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.datafiles import ROOT
-from leptonfit.inference.coverage import CoverageResult
 from leptonfit.inference.limits import METHODS
-from leptonfit.inference.multistart import MultistartResult
-from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import Result, encode
-from leptonfit.inference.sigma_ladder import SigmaLadderResult
-from leptonfit.neutrino.data_limits import DataLimitsResult
-from leptonfit.neutrino.likelihood import ComparedSpectrumResult
-from leptonfit.neutrino.published import PublishedResult
-from leptonfit.vortex.c_mu import CMuResult, solution_manifold
-from leptonfit.vortex.certificate import CertifiedScanResult
-from leptonfit.vortex.comparison import ComparedResult, select_shown
+from leptonfit.vortex.c_mu import solution_manifold
+from leptonfit.vortex.comparison import select_shown
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.flow import lay_out_flow, scan_outer_radius
-from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.workbook import figures, numbers, parameters, run, store
 
@@ -82,10 +72,6 @@ def _results(documents: Documents, notebook: str) -> Mapping[str, Any]:
     return found
 
 
-def _many(kind: type[Result], items: Any) -> tuple[Any, ...]:
-    return tuple(kind.from_dict(item) for item in items)
-
-
 def _scan(drawn: Mapping[str, Any]) -> tuple[float, float]:
     low, high = drawn["scan"]
     return low, high
@@ -95,9 +81,9 @@ def _gather_profile(documents: Documents) -> dict[str, Any]:
     results = _results(documents, "02_profile_scan")
     return {
         "given": dict(documents["02_profile_scan"]["parameters"]),
-        "profile": ProfileResult.from_dict(results["profile"]),
-        "certificate": CertifiedScanResult.from_dict(found) if (found := results["certificate"]) else None,
-        "claimed": _many(RecomputedScan, results["report_scans"]),
+        "profile": results["profile"],
+        "certificate": results["certificate"],
+        "claimed": results["report_scans"],
     }
 
 
@@ -125,13 +111,12 @@ def _gather_manifolds(documents: Documents) -> dict[str, Any]:
 
 def _gather_reenacted(documents: Documents) -> dict[str, Any]:
     results = _results(documents, "08_reported")
-    runs = _many(RecordedRunResult, results["recorded"])
-    return {"runs": runs, "converged": ProfileResult.from_dict(results["converged"]["tight"])}
+    return {"runs": results["recorded"], "converged": results["converged"].tight}
 
 
 def _gather_forest(documents: Documents) -> dict[str, Any]:
     given = documents["05_closures"]["parameters"]
-    compared = _many(ComparedResult, _results(documents, "05_closures")["compared"])
+    compared = _results(documents, "05_closures")["compared"]
     return {"shown": select_shown(compared), "scan": [given["beta_from"], given["beta_to"]]}
 
 
@@ -142,7 +127,7 @@ def _draw_spectra(figure: Figure, drawn: dict[str, Any], claims: Mapping[str, An
 
 def _gather_spectra(documents: Documents) -> dict[str, Any]:
     results, given = _results(documents, "12_recoil_spectra"), documents["12_recoil_spectra"]["parameters"]
-    compared = _many(ComparedSpectrumResult, results["compared"])
+    compared = results["compared"]
     limits = [next(iter(results["limits"][one.slug][given["limit_method"]].values())) for one in compared]
     return {"compared": compared, "limits": limits}
 
@@ -161,7 +146,7 @@ FIGURES: dict[str, Drawing] = {
     "waterfall": Drawing(
         ("01_multi_start", "08_reported"), (4.6, 3.2),
         lambda d: {
-            "multistart": MultistartResult.from_dict(_results(d, "01_multi_start")["multistart"]),
+            "multistart": _results(d, "01_multi_start")["multistart"],
             "recorded": _gather_reenacted(d)["runs"][0].report.multi_start,
         },
         lambda f, x, c: figures.plot_recorded_waterfall(
@@ -171,13 +156,13 @@ FIGURES: dict[str, Drawing] = {
     "profile_scan": Drawing(("02_profile_scan",), (6.8, 4.0), _gather_profile, _draw_profile),
     "sigma_ladder": Drawing(
         ("02_profile_scan",), (4.6, 3.4),
-        lambda d: {"ladder": SigmaLadderResult.from_dict(_results(d, "02_profile_scan")["sigma_ladder"])},
+        lambda d: {"ladder": _results(d, "02_profile_scan")["sigma_ladder"]},
         lambda f, x, c: figures.plot_sigma_ladder(f.subplots(), x["ladder"]),
     ),
     "c_mu": Drawing(
         ("03_c_mu_calibration",), (6.8, 3.8),
         lambda d: {
-            "feasible": CMuResult.from_dict(_results(d, "03_c_mu_calibration")["feasible"]),
+            "feasible": _results(d, "03_c_mu_calibration")["feasible"],
             "fitted": np.array(_results(d, "03_c_mu_calibration")["fitted"], dtype=float),
         },
         lambda f, x, c: figures.plot_c_mu_interval(f.subplots(), x["feasible"], c, fitted=x["fitted"]),
@@ -188,20 +173,20 @@ FIGURES: dict[str, Drawing] = {
     ),
     "degeneracy": Drawing(
         ("04_identifiability",), (6.8, 3.6),
-        lambda d: {"checks": _many(DegeneracyResult, _results(d, "04_identifiability")["degeneracy"])},
+        lambda d: {"checks": _results(d, "04_identifiability")["degeneracy"]},
         lambda f, x, c: figures.plot_degeneracy(f.subplots(), x["checks"]),
     ),
     "variants": Drawing(
         ("04_identifiability",), (6.8, 3.6),
         lambda d: {
-            "variants": _many(VariantResult, _results(d, "04_identifiability")["variants"]),
+            "variants": _results(d, "04_identifiability")["variants"],
             "scan": [d["04_identifiability"]["parameters"][name] for name in ("beta_min", "beta_max")],
         },
         lambda f, x, c: figures.plot_variants(f.subplots(), x["variants"], *_scan(x), c["golden_loop"]["beta"]),
     ),
     "golden_loop": Drawing(
         ("04_identifiability",), (4.6, 3.0),
-        lambda d: {"loop": GoldenLoopResult.from_dict(_results(d, "04_identifiability")["golden_loop"])},
+        lambda d: {"loop": _results(d, "04_identifiability")["golden_loop"]},
         lambda f, x, c: figures.plot_golden_loop(f.subplots(), x["loop"], c),
     ),
     "closures": Drawing(
@@ -210,7 +195,7 @@ FIGURES: dict[str, Drawing] = {
     ),
     "coverage": Drawing(
         ("05_closures",), (6.8, 2.9),
-        lambda d: {"toys": CoverageResult.from_dict(_results(d, "05_closures")["coverage"])},
+        lambda d: {"toys": _results(d, "05_closures")["coverage"]},
         lambda f, x, c: figures.plot_coverage(f.subplots(1, 2), x["toys"]),
     ),
     "three_ways": Drawing(
@@ -221,14 +206,14 @@ FIGURES: dict[str, Drawing] = {
         ("11_limits",), (6.8, 5.6),
         lambda d: {
             "limits": _results(d, "11_limits")["limits"],
-            "published": PublishedResult.from_dict(_results(d, "11_limits")["published"]),
+            "published": _results(d, "11_limits")["published"],
         },
         lambda f, x, c: figures.plot_published(f.subplots(), pd.DataFrame(x["limits"]), x["published"]),
     ),
     "recoil_spectra": Drawing(("12_recoil_spectra",), (9.0, 8.4), _gather_spectra, _draw_spectra),
     "moment_limits": Drawing(
         ("12_recoil_spectra",), (6.8, 5.8),
-        lambda d: {"found": _many(DataLimitsResult, _results(d, "12_recoil_spectra")["analysed"])},
+        lambda d: {"found": _results(d, "12_recoil_spectra")["analysed"]},
         lambda f, x, c: figures.plot_limits(f.subplots(), x["found"]),
     ),
 }  # fmt: skip
@@ -386,7 +371,7 @@ def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
     ).list_seconds()
     here = reenact_here(claims, seed=effort.seed, seconds=converged, say=say)
     runs = {run.name: run for run in load_recorded(claims, data=data)} | {here.name: here}
-    lines = ",\n".join(json.dumps(encode(run), ensure_ascii=False) for run in runs.values())
+    lines = ",\n".join(json.dumps(run.to_dict(), ensure_ascii=False) for run in runs.values())
     store.write_whole(data / RECORDED, f"[\n{lines}\n]\n")
     store.write_checksums(data)
     say(f"data/{RECORDED}: {here.name}; {len(runs)} runs recorded, and their checksum written")

@@ -7,17 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from leptonfit.claims.december_2025.recorded import RecordedRunResult
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.active_bounds import describe_bounds
-from leptonfit.inference.coverage import CoverageResult
-from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.limits import METHODS
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.neutrino.spectra import MU_UNIT
-from leptonfit.vortex.certificate import CertifiedScanResult
-from leptonfit.vortex.comparison import ComparedResult
-from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.vortex.moments import CURRENTS, moment_factor
 
 NOTEBOOKS = ("02_profile_scan", "03_c_mu_calibration", "04_identifiability", "05_closures", "08_reported",
@@ -101,21 +95,20 @@ def _claimed() -> Iterator[Row]:
 
 def _profile(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "02_profile_scan"
-    results, given = documents[source]["results"], documents[source]["parameters"]
-    n_zero = sum(chi2 < CHI2_FLOOR for chi2 in results["chi2_min"])
+    chi2_min, given = documents[source]["results"]["profile"].chi2_min, documents[source]["parameters"]
     yield "scanLow", f"{given['beta_min']:g}", source, "numerical"
     yield "scanHigh", f"{given['beta_max']:g}", source, "numerical"
-    yield "scanPoints", f"{len(results['chi2_min'])}", source, "numerical"
-    yield "scanZeros", f"{n_zero}", source, "numerical"
+    yield "scanPoints", f"{len(chi2_min)}", source, "numerical"
+    yield "scanZeros", f"{(chi2_min < CHI2_FLOOR).sum()}", source, "numerical"
 
 
 def _c_mu(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "03_c_mu_calibration"
     results = documents[source]["results"]
-    for name, found in (("Start", results["c_mu_interval"][0]), ("Reference", results["at_reference"]["joint"][0])):
+    for name, found in (("Start", results["feasible"].joint[0]), ("Reference", results["at_reference"].joint[0])):
         for end, value in zip(("Low", "High"), found, strict=True):
             yield f"jointC{name}{end}", _number(value, ".2f"), source, "numerical"
-    for end, value in zip(("Low", "High"), results["at_reference"]["electron"][0], strict=True):
+    for end, value in zip(("Low", "High"), results["at_reference"].electron[0], strict=True):
         yield f"electronC{end}", _number(value, ".1f"), source, "numerical"
 
 
@@ -124,18 +117,18 @@ def _identifiability(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row
     results = documents[source]["results"]
     within = f"{source} within the {documents[source]['parameters']['bounds']} bounds"
     if results["certificate"] is not None:
-        ends = CertifiedScanResult.from_dict(results["certificate"]).enclosures()
+        ends = results["certificate"].enclosures()
         for end, value in zip(("Low", "High"), ends[0] if len(ends) else (), strict=False):
             yield f"edge{end}", f"{value:.10f}", within, "proven"
     if results["edges"]["root"]:
         yield "edgeRoot", f"{results['edges']['root'][0]:.11f}", within, "numerical"
     for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
-        found = IntervalSet.from_dict(results["identified_set"][level])
+        found = results["profile"].identified_set[level]
         if found.below:
             yield f"set{name}Low", _number(found.intervals[0, 0], ".7f"), within, "numerical"
             yield f"set{name}HeldBy", escape(describe_bounds(found.below[0].held_by)) or "nothing", within, "numerical"
-    yield "rank", f"{results['spectrum']['rank']}", source, "numerical"
-    loop = GoldenLoopResult.from_dict(results["golden_loop"])
+    yield "rank", f"{results['spectrum'].rank}", source, "numerical"
+    loop = results["golden_loop"]
     yield "loopBeta", f"{loop.beta:.10f}", source, "numerical"
     yield "loopBetaOlder", f"{loop.beta_older:.5f}", source, "numerical"
     for name, value in zip(("Tight", "Loose"), loop.c1_needed, strict=False):
@@ -144,8 +137,7 @@ def _identifiability(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row
 
 def _closures(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "05_closures"
-    results = documents[source]["results"]
-    compared = [ComparedResult.from_dict(one) for one in results["compared"]]
+    compared, toys = (documents[source]["results"][name] for name in ("compared", "coverage"))
     determined = [one for one in compared if one.determines]
     yield "closures", f"{len(compared)}", source, "numerical"
     yield "closuresFit", f"{sum(one.fits for one in compared)}", source, "numerical"
@@ -155,7 +147,6 @@ def _closures(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
         bounds = f"{source} within the {determined[0].choice.bounds} bounds"
         yield f"determined{name}Low", f"{low:.4f}", bounds, "numerical"
         yield f"determined{name}High", f"{high:.4f}", bounds, "numerical"
-    toys = CoverageResult.from_dict(results["coverage"])
     yield "toys", f"{len(toys.delta_chi2)}", source, "simulated"
     for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
         yield f"coverage{name}", f"{toys.n_covered(level) / len(toys.delta_chi2):.4f}", source, "simulated"
@@ -169,7 +160,7 @@ def _closures(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
 def _reported(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "08_reported"
     results = documents[source]["results"]
-    runs = [RecordedRunResult.from_dict(run) for run in results["recorded"]]
+    runs = results["recorded"]
     stated = [run.report.tight[0] for run in runs]
     yield "recordedRuns", f"{len(runs)}", source, "recorded"
     yield "recordedScipy", runs[0].versions["scipy"], source, "recorded"
@@ -178,7 +169,7 @@ def _reported(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     yield "reenactedChi", f"{stated[0].chi2.min():.0f}", source, "recorded"
     yield "reenactedBetaLow", f"{min(scan.beta_min for scan in stated):.2f}", source, "recorded"
     yield "reenactedBetaHigh", f"{max(scan.beta_min for scan in stated):.2f}", source, "recorded"
-    verdicts = [row["verdict"] for row in results["audit"]]
+    verdicts = [row.verdict for row in results["audit"]]
     yield "audited", f"{len(verdicts)}", source, "numerical"
     yield "auditContradicted", f"{verdicts.count('contradicted')}", source, "numerical"
     yield "auditNoMeaning", f"{verdicts.count('no meaning')}", source, "numerical"
@@ -192,8 +183,8 @@ def _number(value: float | None, form: str) -> str:
 def _neutrinos(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     """Limits in 1e-11 μ_B, at the first confidence."""
     source = "11_limits"
-    for name, meta in documents[source]["results"]["published"]["classes"].items():
-        yield f"spread{name.title().replace('_', '')}Dex", f"{meta['tau2'] ** 0.5:.2f}", source, "numerical"
+    for name, meta in documents[source]["results"]["published"].classes.items():
+        yield f"spread{name.title().replace('_', '')}Dex", f"{meta.tau2**0.5:.2f}", source, "numerical"
     source = "12_recoil_spectra"
     for slug, found in documents[source]["results"]["limits"].items():
         mark = "numerical" if found["observed"] else "simulated"

@@ -119,7 +119,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
         ],
         "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,
-        "newer": _newer(name, folder, root),
+        "newer": _newer(name, result["provenance"]["finished"], folder, root),
     }
 
 
@@ -150,9 +150,8 @@ def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _newer(name: str, folder: Path, root: Path) -> list[str]:
+def _newer(name: str, finished: str, folder: Path, root: Path) -> list[str]:
     """Return the notebooks that this one reads and that were run again after it."""
-    finished = store.load(name, folder)["provenance"]["finished"]
     paths = {other: folder / "results" / f"{other}.json" for other in sorted(upstream(name, root))}
     return [o for o, path in paths.items() if path.is_file() and store.read(path)["provenance"]["finished"] > finished]
 

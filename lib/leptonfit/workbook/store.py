@@ -18,10 +18,12 @@ from typing import Any
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
-from leptonfit.inference.result import encode
+from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.parameters import Settings
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+KEYS = ("schema_version", "parameters", "results", "verdict", "verdict_code", "mark", "provenance")
+"""What a file of results holds."""
 MARKS = ("proven", "numerical", "simulated", "recorded")
 SWEEP = "sweep"
 """Folder of a report with a folder for each value of a swept parameter."""
@@ -50,7 +52,7 @@ def save(
     ----------
     settings : Settings
     results : mapping
-        Arrays, numbers, strings, results, and dicts and lists of these.
+        Arrays, numbers, strings, results, and dicts and lists of these. Results are stored with their type.
     verdict, verdict_code : str
         The computed sentence and its code.
     mark : str
@@ -65,7 +67,7 @@ def save(
     Raises
     ------
     ValueError
-        If the mark is unknown.
+        If the mark is unknown, or if a result is defined outside leptonfit.
     """
     if mark not in MARKS:
         raise ValueError(f"mark = {mark!r}: must be one of {', '.join(MARKS)}")
@@ -92,6 +94,8 @@ def save(
 def load(notebook: str, folder: Path | None = None, *, like: Settings | None = None) -> dict[str, Any]:
     """Read what `save` wrote for a notebook, from the report folder in use or another.
 
+    Results come back as the objects that were saved. Arrays that were saved outside a result come back as lists.
+
     Parameters
     ----------
     notebook : str
@@ -105,24 +109,48 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     FileNotFoundError
         If the notebook has no results there.
     ValueError
-        If they do not agree with `like`.
+        If the file is not what `save` wrote, or if the results do not agree with `like`.
     """
     path = (folder or report_folder()) / "results" / f"{notebook}.json"
     if not path.is_file():
         raise FileNotFoundError(f"{notebook} has no results in {path.parent}: run it first (leptonfit run {notebook})")
     document = read(path)
+    if (version := document["schema_version"]) != SCHEMA_VERSION:
+        raise ValueError(f"{path} has schema_version = {version}: must be {SCHEMA_VERSION}; run {notebook} again")
     for name, value in document["parameters"].items():
         if like is not None and like.values.get(name, value) != value:
             raise ValueError(f"{notebook} was run with {name} = {value}, not {like.values[name]}")
     if like is not None and not _is_current(document):
         raise ValueError(f"{notebook} was run with another state of library or data")
-    return document
+    return _restore(document, path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What `save` wrote, from its file."""
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
+    """Read a file that `save` wrote, as plain JSON data. Files of another `schema_version` may have other keys.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a file.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not what was written: {error}") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version is None or (version == SCHEMA_VERSION and set(document) != set(KEYS)):
+        raise ValueError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
+    return dict(document)
+
+
+def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Copy of a document with its results as objects."""
+    try:
+        return {**document, "results": decode(document["results"])}
+    except KeyError as error:
+        raise ValueError(f"{path} is not what was written: the field {error} is missing") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not what was written: {error}") from None
 
 
 def find_results(notebook: str, folder: Path) -> list[Path]:
@@ -142,17 +170,19 @@ def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> 
     Returns
     -------
     dict
-        Documents by the parameter's value, the report's own first; those of another library or data left out.
+        Documents by the parameter's value, the report's own first; those of another schema, library or data left out.
     """
     folder = folder or report_folder()
     own = load(notebook, folder)
     found = {str(own["parameters"][parameter]): own}
     for path in find_results(notebook, folder)[1:]:
         document = read(path)
+        if document["schema_version"] != SCHEMA_VERSION:
+            continue
         value = str(document["parameters"][parameter])
         same = {**document["parameters"], parameter: own["parameters"][parameter]} == own["parameters"]
         if same and _is_current(document) and value not in found:
-            found[value] = document
+            found[value] = _restore(document, path)
     return found
 
 

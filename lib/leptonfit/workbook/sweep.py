@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, InputError
-from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook import figures, page, run, store, tables
 from leptonfit.workbook.parameters import find_declarations
 
@@ -126,17 +127,15 @@ def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
                 continue
             document = store.load(notebook, request.folder)
             row[notebook] = document["verdict_code"]
-            results = document["results"]
-            if "identified_set" in results:
-                row["set_95"] = tables.describe_set(IntervalSet.from_dict(results["identified_set"]["0.95"]))
-                ends = results["identified_set"]["0.95"]["intervals"]
-                low, high = (ends[0][0], ends[-1][1]) if ends else (np.nan, np.nan)
-                row |= {"beta_low": -np.inf if low is None else low, "beta_high": np.inf if high is None else high}
-                row |= {"scan_low": results["beta"][0], "scan_high": results["beta"][-1]}
-                row["largest_chi2_min"] = max(results["chi2_min"])
-            if "c_mu_interval" in results:
-                interval = np.array(results["c_mu_interval"], dtype=float)
-                known = interval[np.isfinite(interval[:, 0])]
+            profile, feasible = (document["results"].get(name) for name in ("profile", "feasible"))
+            if isinstance(profile, ProfileResult) and profile.parameter == "beta":
+                ends = profile.identified_set["0.95"].intervals
+                low, high = (ends[0, 0], ends[-1, 1]) if len(ends) else (np.nan, np.nan)
+                row |= {"set_95": tables.describe_set(profile.identified_set["0.95"]), "beta_low": low}
+                row |= {"beta_high": high, "scan_low": profile.grid[0], "scan_high": profile.grid[-1]}
+                row["largest_chi2_min"] = profile.chi2_min.max()
+            if isinstance(feasible, CMuResult):
+                known = feasible.joint[feasible.is_feasible]
                 low, high = (known[:, 0].min(), known[:, 1].max()) if len(known) else (np.nan, np.nan)
                 row |= {"c_mu_low": low, "c_mu_high": high}
         rows.append(row)

@@ -1,51 +1,43 @@
 """The rules, on made-up profiles: a claim stands or falls with the numbers."""
 
-import copy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from leptonfit.claims.december_2025.claims import answer_questions, judge_claims
 from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.inference.intervals import EndResult, IntervalSet
 
 CLAIMS = load_claims()
-OPEN = {
-    "verdict_code": "not_identified",
-    "mark": "numerical",
-    "parameters": {"sigma_m_model": 1e-6},
-    "results": {
-        "released_set": {
-            "0.95": {
-                "intervals": [[None, None]], "decided": True,
-                "below": [{"reason": "scan_end", "held_by": []}], "above": [{"reason": "scan_end", "held_by": []}],
-            }
+
+
+def document(code, interval, *, chi2_min=(1e-9, 2e-8, 3.0), **assessed):
+    """Stored results of 02: what the rules read of them."""
+    below, above = (EndResult("crossing" if np.isfinite(end) else "scan_end") for end in interval)
+    found = IntervalSet(np.array([interval]), (below,), (above,), decided=True)
+    verdict = {"contains_reference": True, "in_tension": None, "minimum": None, "offset": None, **assessed}
+    return {
+        "verdict_code": code,
+        "mark": "numerical",
+        "parameters": {"sigma_m_model": 1e-6},
+        "results": {
+            "profile": SimpleNamespace(released_set={"0.95": found}, best_chi2=1e-9, chi2_min=np.array(chi2_min)),
+            "assessment": SimpleNamespace(**verdict),
+            "report_scans": [SimpleNamespace(claimed_offset=0.082, offset=0.0968)],
+            "reference": {"misfit": {"m_e": 1e-9, "m_mu": 0.0, "m_tau": 2e-6}},
         },
-        "contains_reference": True,
-        "in_tension": None,
-        "beta_min": None,
-        "offset": None,
-        "report_scans": [{"claimed_offset": 0.082, "offset": 0.0968}],
-        "chi2_min": [1e-9, 2e-8, 3.0],
-        "profile": {"best_chi2": 1e-9},
-        "reference": {"misfit": {"m_e": 1e-9, "m_mu": 0.0, "m_tau": 2e-6}},
-    },
-}  # fmt: skip
+    }
 
 
-def document(code, interval, **results):
-    made = copy.deepcopy(OPEN)
-    made["verdict_code"] = code
-    reasons = ["scan_end" if end is None else "crossing" for end in interval]
-    below, above = ([{"reason": reason, "held_by": []}] for reason in reasons)
-    made["results"]["released_set"]["0.95"] |= {"intervals": [interval], "below": below, "above": above}
-    made["results"] |= results
-    return made
+OPEN = document("not_identified", [-np.inf, np.inf])
 
 
 @pytest.mark.parametrize(
     ("made", "standing"),
     [
         (OPEN, ["compatible"]),
-        (document("open_above", [1.1, None]), ["compatible"]),
+        (document("open_above", [1.1, np.inf]), ["compatible"]),
         (document("identified", [3.02, 3.06], in_tension=False),
          ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "evidence"]),
         (document("identified", [2.95, 3.06], in_tension=False), ["compatible", "compatible, 3.06 ± 0.12", "evidence"]),
@@ -71,8 +63,8 @@ def test_answers_carry_the_numbers():
     assert "residual is 2e-06" in answers["precision"]
     assert "zero, at 2 of 3 points" in answers["offset"]
     assert "option A" in answers["next step"]
-    outside = answer_questions(CLAIMS, document("empty", [None, None], chi2_min=[3.0]))
+    outside = answer_questions(CLAIMS, document("empty", [-np.inf, np.inf], chi2_min=[3.0]))
     assert "0 of 1 points of the scan but outside it" in outside["offset"]
     assert "No minimum can be named" in answer_questions(CLAIMS, document("unreliable", [3.0, 3.1]))["offset"]
-    found = answer_questions(CLAIMS, document("identified", [3.1, 3.2], beta_min=3.14, offset=0.0968))
+    found = answer_questions(CLAIMS, document("identified", [3.1, 3.2], minimum=3.14, offset=0.0968))
     assert "The minimum lies at β = 3.14" in found["offset"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from leptonfit.claims.claim import STANDING, Claim, state_claim
+from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.inference.verdict_text import describe_intervals
@@ -25,9 +26,20 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
     document : mapping
         Stored results of `02_profile_scan`.
     """
-    results, code = document["results"], document["verdict_code"]
-    identified = IntervalSet.from_dict(results["released_set"]["0.95"])
-    contains, in_tension = results["contains_reference"], results["in_tension"]
+    profile, verdict = document["results"]["profile"], document["results"]["assessment"]
+    found = profile.released_set["0.95"]
+    return _judge(claims, found, profile.best_chi2, verdict, document["verdict_code"], document["mark"])
+
+
+def _judge(
+    claims: Mapping[str, Any],
+    identified: IntervalSet,
+    best_chi2: float,
+    verdict: VerdictResult | ComparedResult,
+    code: str,
+    mark: str,
+) -> tuple[Claim, ...]:
+    contains, in_tension = verdict.contains_reference, verdict.in_tension
     is_bounded = (
         code != "rejected" and bool(len(identified.intervals)) and bool(np.isfinite(identified.intervals).all())
     )
@@ -36,8 +48,8 @@ def judge_claims(claims: Mapping[str, Any], document: Mapping[str, Any]) -> tupl
         "extent": "none, the model is rejected" if code == "rejected" else extent,
         "contains": _word(contains),
         "tension": _word(in_tension),
-        "lowest": format_chi2(results["profile"]["best_chi2"]),
-        "mark": document["mark"],
+        "lowest": format_chi2(best_chi2),
+        "mark": mark,
     }
 
     def lies_within(low: float, high: float) -> bool:
@@ -69,14 +81,7 @@ def find_standing(claims: Mapping[str, Any], compared: Sequence[ComparedResult])
     """
     standing: dict[str, list[str]] = {claim["name"]: [] for claim in claims["claims"]}
     for one in compared:
-        results = {
-            "released_set": {"0.95": one.released_set.to_dict()},
-            "contains_reference": one.contains_reference,
-            "in_tension": one.in_tension,
-            "profile": {"best_chi2": one.best_chi2},
-        }
-        document = {"verdict_code": one.verdict_code, "mark": "numerical", "results": results}
-        for claim in judge_claims(claims, document):
+        for claim in _judge(claims, one.released_set, one.best_chi2, one, one.verdict_code, "numerical"):
             if claim.stands:
                 standing[claim.name].append(one.name)
     return standing
@@ -150,16 +155,17 @@ def answer_questions(claims: Mapping[str, Any], document: Mapping[str, Any]) -> 
     """
     results, code = document["results"], document["verdict_code"]
     reference = claims["golden_loop"]["beta"]
-    n_zero = sum(chi2 < CHI2_FLOOR for chi2 in results["chi2_min"])
+    verdict, chi2_min = results["assessment"], results["profile"].chi2_min
+    n_zero = (chi2_min < CHI2_FLOOR).sum()
     if code == "unreliable":
         offset = "No minimum can be named: the profile's points are not trusted."
-    elif results["beta_min"] is None:
+    elif verdict.minimum is None:
         offset = f"There is no minimum to be offset from {reference:g}: χ² is zero, at {n_zero} of "
-        offset += f"{len(results['chi2_min'])} points of the scan{'' if n_zero else ' but outside it'}."
+        offset += f"{len(chi2_min)} points of the scan{'' if n_zero else ' but outside it'}."
     else:
-        offset = f"The minimum lies at β = {results['beta_min']:.6g}, {results['offset']:.4g} from {reference:g}."
-    stated = ", ".join(f"{scan['claimed_offset']:g}" for scan in results["report_scans"])
-    recomputed = ", ".join(f"{scan['offset']:.4f}" for scan in results["report_scans"])
+        offset = f"The minimum lies at β = {verdict.minimum:.6g}, {verdict.offset:.4g} from {reference:g}."
+    stated = ", ".join(f"{scan.claimed_offset:g}" for scan in results["report_scans"])
+    recomputed = ", ".join(f"{scan.offset:.4f}" for scan in results["report_scans"])
     offset += f" The report's own minima lie {recomputed} from it, not the {stated} it states."
     residual = max(abs(results["reference"]["misfit"][name]) for name in ("m_e", "m_mu", "m_tau"))
     shown = "below 1e-9" if residual < 1e-9 else f"{residual:.2g}"

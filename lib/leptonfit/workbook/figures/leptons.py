@@ -165,12 +165,12 @@ def plot_claims(
 ) -> Axes:
     """Computed 95 % set of β by closure, and the claimed intervals with their verdict under the first closure."""
     for row, (closure, document) in enumerate(profiles.items()):
-        results = document["results"]
-        low, high = results["beta"][0], results["beta"][-1]
-        found = results["identified_set"]["0.95"]["intervals"]
-        for a, b in found:
-            bar(ax, row, -np.inf if a is None else a, np.inf if b is None else b, low, high)
-        text = f"computed, 95 % set under {closure}{'' if found else ': none in the scan'}"
+        profile = document["results"]["profile"]
+        low, high = profile.grid[0], profile.grid[-1]
+        intervals = profile.identified_set["0.95"].intervals
+        for a, b in intervals:
+            bar(ax, row, a, b, low, high)
+        text = f"computed, 95 % set under {closure}{'' if len(intervals) else ': none in the scan'}"
         ax.annotate(text, (low, row), xytext=(0, 9), textcoords="offset points", fontsize=8)
     row = len(profiles)
     for claim, found in zip(claims["claims"], judged, strict=True):
@@ -182,7 +182,7 @@ def plot_claims(
     ax.axvline(
         claims["golden_loop"]["beta"], color=GREY, ls=":", label=f"reference {claims['golden_loop']['beta']:.6g}"
     )
-    ends = [end for document in profiles.values() for end in document["results"]["beta"]]
+    ends = [end for document in profiles.values() for end in document["results"]["profile"].grid]
     ends += [end for claim in claims["claims"] for end in claim.get("interval", ())]
     low, high = min(ends), max(ends)
     if low > 0 and high > 30 * low:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leptonfit.claims.claim import Claim
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
-from leptonfit.inference.intervals import LEVELS, IntervalSet
+from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
@@ -34,10 +34,8 @@ def tabulate_closures(profiles: Mapping[str, Mapping[str, Any]], judged: Mapping
             {
                 "closure": name,
                 "verdict": document["verdict_code"],
-                "95 % set within the bounds": describe_set(
-                    IntervalSet.from_dict(document["results"]["identified_set"]["0.95"])
-                ),
-                "largest χ²_min": format_chi2(max(document["results"]["chi2_min"])),
+                "95 % set within the bounds": describe_set(document["results"]["profile"].identified_set["0.95"]),
+                "largest χ²_min": format_chi2(document["results"]["profile"].chi2_min.max()),
                 **{claim.name: claim.verdict for claim in judged[name]},
             }
             for name, document in profiles.items()
