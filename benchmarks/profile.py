@@ -43,12 +43,7 @@ def main():
     report("iminuit MIGRAD, warm", 41, lambda: held(walk, "iminuit", max_iter=20000), repeats=1)
     report(f"leptonfit, {N_STARTS} random starts a point", fresh[..., 0].size, lambda: held(fresh, "lm"))
     few = fresh[:, :2]
-    report(
-        "SciPy least_squares (trf), 2 random starts",
-        few[..., 0].size,
-        lambda: held(few, "scipy"),
-        repeats=1,
-    )
+    report("SciPy least_squares (trf), 2 random starts", few[..., 0].size, lambda: held(few, "scipy"), repeats=1)
     report("iminuit MIGRAD, 2 random starts", few[..., 0].size, lambda: held(few, "iminuit", max_iter=20000), repeats=1)
     seconds = timed(lambda: scan_profile(problem, "beta", GRID, n_starts=N_STARTS, seed=1), 5)[0]
     print(f"{'leptonfit, whole scan_profile with ' + str(N_STARTS) + ' starts':46}{1e3 * seconds:7.1f} ms")

@@ -32,9 +32,16 @@ def by_scipy(method):
     def run(problem):
         try:
             fit = least_squares(
-                problem.residuals, problem.start, jac=problem.jacobian, method=method, x_scale="jac",
-                xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=MOST_CALLS,
-            )  # fmt: skip
+                problem.residuals,
+                problem.start,
+                jac=problem.jacobian,
+                method=method,
+                x_scale="jac",
+                xtol=1e-15,
+                ftol=1e-15,
+                gtol=1e-15,
+                max_nfev=MOST_CALLS,
+            )
         except (ValueError, np.linalg.LinAlgError):  # residuals that are not finite
             return np.nan, False
         return 2 * fit.cost, fit.status > 0
@@ -54,9 +61,14 @@ def by_lmfit(problem):
 
     try:
         fit = minimize(
-            lambda p: problem.residuals(values(p)), start, Dfun=lambda p: problem.jacobian(values(p)),
-            xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=MOST_CALLS,
-        )  # fmt: skip
+            lambda p: problem.residuals(values(p)),
+            start,
+            Dfun=lambda p: problem.jacobian(values(p)),
+            xtol=1e-15,
+            ftol=1e-15,
+            gtol=1e-15,
+            max_nfev=MOST_CALLS,
+        )
     except ValueError:
         return np.nan, False
     return float(fit.residual @ fit.residual), bool(fit.success)

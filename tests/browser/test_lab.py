@@ -110,13 +110,18 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     open_notebook(lab, page, "07_explore.ipynb")
     page.evaluate(RUN_ALL)
     profile, vortex = Shown(page, 0), Shown(page, 1)
-    for shown, slider, name in ((profile, "sigma_m_model", "profile"), (profile, "vortices at β", "vortices at β"),
-                                (vortex, "R", "vortex")):  # fmt: skip
+    for shown, slider, name in (
+        (profile, "sigma_m_model", "profile"),
+        (profile, "vortices at β", "vortices at β"),
+        (vortex, "R", "vortex"),
+    ):
         shown.settle()
         handle = shown.slider(slider).element_handle()
         times = page.evaluate(TIMED, [shown.image.element_handle(), handle, 10])
-        record_property(f"slider to picture, {name}", f"median {np.median(times):.0f} ms, computing "
-                        f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
+        record_property(
+            f"slider to picture, {name}",
+            f"median {np.median(times):.0f} ms, computing {float(shown.value('computed')):.0f} ms",
+        )
     profile.settle()
     drawn = int(profile.value("drawn"))
     drag(page, profile.slider("sigma_m_model"), 40)
@@ -167,8 +172,10 @@ def test_neutrino_explorer(lab, page, record_property, shoot):
     assert shown.value("code") == "excluded"
     shoot(shown.output, "explore_neutrinos")
     times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("μ_ν (1e-11 μ_B)").element_handle(), 10])
-    record_property("slider to picture, neutrinos", f"median {np.median(times):.0f} ms, computing "
-                    f"{float(shown.value('computed')):.0f} ms")  # fmt: skip
+    record_property(
+        "slider to picture, neutrinos",
+        f"median {np.median(times):.0f} ms, computing {float(shown.value('computed')):.0f} ms",
+    )
     drag(page, shown.slider("μ_ν (1e-11 μ_B)"), -200)
     shown.settle()
     assert shown.value("code") == "allowed"

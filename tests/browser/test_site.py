@@ -73,9 +73,10 @@ def test_nothing_is_wider_than_paper(report, page):
     page.goto((report / "index.html").as_uri())
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     cut = page.eval_on_selector_all(
-        "main *", "all => all.filter(one => one.scrollWidth > one.clientWidth + 2 && one.clientWidth > 0 && "
-        "getComputedStyle(one).overflowX !== 'visible').map(one => one.outerHTML.slice(0, 200))"
-    )  # fmt: skip
+        "main *",
+        "all => all.filter(one => one.scrollWidth > one.clientWidth + 2 && one.clientWidth > 0 && "
+        "getComputedStyle(one).overflowX !== 'visible').map(one => one.outerHTML.slice(0, 200))",
+    )
     assert cut == []
 
 

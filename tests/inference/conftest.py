@@ -27,9 +27,16 @@ def build_problem(residuals, *, physical=None, **bounds) -> LeastSquaresProblem:
         return np.where(np.isfinite(at(x))[..., None], derivative, np.nan)
 
     middle = {name: float(np.clip(0.0, *limits)) for name, limits in bounds.items()}
-    parameters = tuple(Parameter(name=name, start=middle[name], lower=limits[0], upper=limits[1],
-                                 physical=(physical or {}).get(name, (-np.inf, np.inf)))
-                       for name, limits in bounds.items())  # fmt: skip
+    parameters = tuple(
+        Parameter(
+            name=name,
+            start=middle[name],
+            lower=limits[0],
+            upper=limits[1],
+            physical=(physical or {}).get(name, (-np.inf, np.inf)),
+        )
+        for name, limits in bounds.items()
+    )
     with np.errstate(all="ignore"):
         n_res = at(np.array(list(middle.values()))).shape[-1]
     return LeastSquaresProblem(parameters, tuple(f"r{i + 1}" for i in range(n_res)), at, jacobian)

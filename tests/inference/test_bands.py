@@ -25,16 +25,29 @@ def one_compartment(volume, ka, ke):
 def flip_flop(build, noise, upper=10.0):
     """(V, ka, ke) and (V ke/ka, ke, ka) predict the same concentrations."""
     seen = one_compartment(20, 1.5, 0.3) + 0.05 * noise * np.random.default_rng(3).normal(size=len(T))
-    return build(lambda volume, ka, ke: (one_compartment(volume, ka, ke) - seen) / 0.05,
-                 V=(0.1, 100), ka=(0.01, upper), ke=(0.01, upper))  # fmt: skip
+    return build(
+        lambda volume, ka, ke: (one_compartment(volume, ka, ke) - seen) / 0.05,
+        V=(0.1, 100),
+        ka=(0.01, upper),
+        ke=(0.01, upper),
+    )
 
 
 def ended_at(x, chi2):
     """Result of a multi-start whose starts all converged to x (n_starts, n_par) at one χ²."""
     n = len(x)
-    return MultistartResult(np.array(x), np.array(x), np.full(n, chi2), np.zeros(n), np.ones(n, dtype=bool),
-                            np.ones(n, dtype=int), np.zeros(np.shape(x), dtype=bool), n, np.array([chi2]),
-                            np.array([n]))  # fmt: skip
+    return MultistartResult(
+        np.array(x),
+        np.array(x),
+        np.full(n, chi2),
+        np.zeros(n),
+        np.ones(n, dtype=bool),
+        np.ones(n, dtype=int),
+        np.zeros(np.shape(x), dtype=bool),
+        n,
+        np.array([chi2]),
+        np.array([n]),
+    )
 
 
 @pytest.mark.parametrize("upper", [10.0, inf])

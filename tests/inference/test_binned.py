@@ -86,8 +86,11 @@ def test_a_batch_is_the_same_as_one_at_a_time():
 def test_bins_left_out_do_not_count():
     model, data = build()
     used = np.arange(12) >= 5
-    cut = BinnedModel(model.nuisances, *(a[..., used] for a in (model.base, model.shifts, model.signal,
-                                                               model.signal_shifts)), model.is_free)  # fmt: skip
+    cut = BinnedModel(
+        model.nuisances,
+        *(a[..., used] for a in (model.base, model.shifts, model.signal, model.signal_shifts)),
+        model.is_free,
+    )
     assert model.fit(data, used=used).value == pytest.approx(cut.fit(data[used]).value, rel=1e-10)
 
 
@@ -115,8 +118,9 @@ def test_impact_is_what_refits_say():
     for sign in (-1, 1):  # hold the norm one fitted error away by a new base without that nuisance
         shift = found.pulls[k] + sign * found.errors[k]
         base = model.base + shift * model.shifts[0]
-        held = BinnedModel(("slope", "signal norm"), base, model.shifts[1:], model.signal, model.signal_shifts[1:],
-                           model.is_free[1:])  # fmt: skip
+        held = BinnedModel(
+            ("slope", "signal norm"), base, model.shifts[1:], model.signal, model.signal_shifts[1:], model.is_free[1:]
+        )
         moved.append(float(held.fit(data).theta))
     assert found.impacts[k] == pytest.approx((moved[1] - moved[0]) / 2, rel=0.1)
 
@@ -142,13 +146,21 @@ def test_bad_data_are_refused(bad):
         ({"is_free": np.zeros(1)}, "is_free: .* must be of bool"),
         ({"sigma": np.array([1.0, 0.0])}, "sigma: entry 2 is 0, must be positive, or nan for counts"),
         ({"sigma": np.ones(1)}, r"sigma: has the shape \(1,\), must be \(2,\)"),
-        ({"base": np.array([0.0, 5.0]), "signal": np.array([0.0, 1.0]), "shifts": np.zeros((1, 2))},
-         "base: entry 1 is 0, must be positive where neither signal nor nuisances add to it"),
+        (
+            {"base": np.array([0.0, 5.0]), "signal": np.array([0.0, 1.0]), "shifts": np.zeros((1, 2))},
+            "base: entry 1 is 0, must be positive where neither signal nor nuisances add to it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_model_that_is_wrong_is_refused_by_name(changed, message):
-    good = {"nuisances": ("a",), "base": np.ones(2), "shifts": np.ones((1, 2)), "signal": np.ones(2),
-            "signal_shifts": np.zeros((1, 2)), "is_free": np.zeros(1, dtype=bool)}  # fmt: skip
+    good = {
+        "nuisances": ("a",),
+        "base": np.ones(2),
+        "shifts": np.ones((1, 2)),
+        "signal": np.ones(2),
+        "signal_shifts": np.zeros((1, 2)),
+        "is_free": np.zeros(1, dtype=bool),
+    }
     BinnedModel(**good)
     with pytest.raises(ValueError, match=message):
         BinnedModel(**good | changed)

@@ -19,8 +19,19 @@ NO_COUNT = {
     5.0: 0.98,
 }
 """Upper ends at n = 0 and 90 % by background (arXiv:physics/9711021, table IV)."""
-NO_BACKGROUND = [(0.00, 2.44), (0.11, 4.36), (0.53, 5.91), (1.10, 7.42), (1.47, 8.60), (1.84, 9.99), (2.21, 11.47),
-                 (3.56, 12.53), (3.96, 13.99), (4.36, 15.30), (5.50, 16.50)]  # fmt: skip
+NO_BACKGROUND = [
+    (0.00, 2.44),
+    (0.11, 4.36),
+    (0.53, 5.91),
+    (1.10, 7.42),
+    (1.47, 8.60),
+    (1.84, 9.99),
+    (2.21, 11.47),
+    (3.56, 12.53),
+    (3.96, 13.99),
+    (4.36, 15.30),
+    (5.50, 16.50),
+]
 """Intervals by n without background at 90 % (table IV)."""
 
 
@@ -34,8 +45,19 @@ def test_intervals_without_background_are_the_published_ones(n, known):
     assert poisson_feldman_cousins(n, 0.0, 0.9) == pytest.approx(known, abs=0.006)
 
 
-@pytest.mark.parametrize(("n", "low", "high"), [(0, 0, 1.08), (1, 0, 1.88), (2, 0, 3.04), (3, 0, 4.42), (4, 0, 5.60),
-                                                (5, 0, 6.99), (6, 0.15, 8.47), (10, 2.63, 13.50)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "low", "high"),
+    [
+        (0, 0, 1.08),
+        (1, 0, 1.88),
+        (2, 0, 3.04),
+        (3, 0, 4.42),
+        (4, 0, 5.60),
+        (5, 0, 6.99),
+        (6, 0.15, 8.47),
+        (10, 2.63, 13.50),
+    ],
+)
 def test_intervals_over_three_counts_of_background_are_the_published_ones(n, low, high):
     assert poisson_feldman_cousins(n, 3.0, 0.9) == pytest.approx((low, high), abs=0.006)
 

@@ -43,8 +43,9 @@ def test_a_half_life_has_the_transformed_interval_of_the_rate(build, gradient, u
 
 def ratio(build, mean, sigma):
     problem = build(lambda m, n: ((m - mean[0]) / sigma[0], (n - mean[1]) / sigma[1]), m=(-50, 50), n=(-50, 50))
-    return profile_derived(problem, "ratio", lambda values: values["m"] / values["n"], n_starts=4, seed=1,
-                           grid=np.linspace(-12, 20, 65))  # fmt: skip
+    return profile_derived(
+        problem, "ratio", lambda values: values["m"] / values["n"], n_starts=4, seed=1, grid=np.linspace(-12, 20, 65)
+    )
 
 
 def fieller(mean, sigma):
@@ -88,8 +89,14 @@ def test_a_ratio_of_two_uncertain_means_is_anything(build):
 
 def test_parameters_without_bounds_are_given_ranges(build):
     problem = build(lambda m, n: ((m - 3) / 0.3, (n - 2) / 0.2), m=(-inf, inf), n=(-inf, inf))
-    found = profile_derived(problem, "sum", lambda values: values["m"] + 2 * values["n"], n_starts=4, seed=1,
-                            ranges={"m": (-9, 9), "n": (-9, 9)})  # fmt: skip
+    found = profile_derived(
+        problem,
+        "sum",
+        lambda values: values["m"] + 2 * values["n"],
+        n_starts=4,
+        seed=1,
+        ranges={"m": (-9, 9), "n": (-9, 9)},
+    )
     assert_allclose(interval(found.profile), [7 + 0.5 * np.sqrt(LEVEL) * np.array([-1, 1])], rtol=1e-7)
 
 
@@ -116,8 +123,9 @@ def test_a_quantity_with_a_kink_is_profiled(build):
 def test_a_quantity_without_slope_at_the_best_fit_still_has_a_scale(build):
     """a² with a = 0 ± 1: the delta method gives an error of 0, the profile a² ≤ 3.84."""
     problem = build(lambda a, b: (a, b - 1, 1 + 0 * a), a=(-20, 20), b=(-20, 20))
-    found = profile_derived(problem, "square", lambda values: values["a"] ** 2, n_starts=4, seed=1,
-                            grid=np.linspace(0, 6, 25))  # fmt: skip
+    found = profile_derived(
+        problem, "square", lambda values: values["a"] ** 2, n_starts=4, seed=1, grid=np.linspace(0, 6, 25)
+    )
     assert found.delta_error < 1e-3
     assert interval(found.profile)[-1, 1] == pytest.approx(LEVEL, rel=1e-4)
 

@@ -97,8 +97,13 @@ def test_covariance_of_a_straight_line(build):
 
 
 def test_what_is_not_determined_is_infinite_and_spoils_nothing(build):
-    problem = build(lambda a, b, c, d: ((a * b - 6) / 0.1, (c - 1) / 0.2, (c - d) / 0.3, 0 * a), a=(0, 9), b=(0, 9),
-                    c=(-9, 9), d=(-9, 9))  # fmt: skip
+    problem = build(
+        lambda a, b, c, d: ((a * b - 6) / 0.1, (c - 1) / 0.2, (c - d) / 0.3, 0 * a),
+        a=(0, 9),
+        b=(0, 9),
+        c=(-9, 9),
+        d=(-9, 9),
+    )
     found = covariance(problem, np.array([2.0, 3.0, 1.0, 1.0]))
     assert_allclose(found.standard_errors, [inf, inf, 0.2, sqrt(0.13)], rtol=1e-12)
     assert found.undetermined == ("a", "b")
@@ -127,8 +132,9 @@ def test_covariance_scales_with_units(build, unit):
 
 def test_a_residual_a_trillion_times_more_precise_leaves_the_others_their_digits(build):
     """a + b known to 1e-12, a to 0.1, so b to 0.1 as well."""
-    problem = build(lambda a, b, c: ((a + b - 1) / 1e-12, (a - 0.3) / 0.1, (a + c) / 0.2), a=(-9, 9), b=(-9, 9),
-                    c=(-9, 9))  # fmt: skip
+    problem = build(
+        lambda a, b, c: ((a + b - 1) / 1e-12, (a - 0.3) / 0.1, (a + c) / 0.2), a=(-9, 9), b=(-9, 9), c=(-9, 9)
+    )
     found = covariance(problem, np.array([0.3, 0.7, -0.3]))
     assert_allclose(found.standard_errors, [0.1, 0.1, sqrt(0.05)], rtol=1e-10)
 
@@ -139,8 +145,9 @@ def test_a_residual_a_trillion_times_more_precise_leaves_the_others_their_digits
 def michaelis_menten(build, constant, sigma, unit=1.0):
     s = np.linspace(0.1, 1, 8)
     at = np.array([0.5 * constant * unit, constant])
-    problem = build(lambda v, k: (v / unit * s / (k + s) - 0.5 * constant * s / (constant + s)) / sigma,
-                    V=(0, inf), K=(0, inf))  # fmt: skip
+    problem = build(
+        lambda v, k: (v / unit * s / (k + s) - 0.5 * constant * s / (constant + s)) / sigma, V=(0, inf), K=(0, inf)
+    )
     return problem, at
 
 
@@ -169,15 +176,17 @@ def test_single_parameters_that_are_determined_need_no_combination(build):
 
 @pytest.mark.parametrize(
     ("residuals", "x", "sentences"),
-    [(lambda a, b, c: ((a * b - 6) / 0.1, (c - 1) / 0.2), (2, 3, 1), ("a·b = 6.00 ± 0.10",)),
-     (lambda a, b, c: ((a**2 * b - 3) / 0.1, (c - 1) / 0.2), (-1, 3, 1), ("a^2·b = 3.00 ± 0.10",)),
-     (lambda a, b, c: ((a * b / c - 3) / 0.1,), (2, 3, 2), ("a·b/c = 3.00 ± 0.10",)),
-     (lambda a, b, c: ((a / (b * c) - 3) / 0.1,), (18, 3, 2), ("a/(b·c) = 3.00 ± 0.10",)),
-     (lambda a, b, c: ((np.sqrt(a**3 / b) * c - 2) / 0.1, (c - 1) / 0.01), (4, 16, 1), ("a^3/b = 4.00 ± 0.41",)),
-     (lambda a, b, c: ((a * b - 1) / 0.1, (b * c - 2) / 0.05), (0.4, 2.5, 0.8), 2),
-     (lambda a, b, c: ((a + b - 3) / 0.1, (c - 1) / 0.2), (1, 2, 1), ()),  # a sum is no product
-     (lambda a, b, c: ((a * b - 6) / 6, (c - 1) / 0.2), (2, 3, 1), ())],  # not determined: an error of 100 %
-)  # fmt: skip
+    [
+        (lambda a, b, c: ((a * b - 6) / 0.1, (c - 1) / 0.2), (2, 3, 1), ("a·b = 6.00 ± 0.10",)),
+        (lambda a, b, c: ((a**2 * b - 3) / 0.1, (c - 1) / 0.2), (-1, 3, 1), ("a^2·b = 3.00 ± 0.10",)),
+        (lambda a, b, c: ((a * b / c - 3) / 0.1,), (2, 3, 2), ("a·b/c = 3.00 ± 0.10",)),
+        (lambda a, b, c: ((a / (b * c) - 3) / 0.1,), (18, 3, 2), ("a/(b·c) = 3.00 ± 0.10",)),
+        (lambda a, b, c: ((np.sqrt(a**3 / b) * c - 2) / 0.1, (c - 1) / 0.01), (4, 16, 1), ("a^3/b = 4.00 ± 0.41",)),
+        (lambda a, b, c: ((a * b - 1) / 0.1, (b * c - 2) / 0.05), (0.4, 2.5, 0.8), 2),
+        (lambda a, b, c: ((a + b - 3) / 0.1, (c - 1) / 0.2), (1, 2, 1), ()),  # a sum is no product
+        (lambda a, b, c: ((a * b - 6) / 6, (c - 1) / 0.2), (2, 3, 1), ()),
+    ],  # not determined: an error of 100 %
+)
 def test_determined_products_are_named(build, residuals, x, sentences):
     problem, x = build(residuals, a=(-inf, inf), b=(0, inf), c=(0, inf)), np.array(x, dtype=float)
     found = determined_combinations(problem, x)
@@ -194,8 +203,9 @@ def test_determined_products_are_named(build, residuals, x, sentences):
 def test_other_parameters_are_fitted_along(build):
     """Amplitude q·e of a decay over a background; its error includes those of rate and background."""
     t = np.linspace(0, 3, 9)
-    problem = build(lambda q, e, k, c: (q * e * np.exp(-k * t) + c - 1) / 0.01, q=(0, inf), e=(0, inf), k=(0, inf),
-                    c=(-inf, inf))  # fmt: skip
+    problem = build(
+        lambda q, e, k, c: (q * e * np.exp(-k * t) + c - 1) / 0.01, q=(0, inf), e=(0, inf), k=(0, inf), c=(-inf, inf)
+    )
     plain = build(lambda a, k, c: (a * np.exp(-k * t) + c - 1) / 0.01, a=(0, inf), k=(0, inf), c=(-inf, inf))
     found = determined_combinations(problem, np.array([2.0, 3.0, 1.0, 1.0]))
     assert found.labels == ("q·e",)

@@ -117,13 +117,17 @@ def test_a_parameter_that_is_not_determined_has_an_infinite_error_and_spoils_no_
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"y_error": [0.1, 0, 0.1]}, r"y_error\[1\] = 0: must be finite and above 0"),
-     ({"x_error": [0.1, 0.1, -2]}, r"x_error\[2\] = -2: must be finite and at least 0"),
-     ({"x_error": [np.nan, 0.1, 0.1]}, r"x_error\[0\] = nan"), ({"y_error": [np.inf, 1, 1]}, r"y_error\[0\] = inf"),
-     ({"x": [0, 1, np.inf]}, r"x\[2\] = inf: must be finite"), ({"start": [0, np.nan]}, r"start\[1\] = nan"),
-     ({"y": [1, 2]}, r"y of shape \(2,\): must be one number for each of 3 points"),
-     ({"start": [0, 0, 0, 0]}, "3 points for 4 parameters: must be at least as many")],
-)  # fmt: skip
+    [
+        ({"y_error": [0.1, 0, 0.1]}, r"y_error\[1\] = 0: must be finite and above 0"),
+        ({"x_error": [0.1, 0.1, -2]}, r"x_error\[2\] = -2: must be finite and at least 0"),
+        ({"x_error": [np.nan, 0.1, 0.1]}, r"x_error\[0\] = nan"),
+        ({"y_error": [np.inf, 1, 1]}, r"y_error\[0\] = inf"),
+        ({"x": [0, 1, np.inf]}, r"x\[2\] = inf: must be finite"),
+        ({"start": [0, np.nan]}, r"start\[1\] = nan"),
+        ({"y": [1, 2]}, r"y of shape \(2,\): must be one number for each of 3 points"),
+        ({"start": [0, 0, 0, 0]}, "3 points for 4 parameters: must be at least as many"),
+    ],
+)
 def test_numbers_that_cannot_be_fitted_are_named(change, said):
     given = {"x": [0, 1, 2], "y": [1, 3, 5.1], "x_error": [0.1] * 3, "y_error": [0.1] * 3, "start": [0, 1]} | change
     with pytest.raises(ValueError, match=said):

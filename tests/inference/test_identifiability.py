@@ -69,8 +69,9 @@ def test_full_rank_and_condition_in_closed_form(build):
 def test_spectrum_does_not_depend_on_units(build):
     scale = np.array([1e-7, 1.0, 1e9])
     plain = jacobian_spectrum(abc(build), np.array([0.4, 2.5, 0.8]))
-    problem = build(lambda a, b, c: ((a * 1e-7 * b - 1) / 0.1, (b * c * 1e9 - 2) / 0.05),
-                    a=(0, inf), b=(0, inf), c=(0, inf))  # fmt: skip
+    problem = build(
+        lambda a, b, c: ((a * 1e-7 * b - 1) / 0.1, (b * c * 1e9 - 2) / 0.05), a=(0, inf), b=(0, inf), c=(0, inf)
+    )
     scaled = jacobian_spectrum(problem, np.array([0.4, 2.5, 0.8]) / scale)
     assert_allclose(scaled.singular_values, plain.singular_values, rtol=1e-12)
     assert scaled.rank == plain.rank
@@ -154,8 +155,9 @@ def test_tension_starts_at_the_95_percent_point(build, dof, excess):
 
 def test_degrees_of_freedom_count_the_rank_off_the_bounds(build):
     """5 residuals; t, the sum p + q, and b which ends on its bound 0: 5 − 2, not 5 − 4."""
-    problem = build(lambda t, p, q, b: (t - 1, t + p + q - 2, p + q - 3, 2 * t, b + 1),
-                    t=(-9, 9), p=(-9, 9), q=(-9, 9), b=(0, 9))  # fmt: skip
+    problem = build(
+        lambda t, p, q, b: (t - 1, t + p + q - 2, p + q - 3, 2 * t, b + 1), t=(-9, 9), p=(-9, 9), q=(-9, 9), b=(0, 9)
+    )
     verdict = assess_profile(problem, scan(problem))
     assert verdict.degrees_of_freedom == 3
     assert verdict.constraints_minus_parameters == 1

@@ -93,11 +93,23 @@ def test_cls_is_that_of_pyhf(counts):
     model = BinnedModel(("b",), base, 0.1 * base[None], signal, np.zeros((1, 3)), np.array([False]))
     pulls = model.fit(np.array(counts), theta=0.0).pulls
     theta = find_limits(model, np.array(counts), asimov_pulls=pulls).observed["cls"][0]
-    channel = {"name": "c", "samples": [
-        {"name": "s", "data": signal.tolist(), "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
-        {"name": "b", "data": base.tolist(), "modifiers": [
-            {"name": "norm", "type": "histosys",
-             "data": {"hi_data": (1.1 * base).tolist(), "lo_data": (0.9 * base).tolist()}}]}]}  # fmt: skip
+    channel = {
+        "name": "c",
+        "samples": [
+            {"name": "s", "data": signal.tolist(), "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+            {
+                "name": "b",
+                "data": base.tolist(),
+                "modifiers": [
+                    {
+                        "name": "norm",
+                        "type": "histosys",
+                        "data": {"hi_data": (1.1 * base).tolist(), "lo_data": (0.9 * base).tolist()},
+                    }
+                ],
+            },
+        ],
+    }
     peer = pyhf.Model({"channels": [channel]}, poi_name="mu")
     pyhf.set_backend("numpy", "scipy")
     bounds = [(0, 20) if name == "mu" else (-5, 5) for name in peer.config.par_names]
@@ -113,18 +125,24 @@ def test_cls_without_nuisances_is_that_of_pyhf():
     nothing = np.zeros((0, 3))
     model = BinnedModel((), base, nothing, signal, nothing, np.zeros(0, dtype=bool))
     found = find_limits(model, counts)
-    channel = {"name": "c", "samples": [
-        {"name": "s", "data": signal.tolist(), "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
-        {"name": "b", "data": base.tolist(), "modifiers": []}]}  # fmt: skip
+    channel = {
+        "name": "c",
+        "samples": [
+            {"name": "s", "data": signal.tolist(), "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+            {"name": "b", "data": base.tolist(), "modifiers": []},
+        ],
+    }
     peer = pyhf.Model({"channels": [channel]}, poi_name="mu")
     for i, level in enumerate((0.9, 0.95)):
         theta = float(found.observed["cls"][i])
-        cls, expected = pyhf.infer.hypotest(theta, counts.tolist(), peer, test_stat="qtilde", par_bounds=[(0, 20)],
-                                            return_expected=True)  # fmt: skip
+        cls, expected = pyhf.infer.hypotest(
+            theta, counts.tolist(), peer, test_stat="qtilde", par_bounds=[(0, 20)], return_expected=True
+        )
         assert float(cls) == pytest.approx(1 - level, rel=1e-4)
         middle = float(found.expected["cls"][i, 2])
-        _, expected = pyhf.infer.hypotest(middle, counts.tolist(), peer, test_stat="qtilde", par_bounds=[(0, 20)],
-                                          return_expected=True)  # fmt: skip
+        _, expected = pyhf.infer.hypotest(
+            middle, counts.tolist(), peer, test_stat="qtilde", par_bounds=[(0, 20)], return_expected=True
+        )
         assert float(expected) == pytest.approx(1 - level, rel=1e-4)
 
 
@@ -222,8 +240,10 @@ def test_a_bin_without_background_sets_a_limit():
     assert np.isfinite(seen.observed["cls"]).all()
 
 
-@pytest.mark.parametrize(("background", "valid"), [(2.0, []), (10.0, ["cls"]), (30.0, ["cls", "pinned", "q_tilde"]),
-                                                   (400.0, ["cls", "fc", "pinned", "q_tilde"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("background", "valid"),
+    [(2.0, []), (10.0, ["cls"]), (30.0, ["cls", "pinned", "q_tilde"]), (400.0, ["cls", "fc", "pinned", "q_tilde"])],
+)
 def test_approximations_hold_where_their_coverage_was_measured_to(background, valid):
     """The same bin in two halves, so that no formula is exact: coverage at signals up to three standard deviations."""
     halves, nothing = np.full(2, background / 2), np.zeros((0, 2))
@@ -242,8 +262,14 @@ def test_approximations_hold_where_their_coverage_was_measured_to(background, va
 def test_rates_are_valid_and_large_nuisances_of_the_signal_are_not_gaussian():
     assert all(find_limits(gaussian(), np.array([0.3])).is_valid.values())
     base, signal = np.array([4e4, 4e4]), np.array([400.0, 0.0])
-    norm_of_signal = BinnedModel(("s", "b"), base, np.stack([0 * base, 0.1 * base]), signal,
-                                 np.stack([0.4 * signal, 0 * signal]), np.array([False, True]))  # fmt: skip
+    norm_of_signal = BinnedModel(
+        ("s", "b"),
+        base,
+        np.stack([0 * base, 0.1 * base]),
+        signal,
+        np.stack([0.4 * signal, 0 * signal]),
+        np.array([False, True]),
+    )
     found = find_limits(norm_of_signal, base)
     assert found.is_valid["cls"]
     assert not found.is_valid["fc"]
@@ -265,8 +291,11 @@ def test_a_fit_that_fails_names_the_row_and_the_data(monkeypatch):
         return replace(found, converged=found.converged & (np.asarray(data)[..., 0] != 7.0))
 
     monkeypatch.setattr(BinnedModel, "fit", fail)
-    with pytest.raises(RuntimeError, match=r"1 of 2 fits did not converge; the first is of data set 2 of 2, "
-                                           r"\[7.0, 15.0, 12.0\], with theta = 0"):  # fmt: skip
+    with pytest.raises(
+        RuntimeError,
+        match=r"1 of 2 fits did not converge; the first is of data set 2 of 2, "
+        r"\[7.0, 15.0, 12.0\], with theta = 0",
+    ):
         find_limits(poisson_bins(), np.array([[20.0, 15, 12], [7, 15, 12]]))
 
 

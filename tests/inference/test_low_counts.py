@@ -70,8 +70,15 @@ def minimise(model, data, theta, lowest):
     for start in (0.0, 0.3):
         begin = np.full(free.sum(), start)
         for _ in range(3):
-            found = minimize(cost, begin, jac=gradient, bounds=bounds, constraints=[inside], method="SLSQP",
-                             options={"ftol": 1e-13, "maxiter": 500})  # fmt: skip
+            found = minimize(
+                cost,
+                begin,
+                jac=gradient,
+                bounds=bounds,
+                constraints=[inside],
+                method="SLSQP",
+                options={"ftol": 1e-13, "maxiter": 500},
+            )
             begin = found.x
             values.append(minus_two_log_likelihood(model, data, at(found.x)))
     return min(values)
@@ -97,8 +104,9 @@ def test_every_minimum_is_that_of_an_independent_solver():
 @pytest.mark.parametrize("theta", [0.0, 1.0, 4.0])
 def test_no_count_over_an_uncertain_background_has_its_closed_form(background, error, theta):
     """2 (b + a error + θ) + a² is least at a = −error, or where the expectation is zero."""
-    model = BinnedModel(("b",), np.array([background]), np.array([[error]]), np.array([1.0]), np.zeros((1, 1)),
-                        np.array([False]))  # fmt: skip
+    model = BinnedModel(
+        ("b",), np.array([background]), np.array([[error]]), np.array([1.0]), np.zeros((1, 1)), np.array([False])
+    )
     fit = model.fit(np.array([0.0]), theta=theta)
     pull = max(-error, -(background + theta) / error)
     assert fit.converged

@@ -6,20 +6,35 @@ from statsmodels.stats.meta_analysis import combine_effects
 
 from leptonfit.inference.meta import ESTIMATORS, combine_estimates
 
-BCG = np.array([
-    (-0.889311, 0.3255848), (-1.585389, 0.1945811), (-1.348073, 0.4153680), (-1.441551, 0.0200100),
-    (-0.217547, 0.0512102), (-0.786116, 0.0069056), (-1.620898, 0.2230172), (0.011952, 0.0039616),
-    (-0.469418, 0.0564342), (-1.371345, 0.0730248), (-0.339359, 0.0124122), (0.445913, 0.5325058),
-    (-0.017314, 0.0714047),
-])  # fmt: skip
+BCG = np.array(
+    [
+        (-0.889311, 0.3255848),
+        (-1.585389, 0.1945811),
+        (-1.348073, 0.4153680),
+        (-1.441551, 0.0200100),
+        (-0.217547, 0.0512102),
+        (-0.786116, 0.0069056),
+        (-1.620898, 0.2230172),
+        (0.011952, 0.0039616),
+        (-0.469418, 0.0564342),
+        (-1.371345, 0.0730248),
+        (-0.339359, 0.0124122),
+        (0.445913, 0.5325058),
+        (-0.017314, 0.0714047),
+    ]
+)
 """Log risk ratios of thirteen trials of the BCG vaccine, and their variances (metafor's dat.bcg)."""
 
 
 @pytest.mark.parametrize(
     ("estimator", "tau2", "mean", "error"),
-    [("FE", 0.0, -0.4303, 0.0405), ("DL", 0.3088, -0.7141, 0.1787), ("REML", 0.3132, -0.7145, 0.1798),
-     ("PM", 0.3181, -0.7150, 0.1809)],
-)  # fmt: skip
+    [
+        ("FE", 0.0, -0.4303, 0.0405),
+        ("DL", 0.3088, -0.7141, 0.1787),
+        ("REML", 0.3132, -0.7145, 0.1798),
+        ("PM", 0.3181, -0.7150, 0.1809),
+    ],
+)
 def test_the_bcg_trials(estimator, tau2, mean, error):
     found = combine_estimates(*BCG.T, estimator=estimator)
     assert (found.tau2, found.mean, found.error) == pytest.approx((tau2, mean, error), abs=6e-5)
@@ -80,15 +95,17 @@ def test_two_estimates_predict_nothing():
 
 @pytest.mark.parametrize(
     ("y", "v", "options", "said"),
-    [([1.0], [1.0], {}, "must be at least two"),
-     ([1, 2], [1, 0], {}, r"variances\[1\] = 0: must be finite and above 0"),
-     ([1, np.inf], [1, 1], {}, r"values\[1\] = inf: must be finite"),
-     ([1, 2], [1, np.inf], {}, r"variances\[1\] = inf: must be finite and above 0"),
-     ([1, 2], [1, 1], {"level": 95}, "level = 95: must be between 0 and 1"),
-     ([1, 2], [1, 1], {"level": 0.0}, "level = 0: must be between 0 and 1"),
-     ([1, 2], [1, 1], {"level": np.nan}, "level = nan: must be between 0 and 1"),
-     ([1, 2], [1, 1], {"estimator": "HS"}, "estimator = 'HS': must be one of REML, PM, DL, FE")],
-)  # fmt: skip
+    [
+        ([1.0], [1.0], {}, "must be at least two"),
+        ([1, 2], [1, 0], {}, r"variances\[1\] = 0: must be finite and above 0"),
+        ([1, np.inf], [1, 1], {}, r"values\[1\] = inf: must be finite"),
+        ([1, 2], [1, np.inf], {}, r"variances\[1\] = inf: must be finite and above 0"),
+        ([1, 2], [1, 1], {"level": 95}, "level = 95: must be between 0 and 1"),
+        ([1, 2], [1, 1], {"level": 0.0}, "level = 0: must be between 0 and 1"),
+        ([1, 2], [1, 1], {"level": np.nan}, "level = nan: must be between 0 and 1"),
+        ([1, 2], [1, 1], {"estimator": "HS"}, "estimator = 'HS': must be one of REML, PM, DL, FE"),
+    ],
+)
 def test_what_cannot_be_combined_is_refused(y, v, options, said):
     with pytest.raises(ValueError, match=said):
         combine_estimates(np.array(y, dtype=float), np.array(v, dtype=float), **options)
@@ -96,8 +113,19 @@ def test_what_cannot_be_combined_is_refused(y, v, options, said):
 
 # Units
 
-POWERS = {"mean": 1, "error": 1, "interval": 1, "knapp_hartung_error": 1, "knapp_hartung_interval": 1,
-          "prediction": 1, "tau2": 2, "tau2_interval": 2, "q": 0, "p_value": 0, "i2": 0}  # fmt: skip
+POWERS = {
+    "mean": 1,
+    "error": 1,
+    "interval": 1,
+    "knapp_hartung_error": 1,
+    "knapp_hartung_interval": 1,
+    "prediction": 1,
+    "tau2": 2,
+    "tau2_interval": 2,
+    "q": 0,
+    "p_value": 0,
+    "i2": 0,
+}
 """Power of the unit that each field of the result carries."""
 
 
@@ -106,8 +134,11 @@ POWERS = {"mean": 1, "error": 1, "interval": 1, "knapp_hartung_error": 1, "knapp
 @pytest.mark.parametrize("data", ["bcg", "mixed", "agreeing"])
 def test_every_number_scales_with_the_unit(factor, estimator, data):
     rng = np.random.default_rng(3)
-    y, v = {"bcg": BCG.T, "mixed": (rng.normal(size=7), 10.0 ** rng.uniform(-12, 2, 7)),
-            "agreeing": (np.array([1.0, 1.01, 0.99]), np.full(3, 0.1))}[data]  # fmt: skip
+    y, v = {
+        "bcg": BCG.T,
+        "mixed": (rng.normal(size=7), 10.0 ** rng.uniform(-12, 2, 7)),
+        "agreeing": (np.array([1.0, 1.01, 0.99]), np.full(3, 0.1)),
+    }[data]
     plain = combine_estimates(y, v, estimator=estimator)
     scaled = combine_estimates(factor * y, factor**2 * v, estimator=estimator)
     for name, power in POWERS.items():
@@ -138,8 +169,9 @@ def log_restricted(y, v, tau2):
     """Formula 10 of Viechtbauer (2005) at each τ², by plain sums."""
     w = 1 / (v + tau2[:, None])
     mean = (w * y).sum(axis=1) / w.sum(axis=1)
-    return -0.5 * (np.log(v + tau2[:, None]).sum(axis=1) + np.log(w.sum(axis=1))
-                   + (w * (y - mean[:, None]) ** 2).sum(axis=1))  # fmt: skip
+    return -0.5 * (
+        np.log(v + tau2[:, None]).sum(axis=1) + np.log(w.sum(axis=1)) + (w * (y - mean[:, None]) ** 2).sum(axis=1)
+    )
 
 
 def test_the_maximum_lies_away_from_a_zero_with_negative_slope():

@@ -125,8 +125,11 @@ def test_plateaus_are_measured_from_their_own_lowest():
 
 def test_noise_is_not_printed():
     assert [format_chi2(value) for value in (3e-19, 9.9e-7, 1.25e-6, 3.84145882)] == [
-        "< 1e-6", "< 1e-6", "1.25e-06", "3.84146",
-    ]  # fmt: skip
+        "< 1e-6",
+        "< 1e-6",
+        "1.25e-06",
+        "3.84146",
+    ]
 
 
 # Point or band
@@ -198,8 +201,11 @@ def test_a_peak_of_no_height_has_neither_place_nor_width(build):
     x = np.linspace(0, 10, 21)
     problem = build(
         lambda h, m, w: (h * np.exp(-((x - m) ** 2) / (2 * w**2)) + 0.1 + 0.02 * np.cos(9 * x)) / 0.1,
-        h=(0, 50), m=(1, 9), w=(0.5, 3), physical={"h": (0, np.inf)},
-    )  # fmt: skip
+        h=(0, 50),
+        m=(1, 9),
+        w=(0.5, 3),
+        physical={"h": (0, np.inf)},
+    )
     result = run_multistart(problem, n_starts=12, seed=1)
     assert result.x[0, 0] == 0
     assert result.flat[0].tolist() == [False, True, True]

@@ -33,8 +33,12 @@ def assert_set(profile, level, expected, atol=END):
 
 def line(build, low=-10, high=10, *, at=0.0, sigma=1.0, offset=0.0, physical=None):
     """θ measured as `at` ± `sigma`, where σ is shared 0.6 : 0.8 with a nuisance."""
-    return build(lambda t, n: ((t + n - at) / (0.6 * sigma), n / (0.8 * sigma), 0 * t + offset),
-                 t=(low, high), n=(-10 * sigma, 10 * sigma), physical=physical)  # fmt: skip
+    return build(
+        lambda t, n: ((t + n - at) / (0.6 * sigma), n / (0.8 * sigma), 0 * t + offset),
+        t=(low, high),
+        n=(-10 * sigma, 10 * sigma),
+        physical=physical,
+    )
 
 
 def twins(build, sigma=0.2):
@@ -51,20 +55,24 @@ def needle(build, width, span, *, drift=0.0, depth=4.0):
     """The profile is 1 + θ²/4 in a well of n at span/2 + drift·θ, and higher by `depth` on the plateau around it."""
     return build(
         lambda t, n: (t / 2, sqrt(depth) * np.tanh((n - span / 2 - drift * t) / width), 1 + 0 * t),
-        t=(-6, 6), n=(0, span),
-    )  # fmt: skip
+        t=(-6, 6),
+        n=(0, span),
+    )
 
 
 def undefined_core(build, sigma):
     """√(θ² − 1/4) measured as 1 ± σ: there is no model for |θ| < 1/2."""
-    return build(lambda t, n: ((sqrt(t * t - 0.25) + n - 1) / (0.6 * sigma), n / (0.8 * sigma)),
-                 t=(-10, 10), n=(-5, 5))  # fmt: skip
+    return build(lambda t, n: ((sqrt(t * t - 0.25) + n - 1) / (0.6 * sigma), n / (0.8 * sigma)), t=(-10, 10), n=(-5, 5))
 
 
 def exponential(build, y, sigma_y, sigma_a):
     """A·exp(−k) measured as y ± σ_y, A as 1 ± σ_A: χ² stays finite as k → ∞."""
-    return build(lambda k, a: ((a * exp(-k) - y) / sigma_y, (a - 1) / sigma_a), k=(0, inf), a=(0, inf),
-                 physical={"k": (0, inf), "a": (0, inf)})  # fmt: skip
+    return build(
+        lambda k, a: ((a * exp(-k) - y) / sigma_y, (a - 1) / sigma_a),
+        k=(0, inf),
+        a=(0, inf),
+        physical={"k": (0, inf), "a": (0, inf)},
+    )
 
 
 # Where everything is linear
@@ -378,8 +386,9 @@ def test_a_minimum_between_two_undefined_nodes_is_not_forgotten(build):
     """Minima at −1, 0 and 1; the model is undefined for |θ| < 1/2 but for a window of |θ| < 1/50 that no node is in."""
     problem = build(
         lambda t, n: ((t * (t * t - 1) + 0 * sqrt((t * t - 0.25) * (t * t - 4e-4)) + n) / 0.06, n / 0.08, 1 + 0 * t),
-        t=(-10, 10), n=(-30, 30),
-    )  # fmt: skip
+        t=(-10, 10),
+        n=(-30, 30),
+    )
     profile = scan(problem, "t", -2.05, 2.05, 42, n_starts=200)
     assert np.isnan(profile.chi2_min[np.abs(profile.grid) < 0.5]).all()
     assert assess_profile(problem, profile).code == "unreliable"
@@ -501,8 +510,11 @@ def test_references_in_the_scan_and_outside(build):
     for level in LEVELS:
         assert_set(profile, level, plain.identified_set[level].intervals)
     assert [assess_profile(problem, profile, reference=value).contains_reference for value in values] == [
-        True, False, True, False,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+    ]
     with pytest.raises(ValueError, match=r"reference = 0\.5"):
         assess_profile(problem, profile, reference=0.5)
 
@@ -541,8 +553,11 @@ def test_refuses_an_unknown_parameter(build):
 
 def test_nuisances_without_bounds_are_given_a_range_to_draw_from(build):
     problem = exponential(build, 0.9, 0.2, 0.05)
-    assert_set(scan(problem, "k", 0, 20), "0.95", scan(problem, "k", 0, 20, ranges={"a": (0, 3)})
-               .identified_set["0.95"].intervals)  # fmt: skip
+    assert_set(
+        scan(problem, "k", 0, 20),
+        "0.95",
+        scan(problem, "k", 0, 20, ranges={"a": (0, 3)}).identified_set["0.95"].intervals,
+    )
     free = build(lambda t, n: ((t + n - 3) / 0.6, n / 0.8), t=(-inf, inf), n=(-inf, inf))
     assert_set(scan_profile(free, "t"), "0.95", [3 - ROOT["0.95"], 3 + ROOT["0.95"]])
 

@@ -41,9 +41,7 @@ RESULTS = {
     "multistart_none_converged": lambda build: run_multistart(
         partly_defined(build), n_starts=3, seed=1, fixed={"t": -1.0}
     ),
-    "profile": lambda build: scan_profile(
-        partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5, 1.0)
-    ),
+    "profile": lambda build: scan_profile(partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5, 1.0)),
     "profile_without_references": lambda build: scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1),
     "verdict": lambda build: assess_profile(
         well_defined(build), scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1)
@@ -58,10 +56,8 @@ RESULTS = {
         build(lambda a, b: a * b - 1, a=(-9, 9), b=(-9, 9)), np.array([2.0, 0.5])
     ),
     "spectrum_rank_0": lambda build: jacobian_spectrum(build(lambda a: 0 * a - 1, a=(-9, 9)), np.array([2.0])),
-    "spectrum_without_parameters": lambda build: jacobian_spectrum(
-        build(lambda a: a - 1, a=(-9, 9)), np.array([9.0])
-    ),
-}  # fmt: skip
+    "spectrum_without_parameters": lambda build: jacobian_spectrum(build(lambda a: a - 1, a=(-9, 9)), np.array([9.0])),
+}
 
 
 for module in pkgutil.walk_packages(leptonfit.__path__, "leptonfit."):
@@ -150,9 +146,21 @@ def test_the_key_of_the_type_is_reserved():
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "inference.profile", "inference.profile.scan_profile", "inference.profile.IntervalSet", "Result",
-     "inference.nothing.ProfileResult", "..os.system", "vortex.measurements.Measurements", "", None, 3, ["x"]],
-)  # fmt: skip
+    [
+        "os.system",
+        "inference.profile",
+        "inference.profile.scan_profile",
+        "inference.profile.IntervalSet",
+        "Result",
+        "inference.nothing.ProfileResult",
+        "..os.system",
+        "vortex.measurements.Measurements",
+        "",
+        None,
+        3,
+        ["x"],
+    ],
+)
 def test_a_type_that_is_not_a_result_of_the_library_is_refused(name):
     with pytest.raises(ValueError, match="must be a result defined in a module of leptonfit"):
         decode({"a": [{"type": name, "x": 1.0}]})

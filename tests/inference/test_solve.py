@@ -190,9 +190,7 @@ def test_a_column_of_infinite_length_is_no_convergence(build):
 
 def scaled(problem, factor):
     return replace(
-        problem,
-        residuals=lambda x: factor * problem.residuals(x),
-        jacobian=lambda x: factor * problem.jacobian(x),
+        problem, residuals=lambda x: factor * problem.residuals(x), jacobian=lambda x: factor * problem.jacobian(x)
     )
 
 

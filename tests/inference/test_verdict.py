@@ -33,8 +33,13 @@ def decay(build, top, **physical):
     """a exp(−b t) + c on twelve points of half a decay time: a, b and c make up for one another."""
     times = np.linspace(0, 0.5, 12)
     data = 5 * exp(-0.7 * times) + 1 + 0.1 * np.cos(3 * np.arange(12))
-    return build(lambda a, b, c: (a * exp(-b * times) + c - data) / 0.15, a=(-top, top), b=(0, 10), c=(-top, top),
-                 physical=physical)  # fmt: skip
+    return build(
+        lambda a, b, c: (a * exp(-b * times) + c - data) / 0.15,
+        a=(-top, top),
+        b=(0, 10),
+        c=(-top, top),
+        physical=physical,
+    )
 
 
 def names(bounds):
@@ -146,8 +151,10 @@ def test_the_released_end_agrees_with_a_second_solver(build):
         design = np.stack([exp(-b * times), np.ones(12)], axis=1) / 0.15
         return np.linalg.lstsq(design, data / 0.15, rcond=None)[1][0]
 
-    fits = [least_squares(lambda p: (p[0] * exp(-p[1] * times) + p[2] - data) / 0.15, start, x_scale=(1, 0.1, 1))
-            for start in ((5, 0.7, 1), (50, 0.05, -45))]  # fmt: skip
+    fits = [
+        least_squares(lambda p: (p[0] * exp(-p[1] * times) + p[2] - data) / 0.15, start, x_scale=(1, 0.1, 1))
+        for start in ((5, 0.7, 1), (50, 0.05, -45))
+    ]
     best = min(2 * fit.cost for fit in fits)
     assert lowest(end) - min(best, lowest(1e-6)) == pytest.approx(ROOT**2, abs=1e-3)
 
@@ -349,8 +356,12 @@ def test_minima_outside_the_scan_are_found_in_any_unit(build):
 def test_an_end_is_exact_however_far_the_best_fit_is(build):
     """y = A k t/(1 + k t) that has saturated: χ² is lowest where k is infinite, the end of its set is near 29."""
     times, data = np.array([1.0, 2, 4, 8, 16]), np.array([2.02, 1.97, 2.01, 2.03, 1.98])
-    problem = build(lambda a, k: (a * k * times / (1 + k * times) - data) / 0.03, a=(-inf, inf), k=(0, inf),
-                    physical={"k": (0, inf)})  # fmt: skip
+    problem = build(
+        lambda a, k: (a * k * times / (1 + k * times) - data) / 0.03,
+        a=(-inf, inf),
+        k=(0, inf),
+        physical={"k": (0, inf)},
+    )
     problem = replace(problem, parameters=tuple(replace(one, start=1.0) for one in problem.parameters))
 
     def excess(k):

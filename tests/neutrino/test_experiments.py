@@ -38,8 +38,12 @@ def test_observed_spectra_have_their_published_totals():
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("xenonnt.toml", '[exposure_on]\nvalue = 423690.0\nunit = "kg d"', "[exposure_on]\nvalue = 423690.0",
-         "neutrino/xenonnt.toml: exposure_on has no unit"),
+        (
+            "xenonnt.toml",
+            '[exposure_on]\nvalue = 423690.0\nunit = "kg d"',
+            "[exposure_on]\nvalue = 423690.0",
+            "neutrino/xenonnt.toml: exposure_on has no unit",
+        ),
         ("xenonnt.toml", 'unit = "kg d"', 'unit = "t y"', "unit of exposure_on = t y: must be kg d"),
         ("xenonnt.toml", "value = 423690.0", 'value = "many"', "exposure_on = many: must be a number"),
         ("xenonnt.toml", '[columns.counts]\nunit = "counts"', "[columns.counts]", "columns.counts has no unit"),
@@ -65,8 +69,12 @@ def test_observed_spectra_have_their_published_totals():
         ("flux.toml", 'unit = "cm-2 s-1"\n', "", "solar.branch.pp.flux has no unit"),
         ("flux.toml", 'unit = "cm-2 s-1"', 'unit = "m-2 s-1"', "flux = m-2 s-1: must be cm-2 s-1"),
         ("flux.toml", "value = 5.98e+10", "value = -5.98e+10", "pp.flux = -59800000000.0: must be above 0"),
-        ("flux.toml", "[solar.branch.pp.survival]\nvalue = 0.55", "[solar.branch.pp.survival]\nvalue = 5.5",
-         "solar.branch.pp.survival = 5.5: must be from 0 to 1"),
+        (
+            "flux.toml",
+            "[solar.branch.pp.survival]\nvalue = 0.55",
+            "[solar.branch.pp.survival]\nvalue = 5.5",
+            "solar.branch.pp.survival = 5.5: must be from 0 to 1",
+        ),
         ("targets.toml", "n_outer = 26", "n_outer = 28", "atom.Xe holds 56 electrons: must be 54"),
         ("targets.toml", "mass_number = 131.293\n", "", "atom.Xe has no mass_number"),
         ("targets.toml", "shells keV", "shells eV", "unit of atom.Xe = mass number u; shells eV"),
@@ -87,7 +95,7 @@ def test_observed_spectra_have_their_published_totals():
         ("published_limits.csv", ",24,0.9,", ",-24,0.9,", "limit in row 1 = -24: must be above 0"),
         ("response.csv", "\n0.6,0.044", "\n0.6,0", "recoil_error = 0: must be above 0"),
     ],
-)  # fmt: skip
+)
 def test_bad_data_are_refused_in_one_line(edited, name, old, new, said):
     folder = edited(name, old, new)
     read = load_published if name.startswith("published") else load_all

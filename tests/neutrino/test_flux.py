@@ -27,8 +27,10 @@ def test_moments_are_those_of_adaptive_quadrature(flux):
                 expected = flux.total * flux.line**-k
             else:
                 cuts = np.concatenate([[low], flux.edges[flux.edges > low]])
-                expected = sum(quad(lambda e, k=k: flux.spectrum(np.array(e)) * e**-k, a, b, epsrel=1e-9)[0]
-                               for a, b in itertools.pairwise(cuts))  # fmt: skip
+                expected = sum(
+                    quad(lambda e, k=k: flux.spectrum(np.array(e)) * e**-k, a, b, epsrel=1e-9)[0]
+                    for a, b in itertools.pairwise(cuts)
+                )
             assert moments[k, i] == pytest.approx(expected, rel=2e-5)
 
 
@@ -43,8 +45,10 @@ def test_about_seven_antineutrinos_per_fission():
     tables = read_tables("flux.toml")["reactor"]
     unit = reactor_flux(tables, 1.0)
     fraction = [one["fraction"]["value"] for one in tables["isotope"].values()]
-    at_3_mev = sum(share * np.exp(np.polyval(one["coefficients"]["value"][::-1], 3.0))
-                   for share, one in zip(fraction, tables["isotope"].values(), strict=True))  # fmt: skip
+    at_3_mev = sum(
+        share * np.exp(np.polyval(one["coefficients"]["value"][::-1], 3.0))
+        for share, one in zip(fraction, tables["isotope"].values(), strict=True)
+    )
     assert at_3_mev / unit.spectrum(np.array(3.0)) == pytest.approx(7.2, abs=0.5)
 
 

@@ -29,10 +29,23 @@ def test_spectrum_is_that_of_a_plain_sum_over_energies_and_recoils(slug):
     """Another way: the fluxes on a fine grid of energies, the recoils on a fine grid of their own, nothing shared."""
     experiment, spectrum = load_spectrum(slug)
     z, mass_number, shells = {
-        "xenonnt": (54, 131.293, [(34.561, 2), (5.453, 2), (5.107, 2), (4.786, 4), (1.148, 2), (1.002, 2), (0.941, 4),
-                                  (0.689, 4), (0.676, 6)]),
+        "xenonnt": (
+            54,
+            131.293,
+            [
+                (34.561, 2),
+                (5.453, 2),
+                (5.107, 2),
+                (4.786, 4),
+                (1.148, 2),
+                (1.002, 2),
+                (0.941, 4),
+                (0.689, 4),
+                (0.676, 6),
+            ],
+        ),
         "gemma": (32, 72.63, [(11.10, 2), (1.41, 2), (1.25, 2), (1.22, 4), (0.18, 2), (0.125, 2), (0.12, 4)]),
-    }[slug]  # fmt: skip
+    }[slug]
     step = 0.01
     recoil = np.arange(0.3, 65, step) + step / 2  # keV
     rate = np.zeros((2, len(recoil)))
@@ -87,11 +100,16 @@ def test_energy_scale_shifts_are_the_derivative_of_the_smeared_spectrum():
         experiment, "electron", load_sources(experiment), spectra._atoms(experiment, spectra.data_folder(), True)
     )
     ends = experiment.edges
-    smeared = respond_gaussian(part.recoil * 1e3, np.column_stack([ends - 0.5, ends + 0.5]).ravel(),
-                               np.array(experiment.values["resolution"]))[::2]  # fmt: skip
+    smeared = respond_gaussian(
+        part.recoil * 1e3, np.column_stack([ends - 0.5, ends + 0.5]).ravel(), np.array(experiment.values["resolution"])
+    )[::2]
     density = smeared @ (part.rates[0, 0] * part.weights)  # per keV at each edge
-    np.testing.assert_allclose(spectrum.shifts["energy_scale"][0], -sigma * np.diff(ends * density), rtol=2e-2,
-                               atol=2e-3 * abs(spectrum.shifts["energy_scale"][0]).max())  # fmt: skip
+    np.testing.assert_allclose(
+        spectrum.shifts["energy_scale"][0],
+        -sigma * np.diff(ends * density),
+        rtol=2e-2,
+        atol=2e-3 * abs(spectrum.shifts["energy_scale"][0]).max(),
+    )
 
 
 def test_lindhard_quenching_is_about_a_fifth_in_germanium():
@@ -127,8 +145,9 @@ def test_shifts_of_both_parts_are_what_a_moved_detector_gives():
                 columns = {key: conus.columns[key] / factor for key in ("low", "high")}
                 one = predict_spectrum(replace(conus, values=values, columns={**conus.columns, **columns}))
             moved.append(np.stack([one.weak, one.magnetic]))
-        np.testing.assert_allclose(spectrum.shifts[name], (moved[0] - moved[1]) / 2, rtol=1e-3,
-                                   atol=1e-3 * abs(spectrum.shifts[name]).max())  # fmt: skip
+        np.testing.assert_allclose(
+            spectrum.shifts[name], (moved[0] - moved[1]) / 2, rtol=1e-3, atol=1e-3 * abs(spectrum.shifts[name]).max()
+        )
 
 
 def test_super_kamiokande_from_its_own_columns():

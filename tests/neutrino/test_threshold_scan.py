@@ -87,17 +87,35 @@ def made(title, *, limit=1.0, expected=1.0, excess=0.0, mean=0.0, observed=True)
     """A data set of one threshold, by hand; the standard deviation of its log ratio is 0.2."""
     one = np.ones(1)
     return ThresholdScanResult(
-        slug=title, title=title, flavour_class="solar", unit="keV", observed=observed, attainable=9, tried=4,
-        threshold=one, energy=one, limit=limit * np.eye(1), expected=expected * np.eye(1),
-        is_valid=np.ones(1, dtype=bool), band=np.ones((1, 5)),
-        sigma=one, signal_above=one, log_ratio=excess * one, toy_mean=mean * one, toy_covariance=0.04 * np.eye(1),
-        toy_correlation=np.eye(1), curve=None,
-    )  # fmt: skip
+        slug=title,
+        title=title,
+        flavour_class="solar",
+        unit="keV",
+        observed=observed,
+        attainable=9,
+        tried=4,
+        threshold=one,
+        energy=one,
+        limit=limit * np.eye(1),
+        expected=expected * np.eye(1),
+        is_valid=np.ones(1, dtype=bool),
+        band=np.ones((1, 5)),
+        sigma=one,
+        signal_above=one,
+        log_ratio=excess * one,
+        toy_mean=mean * one,
+        toy_covariance=0.04 * np.eye(1),
+        toy_correlation=np.eye(1),
+        curve=None,
+    )
 
 
 def test_spreads_are_those_of_three_limits_by_hand():
-    three = [made("a", limit=1, expected=1, excess=0.9, mean=0.9), made("b", limit=2, expected=1, excess=0.1, mean=0.1),
-             made("c", limit=4, expected=2, excess=0.4, mean=0.4)]  # fmt: skip
+    three = [
+        made("a", limit=1, expected=1, excess=0.9, mean=0.9),
+        made("b", limit=2, expected=1, excess=0.1, mean=0.1),
+        made("c", limit=4, expected=2, excess=0.4, mean=0.4),
+    ]
     found = compare_spreads(three)["solar"]
     assert found.cross == pytest.approx((1 / 0.08 * 1 + 1 / 0.2 * 3 + 1 / 0.2 * 2) / (1 / 0.08 + 2 / 0.2))
     assert found.cross_expected == pytest.approx((5 * 1 + 5 * 1) / (1 / 0.08 + 2 / 0.2))
@@ -122,11 +140,15 @@ def test_k_thr_is_the_slope_of_the_expected_curve(scans):
         ([made("a", excess=1), made("b", excess=-1)], "limits_differ", "Measured counts: limits of a", ["observed"]),
         ([made("a", excess=1), made("b", excess=1)], "sensitivities_differ", "Measured counts", ["observed"]),
         ([made("a", observed=False), made("b", observed=False)], "sensitivities_differ", "Simulated", ["simulated"]),
-        ([made("a"), made("b", observed=False)], "sensitivities_differ", "Measured and simulated counts",
-         ["observed", "simulated", "all"]),
+        (
+            [made("a"), made("b", observed=False)],
+            "sensitivities_differ",
+            "Measured and simulated counts",
+            ["observed", "simulated", "all"],
+        ),
         ([made("a")], "no_comparison", "1 of 4 thresholds tried set a limit; 9 are attainable", ["observed"]),
     ],
-)  # fmt: skip
+)
 def test_a_verdict_says_whose_counts_it_compares(several, code, whose, selections):
     chosen = select_counts(several)
     assert list(chosen) == selections
@@ -137,8 +159,9 @@ def test_a_verdict_says_whose_counts_it_compares(several, code, whose, selection
     n = len(several)
     assert f"{n} of {4 * n} thresholds tried set a limit; {9 * n} are attainable" in sentence
     kinds = {one.observed for one in several}
-    assert choose_compared(several, spreads)[1] == " and ".join(["measured"] * (True in kinds) +
-                                                                 ["simulated"] * (False in kinds))  # fmt: skip
+    assert choose_compared(several, spreads)[1] == " and ".join(
+        ["measured"] * (True in kinds) + ["simulated"] * (False in kinds)
+    )
 
 
 def test_curves_that_run_together_are_coherent(scans):
@@ -175,8 +198,11 @@ def test_a_process_finds_slope_bend_and_scale():
     assert kink.bend == pytest.approx(18, abs=0.5)
     assert not kink.bend_on_edge
     assert fit_curve(x, np.exp(x / 8), seed=1).bend_on_edge
-    np.testing.assert_allclose(fit_curve(10 * x, np.sqrt(x), seed=1).length_scale,
-                               10 * fit_curve(x, np.sqrt(x), seed=1).length_scale, rtol=1e-4)  # fmt: skip
+    np.testing.assert_allclose(
+        fit_curve(10 * x, np.sqrt(x), seed=1).length_scale,
+        10 * fit_curve(x, np.sqrt(x), seed=1).length_scale,
+        rtol=1e-4,
+    )
     with pytest.raises(ValueError, match="3 points: must be at least four"):
         fit_curve(x[:3], x[:3], seed=1)
 

@@ -65,10 +65,23 @@ def test_nbval(notebook, root, shared_report, monkeypatch):
         if not (shared_report / "results" / f"{needed}.json").is_file():
             assert execute_notebook(needed, {}, shared_report / f"{needed}.ipynb") is None
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-o", "addopts=",
-         str(root / "notebooks" / f"{notebook}.ipynb")],
-        cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval-lax",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "addopts=",
+            str(root / "notebooks" / f"{notebook}.ipynb"),
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert (shared_report / "results" / f"{notebook}.json").is_file()
 

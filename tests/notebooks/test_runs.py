@@ -113,11 +113,20 @@ def test_plain_papermill_with_a_new_sigma(notebook, root, few_closures):
     shutil.copytree(root / "lib", checkout / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     environment = {k: v for k, v in os.environ.items() if k not in (store.REPORT_VARIABLE, "LEPTONFIT_DATA")}
     done = subprocess.run(
-        [Path(sys.executable).parent / "papermill", f"notebooks/{notebook}.ipynb", "out.ipynb",
-         "-p", "sigma_m_model", "1e-5"],
-        env={**environment, "PYTHONPATH": str(checkout / "lib")}, cwd=checkout,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            Path(sys.executable).parent / "papermill",
+            f"notebooks/{notebook}.ipynb",
+            "out.ipynb",
+            "-p",
+            "sigma_m_model",
+            "1e-5",
+        ],
+        env={**environment, "PYTHONPATH": str(checkout / "lib")},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     for name in {notebook, *parameters.upstream(notebook)}:  # what it reads is made on the way
         document = store.load(name, checkout / "reports" / store.INTERACTIVE)
@@ -135,10 +144,19 @@ def test_plain_papermill_with_a_new_sigma(notebook, root, few_closures):
 )
 def test_plain_papermill_refuses_what_the_command_line_refuses(given, message, root, tmp_path):
     done = subprocess.run(
-        [Path(sys.executable).parent / "papermill", "notebooks/02_profile_scan.ipynb", tmp_path / "out.ipynb",
-         "-p", *given],
-        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)}, cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            Path(sys.executable).parent / "papermill",
+            "notebooks/02_profile_scan.ipynb",
+            tmp_path / "out.ipynb",
+            "-p",
+            *given,
+        ],
+        env={**os.environ, store.REPORT_VARIABLE: str(tmp_path)},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / "results").exists()

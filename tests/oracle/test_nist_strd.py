@@ -93,8 +93,9 @@ def read_set(name: str) -> StrdSet:
     number = r"([-+.\dE]+)"
     rows = re.findall(rf"^\s*b\d+ =\s+{number}\s+{number}\s+{number}\s+{number}", text, flags=re.M)
     start_1, start_2, certified, deviations = np.array(rows, dtype=float).T
-    rss, deviation = (float(re.search(rf"Residual {key}:\s+{number}", text)[1])
-                      for key in ("Sum of Squares", "Standard Deviation"))  # fmt: skip
+    rss, deviation = (
+        float(re.search(rf"Residual {key}:\s+{number}", text)[1]) for key in ("Sum of Squares", "Standard Deviation")
+    )
     y, *x = np.array([line.split() for line in text.splitlines()[60:]], dtype=float).T
     assert len(y) == int(re.search(r"Number of Observations:\s+(\d+)", text)[1])
     y = np.log(y) if name == "Nelson" else y

@@ -57,17 +57,9 @@ HIGH, LOW = (1.0, 1.0), (0.1, 0.1)
 CASES = {
     "report": ({}, meet(HIGH, LOW), (0.8, 1.4)),
     "another r_max": ({"r_max": 13.3}, meet(HIGH, LOW, 13.3), (0.6, 1.7)),
-    "quartic": (
-        {"closure": "stream_quartic"},
-        meet(HIGH, LOW, c=136 / 1155, s=512 * np.pi / 3465),
-        (1.0, 4.0),
-    ),
+    "quartic": ({"closure": "stream_quartic"}, meet(HIGH, LOW, c=136 / 1155, s=512 * np.pi / 3465), (1.0, 4.0)),
     "smaller vortices": ({"bounds": bounded(R=(0.1, 0.83))}, meet((0.83, 1.0), LOW), (0.8, 9.0)),
-    "C_μ binds": (
-        {"bounds": bounded(c_mu=(100.0, 250.0))},
-        reach((G_E / (0.2 * 250)) ** 2, M_E, 1.0, 1.0),
-        (0.8, 4.0),
-    ),
+    "C_μ binds": ({"bounds": bounded(c_mu=(100.0, 250.0))}, reach((G_E / (0.2 * 250)) ** 2, M_E, 1.0, 1.0), (0.8, 4.0)),
     "U binds": ({"bounds": bounded(U_e=(0.04, 3.0))}, reach(0.04**2, M_E, 1.0, 1.0), (1.0, 4.0)),
     "the τ's U binds": (
         {"bounds": bounded(U_tau=(0.001, 1.3), A_tau=(0.99, 1.0), R_tau=(0.5, 1.0))},
@@ -121,9 +113,15 @@ def test_an_empty_set_is_proven_empty():
 
 @pytest.mark.parametrize(
     ("beta", "closure", "fraction"),
-    [(0.4, "stream", 0.3), (1.0, "stream", 0.5), (1.11, "stream", 0.5), (1.9, "stream_quartic", 0.5),
-     (3.043233053, "lab", 0.98), (0.7, "lab_gaussian", 0.98)],
-)  # fmt: skip
+    [
+        (0.4, "stream", 0.3),
+        (1.0, "stream", 0.5),
+        (1.11, "stream", 0.5),
+        (1.9, "stream_quartic", 0.5),
+        (3.043233053, "lab", 0.98),
+        (0.7, "lab_gaussian", 0.98),
+    ],
+)
 def test_the_bound_lies_below_the_computed_minimum_and_not_far(beta, closure, fraction):
     problem = build_problem(REPORT, **SIGMA, closure=closure)
     computed = scan_profile(problem, "beta", np.array([beta, beta + 1e-3]), n_starts=16, seed=1).chi2_min[0]
@@ -280,8 +278,12 @@ def test_what_the_proof_does_not_hold_for_is_refused(beta, changed, message):
 
 
 def test_an_edge_is_enclosed_where_bounds_of_u_bind_and_nothing_is_allowed_at_first():
-    bounds = {**BOUNDS["wide"], "U": (0.1326720825377413, 24.17), "U_mu": (0.17774354096380182, 0.4825535873665489),
-              "A_mu": (0.04855607260255679, 0.29661176707129544)}  # fmt: skip
+    bounds = {
+        **BOUNDS["wide"],
+        "U": (0.1326720825377413, 24.17),
+        "U_mu": (0.17774354096380182, 0.4825535873665489),
+        "A_mu": (0.04855607260255679, 0.29661176707129544),
+    }
     certified = certify_scan(
         REPORT, 3.0, 4.0, sigma_m_model=7.7e-7, sigma_g_model=4.9e-9, r_max=19.62757753912966, bounds=bounds
     )

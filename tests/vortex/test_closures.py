@@ -71,9 +71,11 @@ def test_published_coefficients():
     one = np.array(1.0)
     assert HillClosure("lab").flow(one, 0 * one) == pytest.approx(10 * np.pi / 7, rel=1e-14)
     for frame, shape, coefficient in (
-        ("stream", "parabolic", 6 / 35), ("lab", "parabolic", 2 / 3), ("stream", "quartic", 136 / 1155),
+        ("stream", "parabolic", 6 / 35),
+        ("lab", "parabolic", 2 / 3),
+        ("stream", "quartic", 136 / 1155),
         ("lab", "quartic", 328 / 693),
-    ):  # fmt: skip
+    ):
         closure = HillClosure(frame, shape)
         assert closure.flow(one, 0 * one) - closure.flow(one, one) == pytest.approx(np.pi * coefficient, rel=1e-11)
     for shape, s, g in (

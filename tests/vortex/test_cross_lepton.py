@@ -131,8 +131,11 @@ def test_the_edge_of_the_set_and_its_shift_with_sigma():
     (end,) = profile.identified_set["0.95"].below
     assert end.reason == "box"
     assert {str(bound): bound.is_physical for bound in end.held_by} == {
-        "R_e ≤ 1": False, "A_e ≤ 1": True, "R_μ ≥ 0.1": False, "A_μ ≥ 0.1": False,
-    }  # fmt: skip
+        "R_e ≤ 1": False,
+        "A_e ≤ 1": True,
+        "R_μ ≥ 0.1": False,
+        "A_μ ≥ 0.1": False,
+    }
     held = "held below by R_e ≤ 1, R_μ ≥ 0.1, A_μ ≥ 0.1 (search) and A_e ≤ 1 (physical)"
     within = "Within the bounds given it is [1.1148662, 1.9766445e+08]"
     assert f"{within}, {held} and above by C_μ ≥ 100" in verdict.sentence
@@ -208,10 +211,7 @@ def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     # floor: τ at U = 3 with the least depletion, all else exact; β is that of the lowest χ²
     closure = HillClosure(r_max=r_max)
     mass = 9 * closure.flow(0.1, 0.1) - profile.best_x[0] * stabilisation(0.1, 0.1)
-    corners = [
-        9 * closure.flow(r, a) - profile.best_x[0] * stabilisation(r, a)
-        for r in (0.1, 1.0) for a in (0.1, 1.0)
-    ]  # fmt: skip
+    corners = [9 * closure.flow(r, a) - profile.best_x[0] * stabilisation(r, a) for r in (0.1, 1.0) for a in (0.1, 1.0)]
     floor = ((max([mass, *corners]) - REPORT.values[2]) / (1e-6 * REPORT.values[2])) ** 2
     assert profile.best_chi2 == pytest.approx(floor, rel=1e-4)
 

@@ -30,8 +30,12 @@ def test_k_is_the_moment_of_a_turning_charge(current, shape):
     options = {"epsabs": 1e-14, "epsrel": 1e-13}
     moment, _ = dblquad(
         lambda theta, x: 0.5 * density(x) * x * np.sin(theta) * speed(x, theta) * 2 * np.pi * x**2 * np.sin(theta),
-        0, 1, 0, np.pi, **options,
-    )  # fmt: skip
+        0,
+        1,
+        0,
+        np.pi,
+        **options,
+    )
     total, _ = quad(lambda x: 4 * np.pi * x**2 * density(x), 0, 1, **options)
     assert moment_factor(current, shape=shape) == pytest.approx(moment / total, rel=1e-12)
 

@@ -84,18 +84,32 @@ def test_a_state_that_is_not_allowed_is_refused_in_one_line(profile, state, said
 @pytest.mark.parametrize(
     ("explorer", "state", "said"),
     [
-        (ProfileExplorer,
-         {"sigma_m_model": 1.1e-6, "sigma_g_model": 3e-7, "closure": "lab_quartic", "scan": (2.0, 3.0)},
-         {"sigma_m_model": 1.1e-6, "sigma_g_model": 3e-7, "closure": "lab_quartic", "beta_min": 2.0, "beta_max": 3.0}),
+        (
+            ProfileExplorer,
+            {"sigma_m_model": 1.1e-6, "sigma_g_model": 3e-7, "closure": "lab_quartic", "scan": (2.0, 3.0)},
+            {
+                "sigma_m_model": 1.1e-6,
+                "sigma_g_model": 3e-7,
+                "closure": "lab_quartic",
+                "beta_min": 2.0,
+                "beta_max": 3.0,
+            },
+        ),
         (ProfileExplorer, {"bounds": "wide", "r_max": 10.6}, {"bounds": "wide", "r_max": 10.6}),
         (VortexExplorer, {"lepton": "mu", "R": 0.5, "beta": 2.0}, {"lepton": "mu", "radius": 0.5, "beta": 2.0}),
         (MultistartExplorer, {"n_starts": 3, "seed": 77}, {"n_starts": 3, "seed": 77}),
-        (NeutrinoExplorer, {"dataset": "superk", "mu_nu": 25.0, "confidence": 0.68, "limit_method": "fc"},
-         {"datasets": "superk", "mu_nu": 2.5e-10, "confidence_levels": "0.68", "limit_method": "fc"}),
-        (NeutrinoExplorer, {"threshold": 3, "limit_method": "pinned"},
-         {"datasets": "xenonnt", "limit_method": "pinned"}),
+        (
+            NeutrinoExplorer,
+            {"dataset": "superk", "mu_nu": 25.0, "confidence": 0.68, "limit_method": "fc"},
+            {"datasets": "superk", "mu_nu": 2.5e-10, "confidence_levels": "0.68", "limit_method": "fc"},
+        ),
+        (
+            NeutrinoExplorer,
+            {"threshold": 3, "limit_method": "pinned"},
+            {"datasets": "xenonnt", "limit_method": "pinned"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_its_commands_run_the_state_on_screen(explorer, state, said, root):
     shown = explorer()
     shown.put(**state)

@@ -78,7 +78,11 @@ def test_a_manuscript_with_all_of_it_compiles(tmp_path):
     )
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "stub.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-1500:]
     assert (tmp_path / "stub.pdf").stat().st_size > 100_000

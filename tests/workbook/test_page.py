@@ -93,14 +93,28 @@ def picture():
 
 def write_result(folder, name, **changed):
     origin = {
-        "git_commit": "c0ffee", "git_dirty": False, "versions": {"python": "3.11.7", "numpy": "2.4.6"},
-        "library_checksum": "1" * 64, "data_checksums": {"a.csv": "2" * 64}, "data_folder": None, "seed": 1,
-        "seconds": 1.5, "finished": "2026-01-01T00:00:00Z", "machine": "Linux", **changed.pop("provenance", {}),
-    }  # fmt: skip
+        "git_commit": "c0ffee",
+        "git_dirty": False,
+        "versions": {"python": "3.11.7", "numpy": "2.4.6"},
+        "library_checksum": "1" * 64,
+        "data_checksums": {"a.csv": "2" * 64},
+        "data_folder": None,
+        "seed": 1,
+        "seconds": 1.5,
+        "finished": "2026-01-01T00:00:00Z",
+        "machine": "Linux",
+        **changed.pop("provenance", {}),
+    }
     document = {
-        "schema_version": store.SCHEMA_VERSION, "parameters": {"seed": 1}, "results": {}, "verdict": "It does not.",
-        "verdict_code": "not_identified", "mark": "proven", "provenance": origin, **changed,
-    }  # fmt: skip
+        "schema_version": store.SCHEMA_VERSION,
+        "parameters": {"seed": 1},
+        "results": {},
+        "verdict": "It does not.",
+        "verdict_code": "not_identified",
+        "mark": "proven",
+        "provenance": origin,
+        **changed,
+    }
     (folder / "results" / f"{name}.json").write_text(json.dumps(document))
 
 
@@ -112,19 +126,27 @@ def report(tmp_path):
     for place in (folder, folder / "sweep" / "1 & <b>"):
         (place / "results").mkdir(parents=True)
         write_executed(
-            place, "01_hostile",
+            place,
+            "01_hostile",
             text(f"# Is {HOSTILE} text?\n\nA question with {HOSTILE}, $\\chi^2 < 1$ and $\\text{{{HOSTILE}}}$."),
             code("seed = 1", tags=["parameters"]),
             text("## Limits of $\\mu$\n\nSome *prose* about `limits`, $\\chi^2$, [here](javascript:alert(1))."),
             code("# NBVAL_CHECK_OUTPUT\n# Draw the limits\nfigures.plot_limits(ax, a)", picture(), tags=["key-figure"]),
             code("import x", nbformat.v4.new_output("stream", name="stderr", text=f"a warning: {HOSTILE}")),
-            code("show()", nbformat.v4.new_output(
-                "display_data", data={"text/html": pd.DataFrame([[HOSTILE] * 4], columns=list("abcd")).to_html()}
-            )),
-            code("widget", nbformat.v4.new_output(
-                "display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "W"}
-            )),
-        )  # fmt: skip
+            code(
+                "show()",
+                nbformat.v4.new_output(
+                    "display_data", data={"text/html": pd.DataFrame([[HOSTILE] * 4], columns=list("abcd")).to_html()}
+                ),
+            ),
+            code(
+                "widget",
+                nbformat.v4.new_output(
+                    "display_data",
+                    data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "W"},
+                ),
+            ),
+        )
         write_result(place, "01_hostile", verdict=HOSTILE, parameters={"seed": 1, "closure": HOSTILE})
     pd.DataFrame({f"column {HOSTILE}": [HOSTILE], "claimed": [1]}).to_csv(
         folder / "results" / "01_hostile.claimed_computed.csv", index=False
@@ -133,11 +155,12 @@ def report(tmp_path):
         folder / "results" / "01_hostile.limits.csv", index=False
     )
     write_executed(
-        folder, "02_failed",
+        folder,
+        "02_failed",
         text("<span>An Exception was encountered</span>", tags=["papermill-error-cell-tag"]),
         text("# Does it fail?\n\nYes."),
         code("raise", nbformat.v4.new_output("error", ename="E", evalue="", traceback=[f"\x1b[38;5;28mE: {HOSTILE}"])),
-    )  # fmt: skip
+    )
     (folder / ".03_begun.ipynb").touch()
     write_executed(folder, "11_other", text("# What else?\n\nThis."), code("figures.plot_limits()", picture()))
     write_result(folder, "11_other", provenance={"versions": {"python": "3.11.7", "numpy": "9.9.9"}})
@@ -278,9 +301,10 @@ def test_an_empty_report_says_so(tmp_path):
 
 
 def luminance(colour):
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (
-        int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)
-    )]  # fmt: skip
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 

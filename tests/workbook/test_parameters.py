@@ -158,14 +158,8 @@ REFUSED = [
     (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
     (["-p", "datasets=gemma,lz"], "datasets = gemma,lz: must be one or more, with commas, of gemma, texono, conus"),
     (["-p", "datasets=gemma,gemma"], "datasets = gemma,gemma: must be one or more, with commas, of gemma"),
-    (
-        ["-p", "confidence_levels=1.2"],
-        "confidence_levels = 1.2: must be one or more, with commas: each a",
-    ),
-    (
-        ["-p", "confidence_levels=0.9,high"],
-        "confidence_levels = 0.9,high: must be one or more, with commas:",
-    ),
+    (["-p", "confidence_levels=1.2"], "confidence_levels = 1.2: must be one or more, with commas: each a"),
+    (["-p", "confidence_levels=0.9,high"], "confidence_levels = 0.9,high: must be one or more, with commas:"),
     (["-p", "confidence_levels="], "confidence_levels = : must be one or more, with commas: each a number"),
     (["-p", "limit_method=bayes"], "limit_method = bayes: must be one of cls, fc, q_tilde, pinned"),
     (["13_threshold_scan", "-p", "limit_method=q_tilde"], "limit_method = q_tilde: must be one of cls, fc, pinned"),
@@ -196,10 +190,7 @@ REFUSED = [
     (["--tag", ""], "--tag : must be 1 to 100 letters"),
     (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
     (["--colour", "red"], "No such option '--colour'"),
-    (
-        ["02_profile"],
-        f"notebook 02_profile: must be one of {', '.join(NOTEBOOKS)}",
-    ),
+    (["02_profile"], f"notebook 02_profile: must be one of {', '.join(NOTEBOOKS)}"),
 ]
 
 

@@ -21,9 +21,12 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
     open_set = IntervalSet(np.array([[1.5, np.inf]]), (EndResult("crossing"),), (EndResult("scan_end"),), decided=True)
     table = pd.DataFrame({"beta": [1.0, 2.0]})
     path = store.save(
-        settings, results={"x": np.array([1.0, np.nan]), "set": open_set},
-        verdict="β is open", verdict_code="open_above", tables={"t": table},
-    )  # fmt: skip
+        settings,
+        results={"x": np.array([1.0, np.nan]), "set": open_set},
+        verdict="β is open",
+        verdict_code="open_above",
+        tables={"t": table},
+    )
     document = store.load("02_profile_scan")
     assert document["schema_version"] == store.SCHEMA_VERSION
     assert document["parameters"] == {"seed": 3, "sigma_m_model": 1e-6}

@@ -135,8 +135,11 @@ def _are_joined(
     chain = left[:, None] + share * (right - left)[:, None]  # (n, n_between + 2, n_par)
     held = chain[:, 1:-1, column]
     chi2, stands = np.full(held.shape, np.inf), np.zeros(held.shape, dtype=bool)
-    origins = [chain[:, 1:-1], np.broadcast_to(left[:, None], chain[:, 1:-1].shape),
-               np.broadcast_to(right[:, None], chain[:, 1:-1].shape)]  # fmt: skip
+    origins = [
+        chain[:, 1:-1],
+        np.broadcast_to(left[:, None], chain[:, 1:-1].shape),
+        np.broadcast_to(right[:, None], chain[:, 1:-1].shape),
+    ]
     for _ in range(_MAX_SWEEPS):
         starts = np.stack(origins)
         starts[..., column] = held

@@ -63,15 +63,21 @@ class BinnedModel:
         n_bins, n_nuisances = np.size(self.base), len(self.nuisances)
         table = (n_nuisances, n_bins)
         shapes: dict[str, tuple[int, ...]] = {
-            "base": (n_bins,), "shifts": table, "signal": (n_bins,), "signal_shifts": table, "is_free": (n_nuisances,)
-        }  # fmt: skip
+            "base": (n_bins,),
+            "shifts": table,
+            "signal": (n_bins,),
+            "signal_shifts": table,
+            "is_free": (n_nuisances,),
+        }
         if self.sigma is not None:
             shapes["sigma"] = (n_bins,)
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name))
             if array.shape != shape or not n_bins:
-                raise ValueError(f"{name}: has the shape {array.shape}, must be {shape} for {n_nuisances} nuisances "
-                                 f"and {n_bins} bins, of which there is at least one")  # fmt: skip
+                raise ValueError(
+                    f"{name}: has the shape {array.shape}, must be {shape} for {n_nuisances} nuisances "
+                    f"and {n_bins} bins, of which there is at least one"
+                )
             if name == "is_free" and array.dtype != bool:
                 raise ValueError(f"is_free: is {array.tolist()}, must be of bool")
             _refuse(name, array, "must be finite", ~(np.isfinite(array) | ((name == "sigma") & np.isnan(array))))

@@ -90,9 +90,13 @@ def run_nested(
     offset = float(np.max(values, where=np.isfinite(values), initial=-np.inf))
     offset = offset if math.isfinite(offset) else 0.0
     sampler = NestedSampler(
-        lambda x: float(log_likelihood(x)) - offset, transform, n_par, nlive=n_live,
-        sample="rwalk" if n_par > 4 else "unif", rstate=rng,
-    )  # fmt: skip
+        lambda x: float(log_likelihood(x)) - offset,
+        transform,
+        n_par,
+        nlive=n_live,
+        sample="rwalk" if n_par > 4 else "unif",
+        rstate=rng,
+    )
     sampler.run_nested(print_progress=False, dlogz=0.1)
     found = sampler.results
     return EvidenceResult(
@@ -132,12 +136,7 @@ class PosteriorResult(Result):
 
 
 def run_ensemble(
-    log_posterior: Callable[[np.ndarray], np.ndarray],
-    start: np.ndarray,
-    *,
-    n_steps: int,
-    seed: int,
-    thin: int = 10,
+    log_posterior: Callable[[np.ndarray], np.ndarray], start: np.ndarray, *, n_steps: int, seed: int, thin: int = 10
 ) -> PosteriorResult:
     """Sample a posterior with emcee; the first third of the steps is dropped as burn-in.
 

@@ -199,8 +199,9 @@ def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: n
         every = counts[row][:, None]
         ends["cls"][row] = poisson_upper(every, b, levels, cls=True) / s
         ends["q_tilde"][row] = poisson_upper(every, b, levels, cls=False) / s
-        found = np.array([[poisson_feldman_cousins(int(k), float(b), float(level)) for level in levels]
-                          for k in counts[row]])  # fmt: skip
+        found = np.array(
+            [[poisson_feldman_cousins(int(k), float(b), float(level)) for level in levels] for k in counts[row]]
+        )
         ends["fc"][row], low[row] = found[..., 1] / s, found[0, :, 0] / s
     return ExactLimits(
         rows,

@@ -174,12 +174,19 @@ def _add(
     if not 0 < scale < np.inf:
         scale = abs(value) or 1.0
     epsilon = _STIFFNESS * scale
-    return extend(
-        problem, (f"{name} as given by the parameters",),
-        lambda z: ((quantity(z[..., :-1]) - z[..., -1]) / epsilon)[..., None],
-        lambda z: np.concatenate([slopes(z[..., :-1]), -np.ones((*z.shape[:-1], 1))], axis=-1)[..., None, :] / epsilon,
-        parameters=(Parameter(name=name, start=value),),
-    ), value, error  # fmt: skip
+    return (
+        extend(
+            problem,
+            (f"{name} as given by the parameters",),
+            lambda z: ((quantity(z[..., :-1]) - z[..., -1]) / epsilon)[..., None],
+            lambda z: (
+                np.concatenate([slopes(z[..., :-1]), -np.ones((*z.shape[:-1], 1))], axis=-1)[..., None, :] / epsilon
+            ),
+            parameters=(Parameter(name=name, start=value),),
+        ),
+        value,
+        error,
+    )
 
 
 def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray) -> float:

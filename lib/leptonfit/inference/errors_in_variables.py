@@ -101,10 +101,21 @@ def fit_orthogonal(
         return differentiate(lambda at: model(at, beta), xi, unit)
 
     fit = odr_fit(
-        model, x, y, start, weight_x=1 / unit**2, weight_y=1 / y_error**2, fix_x=is_exact,
-        jac_beta=lambda xi, beta: slopes(xi, beta).T, jac_x=slope,
-        scale_beta=1 / scale, scale_delta=1 / unit, sstol=1e-15, partol=1e-12, maxit=1000,
-    )  # fmt: skip
+        model,
+        x,
+        y,
+        start,
+        weight_x=1 / unit**2,
+        weight_y=1 / y_error**2,
+        fix_x=is_exact,
+        jac_beta=lambda xi, beta: slopes(xi, beta).T,
+        jac_x=slope,
+        scale_beta=1 / scale,
+        scale_delta=1 / unit,
+        sstol=1e-15,
+        partol=1e-12,
+        maxit=1000,
+    )
     # The other digits report doubts about the derivatives (compared with differences in the first step) or the rank.
     if fit.info >= 10_000 or fit.info % 10 not in (1, 2, 3):
         raise RuntimeError(f"the orthogonal fit did not converge: {fit.stopreason}")
@@ -115,10 +126,13 @@ def fit_orthogonal(
 
 
 def _check(x: np.ndarray, y: np.ndarray, x_error: np.ndarray, y_error: np.ndarray, start: np.ndarray) -> None:
-    given = {"x": (x, -np.inf, "finite"), "y": (y, -np.inf, "finite"), "start": (start, -np.inf, "finite"),
-             "x_error": (x_error, 0.0, "finite and at least 0 (0: x is exact)"),
-             "y_error": (y_error, np.nextafter(0, 1), "finite and above 0 (for exact y, fit x as a function of y)")
-             }  # fmt: skip
+    given = {
+        "x": (x, -np.inf, "finite"),
+        "y": (y, -np.inf, "finite"),
+        "start": (start, -np.inf, "finite"),
+        "x_error": (x_error, 0.0, "finite and at least 0 (0: x is exact)"),
+        "y_error": (y_error, np.nextafter(0, 1), "finite and above 0 (for exact y, fit x as a function of y)"),
+    }
     for name, (array, low, allowed) in given.items():
         if array.ndim != 1 or (name != "start" and len(array) != len(x)):
             raise ValueError(f"{name} of shape {array.shape}: must be one number for each of {len(x)} points")

@@ -85,8 +85,10 @@ def assess_goodness(
     toys, centres = draw_toys(model, float(fit.theta), fit.pulls, n_toys, np.random.default_rng(seed))
     found = model.fit(toys, centres=centres, used=used)
     if np.mean(~found.converged) > _MOST_FAILED:
-        raise RuntimeError(f"{np.count_nonzero(~found.converged)} of {n_toys} toys did not converge; the first is "
-                           f"{toys[~found.converged][0].tolist()}")  # fmt: skip
+        raise RuntimeError(
+            f"{np.count_nonzero(~found.converged)} of {n_toys} toys did not converge; the first is "
+            f"{toys[~found.converged][0].tolist()}"
+        )
     values = found.value[found.converged]
     further = np.count_nonzero(values >= statistic - _TIE * max(1.0, statistic))
     return GoodnessResult(statistic, dof, (1 + further) / (1 + len(values)), True, len(values))

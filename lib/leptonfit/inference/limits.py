@@ -41,9 +41,17 @@ from leptonfit.inference.counts import BANDS, find_exact
 from leptonfit.inference.result import Booleans, Result
 
 __all__ = [
-    "BANDS", "DELTA_CHI2", "METHODS", "LimitsResult", "Profile", "asymptotic_p_values", "effective_counts",
-    "feldman_cousins", "find_limits", "gaussian_limit",
-]  # fmt: skip
+    "BANDS",
+    "DELTA_CHI2",
+    "METHODS",
+    "LimitsResult",
+    "Profile",
+    "asymptotic_p_values",
+    "effective_counts",
+    "feldman_cousins",
+    "find_limits",
+    "gaussian_limit",
+]
 
 DELTA_CHI2 = (1.64, 2.71, 3.84)
 _ENOUGH = {"cls": 8.0, "q_tilde": 20.0, "pinned": 20.0}
@@ -141,8 +149,10 @@ def find_limits(
     sigma = model.theta_sigma(used=used)
     if not np.isfinite(sigma).all():
         row = int(np.flatnonzero(~np.isfinite(sigma))[0])
-        raise ValueError(f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no "
-                         "limit: it holds no signal that nuisances cannot imitate")  # fmt: skip
+        raise ValueError(
+            f"used: choice {row + 1} of {len(sigma)}, of {np.count_nonzero(used[row])} bins, sets no "
+            "limit: it holds no signal that nuisances cannot imitate"
+        )
     seen = Profile(model, data, used, sigma)
     pulls = np.broadcast_to(asimov_pulls, (len(data), len(model.nuisances)))
     flat = Profile(model, model.expected(np.zeros(len(data)), pulls), used, sigma, pulls)
@@ -260,14 +270,17 @@ class Profile:
         return np.where(t * self._sigma[row] > self.theta_hat[row], above, 0.0)
 
     def _fit(self, row: np.ndarray, theta: np.ndarray | float | None) -> BinnedFitResult:
-        fit = self._model.fit(self._data[row], theta=theta, used=self._used[row], centres=self._centres[row],
-                              start=self._start[row])  # fmt: skip
+        fit = self._model.fit(
+            self._data[row], theta=theta, used=self._used[row], centres=self._centres[row], start=self._start[row]
+        )
         if not fit.converged.all():
             lost = np.flatnonzero(~fit.converged.ravel())
             which = int(row.ravel()[lost[0]])
             at = "free" if theta is None else f"= {np.broadcast_to(theta, row.shape).ravel()[lost[0]]:g}"
-            raise RuntimeError(f"{len(lost)} of {row.size} fits did not converge; the first is of data set {which + 1} "
-                               f"of {len(self._data)}, {self._data[which].tolist()}, with theta {at}")  # fmt: skip
+            raise RuntimeError(
+                f"{len(lost)} of {row.size} fits did not converge; the first is of data set {which + 1} "
+                f"of {len(self._data)}, {self._data[which].tolist()}, with theta {at}"
+            )
         return fit
 
 

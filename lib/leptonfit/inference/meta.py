@@ -106,9 +106,12 @@ def combine_estimates(
     zero, unit = float(y[v.argmin()]), max(float(np.ptp(y)), math.sqrt(v.max()))
     y, v = (y - zero) / unit, v / unit / unit
     n, q = len(y), _scatter(y, v, 0.0)
-    tau2 = {"FE": lambda: 0.0, "DL": lambda: _dersimonian_laird(q, 1 / v),
-            "PM": lambda: _fall_to(partial(_exceed, y, v, n - 1), v.min()),
-            "REML": lambda: _maximise_restricted(y, v)}[estimator]()  # fmt: skip
+    tau2 = {
+        "FE": lambda: 0.0,
+        "DL": lambda: _dersimonian_laird(q, 1 / v),
+        "PM": lambda: _fall_to(partial(_exceed, y, v, n - 1), v.min()),
+        "REML": lambda: _maximise_restricted(y, v),
+    }[estimator]()
     mean, weights = _average(y, v, tau2)
     error = 1 / math.sqrt(weights.sum())
     knapp_hartung = error * math.sqrt(_scatter(y, v, tau2) / (n - 1))
@@ -138,8 +141,10 @@ def combine_estimates(
 def _check(y: np.ndarray, v: np.ndarray, estimator: str, level: float) -> None:
     if y.ndim != 1 or len(y) < 2 or y.shape != v.shape:
         raise ValueError(f"{y.size} estimates with {v.size} variances: must be at least two, with one each")
-    for name, numbers, bad, allowed in (("values", y, ~np.isfinite(y), "finite"),
-                                        ("variances", v, ~((v > 0) & (v < np.inf)), "finite and above 0")):  # fmt: skip
+    for name, numbers, bad, allowed in (
+        ("values", y, ~np.isfinite(y), "finite"),
+        ("variances", v, ~((v > 0) & (v < np.inf)), "finite and above 0"),
+    ):
         if bad.any():
             raise ValueError(f"{name}[{bad.argmax()}] = {numbers[bad.argmax()]:g}: must be {allowed}")
     if estimator not in ESTIMATORS:

@@ -130,9 +130,16 @@ def run_feldman_cousins(
     ranks = np.clip(levels[:, None] + spread[:, None] * np.array([0, -1, 1]), 0, 1)
     middle, low, high = np.moveaxis(np.nanquantile(toys, ranks, axis=-1), 1, 0)
     return ToyLimitResult(
-        levels, theta, statistic, middle, (high - low) / 2, p_value, np.where(known, limit, np.nan),
-        np.where(known, error, np.nan), n_toys,
-    )  # fmt: skip
+        levels,
+        theta,
+        statistic,
+        middle,
+        (high - low) / 2,
+        p_value,
+        np.where(known, limit, np.nan),
+        np.where(known, error, np.nan),
+        n_toys,
+    )
 
 
 class _Observed:
@@ -154,8 +161,9 @@ class _Observed:
         """Statistic (n,) and pulls (n, n_nuisances) at θ (n,)."""
         held = self.model.fit(self.data, theta=theta)
         if not held.converged.all():
-            raise RuntimeError(f"the fit of the data {self.data.tolist()} did not converge at theta = "
-                               f"{theta[~held.converged][0]:g}")  # fmt: skip
+            raise RuntimeError(
+                f"the fit of the data {self.data.tolist()} did not converge at theta = {theta[~held.converged][0]:g}"
+            )
         return np.maximum(held.value - self.profile.lowest_allowed[0], 0.0), held.pulls
 
 
@@ -185,8 +193,10 @@ class _Toys:
         held = self.model.fit(self.data, theta=theta, centres=self.centres, start=self._start(pulls))
         converged = self.free.converged & held.converged
         if np.mean(~converged) > _MOST_FAILED:
-            raise RuntimeError(f"{np.count_nonzero(~converged)} of {len(converged)} toys at theta = {theta:g} did not "
-                               f"converge; the first is {self.data[~converged][0].tolist()}")  # fmt: skip
+            raise RuntimeError(
+                f"{np.count_nonzero(~converged)} of {len(converged)} toys at theta = {theta:g} did not "
+                f"converge; the first is {self.data[~converged][0].tolist()}"
+            )
         return np.where(converged, np.maximum(held.value - self.free.value, 0.0), np.nan)
 
     def weights(self, theta: float, pulls: np.ndarray) -> np.ndarray:
@@ -217,9 +227,13 @@ def _share(toys: np.ndarray, value: float, weights: np.ndarray | float = 1.0) ->
 
 
 def _cross(
-    task: tuple[float, np.random.SeedSequence], *, observed: _Observed, theta: np.ndarray, p_value: np.ndarray,
+    task: tuple[float, np.random.SeedSequence],
+    *,
+    observed: _Observed,
+    theta: np.ndarray,
+    p_value: np.ndarray,
     n_toys: int,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Largest accepted θ and its error: the largest shift, per error of p(θ), if α shifts by one or two errors.
 
     The same toys are used at every θ, so that p(θ) jumps where the ordering of the toys changes and is smooth

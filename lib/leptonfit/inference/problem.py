@@ -53,13 +53,16 @@ class Parameter:
 
     def __post_init__(self) -> None:
         if not self.physical[0] <= self.lower or not self.upper <= self.physical[1]:
-            raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must lie in the physical range "
-                             f"[{self.physical[0]:g}, {self.physical[1]:g}]")  # fmt: skip
+            raise ValueError(
+                f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must lie in the physical range "
+                f"[{self.physical[0]:g}, {self.physical[1]:g}]"
+            )
         if not self.lower < self.upper:
             raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must have lower < upper")
         if not self.lower <= self.start <= self.upper or not math.isfinite(self.start):
-            raise ValueError(f"{self.name} = {self.start:g}: the start must be finite and in "
-                             f"[{self.lower:g}, {self.upper:g}]")  # fmt: skip
+            raise ValueError(
+                f"{self.name} = {self.start:g}: the start must be finite and in [{self.lower:g}, {self.upper:g}]"
+            )
 
 
 @dataclass(frozen=True)
@@ -211,8 +214,10 @@ class LeastSquaresProblem:
             low[j], high[j] = max(range_low, low[j]), min(range_high, high[j])
         for j, name in enumerate(self.names):
             if not np.isfinite(low[j]) or not np.isfinite(high[j]) or low[j] > high[j]:
-                raise ValueError(f"{name}: starts cannot be drawn from [{low[j]:g}, {high[j]:g}]; give a finite range "
-                                 "inside its bounds")  # fmt: skip
+                raise ValueError(
+                    f"{name}: starts cannot be drawn from [{low[j]:g}, {high[j]:g}]; give a finite range "
+                    "inside its bounds"
+                )
         return low, high
 
 
@@ -291,6 +296,9 @@ def extend(
         return np.concatenate([rows, jacobian(x)], axis=-2)
 
     return LeastSquaresProblem(
-        (*problem.parameters, *parameters), (*problem.residual_names, *names), all_residuals, all_slopes,
+        (*problem.parameters, *parameters),
+        (*problem.residual_names, *names),
+        all_residuals,
+        all_slopes,
         None if p_value is None else lambda x: p_value(x[:n_par]),
-    )  # fmt: skip
+    )

@@ -126,12 +126,7 @@ def _descend(
 
 
 def _restart(
-    problem: LeastSquaresProblem,
-    x: np.ndarray,
-    origin: np.ndarray,
-    flat: np.ndarray,
-    free: np.ndarray,
-    max_iter: int,
+    problem: LeastSquaresProblem, x: np.ndarray, origin: np.ndarray, flat: np.ndarray, free: np.ndarray, max_iter: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """End points (n, n_par): x, or lower ones reached where columns `flat` (n, n_free) are nonzero; steps tried (n,).
 

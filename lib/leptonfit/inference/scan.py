@@ -11,12 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from leptonfit.inference.active_bounds import (
-    ActiveBoundResult,
-    conditional_sigma,
-    find_active_bounds,
-    with_shifts,
-)
+from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sigma, find_active_bounds, with_shifts
 from leptonfit.inference.continuation import WARM, ProfilePath, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_identified_sets
 from leptonfit.inference.multistart import draw_starts
@@ -179,17 +174,19 @@ class Scan:
     def _find_sets(self) -> dict[str, IntervalSet]:
         """Identified sets at every level; recomputed if a lower minimum appears during the search for a crossing."""
         path, (low, high) = self.path, (self.problem.lower[self.path.column], self.problem.upper[self.path.column])
-        own = (
-            self.own_end(0) if path.theta[0] <= low else None,
-            self.own_end(1) if path.theta[-1] >= high else None,
-        )
+        own = (self.own_end(0) if path.theta[0] <= low else None, self.own_end(1) if path.theta[-1] >= high else None)
         while True:
             best, between = path.best_chi2, _Between(path)
             sets = find_identified_sets(
-                path.theta, path.chi2, path.trusted(),
-                levels=self.effort.rises, best=best, own_ends=own,
-                evaluate=between.fit, judge=partial(self._judge, between),
-            )  # fmt: skip
+                path.theta,
+                path.chi2,
+                path.trusted(),
+                levels=self.effort.rises,
+                best=best,
+                own_ends=own,
+                evaluate=between.fit,
+                judge=partial(self._judge, between),
+            )
             if not best - path.best_chi2 > significant_drop(path.best_chi2):
                 return {level: self._keep_open(level, found) for level, found in sets.items()}
 

@@ -147,8 +147,13 @@ def _solve_scipy(
             lambda values: problem.residuals(at(values)),
             row[free],
             jac=lambda values: problem.jacobian(at(values))[:, free],
-            bounds=bounds, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=max_iter,
-        )  # fmt: skip
+            bounds=bounds,
+            x_scale="jac",
+            xtol=1e-15,
+            ftol=1e-15,
+            gtol=1e-15,
+            max_nfev=max_iter,
+        )
         x[i, free], n_calls[i] = fit.x, fit.nfev
     return x, n_calls
 

@@ -48,8 +48,11 @@ class Judgement:
     def update(self, rows: np.ndarray, other: Judgement) -> None:
         """Replace the judgement of the points `rows`."""
         self.chi2[rows], self.kkt[rows], self.flat[rows], self.exact[rows] = (
-            other.chi2, other.kkt, other.flat, other.exact
-        )  # fmt: skip
+            other.chi2,
+            other.kkt,
+            other.flat,
+            other.exact,
+        )
 
 
 def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judgement:

@@ -60,9 +60,11 @@ def _describe_set(verdict: VerdictResult, symbol: str, level: str) -> str:
     if verdict.code == "disjoint":
         return f"The data allow {symbol} in separate intervals: the {level} set is {ends}."
     if verdict.code == "bound_limited":
-        held = [f"{place} by {describe_bounds(_physical(end))}"
-                for place, end in (("below", found.below[0]), ("above", found.above[-1]))
-                if end.reason != "crossing"]  # fmt: skip
+        held = [
+            f"{place} by {describe_bounds(_physical(end))}"
+            for place, end in (("below", found.below[0]), ("above", found.above[-1]))
+            if end.reason != "crossing"
+        ]
         return (
             f"The data and a physical limit together bound {symbol}: the {level} set is {ends}, held "
             f"{' and '.join(held)}."

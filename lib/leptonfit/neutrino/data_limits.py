@@ -95,9 +95,7 @@ class DataLimitsResult(Result):
                 for method in METHODS
             },
             "fc_toys": dict(zip(percents, to_moment(self.toys.limit).tolist(), strict=True)),
-            "delta_chi2": dict(
-                zip(map(str, DELTA_CHI2), to_moment(self.limits.delta_chi2).tolist(), strict=True)
-            ),
+            "delta_chi2": dict(zip(map(str, DELTA_CHI2), to_moment(self.limits.delta_chi2).tolist(), strict=True)),
             "expected_cls": {
                 percent: to_moment(band).tolist()
                 for percent, band in zip(percents, self.limits.expected["cls"], strict=True)
@@ -113,7 +111,7 @@ class DataLimitsResult(Result):
             "observed": self.observed,
             "flavour_class": self.flavour_class,
             "moment": self.moment,
-        }  # fmt: skip
+        }
 
 
 def analyse(

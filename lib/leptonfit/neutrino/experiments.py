@@ -42,9 +42,18 @@ _REQUIRED = {
     "flat": ("exposure_on", "background_rate", "background_factor", "resolution"),
     "column": ("exposure_on", "resolution"),
     "oscillated": ("resolution",),
-    "anticoincidence": ("mass", "distance", "protons", "per_proton", "light_yield", "quenching", "pe_spread",
-                        "efficiency", "time_efficiency"),
-}  # fmt: skip
+    "anticoincidence": (
+        "mass",
+        "distance",
+        "protons",
+        "per_proton",
+        "light_yield",
+        "quenching",
+        "pe_spread",
+        "efficiency",
+        "time_efficiency",
+    ),
+}
 """Required quantities, by the kind of background."""
 _COLUMNS = {
     "on_off": {"on": "counts", "off": "counts"},
@@ -229,8 +238,10 @@ def _check_bins(path: str, columns: pd.DataFrame) -> None:
         if i and low[i] != high[i - 1]:
             fault = "overlaps" if low[i] < high[i - 1] else "leaves a gap to"
             before = f"{low[i - 1]:g} to {high[i - 1]:g}"
-            raise InputError(f"data file {path}: bin {i + 1} from {low[i]:g} to {high[i]:g} {fault} {before}: "
-                             "bins must follow one another")  # fmt: skip
+            raise InputError(
+                f"data file {path}: bin {i + 1} from {low[i]:g} to {high[i]:g} {fault} {before}: "
+                "bins must follow one another"
+            )
     for name in columns:
         for i, value in enumerate(columns[name]):
             if name in _COUNTS:

@@ -94,8 +94,10 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         elif name in ("background", "slope"):
             found = [(name, step * background * (tilt if name == "slope" else 1.0), nothing)]
         else:
-            raise InputError(f"data file neutrino/{experiment.slug}.toml: nuisances.{name}: not known for a background "
-                             f"that is {experiment.background}")  # fmt: skip
+            raise InputError(
+                f"data file neutrino/{experiment.slug}.toml: nuisances.{name}: not known for a background "
+                f"that is {experiment.background}"
+            )
         for label, row, signal_row in found:
             names.append(label)
             shifts.append(row)
@@ -169,9 +171,18 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     background = expected[0] - likelihood.spectrum.weak if subtracted else 0.0
     data = likelihood.data[:n_bins]
     return ComparedSpectrumResult(
-        experiment.slug, experiment.title, experiment.unit, experiment.mark, subtracted, experiment.edges,
-        data - background, errors, strengths, expected - background, (data - expected[0]) / errors,
-    )  # fmt: skip
+        experiment.slug,
+        experiment.title,
+        experiment.unit,
+        experiment.mark,
+        subtracted,
+        experiment.edges,
+        data - background,
+        errors,
+        strengths,
+        expected - background,
+        (data - expected[0]) / errors,
+    )
 
 
 def to_moment(theta: np.ndarray | float) -> np.ndarray:

@@ -85,15 +85,23 @@ def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> 
     """Fit Lindhard's k to the first `n_points` calibration points (all by default), with errors in both variables."""
     given = {name: column[:n_points] for name, column in points.columns.items()}
     return fit_orthogonal(
-        lambda recoil, k: quench_lindhard(recoil, GERMANIUM, k[0]), given["recoil"], given["ionisation"],
-        given["recoil_error"], given["ionisation_error"], np.array([0.16]),
-    )  # fmt: skip
+        lambda recoil, k: quench_lindhard(recoil, GERMANIUM, k[0]),
+        given["recoil"],
+        given["ionisation"],
+        given["recoil_error"],
+        given["ionisation_error"],
+        np.array([0.16]),
+    )
 
 
 def calibrate_scale(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
     """Fit the energy scale (measured over true energy) to the first `n_points` calibration lines (all by default)."""
     given = {name: column[:n_points] for name, column in points.columns.items()}
     return fit_orthogonal(
-        lambda line, scale: scale[0] * line, given["line"], given["measured"], given["line_error"],
-        given["measured_error"], np.array([1.0]),
-    )  # fmt: skip
+        lambda line, scale: scale[0] * line,
+        given["line"],
+        given["measured"],
+        given["line_error"],
+        given["measured_error"],
+        np.array([1.0]),
+    )

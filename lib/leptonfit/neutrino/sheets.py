@@ -28,19 +28,35 @@ FLAVOUR_CLASSES = {
 """Neutrinos to whose effective moment a limit applies; moments of different classes are different quantities."""
 
 _UNITS = {
-    "flux_total": "cm-2 s-1", "exposure_on": "kg d", "exposure_off": "kg d", "background_rate": "counts/(kg d keV)",
-    "background_factor": "1", "lindhard_k": "1", "scale": "1", "mass": "kg", "distance": "m",
-    "protons": "protons on target", "per_proton": "neutrinos of each flavour per proton", "light_yield": "PE/keVee",
-    "time_efficiency": "1", "quenching": "MeVee of x MeV: a polynomial without constant term",
+    "flux_total": "cm-2 s-1",
+    "exposure_on": "kg d",
+    "exposure_off": "kg d",
+    "background_rate": "counts/(kg d keV)",
+    "background_factor": "1",
+    "lindhard_k": "1",
+    "scale": "1",
+    "mass": "kg",
+    "distance": "m",
+    "protons": "protons on target",
+    "per_proton": "neutrinos of each flavour per proton",
+    "light_yield": "PE/keVee",
+    "time_efficiency": "1",
+    "quenching": "MeVee of x MeV: a polynomial without constant term",
     "pe_spread": "1; 1/keVee: shape of the gamma law at E_ee is a + b E_ee",
     "efficiency": "1; 1/PE; PE; 1: a/(1 + exp(-b (PE - c))) + d",
-}  # fmt: skip
+}
 """Required units of the quantities."""
 _FLUX_UNITS = {
-    "flux": "cm-2 s-1", "survival": "1", "endpoint": "MeV", "line": "MeV", "energy": "MeV", "density": "MeV-1",
-    "fraction": "1", "below_2_mev": "antineutrinos per fission per MeV",
+    "flux": "cm-2 s-1",
+    "survival": "1",
+    "endpoint": "MeV",
+    "line": "MeV",
+    "energy": "MeV",
+    "density": "MeV-1",
+    "fraction": "1",
+    "below_2_mev": "antineutrinos per fission per MeV",
     "coefficients": "antineutrinos per fission per MeV: exp of a polynomial in E/MeV, 2 to 8 MeV",
-}  # fmt: skip
+}
 """Required units in the tables of fluxes."""
 
 
@@ -124,14 +140,17 @@ def load_published(*, data: Path | None = None) -> pd.DataFrame:
     for name, allowed in (("flavour_class", tuple(FLAVOUR_CLASSES)), ("mark", MARKS), ("disputed", ("yes", "no"))):
         for i, value in enumerate(table[name]):
             if value not in allowed:
-                raise InputError(f"data file {path}: {name} in row {i + 1} = {value or 'nothing'}: "
-                                 f"must be one of {', '.join(allowed)}")  # fmt: skip
+                raise InputError(
+                    f"data file {path}: {name} in row {i + 1} = {value or 'nothing'}: "
+                    f"must be one of {', '.join(allowed)}"
+                )
     for i, row in enumerate(table.itertuples()):
         if not row.limit > 0:
             raise InputError(f"data file {path}: limit in row {i + 1} = {row.limit:g}: must be above 0")
         if not 0.5 < row.confidence < 1:
-            raise InputError(f"data file {path}: confidence in row {i + 1} = {row.confidence:g}: "
-                             "must be above 0.5 and below 1")  # fmt: skip
+            raise InputError(
+                f"data file {path}: confidence in row {i + 1} = {row.confidence:g}: must be above 0.5 and below 1"
+            )
         if not row.source:
             raise InputError(f"data file {path}: row {i + 1} has no source")
         if row.year != int(row.year):

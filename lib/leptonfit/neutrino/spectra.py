@@ -145,9 +145,12 @@ def _response(
         x = recoil[:, None] ** np.arange(1, 1 + len(values["quenching"]))
         seen = quenching * np.maximum(x @ np.array(values["quenching"]), 0.0) / _KEV
         return values["time_efficiency"] * respond_photoelectrons(
-            np.maximum(seen, 1e-9), experiment.edges, light_yield=values["light_yield"],
-            spread=np.array(values["pe_spread"]), efficiency=np.array(values["efficiency"]),
-        )  # fmt: skip
+            np.maximum(seen, 1e-9),
+            experiment.edges,
+            light_yield=values["light_yield"],
+            spread=np.array(values["pe_spread"]),
+            efficiency=np.array(values["efficiency"]),
+        )
     energy = recoil / (_KEV if experiment.unit == "keV" else 1.0)
     if channel == "nucleus":
         energy = quench_lindhard(energy, atom.n_protons, values["lindhard_k"] * quenching)
@@ -167,8 +170,10 @@ def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atom
         moments = np.stack([source.moments(scattering.least_energy(recoil, mass)) for source in sources])
         if channel == "electron":
             many = scattering.count_electrons(recoil, atom.shells, atom.n_outer)
-            weak = sum(many * np.sum(_weak_electron(recoil, source.flavours) * found, axis=0)
-                       for source, found in zip(sources, moments, strict=True))  # fmt: skip
+            weak = sum(
+                many * np.sum(_weak_electron(recoil, source.flavours) * found, axis=0)
+                for source, found in zip(sources, moments, strict=True)
+            )
             magnetic = many * np.sum(scattering.magnetic(recoil) * moments, axis=(0, 1))
         else:
             nucleus = recoil, atom.n_protons, atom.mass_number
@@ -189,9 +194,7 @@ def _lay_nodes(
     """Recoil energies, MeV, and weights of a quadrature with panel edges at the steps of the spectra."""
     electron = channel == "electron"
     masses = [scattering.ELECTRON_MASS if electron else atom.mass_number * scattering.DALTON for atom in atoms]
-    steps = [
-        float(scattering.largest_recoil(source.largest_energy, mass)) for source in sources for mass in masses
-    ]  # fmt: skip
+    steps = [float(scattering.largest_recoil(source.largest_energy, mass)) for source in sources for mass in masses]
     high = max(steps)
     low = _LEAST_RECOIL * high
     if electron:

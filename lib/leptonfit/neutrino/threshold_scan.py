@@ -111,9 +111,14 @@ class ThresholdScanResult(Result):
 
 
 def scan_thresholds(
-    likelihood: Likelihood, *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int,
+    likelihood: Likelihood,
+    *,
+    confidence: Sequence[float],
+    method: str,
+    n_thresholds: int,
+    n_toys: int,
     seed: int | np.random.SeedSequence,
-) -> ThresholdScanResult:  # fmt: skip
+) -> ThresholdScanResult:
     """Limits of a data set above each of its thresholds, computed together.
 
     Parameters
@@ -177,9 +182,15 @@ def scan_thresholds(
 
 
 def scan_all(
-    slugs: Sequence[str], *, confidence: Sequence[float], method: str, n_thresholds: int, n_toys: int, seed: int,
+    slugs: Sequence[str],
+    *,
+    confidence: Sequence[float],
+    method: str,
+    n_thresholds: int,
+    n_toys: int,
+    seed: int,
     jobs: int = 1,
-) -> list[ThresholdScanResult]:  # fmt: skip
+) -> list[ThresholdScanResult]:
     """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds."""
     chosen = [slug for slug in SPECTRA if slug in slugs]
     seeds = dict(zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True))

@@ -14,11 +14,7 @@ import numpy as np
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.result import Result
 from leptonfit.vortex.c_mu import find_edges, sigma_shift
-from leptonfit.vortex.cross_lepton import (
-    REPORT_BOUNDS,
-    Bounds,
-    total_covariance,
-)
+from leptonfit.vortex.cross_lepton import REPORT_BOUNDS, Bounds, total_covariance
 from leptonfit.vortex.enclosures import FitEnclosure
 from leptonfit.vortex.measurements import Measurements
 

@@ -239,8 +239,13 @@ def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Me
         return rows / SIGMA_KAPPA
 
     kappa = Parameter(
-        name="kappa", start=float(np.sqrt(smallest.min() * largest.max())), lower=float(smallest.min()),
-        upper=float(largest.max()), physical=(0.0, np.inf), symbol="κ", label=r"$\kappa$",
-    )  # fmt: skip
+        name="kappa",
+        start=float(np.sqrt(smallest.min() * largest.max())),
+        lower=float(smallest.min()),
+        upper=float(largest.max()),
+        physical=(0.0, np.inf),
+        symbol="κ",
+        label=r"$\kappa$",
+    )
     names = [f"kappa_{lepton}" for lepton in LEPTONS] if is_free else ["kappa_e_mu", "kappa_tau"]
     return extend(problem, names, residuals, slopes, parameters=(kappa,) if is_free else ())

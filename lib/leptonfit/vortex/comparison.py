@@ -231,9 +231,14 @@ def compare_choice(
     """
     began = time.perf_counter()
     problem = build_choice(
-        choice, measurements, sigma_m_model=sigma_m_model, sigma_g_model=sigma_g_model, r_max=r_max,
-        closure=closure, k=k,
-    )  # fmt: skip
+        choice,
+        measurements,
+        sigma_m_model=sigma_m_model,
+        sigma_g_model=sigma_g_model,
+        r_max=r_max,
+        closure=closure,
+        k=k,
+    )
     profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=(reference,))
     verdict = assess_profile(problem, profile, reference=reference)
     freedom, name = verdict.degrees_of_freedom, name or choice.name

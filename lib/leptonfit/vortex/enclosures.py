@@ -22,12 +22,7 @@ import numpy as np
 from mpmath.ctx_iv import MPIntervalContext
 
 from leptonfit.vortex.closures import CLOSURES, HillClosure
-from leptonfit.vortex.cross_lepton import (
-    LEPTONS,
-    MOMENT_FACTOR,
-    Bounds,
-    bounds_by_name,
-)
+from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, Bounds, bounds_by_name
 from leptonfit.vortex.measurements import Measurements
 
 CERTIFIABLE = tuple(name for name, closure in CLOSURES.items() if isinstance(closure(r_max=10.0), HillClosure))
@@ -69,9 +64,16 @@ class LeptonEnclosure:
         return [mass_over_pi + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
 
     def _between(
-        self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval, slope: Interval,
-        whole: Interval, *, power: int = 0,
-    ) -> Interval:  # fmt: skip
+        self,
+        radius: Interval,
+        amplitude: float,
+        beta: Interval,
+        mass_over_pi: Interval,
+        slope: Interval,
+        whole: Interval,
+        *,
+        power: int = 0,
+    ) -> Interval:
         """R^power U² over an interval of R: the hull of its end values if the slope has one sign, else `whole`."""
         if not (radius.delta > 0 and (slope.a > 0 or slope.b < 0)):
             return whole

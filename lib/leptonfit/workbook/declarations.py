@@ -27,9 +27,20 @@ _STATED = ("needs", "constraints")
 _TAKEN = ("notebook", "values", "started", "declared")
 """Attributes of `parameters.Settings`, which no parameter may use as a name."""
 _ALLOWED_NODES = (
-    ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Compare, ast.cmpop,
-    ast.Name, ast.Load, ast.Constant, ast.Tuple,
-)  # fmt: skip
+    ast.Expression,
+    ast.BoolOp,
+    ast.boolop,
+    ast.UnaryOp,
+    ast.unaryop,
+    ast.BinOp,
+    ast.operator,
+    ast.Compare,
+    ast.cmpop,
+    ast.Name,
+    ast.Load,
+    ast.Constant,
+    ast.Tuple,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,7 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 
 
 def execute_notebook(
-    name: str,
-    parameters: Mapping[str, Value],
-    output: Path,
-    *,
-    root: Path = ROOT,
-    show_progress: bool = False,
+    name: str, parameters: Mapping[str, Value], output: Path, *, root: Path = ROOT, show_progress: bool = False
 ) -> str | None:
     """Execute a notebook from its .py source into `output`; return the error in one line, or None.
 
@@ -47,11 +42,18 @@ def execute_notebook(
     for attempt in (1, 2):
         try:
             papermill.execute_notebook(
-                source, str(output), parameters=dict(parameters), kernel_name="python3", language="python",
-                cwd=str(root / "notebooks"), progress_bar=show_progress, record_timing=False,
-                execution_timeout=CELL_TIMEOUT, shutdown_kernel="immediate",
+                source,
+                str(output),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=str(root / "notebooks"),
+                progress_bar=show_progress,
+                record_timing=False,
+                execution_timeout=CELL_TIMEOUT,
+                shutdown_kernel="immediate",
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],  # hides a warning about local TCP at each start
-            )  # fmt: skip
+            )
         except papermill.PapermillExecutionError as error:
             keep_pictures()
             return f"cell {error.exec_count} failed: {error.ename}: {str(error.evalue).splitlines()[0]}"

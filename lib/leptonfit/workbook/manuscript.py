@@ -134,17 +134,20 @@ def _gather_spectra(documents: Documents) -> dict[str, Any]:
 
 FIGURES: dict[str, Drawing] = {
     "vortex": Drawing(
-        ("00_start_here",), (6.8, 2.9),
+        ("00_start_here",),
+        (6.8, 2.9),
         lambda d: {"flow": lay_out_flow(0.9, r_max=d["00_start_here"]["parameters"]["r_max"], n=81)},
         lambda f, x, c: figures.plot_model(f.subplots(1, 2), x["flow"]),
     ),
     "outer_radius": Drawing(
-        ("00_start_here",), (3.4, 2.9),
+        ("00_start_here",),
+        (3.4, 2.9),
         lambda d: {"scan": scan_outer_radius(np.geomspace(1.0, 40.0, 81))},
         lambda f, x, c: figures.plot_outer_radius(f.subplots(), x["scan"], c["audit"]["r_max"]),
     ),
     "waterfall": Drawing(
-        ("01_multi_start", "08_reported"), (4.6, 3.2),
+        ("01_multi_start", "08_reported"),
+        (4.6, 3.2),
         lambda d: {
             "multistart": _results(d, "01_multi_start")["multistart"],
             "recorded": _gather_reenacted(d)["runs"][0].report.multi_start,
@@ -155,12 +158,14 @@ FIGURES: dict[str, Drawing] = {
     ),
     "profile_scan": Drawing(("02_profile_scan",), (6.8, 4.0), _gather_profile, _draw_profile),
     "sigma_ladder": Drawing(
-        ("02_profile_scan",), (4.6, 3.4),
+        ("02_profile_scan",),
+        (4.6, 3.4),
         lambda d: {"ladder": _results(d, "02_profile_scan")["sigma_ladder"]},
         lambda f, x, c: figures.plot_sigma_ladder(f.subplots(), x["ladder"]),
     ),
     "c_mu": Drawing(
-        ("03_c_mu_calibration",), (6.8, 3.8),
+        ("03_c_mu_calibration",),
+        (6.8, 3.8),
         lambda d: {
             "feasible": _results(d, "03_c_mu_calibration")["feasible"],
             "fitted": np.array(_results(d, "03_c_mu_calibration")["fitted"], dtype=float),
@@ -168,16 +173,20 @@ FIGURES: dict[str, Drawing] = {
         lambda f, x, c: figures.plot_c_mu_interval(f.subplots(), x["feasible"], c, fitted=x["fitted"]),
     ),
     "manifolds": Drawing(
-        ("04_identifiability",), (6.8, 2.3), _gather_manifolds,
+        ("04_identifiability",),
+        (6.8, 2.3),
+        _gather_manifolds,
         lambda f, x, c: figures.plot_manifolds(f.subplots(1, 3), x),
     ),
     "degeneracy": Drawing(
-        ("04_identifiability",), (6.8, 3.6),
+        ("04_identifiability",),
+        (6.8, 3.6),
         lambda d: {"checks": _results(d, "04_identifiability")["degeneracy"]},
         lambda f, x, c: figures.plot_degeneracy(f.subplots(), x["checks"]),
     ),
     "variants": Drawing(
-        ("04_identifiability",), (6.8, 3.6),
+        ("04_identifiability",),
+        (6.8, 3.6),
         lambda d: {
             "variants": _results(d, "04_identifiability")["variants"],
             "scan": [d["04_identifiability"]["parameters"][name] for name in ("beta_min", "beta_max")],
@@ -185,38 +194,43 @@ FIGURES: dict[str, Drawing] = {
         lambda f, x, c: figures.plot_variants(f.subplots(), x["variants"], *_scan(x), c["golden_loop"]["beta"]),
     ),
     "golden_loop": Drawing(
-        ("04_identifiability",), (4.6, 3.0),
+        ("04_identifiability",),
+        (4.6, 3.0),
         lambda d: {"loop": _results(d, "04_identifiability")["golden_loop"]},
         lambda f, x, c: figures.plot_golden_loop(f.subplots(), x["loop"], c),
     ),
     "closures": Drawing(
-        ("05_closures",), (6.8, 4.4), _gather_forest,
+        ("05_closures",),
+        (6.8, 4.4),
+        _gather_forest,
         lambda f, x, c: figures.plot_forest(f.subplots(), x["shown"], *_scan(x), c["golden_loop"]["beta"]),
     ),
     "coverage": Drawing(
-        ("05_closures",), (6.8, 2.9),
+        ("05_closures",),
+        (6.8, 2.9),
         lambda d: {"toys": _results(d, "05_closures")["coverage"]},
         lambda f, x, c: figures.plot_coverage(f.subplots(1, 2), x["toys"]),
     ),
     "three_ways": Drawing(
-        ("08_reported",), (6.8, 6.8), _gather_reenacted,
+        ("08_reported",),
+        (6.8, 6.8),
+        _gather_reenacted,
         lambda f, x, c: figures.plot_reenacted(f.subplots(2, 1), x["runs"], x["converged"], c),
     ),
     "published_limits": Drawing(
-        ("11_limits",), (6.8, 5.6),
-        lambda d: {
-            "limits": _results(d, "11_limits")["limits"],
-            "published": _results(d, "11_limits")["published"],
-        },
+        ("11_limits",),
+        (6.8, 5.6),
+        lambda d: {"limits": _results(d, "11_limits")["limits"], "published": _results(d, "11_limits")["published"]},
         lambda f, x, c: figures.plot_published(f.subplots(), pd.DataFrame(x["limits"]), x["published"]),
     ),
     "recoil_spectra": Drawing(("12_recoil_spectra",), (9.0, 8.4), _gather_spectra, _draw_spectra),
     "moment_limits": Drawing(
-        ("12_recoil_spectra",), (6.8, 5.8),
+        ("12_recoil_spectra",),
+        (6.8, 5.8),
         lambda d: {"found": _results(d, "12_recoil_spectra")["analysed"]},
         lambda f, x, c: figures.plot_limits(f.subplots(), x["found"]),
     ),
-}  # fmt: skip
+}
 """The figures, by file name."""
 
 TABLES = {
@@ -242,9 +256,15 @@ COLUMNS = {
     "options": ["stated", "test", "computed", "verdict"],
     "closures": ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"],
     "published_limits": ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"],
-    "moment_limits": ["data set", "counts", "confidence", *METHODS.values(), "expected CLs, 68 % of repetitions",
-                      "published"],
-}  # fmt: skip
+    "moment_limits": [
+        "data set",
+        "counts",
+        "confidence",
+        *METHODS.values(),
+        "expected CLs, 68 % of repetitions",
+        "published",
+    ],
+}
 """Columns of a table that a text block has room for, where it has more."""
 
 

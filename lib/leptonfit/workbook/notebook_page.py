@@ -115,9 +115,12 @@ def templates() -> Any:
     import jinja2
 
     found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     found.globals["style"] = (TEMPLATES / "page.css").read_text(encoding="utf-8")
     return found
 
@@ -155,6 +158,8 @@ def _exporter() -> Any:
 
     Exporter.markdown2html = jinja2.pass_context(Exporter.markdown2html)  # type: ignore[method-assign]  # nbconvert passes the context
     return Exporter(
-        template_name="basic", template_file=str(TEMPLATES / "cells.html.j2"),
-        exclude_input_prompt=True, exclude_output_prompt=True,
-    )  # fmt: skip
+        template_name="basic",
+        template_file=str(TEMPLATES / "cells.html.j2"),
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )

@@ -14,19 +14,64 @@ from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.neutrino.spectra import MU_UNIT
 from leptonfit.vortex.moments import CURRENTS, moment_factor
 
-NOTEBOOKS = ("02_profile_scan", "03_c_mu_calibration", "04_identifiability", "05_closures", "08_reported",
-             "11_limits", "12_recoil_spectra")  # fmt: skip
+NOTEBOOKS = (
+    "02_profile_scan",
+    "03_c_mu_calibration",
+    "04_identifiability",
+    "05_closures",
+    "08_reported",
+    "11_limits",
+    "12_recoil_spectra",
+)
 
 _SYMBOLS = {
-    "β": r"\beta", "χ": r"\chi", "σ": r"\sigma", "μ": r"\mu", "τ": r"\tau", "κ": r"\kappa", "α": r"\alpha",
-    "π": r"\pi", "λ": r"\lambda", "δ": r"\delta", "ρ": r"\rho", "Δ": r"\Delta", "√": r"\surd", "²": "^2", "³": "^3",
-    "₁": "_1", "₂": "_2", "±": r"\pm", "×": r"\times", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "∫": r"\int",
-    "∝": r"\propto", "−": "-", "∞": r"\infty", "θ": r"\theta", "ν": r"\nu",
-}  # fmt: skip
+    "β": r"\beta",
+    "χ": r"\chi",
+    "σ": r"\sigma",
+    "μ": r"\mu",
+    "τ": r"\tau",
+    "κ": r"\kappa",
+    "α": r"\alpha",
+    "π": r"\pi",
+    "λ": r"\lambda",
+    "δ": r"\delta",
+    "ρ": r"\rho",
+    "Δ": r"\Delta",
+    "√": r"\surd",
+    "²": "^2",
+    "³": "^3",
+    "₁": "_1",
+    "₂": "_2",
+    "±": r"\pm",
+    "×": r"\times",
+    "≤": r"\le",
+    "≥": r"\ge",
+    "≈": r"\approx",
+    "∫": r"\int",
+    "∝": r"\propto",
+    "−": "-",
+    "∞": r"\infty",
+    "θ": r"\theta",
+    "ν": r"\nu",
+}
 _ACCENTS = {"\u0302": r"\hat", "\u0303": r"\tilde", "\u0304": r"\bar"}
 """Signs over the letter before."""
-_SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}", "^": r"\^{}",
-            "~": r"\~{}", "\\": r"\textbackslash{}", "–": "--", "…": r"\dots{}", "<": r"$<$", ">": r"$>$"}  # fmt: skip
+_SPECIAL = {
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "^": r"\^{}",
+    "~": r"\~{}",
+    "\\": r"\textbackslash{}",
+    "–": "--",
+    "…": r"\dots{}",
+    "<": r"$<$",
+    ">": r"$>$",
+}
 
 _LONG = 30
 """Rows that fit a page."""
@@ -49,8 +94,10 @@ def gather_numbers(documents: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 
 def write_macros(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """`numbers.tex`: a line a number, with where it comes from."""
-    lines = [f"\\newcommand{{\\{name}}}{{{value}}}% {source}, {mark}" for name, value, source, mark in
-             gather_numbers(documents)]  # fmt: skip
+    lines = [
+        f"\\newcommand{{\\{name}}}{{{value}}}% {source}, {mark}"
+        for name, value, source, mark in gather_numbers(documents)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -72,8 +119,9 @@ def write_tabular(table: pd.DataFrame) -> str:
     rows = [" & ".join(escape(str(cell)) for cell in row) + r" \\" for row in table.itertuples(index=False)]
     head = " & ".join(escape(str(name)) for name in table.columns) + r" \\"
     kind = "tabular" if len(table) <= _LONG else "longtable"
-    return "\n".join([f"\\begin{{{kind}}}{{{columns}}}", r"\hline", head, r"\hline", *rows, r"\hline",
-                      f"\\end{{{kind}}}", ""])  # fmt: skip
+    return "\n".join(
+        [f"\\begin{{{kind}}}{{{columns}}}", r"\hline", head, r"\hline", *rows, r"\hline", f"\\end{{{kind}}}", ""]
+    )
 
 
 def _claimed() -> Iterator[Row]:

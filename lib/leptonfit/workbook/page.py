@@ -84,13 +84,20 @@ def write_index(folder: Path, root: Path = ROOT) -> None:
         origin = origins.get(card["name"], common)
         card["differs"] = [(key, origin.get(key, "none")) for key in keys if origin.get(key, "none") != common[key]]
     is_value = folder.parent.name == store.SWEEP
-    content = templates().get_template("index.html.j2").render(
-        tag=f"{folder.parents[1].name}, at the sweep’s value {folder.name}" if is_value else folder.name,
-        groups=groups, marks=MARKS, judged=JUDGED,
-        finished=max((card["result"]["provenance"]["finished"] for card in cards if card["result"]), default=""),
-        provenance=[row for row in common.items() if row[1] != "none"], is_value=is_value,
-        sweep=_read_sweep(folder / store.SWEEP),
-    )  # fmt: skip
+    content = (
+        templates()
+        .get_template("index.html.j2")
+        .render(
+            tag=f"{folder.parents[1].name}, at the sweep’s value {folder.name}" if is_value else folder.name,
+            groups=groups,
+            marks=MARKS,
+            judged=JUDGED,
+            finished=max((card["result"]["provenance"]["finished"] for card in cards if card["result"]), default=""),
+            provenance=[row for row in common.items() if row[1] != "none"],
+            is_value=is_value,
+            sweep=_read_sweep(folder / store.SWEEP),
+        )
+    )
     (folder / PDF).unlink(missing_ok=True)
     store.write_whole(folder / "index.html", content)
 
@@ -208,12 +215,21 @@ def write_pdf(folder: Path) -> str:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".pdf-", ignore_cleanup_errors=True) as place:
         printed = Path(place) / PDF
         command = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
             "--generate-pdf-document-outline",
-            f"--user-data-dir={place}/profile", "--no-pdf-header-footer", f"--print-to-pdf={printed}",
+            f"--user-data-dir={place}/profile",
+            "--no-pdf-header-footer",
+            f"--print-to-pdf={printed}",
             (folder / "index.html").resolve().as_uri(),
-        ]  # fmt: skip
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         except (OSError, subprocess.TimeoutExpired) as error:

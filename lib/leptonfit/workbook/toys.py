@@ -24,13 +24,7 @@ CHUNK = 250
 
 
 def cover_choice(
-    choice: Choice,
-    truth: np.ndarray,
-    *,
-    n_toys: int,
-    seed: int,
-    measurements: str = "report_2025",
-    **model: Any,
+    choice: Choice, truth: np.ndarray, *, n_toys: int, seed: int, measurements: str = "report_2025", **model: Any
 ) -> CoverageResult:
     """Run toys of β under a closure; each chunk of toys is one task with a separate seed.
 

@@ -34,10 +34,18 @@ def rows():
 def test_the_known_contradictions(rows):
     found = {name: row.verdict for name, row in rows.items()}
     for name in (
-        "σ-monotonicity", "multi-start below the profile", "offset, tight", "offset, loose",
-        "σ_m below the measurement", "precision table", "β strongly disfavoured", "C_μ's factor",
-        "flow energy against r_max", "stabilisation's grid", "mass only",
-    ):  # fmt: skip
+        "σ-monotonicity",
+        "multi-start below the profile",
+        "offset, tight",
+        "offset, loose",
+        "σ_m below the measurement",
+        "precision table",
+        "β strongly disfavoured",
+        "C_μ's factor",
+        "flow energy against r_max",
+        "stabilisation's grid",
+        "mass only",
+    ):
         assert found[name] == "contradicted", name
     for name in (
         "multi-start's spread",

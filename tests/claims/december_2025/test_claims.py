@@ -38,16 +38,20 @@ OPEN = document("not_identified", [-np.inf, np.inf])
     [
         (OPEN, ["compatible"]),
         (document("open_above", [1.1, np.inf]), ["compatible"]),
-        (document("identified", [3.02, 3.06], in_tension=False),
-         ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "evidence"]),
+        (
+            document("identified", [3.02, 3.06], in_tension=False),
+            ["compatible", "compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "evidence"],
+        ),
         (document("identified", [2.95, 3.06], in_tension=False), ["compatible", "compatible, 3.06 ± 0.12", "evidence"]),
         (document("identified", [2.95, 3.06]), ["compatible", "compatible, 3.06 ± 0.12"]),
-        (document("identified", [3.02, 3.06], in_tension=True),
-         ["compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"]),
+        (
+            document("identified", [3.02, 3.06], in_tension=True),
+            ["compatible, 3.06 ± 0.12", "moderate, 3.1 ± 0.1", "null"],
+        ),
         (document("identified", [1.0, 1.1], contains_reference=False), []),
         (document("rejected", [3.02, 3.06], contains_reference=None, in_tension=True), ["null"]),
     ],
-)  # fmt: skip
+)
 def test_what_stands(made, standing):
     assert [claim.name for claim in judge_claims(CLAIMS, made) if claim.stands] == standing
 

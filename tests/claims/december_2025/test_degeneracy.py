@@ -65,9 +65,8 @@ def test_directions_change_no_residual():
 @pytest.fixture(scope="module")
 def variants():
     found = compare_variants(
-        PROBLEM, np.linspace(0.8, 3.5, 10), CLAIMS, load_predictions()["g_tau"],
-        sigma_g_model=2e-8, n_starts=12, seed=1,
-    )  # fmt: skip
+        PROBLEM, np.linspace(0.8, 3.5, 10), CLAIMS, load_predictions()["g_tau"], sigma_g_model=2e-8, n_starts=12, seed=1
+    )
     return {variant.name: variant for variant in found}
 
 

@@ -21,15 +21,7 @@ from leptonfit.claims.nu838.model_comparison import (
     select_sets,
 )
 from leptonfit.claims.nu838.report_838 import COVARIATES, load_covariates, load_report
-from leptonfit.inference.compare import (
-    EvidenceResult,
-    aic,
-    bic,
-    bootstrap_ks,
-    run_ensemble,
-    run_nested,
-    split_r_hat,
-)
+from leptonfit.inference.compare import EvidenceResult, aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
 from leptonfit.inference.limits import gaussian_limit
 from leptonfit.neutrino import joint as joint_module
 from leptonfit.neutrino.experiments import SPECTRA
@@ -180,8 +172,9 @@ def test_ensemble_finds_a_gaussian_and_says_when_it_has_not():
     found = run_ensemble(lambda x: -0.5 * np.sum((x / [1.0, 3.0]) ** 2, axis=-1), start, n_steps=2000, seed=1)
     assert found.has_converged
     np.testing.assert_allclose(found.samples.std(axis=0), [1, 3], rtol=0.08)
-    again = run_ensemble(lambda x: -0.5 * np.sum(x**2, axis=-1), np.ones((8, 2)) + 0.01 * rng.normal(size=(8, 2)),
-                         n_steps=20, seed=1)  # fmt: skip
+    again = run_ensemble(
+        lambda x: -0.5 * np.sum(x**2, axis=-1), np.ones((8, 2)) + 0.01 * rng.normal(size=(8, 2)), n_steps=20, seed=1
+    )
     assert not again.has_converged
     apart = np.concatenate([rng.normal(0, 1, (100, 4, 1)), rng.normal(8, 1, (100, 4, 1))], axis=1)
     assert split_r_hat(apart)[0] > 2
@@ -199,12 +192,15 @@ def test_criteria_and_bootstrap():
 def test_parameter_goodness_of_fit_of_gaussians_is_their_scatter(likelihoods):
     """Two copies of one experiment, one with a moment in it: χ²_PG as for two Gaussian measurements of θ."""
     xenon = likelihoods["xenonnt"]
-    shifted = Likelihood(replace(xenon.experiment, slug="other"), xenon.spectrum, xenon.model,
-                         xenon.model.expected(2.0).round())  # fmt: skip
+    shifted = Likelihood(
+        replace(xenon.experiment, slug="other"), xenon.spectrum, xenon.model, xenon.model.expected(2.0).round()
+    )
     found = join([xenon, shifted], confidence=(0.9,), n_toys=50, seed=1)
     fits = [one.model.fit(one.data) for one in (xenon, shifted)]
-    steps = [1e-3 / abs(one.model.fit(one.data, theta=fit.theta + 1e-3).slope / 2) for one, fit in
-             zip((xenon, shifted), fits, strict=True)]  # fmt: skip
+    steps = [
+        1e-3 / abs(one.model.fit(one.data, theta=fit.theta + 1e-3).slope / 2)
+        for one, fit in zip((xenon, shifted), fits, strict=True)
+    ]
     assert found.chi2_pg == pytest.approx((fits[1].theta - fits[0].theta) ** 2 / sum(steps), rel=0.25)
     assert found.p_value < 0.05
     assert found.toy_p_value < 0.1
@@ -286,20 +282,26 @@ def evidences(base, eft, moment):
     """A comparison by its three evidences, each with an error of 0.3."""
     base, eft, moment = (EvidenceResult(value, 0.3, 50, 1, np.zeros((0, 1))) for value in (base, eft, moment))
     return ComparisonResult(
-        "observed", ("a",), moment=moment,
+        "observed",
+        ("a",),
+        moment=moment,
         baseline=Made(evidence=base, metrics=Made(aic=1.0, n_parameters=8)),
         eft=Made(evidence=eft, metrics=Made(aic=15.0, n_parameters=20), prior_dominated=("gamma",), drawn_by="emcee"),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ((0, -4, -1), "baseline_preferred"), ((0, 4, 1), "eft_preferred"), ((0, 4, 3.8), "moment_preferred"),
-        ((0, -4, 3), "moment_preferred"), ((0, 0.5, 0.2), "undecided"), ((0, -0.5, -3), "undecided"),
+        ((0, -4, -1), "baseline_preferred"),
+        ((0, 4, 1), "eft_preferred"),
+        ((0, 4, 3.8), "moment_preferred"),
+        ((0, -4, 3), "moment_preferred"),
+        ((0, 0.5, 0.2), "undecided"),
+        ((0, -0.5, -3), "undecided"),
         ((0, 0.8, -1), "undecided"),
     ],
-)  # fmt: skip
+)
 def test_the_eft_must_beat_the_baseline_with_and_without_a_moment(given, code):
     found, sentence = describe_comparison([evidences(*given)], load_report())
     assert found == code
@@ -312,17 +314,22 @@ def execute(conditions, ranges, monkeypatch, *, residuals, aic=0.0, whole=(0.1, 
     """The falsification line with a reduced fit by hand: residuals, Δ(−2 ln L) and parameters; RMSE and size of the
     whole EFT's residuals."""
     some = select_sets(conditions, list(sets))
-    eft, reduced, base = (DiscrepancyModel(some, flag, ranges, fixed) for flag, fixed in
-                          ((True, ()), (True, falsification.FALSIFIED), (False, ())))  # fmt: skip
+    eft, reduced, base = (
+        DiscrepancyModel(some, flag, ranges, fixed)
+        for flag, fixed in ((True, ()), (True, falsification.FALSIFIED), (False, ()))
+    )
     u = np.concatenate([np.linspace(0, 1, np.sum(some.owner == i)) for i in range(len(sets))])
     before, after = (size * 0.1 * np.sin(5 * u) for size in (whole[1], 1.0))
     after = np.where(u == 0, residuals[1] * (0.5 - some.owner), after * np.where(some.owner == 0, residuals[0], 1))
     fit = Made(x=point(reduced, **values), minus_two_log_likelihood=100 + aic, residuals=after)
     monkeypatch.setattr(falsification, "fit_model", lambda *_, **__: fit)
     comparison = Made(
-        eft=Made(fit=Made(x=point(eft), minus_two_log_likelihood=100.0, residuals=before), metrics=Made(aic=-500.0,
-                 rmse=whole[0])), baseline=Made(fit=Made(x=point(base), residuals=before)),
-    )  # fmt: skip
+        eft=Made(
+            fit=Made(x=point(eft), minus_two_log_likelihood=100.0, residuals=before),
+            metrics=Made(aic=-500.0, rmse=whole[0]),
+        ),
+        baseline=Made(fit=Made(x=point(base), residuals=before)),
+    )
     covariances = {slug: 0.04 * np.eye(np.sum(some.owner == i)) for i, slug in enumerate(some.slugs)}
     return falsify(some, ranges, comparison, covariances, load_report(), seed=1)
 
@@ -350,10 +357,13 @@ def test_the_second_rule_fires_where_nothing_is_lost(conditions, ranges, monkeyp
 @pytest.mark.parametrize(
     ("values", "within"),
     [
-        ({}, (True, True)), ({"offset": 0.15}, (True, True)), ({"offset": 0.25}, (False, True)),
-        ({"offset": -0.25}, (False, True)), ({"theta_Coh": 0.5, "tau_c": 1e-3}, (True, False)),
+        ({}, (True, True)),
+        ({"offset": 0.15}, (True, True)),
+        ({"offset": 0.25}, (False, True)),
+        ({"offset": -0.25}, (False, True)),
+        ({"theta_Coh": 0.5, "tau_c": 1e-3}, (True, False)),
     ],
-)  # fmt: skip
+)
 def test_the_first_rule_asks_for_limits_and_slopes(conditions, ranges, monkeypatch, values, within):
     lowest = {"x_bend": conditions.energy[0]}
     found = execute(conditions, ranges, monkeypatch, residuals=(1, 0), **lowest | values)
@@ -385,8 +395,10 @@ def test_too_few_distinct_draws_are_not_weighed(compared, ranges, monkeypatch):
     monkeypatch.setattr(falsification, "run_nested", lambda *_, **__: anew)
     monkeypatch.setattr(falsification, "fit_model", lambda *_, **__: found.eft.fit)
     for n, is_new in ((10, True), (2000, False)):
-        draws = np.tile(DiscrepancyModel(drawn, True, ranges).transform(np.random.default_rng(1).uniform(
-            0.45, 0.55, (n, 20))), (2000 // n, 1))  # fmt: skip
+        draws = np.tile(
+            DiscrepancyModel(drawn, True, ranges).transform(np.random.default_rng(1).uniform(0.45, 0.55, (n, 20))),
+            (2000 // n, 1),
+        )
         eft = replace(found.eft, evidence=replace(found.eft.evidence, samples=draws))
         one = vary({"simulated": drawn}, ranges, [replace(found, eft=eft)], n_live=50, seed=1)["simulated"][5]
         assert one.name == "z halved"
@@ -526,8 +538,9 @@ def weigh(model, data, truths, rng):
         along = np.add.reduceat(white * ones, first, axis=1)
         chi2 = (white_data**2).sum(axis=1)[:, None] + (white**2).sum(axis=1) - 2 * white_data @ white.T
         chi2 -= along_data**2 @ shrunk.T + (shrunk * along**2).sum(axis=1) - 2 * along_data @ (shrunk * along).T
-        log_l = -0.5 * (chi2 + np.log(1 + variance * weight).sum(axis=1) + c.log_determinant.sum()
-                        + c.n * np.log(2 * np.pi))  # fmt: skip
+        log_l = -0.5 * (
+            chi2 + np.log(1 + variance * weight).sum(axis=1) + c.log_determinant.sum() + c.n * np.log(2 * np.pi)
+        )
         if not total.any():
             one = replace(model, conditions=replace(c, log_ratio=data[0]))
             np.testing.assert_allclose(log_l[0, :5], one.log_likelihood(x[:5]), rtol=1e-8)
@@ -619,8 +632,9 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
     for _ in range(200):
         y = rng.multivariate_normal(base.predict(truth), base.covariance(truth))
         free = fit_model(replace(base, conditions=replace(conditions, log_ratio=y)), n_starts=0, seed=1, start=truth)
-        at_truth = fit_model(replace(held, conditions=replace(conditions, log_ratio=y)), n_starts=0, seed=1,
-                             start=truth[1:])  # fmt: skip
+        at_truth = fit_model(
+            replace(held, conditions=replace(conditions, log_ratio=y)), n_starts=0, seed=1, start=truth[1:]
+        )
         covered += at_truth.penalised - free.penalised <= 3.84
     assert 0.89 <= covered / 200 <= 0.985
 

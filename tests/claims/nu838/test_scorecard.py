@@ -35,28 +35,36 @@ def audit(report):
 def test_every_recomputed_number_is_the_known_one():
     rows = audit(load_report())
     for claim, claimed, recomputed in (
-        ("EFT total", "85.1", "85.2"), ("mainstream total", "70.0", "69.6"), ("difference of totals", "15.1", "15.6"),
+        ("EFT total", "85.1", "85.2"),
+        ("mainstream total", "70.0", "69.6"),
+        ("difference of totals", "15.1", "15.6"),
         ("n_samples_total, over its 8 data sets", "12800", "11800 (table 1: 10500)"),
         ("BIC − AIC, EFT, k = 10", "80.3", "74.6 at n = 12800 (34.8 at 240)"),
         ("BIC − AIC, mainstream, k = 8", "79.3", "59.7 at n = 12800 (27.8 at 240)"),
         ("n implied by BIC − AIC, one data set", "the same for both models", "22697 and 149119"),
-        ("ΔRMSE (%)", "-15.0", "-15.6"), ("lnK, beside −ΔBIC/2", "1.7 ± 0.5", "39.35"),
+        ("ΔRMSE (%)", "-15.0", "-15.6"),
+        ("lnK, beside −ΔBIC/2", "1.7 ± 0.5", "39.35"),
         ("ΔAIC implied by χ²/dof at 240", "79.7", "35.2"),
         ("falsification margin, beside ΔAIC/AIC", "≥ 5 %", "2.6 %"),
         ("two falsification thresholds on AIC", "ΔAIC < 2", "1 % of AIC is 30.1: 15 times as much"),
         ("global 90 % limit, with XENON in the list", "1.9e-11 μ_B", "XENONnT alone: 6.4e-12 μ_B"),
-    ):  # fmt: skip
-        assert (rows[claim].stated, rows[claim].computed, rows[claim].verdict) == (
-            claimed,
-            recomputed,
-            "contradicted",
-        )
-    for claim in ("points of each row", "difference of each row", "ranking of differences",
-                  f"thresholds of Borexino {KEV}",
-                  f"thresholds of XENON/PandaX {KEV}", "thresholds of COHERENT (keV nuclear), overlap"):  # fmt: skip
+    ):
+        assert (rows[claim].stated, rows[claim].computed, rows[claim].verdict) == (claimed, recomputed, "contradicted")
+    for claim in (
+        "points of each row",
+        "difference of each row",
+        "ranking of differences",
+        f"thresholds of Borexino {KEV}",
+        f"thresholds of XENON/PandaX {KEV}",
+        "thresholds of COHERENT (keV nuclear), overlap",
+    ):
         assert rows[claim].verdict == "holds", claim
-    for claim in (f"thresholds of GEMMA {KEV}", f"thresholds of CONUS/CONNIE {KEV}", f"thresholds of Super-K {KEV}",
-                  "parameter economy, EFT above mainstream"):  # fmt: skip
+    for claim in (
+        f"thresholds of GEMMA {KEV}",
+        f"thresholds of CONUS/CONNIE {KEV}",
+        f"thresholds of Super-K {KEV}",
+        "parameter economy, EFT above mainstream",
+    ):
         assert rows[claim].verdict == "contradicted", claim
     assert rows["the same numbers for CONUS/CONNIE in eVee"].verdict == "holds"
     for claim in ("quality gates I to IV", "hash of the package"):
@@ -71,11 +79,7 @@ def test_every_recomputed_number_is_the_known_one():
     ("change", "claim", "standing"),
     [
         (lambda r: r["scorecard"]["totals"].__setitem__(0, 85.2), "EFT total", "holds"),
-        (
-            lambda r: r["report"].__setitem__("n_samples_total", 11800),
-            "n_samples_total, over its 8 data sets",
-            "holds",
-        ),
+        (lambda r: r["report"].__setitem__("n_samples_total", 11800), "n_samples_total, over its 8 data sets", "holds"),
         (lambda r: r["metrics"].__setitem__("delta_rmse_percent", -15.6), "ΔRMSE (%)", "holds"),
         (lambda r: r["result"].__setitem__("lnK", [39.0, 0.5]), "lnK, beside −ΔBIC/2", "holds"),
         (lambda r: r["scorecard"]["dimension"][0]["points"].__setitem__(0, 10.7), "points of each row", "contradicted"),
@@ -130,17 +134,23 @@ def compared(
     values = np.array([given.get(name, (claims.get(name, 0.0), abs(claims.get(name, 1.0)) / 10)) for name in names])
     both = [
         Made(
-            fit=Made(names=several), mean=values[:, 0], sd=values[:, 1], prior_dominated=tuple(dominated),
+            fit=Made(names=several),
+            mean=values[:, 0],
+            sd=values[:, 1],
+            prior_dominated=tuple(dominated),
             metrics=Made(aic=a, bic=1, rmse=0.1, r2=0.9, cv_rmse=error, chi2_dof=chi2, ks_p=0.5, n=60, n_parameters=k),
         )
         for a, error, chi2, k, several in zip(aic, cv, (2.0, 1.0), (20, 8), (names, names[:8]), strict=True)
-    ]  # fmt: skip
+    ]
     return Made(eft=both[0], baseline=both[1], selection=selection, log_bayes_factor=lnk, slugs=("a", "b", "c"))
 
 
 def joint(p_value=0.5, moment=1.9):
-    limits = Made(confidence=np.array([0.90, 0.95]), observed={"cls": np.array([moment**2, 2.3**2])},
-                  expected={"cls": np.array([[1.0, 1.5, 2.0, 2.5, 3.0]] * 2) ** 2})  # fmt: skip
+    limits = Made(
+        confidence=np.array([0.90, 0.95]),
+        observed={"cls": np.array([moment**2, 2.3**2])},
+        expected={"cls": np.array([[1.0, 1.5, 2.0, 2.5, 3.0]] * 2) ** 2},
+    )
     return Made(limits=limits, toy_p_value=p_value)
 
 
@@ -151,10 +161,15 @@ def judged(one, together=None, spread=None, coherence=None):
 @pytest.mark.parametrize(
     ("mean", "sd", "standing"),
     [
-        (1.3, 0.3, "agrees"), (2.19, 0.2, "agrees"), (2.2, 0.2, "differs"), (5.0, 1.0, "differs"),
-        (1.4, 0.66, "cannot be told"), (0.7, 0.4, "cannot be told"), (0.9, 0.4, "agrees"),
+        (1.3, 0.3, "agrees"),
+        (2.19, 0.2, "agrees"),
+        (2.2, 0.2, "differs"),
+        (5.0, 1.0, "differs"),
+        (1.4, 0.66, "cannot be told"),
+        (0.7, 0.4, "cannot be told"),
+        (0.9, 0.4, "agrees"),
     ],
-)  # fmt: skip
+)
 def test_a_parameter_agrees_where_its_posterior_holds_the_claim_and_not_zero(mean, sd, standing):
     assert judged(compared(mu0=(mean * 1e-11, sd * 1e-11)))["mu0"].verdict == standing
 
@@ -181,8 +196,16 @@ def test_every_result_is_there_whatever_could_be_computed():
 
 def test_metrics_of_other_data_are_not_compared_but_gains_are():
     rows = judged(compared())
-    for name in ("RMSE (ln μ)", "R2", "AIC", "BIC", "CV error (ln μ)", "chi2_dof", "KS_p",
-                 "Delta_RMSE_vs_Mainstream (%)"):  # fmt: skip
+    for name in (
+        "RMSE (ln μ)",
+        "R2",
+        "AIC",
+        "BIC",
+        "CV error (ln μ)",
+        "chi2_dof",
+        "KS_p",
+        "Delta_RMSE_vs_Mainstream (%)",
+    ):
         assert rows[name].verdict == "not comparable", name
     assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("agrees", "agrees")
     rows = judged(compared(aic=(-75.0, 0.0), lnk=(-3.0, 0.3)))
@@ -199,13 +222,18 @@ def test_results_on_counts_that_are_no_measurement_are_simulated():
 def test_scores_are_shared_by_what_was_computed():
     scores = score_models(compared(dominated=EFT[:5], lnk=(np.log(3), 0.1)), joint(0.025))
     for name, pair in {
-        "Explanatory power": (7.5, 2.5), "Predictiveness": (7.5, 2.5), "Goodness of fit": (5, 10),
-        "Robustness": (7.5, 3.75), "Parameter economy": (10 * 8 / 28, 10 * 20 / 28),
+        "Explanatory power": (7.5, 2.5),
+        "Predictiveness": (7.5, 2.5),
+        "Goodness of fit": (5, 10),
+        "Robustness": (7.5, 3.75),
+        "Parameter economy": (10 * 8 / 28, 10 * 20 / 28),
         "Cross-sample consistency": (5, 5),
-    }.items():  # fmt: skip
+    }.items():
         assert scores[name] == pytest.approx(pair), name
     assert set(score_models(compared(cv=(np.nan, np.nan)), None)) == set(scores) - {
-        "Predictiveness", "Cross-sample consistency"}  # fmt: skip
+        "Predictiveness",
+        "Cross-sample consistency",
+    }
 
 
 def with_verdict(verdict):

@@ -80,11 +80,7 @@ def _compare_scans(claims: Mapping[str, Any]) -> Numbers:
     allowed = tight["chi2_min"] / least
     low, high = loose["beta_range"]
     applies = low <= tight["beta_min"] <= high and least >= 1
-    return {
-        "verdict": HOLDING[loose["chi2_min"] <= allowed if applies else None],
-        "least": least,
-        "allowed": allowed,
-    }
+    return {"verdict": HOLDING[loose["chi2_min"] <= allowed if applies else None], "least": least, "allowed": allowed}
 
 
 def _compare_multi_start(claims: Mapping[str, Any]) -> Numbers:

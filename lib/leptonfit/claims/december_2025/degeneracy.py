@@ -87,9 +87,14 @@ class DegeneracyCheck:
         return restrict(problem, fixed={**others, **self.values}, residuals=self.constraints)
 
     def conclude(
-        self, problem: LeastSquaresProblem, energy: Closure, x: np.ndarray, chi2: np.ndarray, trusted: Booleans,
+        self,
+        problem: LeastSquaresProblem,
+        energy: Closure,
+        x: np.ndarray,
+        chi2: np.ndarray,
+        trusted: Booleans,
         seconds: float,
-    ) -> DegeneracyResult:  # fmt: skip
+    ) -> DegeneracyResult:
         """Collect the fits at each β into one result.
 
         The columns of `x` (n, n_free) are the parameters named in `free`. R and A of the electron, which the followed
@@ -103,9 +108,18 @@ class DegeneracyCheck:
         }
         symbols = [problem.parameters[problem.index(name)].symbol for name in self.free]
         return DegeneracyResult(
-            self.name, self.held, ", ".join(symbols) or "nothing", self.constraints, self.beta, chi2, trusted,
-            self.followed, follow[self.followed](), self.claimed, seconds,
-        )  # fmt: skip
+            self.name,
+            self.held,
+            ", ".join(symbols) or "nothing",
+            self.constraints,
+            self.beta,
+            chi2,
+            trusted,
+            self.followed,
+            follow[self.followed](),
+            self.claimed,
+            seconds,
+        )
 
 
 def plan_degeneracy_checks(
@@ -136,9 +150,7 @@ def plan_degeneracy_checks(
     echo = {"R_e": radius, "A_e": amplitude}
     return (
         DegeneracyCheck("echo", "R_e, U_e, A_e", (), (), echo, grid, flat, "E_stab/β"),
-        DegeneracyCheck(
-            "frozen at the reference", "R_e, U_e, A_e", (), ("m_e",), at_reference, with_reference, flat
-        ),
+        DegeneracyCheck("frozen at the reference", "R_e, U_e, A_e", (), ("m_e",), at_reference, with_reference, flat),
         DegeneracyCheck(f"frozen at β = {grid[1]:g}", "R_e, U_e, A_e", (), ("m_e",), frozen(float(grid[1])), grid),
         DegeneracyCheck(
             "restricted refit", "R_e, U_e", ("A_e",), ("m_e",), held, grid, f"A √β = {stated['a_sqrt_beta']:g}", "A √β"
@@ -150,20 +162,29 @@ def plan_degeneracy_checks(
             for value in stated["amplitudes"]
         ),
         DegeneracyCheck(
-            "mass only", "C_μ, unused", geometry, ("m_e", "m_mu", "m_tau"), {}, _grid(only),
+            "mass only",
+            "C_μ, unused",
+            geometry,
+            ("m_e", "m_mu", "m_tau"),
+            {},
+            _grid(only),
             f"{only['n_converged']} of {only['n_beta']} converge, minimum {only['beta_min']:g}",
         ),
         *(
             DegeneracyCheck(
-                f"single lepton, {scanned['n_beta']} points", f"C_μ = {scanned['c_mu']:g}", ("R_e", "U_e", "A_e"),
-                ("m_e", "g_e"), {"c_mu": scanned["c_mu"]}, _grid(scanned),
+                f"single lepton, {scanned['n_beta']} points",
+                f"C_μ = {scanned['c_mu']:g}",
+                ("R_e", "U_e", "A_e"),
+                ("m_e", "g_e"),
+                {"c_mu": scanned["c_mu"]},
+                _grid(scanned),
                 f"varies by {100 * scanned['variation']:.0f} %, minimum {scanned['beta_min']:g}"
                 if "variation" in scanned
                 else "",
             )
             for scanned in claims["single_lepton"]
         ),
-    )  # fmt: skip
+    )
 
 
 def run_degeneracy_checks(

@@ -157,15 +157,21 @@ def _differentiate(scan: ThresholdScanResult, likelihood: Likelihood) -> np.ndar
     slopes = np.zeros((len(scan.threshold), len(PULLS)))
     for k, name in enumerate(PULLS):
         wanted = "flux" if name == _KIND[experiment.flux] else name
-        rows = [i for i, nuisance in enumerate(model.nuisances) if nuisance == wanted or
-                (wanted == "background" and nuisance.startswith("background of bin"))]  # fmt: skip
+        rows = [
+            i
+            for i, nuisance in enumerate(model.nuisances)
+            if nuisance == wanted or (wanted == "background" and nuisance.startswith("background of bin"))
+        ]
         if not rows:
             continue
         errors = []
         for sign in (-1, 1):
             step = sign * 0.1
-            moved = replace(model, base=model.base + step * model.shifts[rows].sum(axis=0),
-                            signal=model.signal + step * model.signal_shifts[rows].sum(axis=0))  # fmt: skip
+            moved = replace(
+                model,
+                base=model.base + step * model.shifts[rows].sum(axis=0),
+                signal=model.signal + step * model.signal_shifts[rows].sum(axis=0),
+            )
             errors.append(np.log(moved.theta_sigma(used=used)))
         slopes[:, k] = (errors[1] - errors[0]) / 0.2 / 2
     return slopes
@@ -236,8 +242,11 @@ class DiscrepancyModel:
 
     def _unpack(self, x: np.ndarray) -> dict[str, Any]:
         """Return parameters (..., 1) by name; a fixed parameter is 0, a fixed length is 1 and has no effect."""
-        held = {name: np.full((*np.shape(x)[:-1], 1), name in ("x_bend", "tau_c"), dtype=np.asarray(x).dtype)
-                for name in EFT if name not in self.names}  # fmt: skip
+        held = {
+            name: np.full((*np.shape(x)[:-1], 1), name in ("x_bend", "tau_c"), dtype=np.asarray(x).dtype)
+            for name in EFT
+            if name not in self.names
+        }
         return held | {name: x[..., j : j + 1] for j, name in enumerate(self.names)}
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -250,14 +259,22 @@ class DiscrepancyModel:
         mu_base = np.exp(c.log_expected + shift)
         away = (c.energy - p["x_bend"]) * np.where(np.real(c.energy - p["x_bend"]) < 0, -1.0, 1.0)
         bracket = (
-            1 + p["gamma"] * c.path + p["k_STG"] * source + p["beta_TPR"] * balance + p["rho_Recon"] * supplied
+            1
+            + p["gamma"] * c.path
+            + p["k_STG"] * source
+            + p["beta_TPR"] * balance
+            + p["rho_Recon"] * supplied
             + p["alpha_thr"] * np.log(1 + c.energy / p["x_bend"])
-        )  # fmt: skip
+        )
         window = 1 - p["theta_Coh"] * (1 - np.exp(-away / p["tau_c"]))
         return (
-            0.5 * np.log(mu_base**2 + (p["mu0"] * 1e11) ** 2) - c.log_expected + np.log(bracket) + np.log(window)
-            - p["eta_Damp"] * z**2 - np.log(1 + p["xi_RL"] * xi)
-        )  # fmt: skip
+            0.5 * np.log(mu_base**2 + (p["mu0"] * 1e11) ** 2)
+            - c.log_expected
+            + np.log(bracket)
+            + np.log(window)
+            - p["eta_Damp"] * z**2
+            - np.log(1 + p["xi_RL"] * xi)
+        )
 
     def shared_variance(self, x: np.ndarray) -> np.ndarray:
         """Variance (..., n_sets) of the random effect of each data set."""

@@ -77,8 +77,9 @@ def falsify(
     """
     whole, eft = comparison.eft, DiscrepancyModel(conditions, True, ranges)
     reduced = DiscrepancyModel(conditions, True, ranges, fixed=FALSIFIED)
-    fit = fit_model(reduced, n_starts=8, seed=seed,
-                    start=np.array([whole.fit.x[eft.names.index(name)] for name in reduced.names]))  # fmt: skip
+    fit = fit_model(
+        reduced, n_starts=8, seed=seed, start=np.array([whole.fit.x[eft.names.index(name)] for name in reduced.names])
+    )
     delta_chi2 = fit.minus_two_log_likelihood - whole.fit.minus_two_log_likelihood
     delta_aic = delta_chi2 - 2 * len(FALSIFIED)
     rmse = float(np.sqrt(np.mean(fit.residuals**2)))
@@ -167,9 +168,14 @@ class VariationResult(Result):
 
 
 def vary(
-    selections: Mapping[str, Conditions], ranges: np.ndarray, comparisons: Sequence[ComparisonResult], *,
-    n_live: int, seed: int, jobs: int = 1,
-) -> dict[str, list[VariationResult]]:  # fmt: skip
+    selections: Mapping[str, Conditions],
+    ranges: np.ndarray,
+    comparisons: Sequence[ComparisonResult],
+    *,
+    n_live: int,
+    seed: int,
+    jobs: int = 1,
+) -> dict[str, list[VariationResult]]:
     """Compare the EFT with the baseline for changed covariates and priors, in every selection of data sets.
 
     A changed covariate multiplies the evidence by the mean of L'/L over the posterior draws. The changed model is
@@ -196,9 +202,13 @@ def vary(
 
 
 def _vary(
-    case: tuple[ComparisonResult, str, int | None], *, selections: Mapping[str, Conditions], ranges: np.ndarray,
-    n_live: int, seed: int,
-) -> VariationResult:  # fmt: skip
+    case: tuple[ComparisonResult, str, int | None],
+    *,
+    selections: Mapping[str, Conditions],
+    ranges: np.ndarray,
+    n_live: int,
+    seed: int,
+) -> VariationResult:
     one, name, column = case
     conditions = selections[one.selection]
     eft, base = DiscrepancyModel(conditions, True, ranges), one.baseline
@@ -277,6 +287,11 @@ def relate_thresholds(conditions: Conditions, ranges: np.ndarray, comparison: Co
 
     scale, quenching = correlate("energy_scale", "rho_Recon"), correlate("quenching", "k_TBN")
     return RelationsResult(
-        slopes, covariances, correlate("k_STG", "beta_TPR"), scale, quenching, known("rho_Recon", scale),
+        slopes,
+        covariances,
+        correlate("k_STG", "beta_TPR"),
+        scale,
+        quenching,
+        known("rho_Recon", scale),
         known("k_TBN", quenching),
-    )  # fmt: skip
+    )

@@ -196,8 +196,8 @@ def widen(ranges: np.ndarray) -> np.ndarray:
 
 
 def compare_models(
-    selections: Mapping[str, Conditions], ranges: np.ndarray, *, n_live: int, sampler: str, seed: int, jobs: int = 1,
-) -> list[ComparisonResult]:  # fmt: skip
+    selections: Mapping[str, Conditions], ranges: np.ndarray, *, n_live: int, sampler: str, seed: int, jobs: int = 1
+) -> list[ComparisonResult]:
     """Compare the baseline, the EFT and the baseline with one moment on every selection of data sets.
 
     Each model on each selection is one task; the slowest tasks start first.
@@ -213,8 +213,11 @@ def compare_models(
     seed, jobs : int
     """
     kinds = {"eft": (True, ()), "baseline": (False, ()), "moment": (True, BEYOND_MOMENT)}
-    tasks = {(name, kind): DiscrepancyModel(one, is_eft, ranges, fixed)
-             for name, one in selections.items() for kind, (is_eft, fixed) in kinds.items()}  # fmt: skip
+    tasks = {
+        (name, kind): DiscrepancyModel(one, is_eft, ranges, fixed)
+        for name, one in selections.items()
+        for kind, (is_eft, fixed) in kinds.items()
+    }
     order = sorted(tasks, key=lambda task: (len(tasks[task].names), tasks[task].conditions.n), reverse=True)
     run = partial(_study, n_live=n_live, sampler=sampler, seed=seed)
     found = dict(zip(order, map_ordered(run, [tasks[task] for task in order], jobs=jobs), strict=True))
@@ -329,9 +332,11 @@ def select_sets(c: Conditions, sets: Sequence[int]) -> Conditions:
         whitener=c.whitener[np.ix_(rows, rows)],
         log_determinant=c.log_determinant[list(sets)],
         n_independent=c.n_independent * len(rows) / c.n,
-        **{name: getattr(c, name)[rows] for name in
-           ("log_ratio", "log_expected", "slopes", "energy", "path", "covariates")},
-    )  # fmt: skip
+        **{
+            name: getattr(c, name)[rows]
+            for name in ("log_ratio", "log_expected", "slopes", "energy", "path", "covariates")
+        },
+    )
 
 
 def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> tuple[str, str]:

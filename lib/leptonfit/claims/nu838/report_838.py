@@ -38,6 +38,8 @@ def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
     table = read_tables("covariates_838.toml", data=data)
     for slug in SPECTRA:
         if len(table.get(slug, [])) != len(COVARIATES):
-            raise InputError(f"data file neutrino/covariates_838.toml: {slug} = {table.get(slug)}: must be "
-                             f"{len(COVARIATES)} numbers, {', '.join(COVARIATES)}")  # fmt: skip
+            raise InputError(
+                f"data file neutrino/covariates_838.toml: {slug} = {table.get(slug)}: must be "
+                f"{len(COVARIATES)} numbers, {', '.join(COVARIATES)}"
+            )
     return {slug: np.array(table[slug], dtype=float) for slug in SPECTRA}

@@ -67,9 +67,13 @@ class Explorer(widgets.VBox):
     """Notebooks that reproduce the state."""
 
     def __init__(
-        self, controls: Mapping[str, widgets.Widget], *, size: tuple[float, float],
-        actions: tuple[widgets.Widget, ...] = (), exact: Mapping[str, float] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        controls: Mapping[str, widgets.Widget],
+        *,
+        size: tuple[float, float],
+        actions: tuple[widgets.Widget, ...] = (),
+        exact: Mapping[str, float] | None = None,
+    ) -> None:
         self.controls = dict(controls)
         self._exact = dict(exact or {})
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
@@ -255,9 +259,16 @@ class Explorer(widgets.VBox):
 def log_slider(declared: Declaration, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:
     """Return a logarithmic slider over the allowed range of a parameter."""
     return widgets.FloatLogSlider(
-        value=value, base=10, min=math.log10(declared.low), max=math.log10(declared.high), step=step,
-        description=declared.name, readout_format=".2e", tooltip=declared.meaning, **_NAMES,
-    )  # fmt: skip
+        value=value,
+        base=10,
+        min=math.log10(declared.low),
+        max=math.log10(declared.high),
+        step=step,
+        description=declared.name,
+        readout_format=".2e",
+        tooltip=declared.meaning,
+        **_NAMES,
+    )
 
 
 def slider(name: str, value: float, low: float, high: float, step: float, **more: Any) -> widgets.FloatSlider:

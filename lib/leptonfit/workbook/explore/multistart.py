@@ -41,10 +41,13 @@ class MultistartExplorer(Explorer):
         self._claims = load_claims()
         box = {**BOUNDS[str(default["bounds"])], "beta": tuple(self._claims["multi_start"]["beta_box"])}
         self._problem = build_problem(
-            load_measurements(str(default["measurements"])), sigma_m_model=float(default["sigma_m_model"]),
-            sigma_g_model=float(default["sigma_g_model"]), closure=str(default["closure"]),
-            r_max=float(default["r_max"]), bounds=box,
-        )  # fmt: skip
+            load_measurements(str(default["measurements"])),
+            sigma_m_model=float(default["sigma_m_model"]),
+            sigma_g_model=float(default["sigma_g_model"]),
+            closure=str(default["closure"]),
+            r_max=float(default["r_max"]),
+            bounds=box,
+        )
         fewest = int(declared.parameters["n_starts"].low)
         super().__init__(
             {

@@ -180,23 +180,35 @@ class ProfileExplorer(Explorer):
         grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
         for n_starts in (N_STARTS, self._n_starts):
             profile = scan_profile(
-                problem, "beta", grid, n_starts=n_starts, seed=self._seed, references=(self._reference,),
+                problem,
+                "beta",
+                grid,
+                n_starts=n_starts,
+                seed=self._seed,
+                references=(self._reference,),
                 release=release,
-            )  # fmt: skip
+            )
             verdict = assess_profile(problem, profile, reference=self._reference)
             if verdict.code != "unreliable":
                 break
         feasible = feasible_c_mu(
-            self._measured, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)], closure=str(chosen["closure"]),
-            r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
-        )  # fmt: skip
+            self._measured,
+            grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)],
+            closure=str(chosen["closure"]),
+            r_max=float(chosen["r_max"]),
+            bounds=BOUNDS[str(chosen["bounds"])],
+        )
         return chosen, profile, verdict, feasible
 
     def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
         return build_problem(
-            self._measured, sigma_m_model=float(chosen["sigma_m_model"]), sigma_g_model=float(chosen["sigma_g_model"]),
-            closure=str(chosen["closure"]), r_max=float(chosen["r_max"]), bounds=BOUNDS[str(chosen["bounds"])],
-        )  # fmt: skip
+            self._measured,
+            sigma_m_model=float(chosen["sigma_m_model"]),
+            sigma_g_model=float(chosen["sigma_g_model"]),
+            closure=str(chosen["closure"]),
+            r_max=float(chosen["r_max"]),
+            bounds=BOUNDS[str(chosen["bounds"])],
+        )
 
     def _update_profile(self, profile: ProfileResult, feasible: CMuResult, c_mu: int, beta: float, chi2: float) -> None:
         grid, shown = profile.grid, np.maximum(profile.chi2_min, CHI2_FLOOR)
@@ -210,7 +222,7 @@ class ProfileExplorer(Explorer):
         self._spans = [
             self._left.axvspan(max(a, grid[0]), min(b, grid[-1]), color=GREEN, alpha=0.13, lw=0)
             for a, b in profile.identified_set["0.95"].intervals
-        ]  # fmt: skip
+        ]
         margin = 0.02 * (grid[-1] - grid[0])
         for ax in (self._left, self._right):
             ax.set_xlim(grid[0] - margin, grid[-1] + margin)

@@ -69,9 +69,10 @@ class VortexExplorer(Explorer):
         measured = load_measurements(str(default["measurements"]))
         self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
         self._problem = build_problem(
-            measured, sigma_m_model=float(str(default["sigma_m_model"])),
+            measured,
+            sigma_m_model=float(str(default["sigma_m_model"])),
             sigma_g_model=float(str(default["sigma_g_model"])),
-        )  # fmt: skip
+        )
         self._measured = dict(zip(QUANTITIES, measured.values, strict=True))
         reference = load_claims()["golden_loop"]["beta"]
         first = self._problem.start.copy()
@@ -79,9 +80,11 @@ class VortexExplorer(Explorer):
         self._fitted = dict(zip(self._problem.names, solve(self._problem, first, fixed=("beta",)).x, strict=True))
         self._ended = ""
         self.walk_button = widgets.ToggleButton(
-            description="walk along the degeneracy", icon="play", layout=widgets.Layout(width="16rem"),
+            description="walk along the degeneracy",
+            icon="play",
+            layout=widgets.Layout(width="16rem"),
             tooltip="β grows by 1 % a step; R, U and A are refitted to the same mass and g-factor",
-        )  # fmt: skip
+        )
         bounds = BOUNDS[str(default["bounds"])]
         notebook = read_notebook("07_explore")
         begun = notebook.resolve(start)
@@ -91,15 +94,14 @@ class VortexExplorer(Explorer):
         super().__init__(
             {
                 "lepton": choice("lepton", [(SYMBOLS[one], one) for one in LEPTONS], begun["lepton"]),
-                **{
-                    kind: slider(kind, exact[kind], *bounds[kind], 1e-4, readout_format=".4f")
-                    for kind in "RUA"
-                },
+                **{kind: slider(kind, exact[kind], *bounds[kind], 1e-4, readout_format=".4f") for kind in "RUA"},
                 "beta": slider("β", exact["beta"], *self._range, 1e-3, readout_format=".3f"),
                 "c_mu": slider("C_μ", exact["c_mu"], *bounds["c_mu"], 0.01),
             },
-            size=(9.2, 3.9), actions=(self.walk_button,), exact=exact,
-        )  # fmt: skip
+            size=(9.2, 3.9),
+            actions=(self.walk_button,),
+            exact=exact,
+        )
         self.controls["lepton"].observe(self._change_lepton, "value")
         self.walk_button.observe(self._toggle, "value")
 
@@ -111,9 +113,17 @@ class VortexExplorer(Explorer):
     def set_up(self) -> None:
         """Create the panels: flow over density, energies with the mass, and g-factor."""
         grid = self.figure.add_gridspec(
-            2, 2, width_ratios=[1, 1.25], height_ratios=[2.2, 1], left=0.07, right=0.985, top=0.94, bottom=0.13,
-            wspace=0.5, hspace=0.62,
-        )  # fmt: skip
+            2,
+            2,
+            width_ratios=[1, 1.25],
+            height_ratios=[2.2, 1],
+            left=0.07,
+            right=0.985,
+            top=0.94,
+            bottom=0.13,
+            wspace=0.5,
+            hspace=0.62,
+        )
         left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
         ends = (-_EXTENT, _EXTENT)
         left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="$x$ (dimensionless)", ylabel="$z$, axis (dimensionless)")
@@ -135,8 +145,15 @@ class VortexExplorer(Explorer):
         below.set(xscale="log", xlim=(1e-3, 1e4), ylim=(-1, 1), yticks=[0], yticklabels=["g-factor"])
         below.minorticks_off()
         below.set_xlabel(r"$g = C_\mu\, k\, R\, U$; dashed: measured")
-        self._note = left.text(0.02, 0.98, "", transform=left.transAxes, va="top", fontsize=8,
-                               bbox={"color": "white", "alpha": 0.8, "pad": 2})  # fmt: skip
+        self._note = left.text(
+            0.02,
+            0.98,
+            "",
+            transform=left.transAxes,
+            va="top",
+            fontsize=8,
+            bbox={"color": "white", "alpha": 0.8, "pad": 2},
+        )
 
     def advance(self) -> Iterator[None]:
         """Compute the model on screen and compare it with the measured values."""
@@ -161,8 +178,10 @@ class VortexExplorer(Explorer):
         said.append(f"g = {g:.7g}" + (f", measured {measured_g:.7g}" if measured_g else ", not fitted for τ"))
         part, point = self._part
         chi2 = float(np.sum(part.residuals(point) ** 2))
-        self.say("fits" if chi2 <= CHI2_FLOOR else "misses", f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: "
-                 f"{'; '.join(said)}.{self._ended}")  # fmt: skip
+        self.say(
+            "fits" if chi2 <= CHI2_FLOOR else "misses",
+            f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: {'; '.join(said)}.{self._ended}",
+        )
         yield
 
     def walk(self) -> bool:

@@ -1,11 +1,7 @@
 """Figures: each function draws a result into given axes and does no computation."""
 
 from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
-from leptonfit.workbook.figures.discrepancy import (
-    plot_corner,
-    plot_models,
-    plot_scorecard,
-)
+from leptonfit.workbook.figures.discrepancy import plot_corner, plot_models, plot_scorecard
 from leptonfit.workbook.figures.fits import (
     plot_best_band,
     plot_comparison,

@@ -20,18 +20,27 @@ def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: 
         said = {"unreliable": "cannot be told", "rejected": "rejected", "empty": "empty"}.get(one.verdict_code)
         if said is not None:
             ax.annotate(
-                f"{said} (lowest χ² {one.best_chi2:.2g})", (low, row), xytext=(6, 0), textcoords="offset points",
-                va="center", fontsize=7, color=GREY,
-            )  # fmt: skip
+                f"{said} (lowest χ² {one.best_chi2:.2g})",
+                (low, row),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+                color=GREY,
+            )
             continue
         colour = GREEN if one.determines else BLUE if one.fits else RED
         for level, width in (("0.95", 1.4), ("0.68", 4.5)):
             for a, b in one.identified_set[level].intervals:
                 left, right = max(a, low), min(b, high)
                 ax.plot(
-                    [left, right], [row, row], color=colour, lw=width, alpha=1 if one.fits else 0.5,
+                    [left, right],
+                    [row, row],
+                    color=colour,
+                    lw=width,
+                    alpha=1 if one.fits else 0.5,
                     solid_capstyle="butt",
-                )  # fmt: skip
+                )
                 if level == "0.95":
                     for end, is_open, marker in ((left, a < left, "<"), (right, b > right, ">")):
                         ax.plot(end, row, marker if is_open else "|", color=colour, ms=6, mfc=colour)
@@ -74,9 +83,14 @@ def plot_coverage(axes: Sequence[Axes], toys: CoverageResult) -> Sequence[Axes]:
         low, high = toys.interval(level)
         at = toys.n_covered(level) / len(toys.delta_chi2)
         right.errorbar(
-            NOMINAL[level], 100 * (at - NOMINAL[level]), yerr=[[100 * (at - low)], [100 * (high - at)]],
-            fmt=marker, color=ORANGE, capsize=3, label=f"{100 * float(level):.0f} %: {at:.4f}",
-        )  # fmt: skip
+            NOMINAL[level],
+            100 * (at - NOMINAL[level]),
+            yerr=[[100 * (at - low)], [100 * (high - at)]],
+            fmt=marker,
+            color=ORANGE,
+            capsize=3,
+            label=f"{100 * float(level):.0f} %: {at:.4f}",
+        )
     right.axhline(0, color=GREY, lw=0.8, ls="--")
     right.set_xlabel("nominal coverage")
     right.set_ylabel("difference (percentage points)")

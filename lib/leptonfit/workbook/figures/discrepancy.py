@@ -62,10 +62,20 @@ def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
     for selection, samples in drawn.items():
         colour = _MARKERS[selection][1]
         with np.errstate(invalid="ignore"):
-            corner.corner(samples, labels=labels, fig=figure, range=ends, color=colour, plot_datapoints=False,
-                          plot_density=False, label_kwargs={"fontsize": 7.5}, max_n_ticks=3, smooth=1.0,
-                          levels=(0.68, 0.95),
-                          hist_kwargs={"density": True})  # fmt: skip
+            corner.corner(
+                samples,
+                labels=labels,
+                fig=figure,
+                range=ends,
+                color=colour,
+                plot_datapoints=False,
+                plot_density=False,
+                label_kwargs={"fontsize": 7.5},
+                max_n_ticks=3,
+                smooth=1.0,
+                levels=(0.68, 0.95),
+                hist_kwargs={"density": True},
+            )
         figure.axes[len(_CORNER) - 1].plot([], [], color=colour, label=f"{selection} counts")
     for ax in figure.axes:
         ax.tick_params(labelsize=6)
@@ -84,9 +94,11 @@ def plot_scorecard(ax: Axes, report: Mapping[str, Any], scores: Mapping[str, tup
             for value, colour, marker in zip(pair, (RED, BLUE), "oD", strict=True):
                 ax.plot(value, row + shift, marker, color=colour, mfc=colour if filled else "white", ms=5)
     for label, colour, marker, filled in (
-        ("EFT, claimed", RED, "o", False), ("baseline, claimed", BLUE, "D", False),
-        ("EFT, computed", RED, "o", True), ("baseline, computed", BLUE, "D", True),
-    ):  # fmt: skip
+        ("EFT, claimed", RED, "o", False),
+        ("baseline, claimed", BLUE, "D", False),
+        ("EFT, computed", RED, "o", True),
+        ("baseline, computed", BLUE, "D", True),
+    ):
         ax.plot([], [], marker, color=colour, mfc=colour if filled else "white", label=label)
     ax.set_yticks(range(len(dimensions)), [one["name"] for one in dimensions])
     ax.set_ylim(len(dimensions) - 0.4, -0.6)

@@ -50,11 +50,19 @@ def plot_outer_radius(ax: Axes, scan: OuterRadiusResult, claimed: float) -> Axes
         text = f"$R$ = {scan.radius[row]:g}, $A$ = {scan.amplitude[row]:g}"
         ax.plot(scan.r_max, scan.stream[row], line, color=colour, label=f"stream, {text}")
         ax.axhline(scan.lab[row], ls=line, color=GREY, lw=0.8)
-    ax.annotate("lab, the same three", (scan.r_max[-1], scan.lab.max()), xytext=(0, 3), textcoords="offset points",
-                ha="right", fontsize=7, color=GREY)  # fmt: skip
+    ax.annotate(
+        "lab, the same three",
+        (scan.r_max[-1], scan.lab.max()),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+        color=GREY,
+    )
     ax.axvline(claimed, color="black", ls="-.", lw=0.8)
-    ax.annotate(f"the report's {claimed:g}", (claimed, scan.lab.min()), xytext=(3, 3), textcoords="offset points",
-                fontsize=7)  # fmt: skip
+    ax.annotate(
+        f"the report's {claimed:g}", (claimed, scan.lab.min()), xytext=(3, 3), textcoords="offset points", fontsize=7
+    )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel(r"$r_{\max}$ (dimensionless)")

@@ -23,9 +23,19 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 _CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, RED, GREY), strict=True))
 _NAMES = {
-    "reactor": "reactor", "pp": "pp", "Be7_384": "⁷Be 0.384", "Be7_861": "⁷Be 0.861", "pep": "pep", "N13": "¹³N",
-    "O15": "¹⁵O", "B8": "⁸B", "hep": "hep", "nu_mu": "ν_μ", "nu_mu_bar": "ν̄_μ", "nu_e": "ν_e",
-}  # fmt: skip
+    "reactor": "reactor",
+    "pp": "pp",
+    "Be7_384": "⁷Be 0.384",
+    "Be7_861": "⁷Be 0.861",
+    "pep": "pep",
+    "N13": "¹³N",
+    "O15": "¹⁵O",
+    "B8": "⁸B",
+    "hep": "hep",
+    "nu_mu": "ν_μ",
+    "nu_mu_bar": "ν̄_μ",
+    "nu_e": "ν_e",
+}
 _MARKERS = {"cls": ("s", BLUE), "fc": ("o", GREEN), "q_tilde": ("v", RED), "pinned": ("D", ORANGE)}
 
 
@@ -42,8 +52,12 @@ def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Ax
             marker = "x" if one.disputed else "s"
             face = "none" if one.mark == "textbook" else colour
             ax.plot(one.limit * 1e-11, row, marker, color=colour, mfc=face, alpha=1 if used or one.disputed else 0.75)
-            ax.annotate("", (one.limit * 1e-11 / 1.5, row), (one.limit * 1e-11, row),
-                        arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.2 if used else 0.5})  # fmt: skip
+            ax.annotate(
+                "",
+                (one.limit * 1e-11 / 1.5, row),
+                (one.limit * 1e-11, row),
+                arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.2 if used else 0.5},
+            )
             ticks.append(one.name + (" (disputed)" if one.disputed else ""))
             row += 1
         if name in found.classes:
@@ -51,8 +65,16 @@ def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Ax
             low, high = 1e-11 * 10**meta.prediction
             ax.fill_betweenx([first - 0.4, row - 0.6], low, high, color=colour, alpha=0.12, lw=0)
             ax.plot([1e-11 * 10**meta.mean] * 2, [first - 0.4, row - 0.6], color=colour, lw=1, ls="--")
-        ax.annotate(FLAVOUR_CLASSES[name], (1, (first + row - 1) / 2), xycoords=("axes fraction", "data"),
-                    xytext=(6, 0), textcoords="offset points", va="center", fontsize=8, color=colour)  # fmt: skip
+        ax.annotate(
+            FLAVOUR_CLASSES[name],
+            (1, (first + row - 1) / 2),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=colour,
+        )
         row += 1
         ticks.append("")
     ax.set_xscale("log")
@@ -128,8 +150,17 @@ def plot_compared(
     """Data against expectations, and the residuals below; `labels` names the expectations, the one at θ = 0 first."""
     top, below = axes
     middle = (compared.edges[1:] + compared.edges[:-1]) / 2
-    top.errorbar(middle, compared.data, compared.errors, fmt="o", color="black", ms=2.5, lw=0.8,
-                 mfc="black" if compared.mark == "observed" else "white", label=f"{compared.mark} data")  # fmt: skip
+    top.errorbar(
+        middle,
+        compared.data,
+        compared.errors,
+        fmt="o",
+        color="black",
+        ms=2.5,
+        lw=0.8,
+        mfc="black" if compared.mark == "observed" else "white",
+        label=f"{compared.mark} data",
+    )
     for curve, label, colour, style in zip(
         compared.expected, labels, (GREY, BLUE, RED), ("-", "-", "--"), strict=False
     ):
@@ -147,8 +178,9 @@ def plot_compared(
     top.set_xlabel("energy")
     top.xaxis.label.set_visible(False)  # the label is below the residuals
     below.axhline(0, color=GREY, lw=0.8)
-    below.plot(middle, compared.residuals, "o", color="black", ms=2.5,
-               mfc="black" if compared.mark == "observed" else "white")  # fmt: skip
+    below.plot(
+        middle, compared.residuals, "o", color="black", ms=2.5, mfc="black" if compared.mark == "observed" else "white"
+    )
     shift = (compared.expected[1] - compared.expected[0]) / compared.errors
     below.stairs(shift, compared.edges, color=BLUE, lw=1, baseline=None)
     below.set_ylim(-3.9, 3.9)
@@ -180,12 +212,18 @@ def plot_all_compared(
 def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
     """Δχ²(θ) of every data set, with θ in units of its expected error; dashed for simulated counts."""
     for i, one in enumerate(found):
-        ax.plot(one.theta / one.limits.sigma, one.delta_chi2, color=f"C{i % 7}", ls="-" if one.observed else "--",
-                label=f"{one.title}{'' if one.observed else ' (simulated)'}")  # fmt: skip
+        ax.plot(
+            one.theta / one.limits.sigma,
+            one.delta_chi2,
+            color=f"C{i % 7}",
+            ls="-" if one.observed else "--",
+            label=f"{one.title}{'' if one.observed else ' (simulated)'}",
+        )
     for rise in DELTA_CHI2:
         ax.axhline(rise, color=GREY, lw=0.6, ls=":")
-        ax.annotate(f"{rise:g}", (1, rise), xycoords=("axes fraction", "data"), fontsize=7, color=GREY, va="bottom",
-                    ha="right")  # fmt: skip
+        ax.annotate(
+            f"{rise:g}", (1, rise), xycoords=("axes fraction", "data"), fontsize=7, color=GREY, va="bottom", ha="right"
+        )
     ax.axvspan(ax.get_xlim()[0], 0, color=GREY, alpha=0.1, lw=0)
     ax.annotate("μ² < 0", (0.01, 0.03), xycoords="axes fraction", fontsize=8, color=GREY)
     ax.set_xlim(-3.2, 4.5)
@@ -215,8 +253,15 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
             if 0 < value < math.inf:
                 ax.plot(value, row + shift, marker, color=colour, mfc=face, ms=5)
                 if not one.limits.is_valid[method]:
-                    ax.annotate("†", (value, row + shift), xytext=(3, 0), textcoords="offset points", fontsize=7,
-                                va="center", color=colour)  # fmt: skip
+                    ax.annotate(
+                        "†",
+                        (value, row + shift),
+                        xytext=(3, 0),
+                        textcoords="offset points",
+                        fontsize=7,
+                        va="center",
+                        color=colour,
+                    )
         toys = to_moment(one.toys.limit[level])
         if 0 < toys < math.inf:
             ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
@@ -267,8 +312,18 @@ def plot_response(axes: tuple[Axes, Axes], points: ResponsePoints, curve: tuple[
     """Calibration points with errors in both variables, and the true curve (recoil, ionisation) in keV."""
     left, right = axes
     given = points.columns
-    left.errorbar(given["recoil"], given["ionisation"], given["ionisation_error"], given["recoil_error"], fmt="o",
-                  color="black", mfc="white", ms=3, lw=0.8, label=f"{points.mark} points")  # fmt: skip
+    left.errorbar(
+        given["recoil"],
+        given["ionisation"],
+        given["ionisation_error"],
+        given["recoil_error"],
+        fmt="o",
+        color="black",
+        mfc="white",
+        ms=3,
+        lw=0.8,
+        label=f"{points.mark} points",
+    )
     left.plot(*curve, color=BLUE, label=f"Lindhard, k = {points.values['lindhard_k']:g}")
     left.set_xscale("log")
     left.set_yscale("log")
@@ -289,8 +344,15 @@ def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) 
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
             ax.fill_between(one.threshold, one.band[:, low], one.band[:, high], color=GREY, alpha=alpha, lw=0)
         ax.plot(one.threshold, one.expected[:, 0], color=GREY, label="expected")
-        ax.plot(one.threshold, one.limit[:, 0], "o", color=BLUE, ms=2.8, mfc=BLUE if one.observed else "white",
-                label="observed" if one.observed else "simulated")  # fmt: skip
+        ax.plot(
+            one.threshold,
+            one.limit[:, 0],
+            "o",
+            color=BLUE,
+            ms=2.8,
+            mfc=BLUE if one.observed else "white",
+            label="observed" if one.observed else "simulated",
+        )
         if one.curve:
             scale = one.energy[-1] / one.threshold[-1]
             ax.plot(one.curve.x / scale, np.exp(one.curve.y), color=RED, lw=0.8, ls="--", label="process")

@@ -28,8 +28,10 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
     rows = []
     for key, one in joined.items():
         counts, _, name = key.partition(": ")
-        limits = [f"{100 * level:g} %: {to_moment(limit):.3g}"
-                  for level, limit in zip(one.limits.confidence, one.limits.observed["cls"], strict=True)]  # fmt: skip
+        limits = [
+            f"{100 * level:g} %: {to_moment(limit):.3g}"
+            for level, limit in zip(one.limits.confidence, one.limits.observed["cls"], strict=True)
+        ]
         rows.append(
             {
                 "counts": counts,
@@ -47,14 +49,18 @@ def tabulate_joint(joined: Mapping[str, JointResult], report: Mapping[str, Any])
 
 
 _METRICS = {
-    "rmse": ("RMSE (ln μ), descriptive", ".3f"), "r2": ("R², descriptive", ".4f"),
-    "chi2_dof": ("χ²/dof, effective parameters taken off", ".2f"), "aic": ("AIC", ".1f"),
-    "bic": ("BIC (independent limits)", ".1f"), "bic_n": ("BIC (all conditions)", ".1f"), "ks_p": ("KS p", ".2f"),
+    "rmse": ("RMSE (ln μ), descriptive", ".3f"),
+    "r2": ("R², descriptive", ".4f"),
+    "chi2_dof": ("χ²/dof, effective parameters taken off", ".2f"),
+    "aic": ("AIC", ".1f"),
+    "bic": ("BIC (independent limits)", ".1f"),
+    "bic_n": ("BIC (all conditions)", ".1f"),
+    "ks_p": ("KS p", ".2f"),
     "n_parameters": ("parameters", "d"),
     "n_effective": ("parameters that the data determine, without variances", ".1f"),
     "cv_rmse": ("CV error, data sets left out, at most 5 folds (ln μ)", ".3f"),
     "cv_log_density": ("CV log density a condition, data sets left out", ".2f"),
-}  # fmt: skip
+}
 _CLAIMED = {"cv_rmse": "cv"}
 
 
@@ -199,8 +205,12 @@ def tabulate_scorecard(report: Mapping[str, Any], scores: Mapping[str, tuple[flo
     totals, claimed = points.sum(axis=0), report["scorecard"]["totals"]
     rows.append(
         {
-            "dimension": "total", "weight": 100, "claimed scores": f"{claimed[0]:.1f} : {claimed[1]:.1f}",
-            "points, recomputed": f"{totals[0]:.1f} : {totals[1]:.1f}", "rank of difference": "", "computed scores": "",
+            "dimension": "total",
+            "weight": 100,
+            "claimed scores": f"{claimed[0]:.1f} : {claimed[1]:.1f}",
+            "points, recomputed": f"{totals[0]:.1f} : {totals[1]:.1f}",
+            "rank of difference": "",
+            "computed scores": "",
         }
-    )  # fmt: skip
+    )
     return pd.DataFrame(rows)

@@ -183,10 +183,12 @@ def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                 "degrees of freedom": fit.dof,
                 "p": "not testable" if math.isnan(fit.p_value) else f"{fit.p_value:.2g}",
                 "p from": f"{fit.n_toys} toys" if fit.is_by_toys else "χ² law",
-                **{f"Δχ² = {rise:g} (μ_B)": f"{to_moment(end):.3g}"
-                   for rise, end in zip((1.64, 2.71, 3.84), one.limits.delta_chi2, strict=True)},
+                **{
+                    f"Δχ² = {rise:g} (μ_B)": f"{to_moment(end):.3g}"
+                    for rise, end in zip((1.64, 2.71, 3.84), one.limits.delta_chi2, strict=True)
+                },
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 
@@ -257,9 +259,13 @@ def tabulate_conditions(scans: Sequence[ThresholdScanResult]) -> pd.DataFrame:
     rows = []
     for one in scans:
         for i, threshold in enumerate(one.threshold):
-            row = {"data set": one.title, "counts": "observed" if one.observed else "simulated",
-                   "threshold": f"{threshold:g}", "unit": one.unit,
-                   "approximation": "holds" if one.is_valid[i] else "does not hold"}  # fmt: skip
+            row = {
+                "data set": one.title,
+                "counts": "observed" if one.observed else "simulated",
+                "threshold": f"{threshold:g}",
+                "unit": one.unit,
+                "approximation": "holds" if one.is_valid[i] else "does not hold",
+            }
             for k, (limit, expected) in enumerate(zip(one.limit[i], one.expected[i], strict=True)):
                 row |= {f"limit, level {k + 1}": f"{limit:.5g}", f"expected, level {k + 1}": f"{expected:.5g}"}
             names = ("−2 σ", "−1 σ", "median", "+1 σ", "+2 σ")
@@ -310,19 +316,31 @@ def tabulate_threshold_claims(
     curves = {one.title: one.curve for one in scans if one.curve}
     scales = [curve.length_scale for curve in curves.values()]
     bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
-    dex = [f"{counts}, {name}: {_dex(one.limits):.2f}" for counts, several in spreads.items()
-           for name, one in several.items()]  # fmt: skip
-    coherent = [f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)"
-                for counts, one in coherence.items() if one]  # fmt: skip
+    dex = [
+        f"{counts}, {name}: {_dex(one.limits):.2f}"
+        for counts, several in spreads.items()
+        for name, one in several.items()
+    ]
+    coherent = [
+        f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)"
+        for counts, one in coherence.items()
+        if one
+    ]
     rows = [
-        ("n_conditions", f"{claims['report']['n_conditions']}",
-         f"{sum(one.attainable for one in scans)} attainable, {limited} set a limit"),
+        (
+            "n_conditions",
+            f"{claims['report']['n_conditions']}",
+            f"{sum(one.attainable for one in scans)} attainable, {limited} set a limit",
+        ),
         ("x_bend (keVee)", "{:g} ± {:g}".format(*claimed["x_bend"]), "; ".join(bends) or "no bend in any range"),
-        ("tau_c (keVee)", "{:g} ± {:g}".format(*claimed["tau_c"]),
-         f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve"),
+        (
+            "tau_c (keVee)",
+            "{:g} ± {:g}".format(*claimed["tau_c"]),
+            f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
+        ),
         ("Delta_log10_mu", "{:g} ± {:g}".format(*claimed["delta_log10_mu"]), "; ".join(dex) or "one data set"),
         ("C_coh", "{:g} ± {:g}".format(*claimed["C_coh"]), "; ".join(coherent) or "no two curves"),
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows, columns=["claim", "claimed", "computed"])
 
 

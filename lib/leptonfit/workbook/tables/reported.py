@@ -96,10 +96,7 @@ def tabulate_three_ways(
             run.seconds.get("multi-start"),
         )
     ]
-    for name, scan, profile in (
-        ("tight", again.tight[0], converged.tight),
-        ("loose", again.loose[0], converged.loose),
-    ):
+    for name, scan, profile in (("tight", again.tight[0], converged.tight), ("loose", again.loose[0], converged.loose)):
         claim = claims[name]
         rows.append(
             (
@@ -168,8 +165,11 @@ def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | No
             met = np.sqrt(check.chi2_min) * within[1] < within[0]
             said.append(f"{np.count_nonzero(met)} within {within[0]:g}")
         if check.n_zero < n:
-            said.append(f"{lowest}, varies by {100 * (check.chi2_min.max() / check.chi2_min.min() - 1):,.0f} %"
-                        if check.n_zero == 0 else lowest)  # fmt: skip
+            said.append(
+                f"{lowest}, varies by {100 * (check.chi2_min.max() / check.chi2_min.min() - 1):,.0f} %"
+                if check.n_zero == 0
+                else lowest
+            )
     if check.followed:
         said.append(f"{check.followed} from {np.nanmin(check.values):.6g} to {np.nanmax(check.values):.6g}")
     return ", ".join(said)
@@ -220,10 +220,6 @@ def tabulate_multistart_claims(
                 format_chi2(float(np.nanmin(reported.chi2))),
                 spread(reported.x[:, column]),
             ],
-            "computed": [
-                f"{len(result.chi2)}",
-                format_chi2(float(result.chi2[0])),
-                spread(result.x[:, column]),
-            ],
+            "computed": [f"{len(result.chi2)}", format_chi2(float(result.chi2[0])), spread(result.x[:, column])],
         }
     )
