@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: report test lab notebooks figures screenshots bench lint lock
+.PHONY: report test test-quick lab notebooks figures screenshots bench lint lock
 .DELETE_ON_ERROR:
 
 report: $(READY)
@@ -11,6 +11,9 @@ report: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-quick: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/notebooks --ignore tests/browser
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -28,6 +28,7 @@ def interval(profile):
     return profile.identified_set["0.95"].intervals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e6])
 @pytest.mark.parametrize("gradient", [None, lambda values: {"b": -np.log(2) / values["b"] ** 2}])
 def test_a_half_life_has_the_transformed_interval_of_the_rate(build, gradient, unit):
@@ -60,6 +61,7 @@ def fieller(mean, sigma):
     return np.sort(ends), square, discriminant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "sigma"), [((3, 2), (0.3, 0.2)), ((3, 2), (0.3, 0.8))])
 def test_a_ratio_of_means_has_fiellers_interval(build, mean, sigma):
     ends, square, _ = fieller(mean, sigma)
@@ -70,6 +72,7 @@ def test_a_ratio_of_means_has_fiellers_interval(build, mean, sigma):
     assert found.delta_error == pytest.approx(np.hypot(sigma[0] / mean[1], mean[0] * sigma[1] / mean[1] ** 2), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_ratio_over_an_uncertain_mean_is_all_but_an_interval(build):
     ends, square, discriminant = fieller((3, 1), (0.3, 0.8))
     assert square < 0 < discriminant
@@ -78,6 +81,7 @@ def test_a_ratio_over_an_uncertain_mean_is_all_but_an_interval(build):
     assert_allclose(interval(found.profile), [[-inf, ends[0]], [ends[1], inf]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_ratio_of_two_uncertain_means_is_anything(build):
     _, square, discriminant = fieller((0.2, 1), (0.5, 0.8))
     assert square < 0
@@ -100,6 +104,7 @@ def test_parameters_without_bounds_are_given_ranges(build):
     assert_allclose(interval(found.profile), [7 + 0.5 * np.sqrt(LEVEL) * np.array([-1, 1])], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_product_is_determined_where_its_factors_are_not(build):
     problem = build(lambda a, b: ((a * b - 6) / 0.1, 1 + 0 * a), a=(0.1, 100), b=(0.1, 100))
     found = profile_derived(problem, "product", lambda values: values["a"] * values["b"], n_starts=4, seed=1)
@@ -113,6 +118,7 @@ def test_a_product_is_determined_where_its_factors_are_not(build):
     assert again.delta_error == inf
 
 
+@pytest.mark.slow
 def test_a_quantity_with_a_kink_is_profiled(build):
     """|a| with a = 3 ± 1: what the complex step gets silently wrong."""
     problem = build(lambda a, b: (a - 3, b, 1 + 0 * a), a=(-20, 20), b=(-20, 20))

@@ -84,6 +84,7 @@ def minimise(model, data, theta, lowest):
     return min(values)
 
 
+@pytest.mark.slow
 def test_every_minimum_is_that_of_an_independent_solver():
     """Those on the edge of the domain as well; θ is held, fitted in its domain, or fitted above 0."""
     rng = np.random.default_rng(7)

@@ -186,6 +186,7 @@ def test_the_maximum_lies_away_from_a_zero_with_negative_slope():
     assert found.tau2 > 3
 
 
+@pytest.mark.slow
 def test_the_higher_of_two_maxima_is_taken():
     """Small groups of very different precision; a few of 1,500 draws have two maxima."""
     rng, grid, n_double = np.random.default_rng(1), np.append(0.0, np.geomspace(1e-7, 1e3, 600)), 0

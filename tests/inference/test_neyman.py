@@ -43,6 +43,7 @@ def test_toys_find_the_exact_limit_of_counts():
     assert found.limit[0] == pytest.approx(max(accepting), abs=0.5)  # a step of one count
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_toys_on_any_number_of_processes():
     one, two = (run_feldman_cousins(counting(50.0), np.array([52.0]), n_toys=200, seed=5, jobs=jobs) for jobs in (1, 2))
     np.testing.assert_array_equal(one.critical, two.critical)
@@ -63,6 +64,7 @@ def test_every_construction_covers_a_gaussian_as_it_should(theta):
             assert found.interval(method, i, confidence=0.999)[1] >= level
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("background", "n"), [(3.0, 0), (3.0, 2), (3.0, 10), (0.5, 0), (0.0, 1)])
 def test_at_few_counts_the_quoted_error_covers_the_exact_limit(background, n):
     """Of the plain construction, whose critical values jump; repeated with many seeds."""

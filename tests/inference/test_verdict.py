@@ -128,6 +128,7 @@ def test_how_far_an_end_moves_with_a_bound(build, level, reasons):
     assert found_shifts[0] == pytest.approx(-1, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_set_whose_box_widens_without_end_is_open(build):
     """Half a decay time does not determine a rate from below: b → 0 with a b kept is a straight line."""
     for top in (20, 200, 4e4):  # at 4e4 a is almost made up for by c, and its bound pushes nevertheless
@@ -140,6 +141,7 @@ def test_a_set_whose_box_widens_without_end_is_open(build):
         assert verdict.interval[0] == -inf
 
 
+@pytest.mark.slow
 def test_the_released_end_agrees_with_a_second_solver(build):
     """The upper end of b by SciPy, a and c without any bound: with b held the model is linear in them."""
     problem = decay(build, 20)
@@ -159,6 +161,7 @@ def test_the_released_end_agrees_with_a_second_solver(build):
     assert lowest(end) - min(best, lowest(1e-6)) == pytest.approx(ROOT**2, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_undefined_behind_a_bound_leaves_the_set_open(build):
     """n = 0 is where √n ends, and no limit was declared: whether the data close t is not known."""
     problem = build(lambda t, n: (t - sqrt(n) + 0 * t, 0 * t), t=(-90, 90), n=(0.25, 9))
@@ -295,6 +298,7 @@ def test_a_verdict_does_not_depend_on_how_wide_a_box_is(build, width):
     assert_allclose(assess_profile(problem, scan_profile(problem, "b")).interval, (1.5846062, 2.4510534), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_unbounded_parameters_are_looked_for_on_both_sides_of_zero(build):
     """The width of a peak has either sign, and a fit from the start finds one of them."""
     x = np.linspace(-5, 5, 40)
@@ -320,6 +324,7 @@ def test_a_bound_that_no_longer_moves_an_end_does_not_hold_it(build):
     assert_allclose(verdict.interval, (1 - 0.2 * ROOT, 1 + 0.2 * ROOT), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_an_end_that_comes_to_rest_behind_the_box_is_closed(build):
     """y = A k t/(1 + k t) with k without limit: χ² goes to that of a constant, and A with it."""
     times = np.linspace(1, 10, 20)

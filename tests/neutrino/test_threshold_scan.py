@@ -31,6 +31,7 @@ def scans():
     return scan_all(SPECTRA, n_thresholds=30, seed=838, **HOW)
 
 
+@pytest.mark.slow
 def test_every_attainable_condition_is_there(scans):
     assert sum(one.attainable for one in scans) == 182
     counts = {one.slug: len(one.threshold) for one in scans}

@@ -9,6 +9,8 @@ from more_garbow_hillstrom import CASES, FACTORS, tally
 
 from leptonfit.inference.solve import solve
 
+pytestmark = pytest.mark.slow
+
 PEERS = {"trf": ([43, 35, 34], [0, 5, 6]), "lm": ([43, 34, 32], [0, 4, 8]), "dogbox": ([43, 36, 32], [0, 6, 8])}
 """Minima reached and false claims from 1, 10 and 100 times the start: SciPy 1.17 `least_squares`, tolerances 1e-15."""
 BUDGETS = (30, 250, 1000)

@@ -142,6 +142,7 @@ def test_certified_standard_deviations(name):
     assert correct_digits(deviations, strd.deviations).min() >= DIGITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_both_starts_reach_the_certified_values(name):
     strd = read_set(name)

@@ -44,6 +44,7 @@ def test_the_numbers_of_the_report():
     assert manifold.c_mu[:, near].max() > 948 * 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closure", ["stream", "stream_quartic", "reported"])
 def test_the_edge_of_the_interval_is_the_edge_of_the_profile(closure):
     betas = np.linspace(0.9, 3.0, 22)

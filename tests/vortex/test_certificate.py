@@ -21,6 +21,8 @@ from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covarianc
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
 COVARIANCE = total_covariance(REPORT, 1e-6, 2e-8, False)

@@ -77,6 +77,7 @@ def test_the_floor_of_masses_and_radii(radius, floor):
     assert problem.n_par == (10 if radius == "mean" else 11)
 
 
+@pytest.mark.slow
 def test_the_floor_with_the_moments():
     problem = build_choice(Choice(radius="mean"), REPORT, **SIGMA)
     profile = scan_profile(problem, "beta", np.array([3.0, 3.1]), n_starts=16, seed=1, references=(3.043233053,))

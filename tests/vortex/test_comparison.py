@@ -23,6 +23,8 @@ from leptonfit.vortex.comparison import (
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.sigma_model import estimate_sigma_model
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
 MODEL = {"reference": 3.043233053, "n_starts": 8, "seed": 5, **SIGMA}

@@ -78,6 +78,7 @@ def test_residuals_are_pulls_and_chi2_is_that_of_the_full_covariance():
     assert np.sum(problem.residuals(x) ** 2) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [2.85, 2.97, 3.14, 3.25])
 def test_random_starts_reach_zero_and_the_rest_are_reported(beta):
     problem = build_problem(REPORT, **TIGHT)
@@ -115,11 +116,13 @@ def test_the_reports_scans_fit_exactly_everywhere(low, high, n, sigma):
     assert (verdict.in_tension, verdict.degrees_of_freedom, verdict.constraints_minus_parameters) == (None, 0, -6)
 
 
+@pytest.mark.slow
 def test_c_mu_of_an_exact_solution_lies_in_the_feasible_interval():
     problem, profile = scan(2.85, 3.25, 5)
     assert 237.26 <= profile.x[0, problem.index("c_mu")] <= 318.63
 
 
+@pytest.mark.slow
 def test_the_edge_of_the_set_and_its_shift_with_sigma():
     """Below the edge R_e = A_e = 1 and R_μ = A_μ = 0.1; χ² grows as the square of the distance.
 
@@ -233,6 +236,7 @@ def test_wide_bounds_leave_no_edge_but_the_physical_one():
     assert (verdict.code, verdict.interval) == ("not_identified", (0, np.inf))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.4), (2.85, 3.25)])
 def test_chi2_never_rises_along_the_sigma_ladder(low, high):
     _, profile = scan(low, high, 21, release=False)

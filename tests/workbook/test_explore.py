@@ -26,6 +26,8 @@ from leptonfit.workbook import run
 from leptonfit.workbook.explore import MultistartExplorer, NeutrinoExplorer, ProfileExplorer, VortexExplorer
 from leptonfit.workbook.explore.explorer import Explorer, slider
 
+pytestmark = pytest.mark.slow
+
 
 def pixels(explorer):
     return np.asarray(Image.open(io.BytesIO(explorer.picture)).convert("RGB"))

@@ -62,6 +62,7 @@ def value(root, name, tag="latest"):
     return store.load(name, root / "reports" / tag)["results"]["value"]
 
 
+@pytest.mark.slow
 def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
     finished, said = go(small, "21_needs")
     assert finished
@@ -90,6 +91,7 @@ def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
     assert store.load("20_alone", small / "reports/latest")["parameters"] == {"seed": 4}
 
 
+@pytest.mark.slow
 def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(small):
     go(small)
     write(small, "22_makes", 'raise RuntimeError("no vortex\\nsecond line")')
@@ -156,6 +158,7 @@ _ = store.save(settings, results={"value": value}, verdict=f"It is {value:g}.", 
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_dropped_in_is_listed_run_swept_paired_and_on_the_page(small, monkeypatch):
     (small / "notebooks" / "30_mine.py").write_text(MINE)
     assert list(cli.describe_notebooks(small))[-5:] == [
@@ -205,6 +208,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 def test_odd_notebooks_are_named_and_the_others_run(small):
     for name, source in ODD.items():
         path = small / "notebooks" / f"{name}.py"

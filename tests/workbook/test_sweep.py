@@ -4,6 +4,8 @@ import pytest
 from leptonfit.datafiles import InputError
 from leptonfit.workbook import sweep
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_sweep_runs_each_value_and_compares_them(checkout):
     names = ["02_profile_scan", "03_c_mu_calibration"]

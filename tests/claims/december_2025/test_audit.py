@@ -15,6 +15,8 @@ from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.reported_functional import ReportedClosure
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()
 

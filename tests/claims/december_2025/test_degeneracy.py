@@ -11,6 +11,8 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements, load_predictions
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()
 PROBLEM = build_problem(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8)

@@ -16,6 +16,8 @@ from leptonfit.claims.december_2025.reenactment import (
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.measurements import load_measurements
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()
 

@@ -30,6 +30,8 @@ from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.threshold_scan import scan_all
 from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
+pytestmark = pytest.mark.slow
+
 N_TOYS = 400
 
 
