@@ -28,6 +28,9 @@ _JUST_BEYOND = 1e-6
 _COARSE = 9
 """Number of nodes kept for a profile with released bounds, in addition to those at the ends of its sets."""
 
+_BEYOND = 2.0 ** np.arange(-7, 1)
+"""Where a set may go on beyond an end that a search bound makes, as fractions of its distance from the best fit."""
+
 
 def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     """Release the active search bounds of a scan until none is active, or each was released four times.
@@ -54,7 +57,9 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
             break
         kept = _kept_nodes(scan)
         effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
-        theta, warm = scan.path.theta[kept], scan.path.x[kept]
+        theta = np.union1d(scan.path.theta[kept], _beyond_ends(scan))
+        warm = np.full((len(theta), problem.n_par), np.nan)
+        warm[np.searchsorted(theta, scan.path.theta[kept])] = scan.path.x[kept]
         wider = Scan(problem, scan.name, theta, effort, warm=warm, open_ends=scan.open_ends())
         if scan.path.best_chi2 - wider.path.best_chi2 > significant_drop(wider.path.best_chi2):
             wider = Scan(problem, scan.name, theta, effort, warm=warm)  # a lower best χ² may close an end that was open
@@ -172,6 +177,16 @@ def _kept_nodes(scan: Scan) -> np.ndarray:
             at = int(np.searchsorted(theta, end))
             kept |= {min(max(at + shift, 0), len(theta) - 1) for shift in (-1, 0)}
     return np.array(sorted(kept))
+
+
+def _beyond_ends(scan: Scan) -> np.ndarray:
+    """Values beyond the ends that search bounds make, at doubled distances: a box may part a set in two."""
+    middle, (low, high) = float(scan.path.best_x[scan.path.column]), scan.problem.box(scan.name)
+    found = scan.sets[max(scan.effort.rises, key=lambda level: scan.effort.rises[level])]
+    ends = [(-1, one.reason, found.intervals[0, 0]) for one in found.below[:1]]
+    ends += [(1, one.reason, found.intervals[-1, 1]) for one in found.above[-1:]]
+    beyond = [end + side * abs(end - middle) * _BEYOND for side, reason, end in ends if reason == "box"]
+    return np.clip(np.concatenate([np.empty(0), *beyond]), low, high)
 
 
 def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:
