@@ -183,7 +183,8 @@ def find_identified_sets(
         End of a set at the first and at the last point if these are bounds of the parameter itself; None if they are
         not.
     evaluate : callable
-        Function θ (m,) → chi2_min (m,), nan where no minimisation converged; its slope (m,); and the points.
+        Function θ (m,) → chi2_min (m,), nan where no minimisation converged; its slope (m,); and the points. An end
+        that cannot be located, since no minimisation converges near it, is open.
     judge : callable
         Function (θ, side) → reason why a set ends at a crossing there; side is −1 at a lower end and 1 at an upper one.
 
@@ -200,8 +201,10 @@ def find_identified_sets(
 
     def end(run: _Run, inner: int, outer: int) -> tuple[float, EndResult]:
         if 0 <= outer < n:
-            at = crossing.get((run, inner, outer), math.nan)
-            return at, EndResult("crossing") if math.isnan(at) else judge(at, outer - inner)
+            at = crossing[run, inner, outer]
+            if not math.isnan(at):
+                return at, judge(at, outer - inner)
+            return math.copysign(math.inf, outer - inner), EndResult("scan_end")  # the profile cannot be followed there
         own = own_ends[0 if outer < 0 else 1]
         if own is not None:
             return float(theta[inner]), own
@@ -212,9 +215,12 @@ def find_identified_sets(
         mine = [run for run in runs if run.level == level]
         decided, intervals, below, above = bool(mine) or bool(trusted.all()), [], [], []
         for run in mine:
-            (low, start), (high, stop) = end(run, run.first, run.first - 1), end(run, run.last, run.last + 1)
-            if not run.is_clean or math.isnan(low) or math.isnan(high):
+            if not run.is_clean:
                 decided = False
+                continue
+            (low, start), (high, stop) = end(run, run.first, run.first - 1), end(run, run.last, run.last + 1)
+            if (run is not mine[0] and math.isinf(low)) or (run is not mine[-1] and math.isinf(high)):
+                decided = False  # a gap whose edge is not known
                 continue
             intervals.append((low, high))
             below.append(start)

@@ -216,10 +216,10 @@ class Scan:
     def _judge(self, between: _Between, theta: float, side: int) -> EndResult:
         """Reason why a set ends at a crossing θ, with the active bounds there.
 
-        Where no minimisation converges at θ, the nearest point outside the set that did is judged.
+        Where no minimisation converges at θ, or χ² jumps there, the nearest known point outside the set is judged.
         """
         (chi2,), (slope,), (x,) = between.fit(np.array([theta]))
-        if np.isnan(chi2):
+        if not chi2 - self.path.best_chi2 > 0.5 * min(self.effort.rises.values()):
             _, (slope,), (x,) = between.fit(between.neighbour(theta, side))
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
