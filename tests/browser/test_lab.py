@@ -81,7 +81,7 @@ class Shown:
         while True:
             before = self.value("drawn")
             self.page.evaluate(ROUND_TRIPS)
-            if self.value("drawn") == before:
+            if self.value("drawn") == before and self.value("code") != "computing":
                 return
 
     def pixels(self):

@@ -236,7 +236,7 @@ def test_code_is_folded_and_what_it_put_out_is_not(report):
         assert tag not in ("img", "table") or "details" not in around
     assert "open the notebook in JupyterLab" in found.text
     (image,) = found.all("img")
-    drawn = "Limits by construction beside the band of expected CLs limits and the published one, a row a data set."
+    drawn = "Limits by construction, with the expected CLs band and the published limit, one row for each data set."
     assert image["alt"] == f"Limits of μ: {drawn} Some prose about limits, χ2, here."
     (region,) = [attributes for attributes in found.all("div") if attributes.get("role") == "region"]
     assert (region["tabindex"], region["aria-label"]) == ("0", "Table: Limits of μ")

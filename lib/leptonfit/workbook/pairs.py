@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from leptonfit.datafiles import ROOT
 from leptonfit.workbook import run, store
@@ -93,10 +94,12 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
 
 
 def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove timings, widget state, random ids and versions, which differ between two identical executions."""
+    """Remove timings, widget state, random ids, versions and cuts in printed text, which differ between executions."""
+    coalesce = CoalesceStreamsPreprocessor()
     notebook.metadata = nbformat.from_dict(_METADATA)
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         cell.id = f"cell-{number:02d}"
+        coalesce.preprocess_cell(cell, {}, number)
     return notebook

@@ -110,7 +110,7 @@ def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, prof
 
 
 def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
-    """95 % set of β for each model error, smallest error on top; arrows at open ends."""
+    """The 95 % set of β for each model error, smallest error on top; arrows at open ends."""
     low, high = ladder.beta[0], ladder.beta[-1]
     rows = range(len(ladder.sigma_m_model))
     for row in rows:

@@ -152,7 +152,7 @@ def plot_degeneracy(ax: Axes, checks: Sequence[DegeneracyResult]) -> Axes:
 
 
 def plot_variants(ax: Axes, variants: Sequence[VariantResult], low: float, high: float, reference: float) -> Axes:
-    """95 % set of β for each variant of the fit; arrows at open ends."""
+    """The 95 % set of β for each variant of the fit; arrows at open ends."""
     for row, variant in enumerate(variants):
         for a, b in variant.identified_set.intervals:
             bar(ax, row, a, b, low, high)
