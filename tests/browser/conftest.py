@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from leptonfit.workbook.page import BROWSERS
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -170,10 +170,10 @@ class Notebook:
         budget = str(values.get("budget", BUDGETS[0]))
         resolved: dict[str, Value] = {}
         for name, value in values.items():
-            by_budget = self.parameters[name].budgets.get(budget)
-            if value is None and by_budget is None:
+            chosen = self.parameters[name].budgets.get(budget) if value is None else value
+            if chosen is None:
                 raise InputError(f"{name} = None: must have a value for the budget {budget}")
-            resolved[name] = by_budget if value is None else value  # type: ignore[assignment]  # not None: see above
+            resolved[name] = chosen
         return resolved
 
     def check(self, given: Mapping[str, Value | None]) -> None:
@@ -271,11 +271,12 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
     lines = [line.lstrip()[:1] for line in text.splitlines()]
     declared: dict[str, Declaration] = {}
     for statement in statements:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        if isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
+        refusal = InputError(f"{_first_line(statement)}: must be name = value in the parameters cell")
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            raise refusal
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if len(targets) != 1 or not isinstance(target := targets[0], ast.Name):
-            raise InputError(f"{_first_line(statement)}: must be name = value in the parameters cell")
+            raise refusal
         if target.id in _STATED:
             continue
         if target.id in declared:
@@ -287,14 +288,15 @@ def _read_parameters(text: str) -> dict[str, Declaration]:
         while comment.count("[") > comment.count("]") and lines[number : number + 1] == ["#"]:  # continued comment
             number += 1
             comment += f" {comments[number]}"
-        declared[target.id] = _read_declaration(target.id, statement, comment)  # type: ignore[arg-type]
+        declared[target.id] = _read_declaration(target.id, statement, comment)
     return declared
 
 
 def _read_declaration(name: str, statement: ast.Assign | ast.AnnAssign, comment: str) -> Declaration:
     """Read one declaration: the default, and the comment `unit, meaning {quick: 1, full: 2} [low, high]`."""
+    assert statement.value is not None  # a name without a value was refused before
     try:
-        default = ast.literal_eval(statement.value)  # type: ignore[arg-type]
+        default = ast.literal_eval(statement.value)
     except (ValueError, TypeError):
         raise InputError(
             f"{_first_line(statement)}: must be a literal: a number, a text, True, False or None"
