@@ -42,9 +42,9 @@ def shoot(request):
     return shoot
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium, driven by playwright."""
+    """Chromium, driven by playwright; its event loop ends with the file, so that other tests see none running."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
@@ -80,7 +80,7 @@ class Lab:
         return f"{self.address}/{path}" + (f"?token={self.token}&reset" if token else "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(root, browser, tmp_path_factory):
     """JupyterLab by the command of `make lab`, on a copy of notebooks and data, ended by its own handle."""
     place = tmp_path_factory.mktemp("lab")

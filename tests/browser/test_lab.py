@@ -1,5 +1,6 @@
 """JupyterLab as a user has it: the explorers, the paired notebooks, the token."""
 
+import ast
 import base64
 import io
 import itertools
@@ -39,13 +40,16 @@ TIMED = """async ([image, handle, n]) => {
   }
   return times;
 }"""
-ROUND_TRIPS = """async () => {
+ASK = """async expression => {
   const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  for (let i = 0; i < 4; i++) {  // what the front end held back while the kernel was busy is sent after the first
-    await kernel.requestKernelInfo();
-    await new Promise(done => setTimeout(done, 100));  // a drawing is put off by a few milliseconds
-  }
+  const asked = kernel.requestExecute({code: '', silent: true, user_expressions: {answer: expression}});
+  return (await asked.done).content.user_expressions.answer.data['text/plain'];
 }"""
+STATE = """[
+    (one.is_drawing, one.n_drawn)
+    for one in __import__("gc").get_objects()
+    if isinstance(one, __import__("leptonfit.workbook.explore.explorer", fromlist=["Explorer"]).Explorer)
+]"""
 PIXELS = """async image => {
   const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
   return btoa(Array.from(bytes, one => String.fromCharCode(one)).join(''));
@@ -77,11 +81,17 @@ class Shown:
         return self.status.get_attribute(f"data-{name}")
 
     def settle(self):
-        """Wait until the kernel has drawn all that was asked of it: it answers, and nothing new was drawn."""
+        """Wait until the kernel has drawn all that was asked of it, and the page shows its last drawing.
+
+        The front end holds an event back until the kernel has answered the one before, and sends it before it
+        answers us; so three equal answers in a row leave nothing held back.
+        """
+        answers = []
         while True:
-            before = self.value("drawn")
-            self.page.evaluate(ROUND_TRIPS)
-            if self.value("drawn") == before and self.value("code") != "computing":
+            answers.append(ast.literal_eval(self.page.evaluate(ASK, STATE)))
+            drawn = [n_drawn for _, n_drawn in answers[-1]]
+            is_quiet = not any(is_drawing for is_drawing, _ in answers[-1])
+            if is_quiet and answers[-3:] == 3 * answers[-1:] and int(self.value("drawn")) in drawn:
                 return
 
     def pixels(self):

@@ -106,6 +106,11 @@ class Explorer(widgets.VBox):
         """Picture on screen, as PNG."""
         return bytes(self._image.value)
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether a picture or a verdict is still to come for the events that arrived so far."""
+        return self._timer is not None or self._drawing is not None
+
     def set_up(self) -> None:
         """Create the axes and artists of `figure`."""
         raise NotImplementedError
@@ -186,7 +191,11 @@ class Explorer(widgets.VBox):
 
     def _continue(self, drawing: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
         """Draw one part, then let the event loop handle new events."""
-        if drawing is self._drawing and next(drawing, self) is None:
+        if drawing is not self._drawing:
+            return
+        if next(drawing, self) is self:  # nothing is left to draw
+            self._drawing = None
+        else:
             loop.call_later(0.001, self._continue, drawing, loop)
 
     def _steps(self) -> Iterator[None]:
