@@ -74,12 +74,13 @@ def levenberg_marquardt(
     """
     final, n_iter, finished = x, np.zeros(len(x), dtype=int), np.ones(len(x), dtype=bool)
     lower, upper = problem.lower[free], problem.upper[free]
+    columns = _as_slice(free)
     residuals = problem.residuals(x)
     chi2 = np.vecdot(residuals, residuals)
-    jacobian = problem.jacobian(x)[..., free]
+    jacobian = problem.jacobian(x)[..., columns]
     lengths = column_lengths(jacobian)
     running = np.isfinite(chi2) & np.isfinite(lengths).all(axis=-1)
-    running &= ~is_rounding(np.sqrt(chi2), lengths, x[:, free])
+    running &= ~is_rounding(np.sqrt(chi2), lengths, x[:, columns])
     start = np.flatnonzero(running)
     x, residuals, chi2, jacobian, lengths = (a[start] for a in (x, residuals, chi2, jacobian, lengths))
     gradient, longest = np.vecmat(residuals, jacobian), lengths.copy()
@@ -88,7 +89,7 @@ def levenberg_marquardt(
     for _ in range(max_iter):
         if not len(start):
             break
-        here = x[:, free]
+        here = x[:, columns]
         below, above = here - lower, upper - here
         # the smallest damping keeps the linear system regular in double precision
         scale = np.maximum(np.sqrt(damping)[:, None] * longest, np.sqrt(_LEAST_DAMPING * len(free)) * lengths)
@@ -96,7 +97,7 @@ def levenberg_marquardt(
         if use_curvature:
             scale = np.hypot(scale, np.sqrt(curvature))
         step = _box_step(residuals, jacobian, gradient, scale, below, above)
-        trial = _move(x, free, step, lower, upper)
+        trial = _move(x, columns, step, lower, upper)
         trial_residuals = problem.residuals(trial)
         trial_chi2 = np.vecdot(trial_residuals, trial_residuals)
         linear = residuals + np.matvec(jacobian, step)
@@ -104,11 +105,13 @@ def levenberg_marquardt(
         bent = np.flatnonzero((trial_chi2 >= chi2 - _GOOD_GAIN * predicted) & np.isfinite(trial_chi2))
         longest_allowed = _LONGEST_CORRECTION**2 * np.sum((step * scale)[bent] ** 2, axis=-1)
         plain = step[bent]
-        for _ in range(_CORRECTIONS if len(bent) else 0):
-            r, j = residuals[bent], jacobian[bent]
-            missed = trial_residuals[bent] - r - np.matvec(j, step[bent])
-            corrected = _box_step(r + missed, j, gradient[bent], scale[bent], below[bent], above[bent])
-            moved = _move(x[bent], free, corrected, lower, upper)
+        for _ in range(_CORRECTIONS):
+            if not len(bent):
+                break
+            j = jacobian[bent]
+            target = trial_residuals[bent] - np.matvec(j, step[bent])
+            corrected = _box_step(target, j, gradient[bent], scale[bent], below[bent], above[bent])
+            moved = _move(x[bent], columns, corrected, lower, upper)
             moved_residuals = problem.residuals(moved)
             moved_chi2 = np.vecdot(moved_residuals, moved_residuals)
             accepted = moved_chi2 < trial_chi2[bent]
@@ -118,7 +121,7 @@ def levenberg_marquardt(
             trial_residuals[bent], trial_chi2[bent] = moved_residuals[accepted], moved_chi2[accepted]
         better = np.flatnonzero(trial_chi2 < chi2)
         if use_curvature:
-            trial_jacobian = problem.jacobian(trial)[..., free]
+            trial_jacobian = problem.jacobian(trial)[..., columns]
             change = np.vecmat(trial_residuals, trial_jacobian - jacobian)
             seen = change / np.where(step == 0, np.inf, step)
             seen = np.where(np.isfinite(seen), seen, 0.0)
@@ -127,7 +130,7 @@ def levenberg_marquardt(
             curvature = np.fmax(_KEPT_CURVATURE * curvature, seen)
             new_jacobian = trial_jacobian[better]
         else:
-            new_jacobian = problem.jacobian(trial[better])[..., free]
+            new_jacobian = problem.jacobian(trial[better])[..., columns]
         new_lengths = column_lengths(new_jacobian)
         usable = np.isfinite(new_lengths).all(axis=-1)  # a point where a derivative overflows allows no next step
         better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
@@ -141,7 +144,7 @@ def levenberg_marquardt(
         x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
         jacobian[better], lengths[better] = new_jacobian, new_lengths
         gradient, longest = np.vecmat(residuals, jacobian), np.maximum(memory * longest, lengths)
-        done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, free]) | (damping > _MAX_DAMPING)
+        done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, columns]) | (damping > _MAX_DAMPING)
         final[start] = x
         if done.any():
             state = (start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth)
@@ -152,11 +155,19 @@ def levenberg_marquardt(
     return final, n_iter, finished
 
 
-def _move(x: np.ndarray, free: np.ndarray, step: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+def _as_slice(free: np.ndarray) -> np.ndarray | slice:
+    """Consecutive columns as a slice, which NumPy reads and writes without a copy; others as they are."""
+    is_consecutive = len(free) > 0 and free[-1] - free[0] == len(free) - 1
+    return slice(free[0], free[-1] + 1) if is_consecutive else free
+
+
+def _move(
+    x: np.ndarray, columns: np.ndarray | slice, step: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
     """Points x (n, n_par) moved by step (n, n_free), exactly to the bound where the step reaches it."""
-    here = x[:, free]
+    here = x[:, columns]
     moved = x.copy()
-    moved[:, free] = np.where(step <= lower - here, lower, np.where(step >= upper - here, upper, here + step))
+    moved[:, columns] = np.where(step <= lower - here, lower, np.where(step >= upper - here, upper, here + step))
     return moved
 
 

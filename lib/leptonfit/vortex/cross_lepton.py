@@ -120,14 +120,15 @@ def build_problem(
             square * flow_by_amplitude + static_by_amplitude,
         )
         rows = np.zeros((*x.shape, len(QUANTITIES)))  # parameters come first, so whitening is one matrix product
-        lepton = np.arange(3)
         rows[..., 0, :3] = static_by_beta
-        for offset, derivative in enumerate(by_geometry):
-            rows[..., 2 + offset + 3 * lepton, lepton] = derivative
-        charged, radius, velocity = lepton[:2], factor * radius[..., :2], velocity[..., :2]
-        rows[..., 1, 3 + charged] = radius * velocity
-        rows[..., 2 + 3 * charged, 3 + charged] = factor * c_mu * velocity
-        rows[..., 3 + 3 * charged, 3 + charged] = c_mu * radius
+        for lepton in range(3):
+            for offset, derivative in enumerate(by_geometry):
+                rows[..., 2 + 3 * lepton + offset, lepton] = derivative[..., lepton]
+        radius, velocity = factor * radius[..., :2], velocity[..., :2]
+        rows[..., 1, 3:] = radius * velocity
+        for lepton in range(2):
+            rows[..., 2 + 3 * lepton, 3 + lepton] = (factor * c_mu * velocity)[..., lepton]
+            rows[..., 3 + 3 * lepton, 3 + lepton] = (c_mu * radius)[..., lepton]
         return (rows.reshape(-1, len(QUANTITIES)) @ whiten).reshape(rows.shape).swapaxes(-1, -2)
 
     return LeastSquaresProblem(parameters, QUANTITIES, residuals, jacobian)
