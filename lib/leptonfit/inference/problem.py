@@ -84,6 +84,9 @@ class LeastSquaresProblem:
         Function x (n_par,) → p-value of the model at its best fit, or None if χ² does not test the model, for example
         because σ was estimated from the same data or the loss is robust. By default the tail probability of χ² for
         the degrees of freedom.
+    sigma_degrees : int, optional
+        Degrees of freedom of σ where it was estimated from the same data. Levels of Δχ² then follow the F
+        distribution F(1, ν) instead of χ².
 
     Raises
     ------
@@ -96,6 +99,7 @@ class LeastSquaresProblem:
     residuals: Callable[[np.ndarray], np.ndarray]
     jacobian: Callable[[np.ndarray], np.ndarray]
     p_value: Callable[[np.ndarray], float | None] | None = None
+    sigma_degrees: int | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -262,6 +266,7 @@ def restrict(
         lambda x: problem.residuals(fill(x))[..., rows],
         lambda x: problem.jacobian(fill(x))[..., rows, :][..., free],
         None if p_value is None else lambda x: p_value(fill(x)),
+        problem.sigma_degrees,
     )
 
 
@@ -301,4 +306,5 @@ def extend(
         all_residuals,
         all_slopes,
         None if p_value is None else lambda x: p_value(x[:n_par]),
+        problem.sigma_degrees,
     )

@@ -176,7 +176,7 @@ def scan_profile(
         functions of the problem fail their check.
     """
     problem.check()
-    rises = find_levels(levels)
+    rises = find_levels(levels, problem.sigma_degrees)
     column, asked = problem.index(name), np.asarray(references, dtype=float)
     low, high = float(problem.lower[column]), float(problem.upper[column])
     if n_starts < (1 if warm is None else 0):

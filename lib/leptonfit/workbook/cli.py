@@ -146,6 +146,32 @@ def figures_command(record: bool) -> None:
     _fail_on(manuscript.write_all(click.echo))
 
 
+@cli.command("fit")
+@click.argument("data", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("model", metavar="FILE.py:FUNCTION")
+@click.option("--bounds", required=True, metavar="a=LOW:HIGH,b=...", help="Search bounds, or fixed values (c=1).")
+@click.option("--y", "y", metavar="COLUMN", help="Column of y; by default y, else the second.")
+@click.option("--sigma", metavar="NUMBER|COLUMN", help="Error of y; by default the column sigma; unknown if none.")
+@click.option("--counts", is_flag=True, help="y are counts: the likelihood is Poisson's.")
+@click.option("--level", default=0.95, show_default=True, help="Confidence level.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the page; by default NAME of the data.")
+def fit_command(
+    data: Path, model: str, bounds: str, y: str | None, sigma: str | None, counts: bool, level: float, out: Path | None
+) -> None:
+    """Fit a FUNCTION to a CSV file, and decide for each parameter whether the DATA determine it."""
+    from leptonfit.workbook import own_fit
+    from leptonfit.workbook.answer import assess
+
+    if counts and sigma is not None:
+        raise InputError(f"--sigma {sigma}: counts have no error of their own; leave it out")
+    if not 0 < level < 1:
+        raise InputError(f"--level {level:g}: must be between 0 and 1, such as 0.95")
+    problem = own_fit.problem_from_files(data, model, bounds, y=y, sigma=sigma, counts=counts)
+    answer = assess(problem, level=level)
+    click.echo(answer)
+    click.echo(f"page: {answer.save(out or Path('reports') / data.stem)}")
+
+
 @cli.command("bench")
 def bench_command() -> None:
     """Time profiles, spectra and limits, and count the minima reached, beside iminuit and SciPy."""

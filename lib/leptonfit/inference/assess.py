@@ -1,0 +1,128 @@
+"""Verdicts on all parameters of a fit: which of them the data determine, which a bound, and which nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leptonfit.inference.active_bounds import describe_bounds
+from leptonfit.inference.combinations import determined_combinations
+from leptonfit.inference.derived import Values, profile_derived
+from leptonfit.inference.directions import covariance
+from leptonfit.inference.identifiability import VerdictResult, assess_profile
+from leptonfit.inference.intervals import EndResult
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.result import Result
+from leptonfit.inference.tension import TensionResult, assess_tension
+
+_MISSED, _MORE_STARTS = 1e-2, 4
+"""A profile whose lowest χ² is higher than that of another one by this fraction of the level begins again, with this
+many times as many starts.
+"""
+
+
+@dataclass(frozen=True)
+class AssessmentResult(Result):
+    """Best fit of a problem and the verdicts on its parameters and derived quantities.
+
+    Attributes
+    ----------
+    names : tuple of str
+        All n_par parameters of the problem.
+    best_x, errors : ndarray (n_par,)
+        Parameters at the lowest χ² known and their standard errors; inf where the data determine no value, nan on a
+        bound.
+    best_chi2 : float
+    fit : TensionResult
+        Degrees of freedom and p-value of the best fit.
+    profiles : dict of ProfileResult
+        For each assessed parameter and derived quantity.
+    verdicts : dict of VerdictResult
+        For the same names.
+    estimates : dict of (float, float)
+        Value at the best fit and standard error, for the same names.
+    combinations : tuple of str
+        Products of undetermined parameters that the data do determine, with values, such as "V/K = 0.512 ± 0.004".
+    """
+
+    names: tuple[str, ...]
+    best_x: np.ndarray
+    errors: np.ndarray
+    best_chi2: float
+    fit: TensionResult
+    profiles: dict[str, ProfileResult]
+    verdicts: dict[str, VerdictResult]
+    estimates: dict[str, tuple[float, float]]
+    combinations: tuple[str, ...]
+
+
+def assess_problem(
+    problem: LeastSquaresProblem,
+    names: Sequence[str] | None = None,
+    *,
+    derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
+    level: float = 0.95,
+    n_starts: int = 16,
+    seed: int = 1,
+) -> AssessmentResult:
+    """Profile parameters and derived quantities of a problem, and state for each whether the data determine it.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    names : sequence of str, optional
+        Parameters to assess; all if not given.
+    derived : mapping, optional
+        Functions of a mapping of parameter names to arrays, by the name of the quantity.
+    level : float
+        Confidence level of the verdicts.
+    n_starts, seed : int
+        Fresh starts at each point of a profile, and their seed.
+
+    Raises
+    ------
+    ValueError
+        If there is no parameter of a given name, a derived quantity has the name of a parameter, or no start has a
+        finite χ².
+    """
+    names, derived = problem.names if names is None else tuple(names), derived or {}
+    for name in derived:
+        if name in problem.names:
+            raise ValueError(f"derived quantity {name!r}: is the name of a parameter")
+    profiles = {name: scan_profile(problem, name, n_starts=n_starts, seed=seed, levels=(level,)) for name in names}
+    lowest = min((profile.best_chi2 for profile in profiles.values()), default=np.inf)
+    for name, profile in profiles.items():
+        if profile.best_chi2 - lowest > _MISSED * min(profile.levels.values()):
+            profiles[name] = scan_profile(problem, name, n_starts=_MORE_STARTS * n_starts, seed=seed, levels=(level,))
+    verdicts = {name: assess_profile(problem, profile) for name, profile in profiles.items()}
+    best = min(profiles.values(), key=lambda profile: profile.best_chi2)
+    errors = covariance(problem, best.best_x).standard_errors
+    estimates = {name: (float(best.best_x[problem.index(name)]), float(errors[problem.index(name)])) for name in names}
+    for name, function in derived.items():
+        found = profile_derived(problem, name, function, n_starts=n_starts, seed=seed)
+        profiles[name], verdicts[name] = found.profile, found.verdict
+        estimates[name] = found.value, found.delta_error
+    return AssessmentResult(
+        names=problem.names,
+        best_x=best.best_x,
+        errors=errors,
+        best_chi2=best.best_chi2,
+        fit=assess_tension(problem, best.best_x, best.best_chi2),
+        profiles=profiles,
+        verdicts=verdicts,
+        estimates=estimates,
+        combinations=determined_combinations(problem, best.best_x).sentences,
+    )
+
+
+def describe_end(end: EndResult) -> str:
+    """What holds an end of an interval, in a few words: "data", "search bounds of a", "c ≥ 0 (physical)"."""
+    if end.reason == "crossing":
+        return "data"
+    if end.reason == "box":
+        names = dict.fromkeys(bound.symbol for bound in end.held_by if not bound.is_physical)
+        return f"search bounds of {', '.join(names)}"
+    return describe_bounds(end.held_by) or "not reached"

@@ -1,0 +1,152 @@
+"""A fit of one's own: whether each parameter is determined, as a table, pictures and a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leptonfit.inference.assess import AssessmentResult, assess_problem, describe_end
+from leptonfit.inference.derived import Values
+from leptonfit.inference.identifiability import VerdictResult
+from leptonfit.inference.model_problem import ModelProblem
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.result import encode
+from leptonfit.inference.tension import format_p
+from leptonfit.inference.verdict_text import describe_intervals
+from leptonfit.workbook.store import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = ("parameter", "estimate", "error", "interval", "verdict", "held below by", "held above by")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Verdicts on a fit, with the problem they belong to.
+
+    Attributes
+    ----------
+    problem : LeastSquaresProblem
+    result : AssessmentResult
+    """
+
+    problem: LeastSquaresProblem
+    result: AssessmentResult
+
+    @property
+    def verdicts(self) -> dict[str, VerdictResult]:
+        """Verdict on each assessed parameter and derived quantity."""
+        return self.result.verdicts
+
+    @property
+    def profiles(self) -> dict[str, ProfileResult]:
+        """Profile of each assessed parameter and derived quantity."""
+        return self.result.profiles
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or left out when the problem was made."""
+        return self.problem.notes if isinstance(self.problem, ModelProblem) else ()
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Texts of the table: a row for each parameter, in the order of `columns`."""
+        return [self._row(name, verdict) for name, verdict in self.verdicts.items()]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Heads of the table."""
+        level = next(iter(self.verdicts.values())).level if self.verdicts else "0.95"
+        return tuple(f"{100 * float(level):g} % {name}" if name == "interval" else name for name in _COLUMNS)
+
+    def _row(self, name: str, verdict: VerdictResult) -> tuple[str, ...]:
+        value, error = self.result.estimates[name]
+        found = verdict.allowed
+        ends = (describe_end(found.below[0]), describe_end(found.above[-1])) if found.below else ("", "")
+        said = "on a bound" if np.isnan(error) else "undetermined" if np.isinf(error) else f"{error:.2g}"
+        return (name, f"{value:.5g}", said, describe_intervals(found) or "none", verdict.code, *ends)
+
+    def __str__(self) -> str:
+        cells = [self.columns, *self.rows()]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
+        return "\n".join([*lines, self.describe_fit(), *self.result.combinations, *self.notes])
+
+    def describe_fit(self) -> str:
+        """χ² of the best fit, degrees of freedom and p-value, as a sentence."""
+        fit = self.result.fit
+        p = "χ² does not test the model" if fit.p_value is None else f"p {format_p(fit.p_value)}"
+        return f"Lowest χ² {self.result.best_chi2:.5g} at {fit.degrees_of_freedom} degrees of freedom; {p}."
+
+    def plot(self) -> Figure:
+        """Draw the data with the best fit, if the problem has them, and the profile of each parameter."""
+        from leptonfit.workbook.figures.answer import plot_answer
+
+        return plot_answer(self.problem, self.result)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `index.html`, a page with the table, the verdicts and the pictures, and `answer.json` to a folder.
+
+        Returns
+        -------
+        Path
+            Path of the page.
+        """
+        from leptonfit.workbook.notebook_page import templates
+
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        picture = io.BytesIO()
+        self.plot().savefig(picture, format="png", dpi=110, metadata={"Software": None})
+        page = (
+            templates()
+            .get_template("answer.html.j2")
+            .render(answer=self, fit=self.describe_fit(), picture=base64.b64encode(picture.getvalue()).decode())
+        )
+        content = {"notes": list(self.notes), "result": encode(self.result)}
+        write_whole(place / "answer.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        write_whole(place / "index.html", page)
+        return place / "index.html"
+
+
+def assess(
+    problem: LeastSquaresProblem,
+    names: Sequence[str] | None = None,
+    *,
+    derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
+    level: float = 0.95,
+    n_starts: int = 16,
+    seed: int = 1,
+) -> Answer:
+    """Decide for each parameter of a problem whether the data determine it.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+        From `problem_from_model`, for example.
+    names : sequence of str, optional
+        Parameters to assess; all if not given.
+    derived : mapping, optional
+        Functions of a mapping of parameter names to arrays, by the name of the derived quantity.
+    level : float
+        Confidence level of the intervals.
+    n_starts, seed : int
+        Fresh starts at each point of a profile, and their seed.
+
+    Raises
+    ------
+    ValueError
+        If there is no parameter of a given name, or no start has a finite χ².
+    """
+    options: dict[str, Any] = {"derived": derived, "level": level, "n_starts": n_starts, "seed": seed}
+    return Answer(problem, assess_problem(problem, names, **options))

@@ -1,0 +1,84 @@
+"""Figure of a fit: data with the best fit and residuals, and the profile of every parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leptonfit.inference.assess import AssessmentResult
+from leptonfit.inference.model_problem import ModelProblem
+from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.profile import ProfileResult
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, STYLE
+
+_COLOURS = {"identified": GREEN, "bound_limited": GREEN, "disjoint": GREEN}
+_N_CURVE = 201
+_COLUMNS = 3
+_TOP = 3.0
+"""Height of a profile's axis, in units of the level."""
+
+
+def plot_answer(problem: LeastSquaresProblem, result: AssessmentResult) -> Figure:
+    """Draw the data and one panel for each profile; a green profile is determined, a red one is not.
+
+    Returns
+    -------
+    Figure
+    """
+    shows_data = isinstance(problem, ModelProblem) and np.ndim(problem.data.x) == 1
+    n_rows = -(-len(result.profiles) // _COLUMNS)
+    heights = [1.3] * shows_data + [1.0] * n_rows
+    with plt.style.context([str(STYLE)]):
+        figure = plt.figure(figsize=(9.0, 2.6 * sum(heights)), layout="constrained")
+        grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
+        if isinstance(problem, ModelProblem) and shows_data:
+            plot_data(figure.add_subplot(grid[0, :2]), problem, result.best_x)
+            plot_residuals(figure.add_subplot(grid[0, 2]), problem, result.best_x)
+        for number, (name, profile) in enumerate(result.profiles.items()):
+            row, column = divmod(number, _COLUMNS)
+            ax = figure.add_subplot(grid[row + shows_data, column])
+            plot_delta_chi2(ax, profile, result.verdicts[name].code)
+        plt.close(figure)
+    return figure
+
+
+def plot_data(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
+    """Data with errors, and the model at parameters x (n_par,)."""
+    data = problem.data
+    ax.errorbar(data.x, data.y, data.errors, fmt="o", color="black", ms=3.5, lw=1, label="data")
+    curve = np.linspace(data.x.min(), data.x.max(), _N_CURVE)
+    (line,) = ax.plot(curve, np.broadcast_to(problem.predict(curve, x), curve.shape), color=BLUE, label="best fit")
+    ax.set_xlabel("x")
+    ax.set_ylabel("y")
+    ax.legend()
+    return line
+
+
+def plot_residuals(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
+    """Residuals at parameters x (n_par,), in standard errors."""
+    ax.axhline(0, color=GREY, lw=0.8)
+    (points,) = ax.plot(problem.data.x, -problem.residuals(x), "o", color=BLUE, ms=3.5)
+    ax.set_xlabel("x")
+    ax.set_ylabel("(data − model)/σ")
+    return points
+
+
+def plot_delta_chi2(ax: Axes, profile: ProfileResult, code: str) -> Axes:
+    """Δχ² along one parameter with the level of its set."""
+    colour = _COLOURS.get(code, RED)
+    level = max(profile.levels.values())
+    ax.plot(profile.grid, profile.chi2_min - profile.best_chi2, "-", color=colour)
+    bad = ~profile.trusted
+    ax.plot(profile.grid[bad], (profile.chi2_min - profile.best_chi2)[bad], "x", color=RED, ms=5)
+    ax.axhline(level, color=GREY, ls="--", lw=1)
+    for low, high in profile.released_set[max(profile.levels, key=float)].intervals:
+        ax.axvspan(max(low, profile.grid[0]), min(high, profile.grid[-1]), color=colour, alpha=0.13, lw=0)
+    ax.set_ylim(0, _TOP * level)
+    ax.set_xlabel(profile.parameter)
+    ax.set_ylabel(r"$\Delta\chi^2$")
+    ax.set_title(code.replace("_", " "), fontsize=9, color=colour)
+    return ax

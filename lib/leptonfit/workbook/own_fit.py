@@ -1,0 +1,162 @@
+"""A fit of one's own from files: a CSV table and a function in a Python file."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import runpy
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leptonfit.datafiles import InputError
+from leptonfit.inference.model_problem import POISSON, ModelProblem, problem_from_model
+from leptonfit.inference.problem import Parameter
+
+
+def problem_from_files(
+    data: Path, model: str, bounds: str, *, y: str | None = None, sigma: str | None = None, counts: bool = False
+) -> ModelProblem:
+    """Make a fit problem from a CSV file and a function.
+
+    Parameters
+    ----------
+    data : Path
+        CSV file with a head. The column called like the model's first argument is x, else the first column; the column
+        `y` (or the one named) is y, else the second; the column `sigma` is the standard error, else the third.
+    model : str
+        `file.py:function`.
+    bounds : str
+        For example `a=0:20,b=0:5,c=1`: search bounds, or a fixed value. An empty side is infinite, and needs a start:
+        `b=0::1`.
+    y, sigma : str, optional
+        Name of the column of y; name of the column of σ, or a number.
+    counts : bool
+        True if y are counts.
+
+    Raises
+    ------
+    InputError
+        If a file, column, function or bound cannot be used.
+    """
+    function = load_function(model)
+    first = next(iter(inspect.signature(function).parameters), None)
+    table = read_table(data)
+    x_column = first if first in table.columns else table.columns[0]
+    y_column = _choose(table, y, "y", 1, data)
+    errors = POISSON if counts else _read_sigma(table, sigma, data)
+    try:
+        return problem_from_model(
+            function, table[x_column].to_numpy(), table[y_column].to_numpy(), errors, read_bounds(bounds)
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """Function named by `file.py:function`.
+
+    Raises
+    ------
+    InputError
+        If the file or the function does not exist, or the file cannot be executed.
+    """
+    file, _, name = reference.rpartition(":")
+    path = Path(file)
+    if not name or not path.is_file():
+        raise InputError(f"model = {reference}: must be FILE.py:FUNCTION with a file that exists")
+    try:
+        found = runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:  # whatever the user's file raises
+        raise InputError(f"model = {reference}: {path.name} failed: {type(error).__name__}: {error}") from error
+    function = found.get(name)
+    if not callable(function):
+        names = [key for key, value in found.items() if inspect.isfunction(value)]
+        raise InputError(f"model = {reference}: {path.name} has the functions {', '.join(names) or 'none'}")
+    return function
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Numbers of a CSV file with a head; an empty entry is a missing value.
+
+    Raises
+    ------
+    InputError
+        If the file is not CSV, a row is longer than the head, or an entry is not a number.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the head loses its end
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"data = {path}: must be a CSV file: {error}") from None
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"data = {path}: a row has more entries than the head: {error}") from None
+    found = {}
+    for name in table.columns:
+        text = table[name].str.strip()
+        numbers = pd.to_numeric(text, errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & ~text.str.lower().isin(["", "nan"]))
+        if len(wrong):
+            raise InputError(f"data = {path}: {name} in row {wrong[0] + 1} = {text.iloc[wrong[0]]}: must be a number")
+        found[name.strip()] = numbers.astype(float)
+    if len(found) < 2:
+        raise InputError(f"data = {path}: has {len(found)} column: must have x and y at least")
+    return pd.DataFrame(found)
+
+
+def _choose(table: pd.DataFrame, asked: str | None, usual: str, place: int, path: Path) -> str:
+    if asked is not None and asked not in table.columns:
+        raise InputError(f"data = {path}: has no column {asked}; it has {', '.join(table.columns)}")
+    name = asked or (usual if usual in table.columns else table.columns[place])
+    return str(name)
+
+
+def _read_sigma(table: pd.DataFrame, asked: str | None, path: Path) -> float | np.ndarray | None:
+    """σ as a number or a column; None if there is none, so that it is estimated."""
+    if asked is not None:
+        try:
+            return float(asked)
+        except ValueError:
+            return table[_choose(table, asked, asked, 0, path)].to_numpy()
+    if "sigma" in table.columns:
+        return table["sigma"].to_numpy()
+    is_third = len(table.columns) == 3 and "y" not in table.columns
+    return table[table.columns[2]].to_numpy() if is_third else None
+
+
+def read_bounds(text: str) -> Mapping[str, Any]:
+    """Parameters from `a=0:20,b=0::1,c=1`.
+
+    Raises
+    ------
+    InputError
+        If a part is not `name=low:high`, `name=low:high:start` or `name=value`.
+    """
+    found: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = (word.strip() for word in part.partition("="))
+        words = value.split(":")
+        try:
+            if not name or not 1 <= len(words) <= 3 or (len(words) == 1 and not value):
+                raise ValueError
+            if len(words) == 1:
+                found[name] = float(value)
+                continue
+            low = float(words[0]) if words[0] else -math.inf
+            high = float(words[1]) if words[1] else math.inf
+            start = float(words[2]) if len(words) == 3 else None
+        except ValueError:
+            raise InputError(
+                f"--bounds {part}: must be name=low:high, name=low:high:start or name=value, with numbers"
+            ) from None
+        try:
+            given = (low, high) if start is None else Parameter(name=name, start=start, lower=low, upper=high)
+        except ValueError as error:
+            raise InputError(f"--bounds {part}: {error}") from None
+        found[name] = given
+    return found
