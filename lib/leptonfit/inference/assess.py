@@ -18,6 +18,8 @@ from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Result
 from leptonfit.inference.tension import TensionResult, assess_tension
 
+CLOSED = ("identified", "bound_limited", "disjoint")
+"""Verdicts on a set that is closed on both sides."""
 _MISSED, _MORE_STARTS = 1e-2, 4
 """A profile whose lowest χ² is higher than that of another one by this fraction of the level begins again, with this
 many times as many starts.
@@ -101,6 +103,8 @@ def assess_problem(
     best = min(profiles.values(), key=lambda profile: profile.best_chi2)
     errors = covariance(problem, best.best_x).standard_errors
     estimates = {name: (float(best.best_x[problem.index(name)]), float(errors[problem.index(name)])) for name in names}
+    is_open = [name for name in names if verdicts[name].code not in CLOSED]
+    inner = choose_allowed_point(problem, profiles[is_open[0]]) if is_open else best.best_x
     for name, function in derived.items():
         found = profile_derived(problem, name, function, n_starts=n_starts, seed=seed)
         profiles[name], verdicts[name] = found.profile, found.verdict
@@ -114,8 +118,23 @@ def assess_problem(
         profiles=profiles,
         verdicts=verdicts,
         estimates=estimates,
-        combinations=determined_combinations(problem, best.best_x).sentences,
+        combinations=determined_combinations(problem, inner).sentences,
     )
+
+
+def choose_allowed_point(problem: LeastSquaresProblem, profile: ProfileResult) -> np.ndarray:
+    """Point (n_par,) of a profile within its highest level that is farthest from all bounds, as a share of the box.
+
+    Where the data leave a parameter open, the best fit may lie on a bound that somebody drew; a statement about what
+    another measurement would do should not start there.
+    """
+    level = max(profile.levels.values())
+    allowed = profile.x[profile.chi2_min - profile.best_chi2 <= level]
+    points = np.concatenate([profile.best_x[None, :], allowed])
+    with np.errstate(invalid="ignore"):
+        shares = np.stack([points - problem.lower, problem.upper - points]) / problem.widths
+    nearest = np.where(np.isfinite(shares), shares, 1.0).min(axis=(0, 2))
+    return points[nearest.argmax()]
 
 
 def describe_end(end: EndResult) -> str:

@@ -74,13 +74,16 @@ class ModelProblem(LeastSquaresProblem):
     ----------
     data : Data
     predict : callable
-        Maps (x of the data, parameters (..., n_par)) to predictions (..., n_data).
+        Maps (x, parameters (..., n_par)) to predictions (..., n) for any x of n points.
+    predict_jacobian : callable
+        Maps the same to the derivatives of the predictions (..., n, n_par).
     notes : tuple of str
         What was assumed or left out when the problem was made, one sentence each.
     """
 
     data: Data = None  # type: ignore[assignment]  # fields after those with defaults need a default
     predict: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
+    predict_jacobian: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
     notes: tuple[str, ...] = ()
 
 
@@ -146,7 +149,7 @@ def problem_from_model(
         notes.append("The model is called for one parameter set at a time, which is slower than one call for all.")
     residuals, by_prediction = _poisson(data.y) if counts else _gaussian(data)
     bounds = np.array([(parameter.lower, parameter.upper) for parameter in free]).reshape(-1, 2).T
-    slope = _Slope(call, jacobian, data, bounds)
+    slope = _Slope(call, jacobian, bounds)
 
     def whole(z: np.ndarray) -> np.ndarray:
         return residuals(call(data.x, z))
@@ -155,10 +158,11 @@ def problem_from_model(
         tuple(free),
         tuple(f"datum {i + 1}" for i in range(len(data.y))),
         whole,
-        lambda z: by_prediction(call(data.x, z), slope(z)),
+        lambda z: by_prediction(call(data.x, z), slope(data.x, z)),
         _few_counts(call, data) if counts else None,
         data=data,
         predict=call,
+        predict_jacobian=slope,
     )
     notes += slope.choose(problem)
     if len(free) > len(data.y):
@@ -272,7 +276,7 @@ class _Caller:
         self.broadcasts = False
 
     def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
-        return self.apply(self.model, x, z, np.shape(x[0] if isinstance(x, tuple) else x)[-1:])
+        return self.apply(self.model, x, z, (_count(x),))
 
     def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Values (..., *shape) of a function of the model's arguments; `shape` is that of its value for one set."""
@@ -311,18 +315,23 @@ class _Caller:
         self.broadcasts = same_shape and np.allclose(together, alone, rtol=1e-10, equal_nan=True)
 
 
+def _count(x: Any) -> int:
+    """Number of points of x."""
+    return int(np.shape(x[0] if isinstance(x, tuple) else x)[-1])
+
+
 class _Slope:
     """Derivatives (..., n_data, n_par) of the predictions: as given, by complex steps, or by difference quotients."""
 
-    def __init__(self, call: _Caller, jacobian: Model | None, data: Data, bounds: np.ndarray) -> None:
-        self.call, self.given, self.data, self.bounds = call, jacobian, data, bounds
+    def __init__(self, call: _Caller, jacobian: Model | None, bounds: np.ndarray) -> None:
+        self.call, self.given, self.bounds = call, jacobian, bounds
         self._steps = np.full(bounds.shape[1], _STEP)
         self._compute = self._by_differences if jacobian is None else self._as_given
 
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        return self._compute(z)
+    def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
+        return self._compute(x, z)
 
-    def choose(self, problem: LeastSquaresProblem) -> list[str]:
+    def choose(self, problem: ModelProblem) -> list[str]:
         """Use complex steps if the model takes them and they agree with difference quotients; else choose their steps.
 
         Of difference quotients with steps from 1e-2 of a parameter to 1e-7 those are used that agree best with
@@ -331,10 +340,10 @@ class _Slope:
         """
         if self.given is not None:
             return []
-        points = check_points(problem)
+        x, points = problem.data.x, check_points(problem)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            reference = self._extrapolated(points)
+            reference = self._extrapolated(x, points)
             size = np.nanmax(np.abs(reference), axis=-2, keepdims=True, initial=0.0)
             size = np.where(size > 0, size, 1.0)
 
@@ -342,7 +351,7 @@ class _Slope:
                 return np.nanmax(np.abs(found - reference) / size, axis=(0, 1), initial=0.0)
 
             try:
-                if (errors(self._by_complex_steps(points)) <= _AGREEMENT).all():
+                if (errors(self._by_complex_steps(x, points)) <= _AGREEMENT).all():
                     self._compute = self._by_complex_steps
                     return []
             except Exception:  # whatever a function of real numbers raises when it is given complex ones
@@ -350,23 +359,23 @@ class _Slope:
             tried = []
             for step in _STEPS:
                 self._steps = np.full(points.shape[1], step)
-                tried.append(errors(self._by_differences(points)))
+                tried.append(errors(self._by_differences(x, points)))
             self._steps = np.array(_STEPS)[np.argmin(tried, axis=0)]
         worst = float(np.min(tried, axis=0).max())
         return [f"The derivatives of the model are difference quotients, with a relative error of {worst:.0e}."]
 
-    def _as_given(self, z: np.ndarray) -> np.ndarray:
+    def _as_given(self, x: Any, z: np.ndarray) -> np.ndarray:
         assert self.given is not None
-        return self.call.apply(self.given, self.data.x, z, (len(self.data.y), z.shape[-1]))
+        return self.call.apply(self.given, x, z, (_count(x), z.shape[-1]))
 
-    def _by_complex_steps(self, z: np.ndarray) -> np.ndarray:
+    def _by_complex_steps(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Im f(z + ih)/h (W. Squire and G. Trapp, SIAM Rev. 40, 110 (1998), doi:10.1137/S003614459631241X)."""
         step = _COMPLEX_STEP * np.where(z != 0, np.abs(z), 1.0)
         moved = z[..., None, :] + 1j * step[..., None, :] * np.eye(z.shape[-1])
-        values = np.broadcast_to(self.call(self.data.x, moved), (*moved.shape[:-1], len(self.data.y)))
+        values = np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
         return np.moveaxis(values.imag / step[..., None], -2, -1)
 
-    def _by_differences(self, z: np.ndarray) -> np.ndarray:
+    def _by_differences(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Five-point quotients, central where there is room within the bounds, else one-sided, of fourth order."""
         lower, upper = self.bounds
         step = self._steps * self._sizes(z)
@@ -376,10 +385,10 @@ class _Slope:
         offsets = np.where(is_central[..., None], _CENTRAL[0], _FORWARD[0]) * step[..., None]
         weights = np.where(is_central[..., None], _CENTRAL[1], _FORWARD[1]) / step[..., None]
         moved = z[..., None, None, :] + offsets[..., None] * np.eye(z.shape[-1])[:, None, :]
-        values = np.broadcast_to(self.call(self.data.x, moved), (*moved.shape[:-1], len(self.data.y)))
+        values = np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
         return np.einsum("...jkn,...jk->...nj", values, weights)
 
-    def _extrapolated(self, z: np.ndarray) -> np.ndarray:
+    def _extrapolated(self, x: Any, z: np.ndarray) -> np.ndarray:
         lower, upper = self.bounds
         columns = []
         for j in range(z.shape[-1]):
@@ -387,9 +396,9 @@ class _Slope:
             def along(values: np.ndarray, j: int = j) -> np.ndarray:
                 moved = z.copy()
                 moved[..., j] = values[..., 0]
-                return np.broadcast_to(self.call(self.data.x, moved), values.shape)
+                return np.broadcast_to(self.call(x, moved), values.shape)
 
-            here = np.repeat(z[..., j, None], len(self.data.y), axis=-1)
+            here = np.repeat(z[..., j, None], _count(x), axis=-1)
             step = _STEP * self._sizes(z)[..., j, None]
             columns.append(differentiate(along, here, step, lower=lower[j], upper=upper[j]))
         return np.stack(columns, axis=-1)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leptonfit.inference.assess import AssessmentResult, assess_problem, describe_end
+from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_end
 from leptonfit.inference.derived import Values
+from leptonfit.inference.determine import find_next_datum, precision_that_closes
 from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -88,6 +89,41 @@ class Answer:
         p = "χ² does not test the model" if fit.p_value is None else f"p {format_p(fit.p_value)}"
         return f"Lowest χ² {self.result.best_chi2:.5g} at {fit.degrees_of_freedom} degrees of freedom; {p}."
 
+    def explain(self, name: str) -> list[str]:
+        """What would determine a parameter, as sentences: which other one, known how well, and where one more datum.
+
+        Each statement is confirmed by new fits, which takes some seconds. The list is empty for a parameter that is
+        determined, and where nothing is quoted because the model is rejected or the verdict unreliable.
+
+        Raises
+        ------
+        ValueError
+            If the parameter was not assessed.
+        """
+        if name not in self.verdicts:
+            raise ValueError(f"parameter {name!r}: must be one of {', '.join(self.verdicts)}")
+        if self.verdicts[name].code in (*CLOSED, "rejected", "unreliable", "empty") or name not in self.problem.names:
+            return []
+        at = choose_allowed_point(self.problem, self.profiles[name])
+        sentences = []
+        for other in self.problem.names:
+            if other == name:
+                continue
+            precision = precision_that_closes(self.problem, at, name, other)
+            value = f"{other} = {at[self.problem.index(other)]:.4g}"
+            if precision:
+                sentences.append(f"With {value} known to {100 * precision:g} % the data determine {name}.")
+            elif precision is not None:
+                sentences.append(f"With {value} known exactly the data determine {name}.")
+        if isinstance(self.problem, ModelProblem) and np.ndim(self.problem.data.x) == 1:
+            datum = find_next_datum(self.problem, self.result, name)
+            low, high = datum.after
+            sentences.append(
+                f"One more datum, with the present error, does most at x = {datum.best_x:.4g}: {name} would be in "
+                f"[{low:.4g}, {high:.4g}]."
+            )
+        return sentences or [f"No other parameter alone, even if known exactly, lets the data determine {name}."]
+
     def plot(self) -> Figure:
         """Draw the data with the best fit, if the problem has them, and the profile of each parameter."""
         from leptonfit.workbook.figures.answer import plot_answer
@@ -108,14 +144,16 @@ class Answer:
         place.mkdir(parents=True, exist_ok=True)
         picture = io.BytesIO()
         self.plot().savefig(picture, format="png", dpi=110, metadata={"Software": None})
-        page = (
-            templates()
-            .get_template("answer.html.j2")
-            .render(answer=self, fit=self.describe_fit(), picture=base64.b64encode(picture.getvalue()).decode())
+        page = templates().get_template("answer.html.j2")
+        text = page.render(
+            answer=self,
+            fit=self.describe_fit(),
+            remedies={name: self.explain(name) for name in self.verdicts},
+            picture=base64.b64encode(picture.getvalue()).decode(),
         )
         content = {"notes": list(self.notes), "result": encode(self.result)}
         write_whole(place / "answer.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-        write_whole(place / "index.html", page)
+        write_whole(place / "index.html", text)
         return place / "index.html"
 
 

@@ -1,0 +1,159 @@
+"""A fit of one's own from Python and from files: table, verdicts, page, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+import leptonfit
+from leptonfit.workbook import cli, own_fit
+
+MODEL = "import numpy as np\n\n\ndef decay(t, a, b, c):\n    return a * np.exp(-b * t) + c\n"
+T = np.linspace(0, 6, 12)
+
+
+def decay(t, a, b, c):
+    return a * np.exp(-b * t) + c
+
+
+@pytest.fixture
+def files(tmp_path):
+    noise = 0.1 * np.array([0.4, -1.1, 0.9, 0.2, -0.6, 1.2, -0.1, 0.3, -0.8, 0.5, -0.4, 0.7])
+    rows = [f"{t:.4f},{y:.5f},0.1" for t, y in zip(T, decay(T, 5, 0.8, 0.2) + noise, strict=True)]
+    (tmp_path / "decay.csv").write_text("\n".join(["t,y,sigma", *rows, ""]))
+    (tmp_path / "decay.py").write_text(MODEL)
+    return tmp_path
+
+
+BOUNDS = "a=0:20,b=0:5,c=-3:3"
+
+
+def test_three_lines_give_a_verdict_on_every_parameter(files):
+    t, y, sigma = np.loadtxt(files / "decay.csv", delimiter=",", skiprows=1, unpack=True)
+    problem = leptonfit.problem_from_model(decay, t, y, sigma, {"a": (0, 20), "b": (0, 5), "c": (-3, 3)})
+    answer = leptonfit.assess(problem, derived={"half_life": lambda p: np.log(2) / p["b"]})
+    assert {name: verdict.code for name, verdict in answer.verdicts.items()} == dict.fromkeys(
+        ("a", "b", "c", "half_life"), "identified"
+    )
+    low, high = answer.verdicts["b"].interval
+    assert low < 0.8 < high
+    assert answer.verdicts["b"].held_by == ((), ())
+    assert answer.verdicts["half_life"].interval == pytest.approx((np.log(2) / high, np.log(2) / low), rel=1e-3)
+    lines = str(answer).splitlines()
+    assert lines[0].split()[:3] == ["parameter", "estimate", "error"]
+    assert lines[2].split()[0] == "b"
+    assert "degrees of freedom; p = 0." in str(answer)
+    figure = answer.plot()
+    assert len(figure.axes) == 6
+
+
+def test_the_command_prints_the_table_and_writes_a_page(files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(
+        "sys.argv", ["leptonfit", "fit", "decay.csv", "decay.py:decay", "--bounds", "a=0:20,b=0:5,c=0.2"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    assert "identified" in printed
+    assert "page: reports/decay/index.html" in printed
+    page = (files / "reports/decay/index.html").read_text()
+    assert "The data determine a" in page
+    assert "http" not in page.split("</style>")[1]
+    stored = json.loads((files / "reports/decay/answer.json").read_text())
+    assert stored["notes"] == []
+
+
+def test_columns_are_matched_by_name_and_else_by_place(files):
+    named = own_fit.problem_from_files(files / "decay.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert named.data.sigma == pytest.approx(0.1)
+    (files / "plain.csv").write_text((files / "decay.csv").read_text().replace("t,y,sigma", "time,activity,error"))
+    plain = own_fit.problem_from_files(files / "plain.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert plain.data.y == pytest.approx(named.data.y)
+    assert plain.data.sigma == pytest.approx(0.1)
+    given = own_fit.problem_from_files(files / "plain.csv", str(files / "decay.py:decay"), BOUNDS, sigma="0.3")
+    assert given.data.sigma == pytest.approx(0.3)
+    swapped = own_fit.problem_from_files(files / "decay.csv", str(files / "decay.py:decay"), BOUNDS, y="sigma")
+    assert swapped.data.y == pytest.approx(0.1)
+
+
+def test_a_table_of_two_columns_has_an_unknown_sigma(files):
+    rows = [line.rsplit(",", 1)[0] for line in (files / "decay.csv").read_text().splitlines()]
+    (files / "two.csv").write_text("\n".join(rows))
+    problem = own_fit.problem_from_files(files / "two.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert problem.sigma_degrees == 9
+
+
+def test_empty_entries_are_missing_values(files):
+    text = (files / "decay.csv").read_text().splitlines()
+    text[3] = text[3].rsplit(",", 1)[0] + ","
+    (files / "holes.csv").write_text("\n".join(text))
+    problem = own_fit.problem_from_files(files / "holes.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert problem.notes == ("1 rows with missing values are left out.",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t,y\n1,2,3\n4,5,6\n", "a row has more entries than the head"),
+        ("t,y\n1,2\n3,x\n", "y in row 2 = x: must be a number"),
+        ("t\n1\n", "has 1 column: must have x and y at least"),
+        ("", "must be a CSV file"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused(files, text, message):
+    (files / "bad.csv").write_text(text)
+    with pytest.raises(leptonfit.datafiles.InputError, match=message):
+        own_fit.read_table(files / "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ("a=0:20,b=0:5,c=x", "--bounds c=x: must be name=low:high"),
+        ("a=0:20,b", "--bounds b: must be name=low:high"),
+        ("a=0:20,b=0::-1", "the start must be finite and in"),
+        ("a=0:20,b=0:,c=1", "infinite bounds need a Parameter with a start"),
+        ("a=0:20,b=0:5", "parameter 'c': the model needs it"),
+    ],
+)
+def test_bounds_that_cannot_be_read_are_refused(files, bounds, message):
+    with pytest.raises(leptonfit.datafiles.InputError, match=message):
+        own_fit.problem_from_files(files / "decay.csv", str(files / "decay.py:decay"), bounds)
+
+
+def test_models_that_cannot_be_loaded_are_refused(files):
+    for reference, message in (
+        ("nothing.py:decay", "must be FILE.py:FUNCTION with a file that exists"),
+        (str(files / "decay.py"), "must be FILE.py:FUNCTION"),
+        (str(files / "decay.py:other"), "decay.py has the functions decay"),
+    ):
+        with pytest.raises(leptonfit.datafiles.InputError, match=message):
+            own_fit.load_function(reference)
+    (files / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(leptonfit.datafiles.InputError, match=r"broken\.py failed: ZeroDivisionError"):
+        own_fit.load_function(str(files / "broken.py:f"))
+
+
+def test_what_would_determine_it_is_said(files):
+    short = np.linspace(0, 0.4, 9)
+    y = decay(short, 5, 0.8, 0.2) + 0.1 * np.array([0.4, -1.1, 0.9, 0.2, -0.6, 1.2, -0.1, 0.3, -0.8])
+    problem = leptonfit.problem_from_model(decay, short, y, 0.1, {"a": (0, 20), "b": (0, 5), "c": 0.2})
+    answer = leptonfit.assess(problem)
+    assert answer.explain("a") == []
+    open_ = leptonfit.problem_from_model(decay, short, y, 0.1, {"a": (0, 20), "b": (0, 5), "c": (-3, 3)})
+    answer = leptonfit.assess(open_, ["b"])
+    assert answer.verdicts["b"].code.startswith(("open", "not"))
+    sentences = answer.explain("b")
+    assert any(sentence.startswith("With c = ") for sentence in sentences)
+    assert sentences[-1].startswith("One more datum, with the present error, does most at x = ")
+    with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
+        answer.explain("z")
+
+
+def test_importing_the_face_is_light():
+    assert "problem_from_model" in leptonfit.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        leptonfit.nothing  # noqa: B018
+    assert all(getattr(leptonfit, name) for name in leptonfit.__all__)
