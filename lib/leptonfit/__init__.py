@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leptonfit.inference.derived import profile_derived
+    from leptonfit.inference.determine import add_prior
     from leptonfit.inference.identifiability import assess_profile
     from leptonfit.inference.model_problem import ModelProblem, problem_from_model
     from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend, restrict
     from leptonfit.inference.profile import scan_profile
     from leptonfit.inference.solve import solve
+    from leptonfit.inference.verdict_text import describe_intervals
     from leptonfit.workbook.answer import Answer, assess
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "LeastSquaresProblem",
     "ModelProblem",
     "Parameter",
+    "add_prior",
     "assess",
     "assess_profile",
+    "describe_intervals",
     "extend",
     "problem_from_model",
     "profile_derived",
@@ -35,8 +39,10 @@ _HOMES = {
     "LeastSquaresProblem": "inference.problem",
     "ModelProblem": "inference.model_problem",
     "Parameter": "inference.problem",
+    "add_prior": "inference.determine",
     "assess": "workbook.answer",
     "assess_profile": "inference.identifiability",
+    "describe_intervals": "inference.verdict_text",
     "extend": "inference.problem",
     "problem_from_model": "inference.model_problem",
     "profile_derived": "inference.derived",

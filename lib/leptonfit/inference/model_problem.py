@@ -35,6 +35,7 @@ _FORWARD = np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([-25.0, 48.0, -36.0, 16
 """Offsets and weights of five-point difference quotients."""
 _NEAR_ONE, _TERMS = 0.1, 14
 _SIGMA_STARTS = 32
+_START_ATTEMPTS, _GOLDEN = 16, 0.6180339887498949
 _FEW_COUNTS, _OFFSET = 5.0, 1e-4
 
 
@@ -142,6 +143,7 @@ def problem_from_model(
     data, counts = _read_data(x, y, sigma)
     names = tuple(parameter.name for parameter in free)
     call = _Caller(model, names, fixed, equal)
+    free = _move_start(free, parameters, lambda z: call(data.x, z))
     start = np.array([parameter.start for parameter in free])
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
     call.inspect(data, start)
@@ -206,14 +208,34 @@ def _sort_parameters(
     return free, fixed, equal
 
 
-def _from_bounds(name: str, bounds: Sequence[float]) -> Parameter:
+def _from_bounds(name: str, bounds: Sequence[float], share: float = 0.5) -> Parameter:
     if len(bounds) != 2:
         raise ValueError(f"parameter {name!r} = {bounds!r}: must be (low, high), a Parameter, a number or a name")
     low, high = map(float, bounds)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"parameter {name!r} = ({low:g}, {high:g}): infinite bounds need a Parameter with a start")
-    start = math.sqrt(low) * math.sqrt(high) if low > 0 else low + (high - low) / 2
+    start = low ** (1 - share) * high**share if low > 0 else low + share * (high - low)
     return Parameter(name=name, start=start, lower=low, upper=high)
+
+
+def _move_start(
+    free: list[Parameter], given: Mapping[str, Any], predict: Callable[[np.ndarray], np.ndarray]
+) -> list[Parameter]:
+    """Parameters with another start within their bounds if the model is not finite at the middle of the box.
+
+    Two rates with the same bounds have the same middle, where an expression such as 1/(k₂ − k₁) is not defined.
+    """
+    for attempt in range(_START_ATTEMPTS):
+        moved = [
+            parameter
+            if isinstance(given[parameter.name], Parameter)
+            else _from_bounds(parameter.name, given[parameter.name], (0.5 + attempt * _GOLDEN * (j + 1)) % 1)
+            for j, parameter in enumerate(free)
+        ]
+        with np.errstate(all="ignore"):
+            if np.isfinite(predict(np.array([parameter.start for parameter in moved]))).all():
+                return moved
+    return free
 
 
 def _read_data(x: Any, y: Any, sigma: Any) -> tuple[Data, bool]:
