@@ -40,14 +40,13 @@ from leptonfit.neutrino.experiments import load_response
 from leptonfit.claims.nu838.report_838 import load_report
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
 from leptonfit.neutrino.threshold_scan import (
-    choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,
+    ScanSettings, choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
 constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("13_threshold_scan", globals())
-how = {"confidence": settings.confidence_levels, "method": settings.limit_method}
-effort = {"n_thresholds": settings.n_thresholds, "n_toys": settings.n_toys, "seed": settings.seed}
+how = ScanSettings(settings.confidence_levels, settings.limit_method, settings.n_thresholds, settings.n_toys)
 claims = load_report()
 figures.use_style()
 
@@ -60,7 +59,7 @@ figures.use_style()
 # most at an end of its range it has no bend of its own.
 
 # %%
-scans = scan_all(settings.datasets, jobs=count_cores(), **how, **effort)
+scans = scan_all(settings.datasets, how, seed=settings.seed, jobs=count_cores())
 tables.show(tables.tabulate_thresholds(scans))
 
 # %% tags=["key-figure"]

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
-from leptonfit.inference.limits import METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.meta import ESTIMATORS
 from leptonfit.neutrino.experiments import SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
@@ -23,7 +23,7 @@ CHOICES = {
     "bounds": tuple(BOUNDS),
     "measurements": SETS,
     "datasets": SLUGS,
-    "limit_method": tuple(METHODS),
+    "limit_method": tuple(CONSTRUCTIONS),
     "estimator": ESTIMATORS,
     "lepton": LEPTONS,
 }

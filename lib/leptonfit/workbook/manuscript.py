@@ -28,7 +28,7 @@ from leptonfit.claims.december_2025.recorded import (
 from leptonfit.claims.december_2025.reenactment import reenact_report
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.datafiles import ROOT
-from leptonfit.inference.limits import METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.result import Result, encode
 from leptonfit.vortex.c_mu import solution_manifold
 from leptonfit.vortex.comparison import select_shown
@@ -260,7 +260,7 @@ COLUMNS = {
         "data set",
         "counts",
         "confidence",
-        *METHODS.values(),
+        *(one.title for one in CONSTRUCTIONS.values()),
         "expected CLs, 68 % of repetitions",
         "published",
     ],

@@ -9,7 +9,7 @@ import pandas as pd
 
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.active_bounds import describe_bounds
-from leptonfit.inference.limits import METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.neutrino.spectra import MU_UNIT
 from leptonfit.vortex.moments import CURRENTS, moment_factor
@@ -236,7 +236,7 @@ def _neutrinos(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
     source = "12_recoil_spectra"
     for slug, found in documents[source]["results"]["limits"].items():
         mark = "numerical" if found["observed"] else "simulated"
-        for method in METHODS:
+        for method in CONSTRUCTIONS:
             limit = next(iter(found[method].values()))
             yield f"limit{slug.title()}{method.title().replace('_', '')}", f"{limit / MU_UNIT:.3g}", source, mark
         expected = next(iter(found["expected_cls"].values()))[2]

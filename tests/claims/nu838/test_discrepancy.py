@@ -22,12 +22,12 @@ from leptonfit.claims.nu838.model_comparison import (
 )
 from leptonfit.claims.nu838.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.inference.compare import EvidenceResult, aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
-from leptonfit.inference.limits import gaussian_limit
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.neutrino import joint as joint_module
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
-from leptonfit.neutrino.threshold_scan import scan_all
+from leptonfit.neutrino.threshold_scan import ScanSettings, scan_all
 from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def likelihoods():
 
 @pytest.fixture(scope="module")
 def scans():
-    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, N_TOYS), seed=838)
 
 
 @pytest.fixture(scope="module")
@@ -432,7 +432,7 @@ def test_data_from_the_baseline_prefer_the_baseline(compared):
 
 @pytest.fixture(scope="module")
 def counted():
-    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=1000, seed=5)
+    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, 1000), seed=5)
 
 
 def draw_ratios(scan, likelihood, theta, n_toys, rng):
@@ -443,7 +443,8 @@ def draw_ratios(scan, likelihood, theta, n_toys, rng):
     toys = model.draw(np.full(n_toys, theta), nothing, rng)
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
     found = model.fit(toys[:, None], used=used, centres=centres[:, None]).theta / scan.sigma
-    return np.log(gaussian_limit("cls", found, 0.9) / gaussian_limit("cls", 0.0, 0.9)) / 2 - scan.toy_mean
+    limit, at_zero = (CONSTRUCTIONS["cls"].gaussian(x, 0.9)[1] for x in (found, np.zeros(1)))
+    return np.log(limit / at_zero) / 2 - scan.toy_mean
 
 
 def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(counted, likelihoods):

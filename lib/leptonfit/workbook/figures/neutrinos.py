@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leptonfit.inference.limits import DELTA_CHI2, METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
+from leptonfit.inference.limits import DELTA_CHI2
 from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.experiments import ResponsePoints
 from leptonfit.neutrino.flux import Flux
@@ -36,7 +38,7 @@ _NAMES = {
     "nu_mu_bar": "ν̄_μ",
     "nu_e": "ν_e",
 }
-_MARKERS = {"cls": ("s", BLUE), "fc": ("o", GREEN), "q_tilde": ("v", RED), "pinned": ("D", ORANGE)}
+_CONSTRUCTION_COLOURS = (BLUE, GREEN, RED, ORANGE)
 
 
 def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Axes:
@@ -242,12 +244,15 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     if not found:
         ax.set_axis_off()
         return ax
+    shifts = dict(zip(CONSTRUCTIONS, np.linspace(-0.24, 0.24, len(CONSTRUCTIONS)), strict=True))
+    colours = dict(zip(CONSTRUCTIONS, cycle(_CONSTRUCTION_COLOURS), strict=False))
     for row, one in enumerate(found):
         band = to_moment(one.limits.expected["cls"][level])
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
             ax.fill_betweenx([row - 0.36, row + 0.36], band[low], band[high], color=GREY, alpha=alpha, lw=0)
         ax.plot([band[2]] * 2, [row - 0.36, row + 0.36], color=GREY, lw=1)
-        for shift, (method, (marker, colour)) in zip((-0.24, -0.08, 0.08, 0.24), _MARKERS.items(), strict=True):
+        for method, shift in shifts.items():
+            marker, colour = CONSTRUCTIONS[method].marker, colours[method]
             face = colour if one.observed else "white"
             value = one.moment_limit(method, level)
             if 0 < value < math.inf:
@@ -264,12 +269,12 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
                     )
         toys = to_moment(one.toys.limit[level])
         if 0 < toys < math.inf:
-            ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
+            ax.plot(toys, row + shifts["fc"], "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
         if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
             ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
             ax.annotate(one.published_name, (one.published * 1e-11, row + 0.36), fontsize=6, ha="center", va="top")
-    for method, (marker, colour) in _MARKERS.items():
-        ax.plot([], [], marker, color=colour, label=METHODS[method])
+    for method, colour in colours.items():
+        ax.plot([], [], CONSTRUCTIONS[method].marker, color=colour, label=CONSTRUCTIONS[method].title)
     ax.plot([], [], "P", color=GREEN, label="Feldman–Cousins, toys")
     ax.plot([], [], "*", color="black", ms=8, ls="none", label="published")
     ax.fill_betweenx([], [], [], color=GREY, alpha=0.3, lw=0, label="expected CLs, ±1 and ±2 σ")

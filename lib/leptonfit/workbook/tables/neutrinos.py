@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.errors_in_variables import OrthogonalFitResult
 from leptonfit.inference.gaussian_process import CurveResult
-from leptonfit.inference.limits import METHODS
 from leptonfit.inference.meta import MetaResult
 from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.experiments import ResponsePoints
@@ -141,8 +141,8 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                     "counts": "observed" if one.observed else "simulated",
                     "confidence": f"{100 * confidence:g} %",
                     **{
-                        name: _write(one.moment_limit(key, level)) + ("" if one.limits.is_valid[key] else _INVALID)
-                        for key, name in METHODS.items()
+                        CONSTRUCTIONS[key].title: _write(one.moment_limit(key, level)) + ("" if holds else _INVALID)
+                        for key, holds in one.limits.is_valid.items()
                     },
                     "Feldman–Cousins, toys": "too few" if math.isnan(toys) else _write(float(to_moment(toys)), spread),
                     "expected CLs, 68 % of repetitions": f"{band[2]:.3g} ({band[1]:.3g} to {band[3]:.3g})"
@@ -204,12 +204,13 @@ def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
                     "confidence": f"{100 * confidence:g} %",
                     "toys": toys.n_toys,
                 }
-                for key, name in METHODS.items():
+                for key, n_covered in toys.n_covered.items():
                     low, high = toys.interval(key, level)
-                    share = toys.n_covered[key][level] / toys.n_toys
+                    share = n_covered[level] / toys.n_toys
                     said = "under" if high < confidence else "over" if low > confidence else "as said"
-                    certain = toys.theta == 0 and key != "fc"
-                    row[name] = "100 %, by definition" if certain else f"{100 * share:.1f} % ({said})"
+                    construction = CONSTRUCTIONS[key]
+                    certain = toys.theta == 0 and not construction.has_low_end
+                    row[construction.title] = "100 %, by definition" if certain else f"{100 * share:.1f} % ({said})"
                 rows.append(row)
     return pd.DataFrame(rows)
 
