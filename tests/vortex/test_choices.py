@@ -32,8 +32,8 @@ def test_the_file_holds_every_axis_and_no_combination_twice():
     ("line", "message"),
     [
         ('frame = ["rest"]', "frame = 'rest': must be one of stream, lab"),
-        ('colour = ["red"]', "axis 'colour': must be one of frame"),
-        ('frame = "lab"', "frame = 'lab': must be a list of choices"),
+        ('colour = ["red"]', r"block\[0\].colour: must be one of meaning, frame"),
+        ('frame = "lab"', r"block\[0\].frame = lab: must be a list of choices"),
         ('shape = ["gaussian"]\ngradient = ["on"]', "no combination"),
         ("frame = [", "closures.toml: "),
     ],

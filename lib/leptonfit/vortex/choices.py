@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import InputError, read_toml
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend, restrict
 from leptonfit.inference.result import Result
 from leptonfit.vortex.closures import SHAPES, Closure
@@ -118,22 +117,12 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
     Raises
     ------
     InputError
-        If the file does not match its checksum, or a block names an unknown axis or choice.
+        If the file is not valid, or a block names an unknown choice.
     """
     name = "closures.toml"
-    try:
-        blocks = tomllib.loads(read_checked(name, data=data).decode()).get("block", [])
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name}: {error}") from error
     found: dict[Choice, None] = {}
-    for block in blocks if isinstance(blocks, list) else [blocks]:
-        for axis, values in block.items():
-            if axis != "meaning" and not (isinstance(values, list) and values):
-                raise InputError(f"{name}: {axis} = {values!r}: must be a list of choices")
+    for block in read_toml(name, data=data)["block"]:
         listed = {axis: values for axis, values in block.items() if axis != "meaning"}
-        unknown = set(listed) - {field.name for field in fields(Choice)}
-        if unknown:
-            raise InputError(f"{name}: axis {sorted(unknown)[0]!r}: must be one of {', '.join(AXES)}")
         for values in itertools.product(*listed.values()):
             chosen = dict(zip(listed, values, strict=True))
             if chosen.get("gradient") == "on" and chosen.get("shape") == "gaussian":
@@ -141,9 +130,9 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
             try:
                 found[Choice(**chosen)] = None
             except ValueError as error:
-                raise InputError(f"{name}: {error}") from error
+                raise InputError(f"data file {name}: {error}") from error
     if not found:
-        raise InputError(f"{name}: no combination: must have at least one [[block]] of choices that go together")
+        raise InputError(f"data file {name}: no combination: must have choices that go together")
     return tuple(found)
 
 

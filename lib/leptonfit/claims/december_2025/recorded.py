@@ -16,7 +16,7 @@ import numpy as np
 from leptonfit.claims.claim import Claim, Verdict
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, run_degeneracy_checks
 from leptonfit.claims.december_2025.reenactment import SETTINGS, ReenactedReportResult, build_reported
-from leptonfit.datafiles import read_checked
+from leptonfit.datafiles import read_json
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, run_multistart
 from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Result
@@ -161,9 +161,9 @@ def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tup
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    runs = (RecordedRunResult.from_dict(run) for run in json.loads(read_checked(RECORDED, data=data)))
+    runs = (RecordedRunResult.from_dict(run) for run in read_json(RECORDED, data=data))
     return tuple(run for run in runs if run.setup == digest_setup(claims))
 
 

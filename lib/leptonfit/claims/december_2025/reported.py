@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from leptonfit.datafiles import read_checked
+from leptonfit.datafiles import read_toml
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import scan_profile
@@ -26,9 +25,9 @@ def load_claims(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    return tomllib.loads(read_checked("reported_2025.toml", data=data).decode())
+    return read_toml("reported_2025.toml", data=data)
 
 
 @dataclass(frozen=True)
