@@ -159,9 +159,7 @@ plt.show()
 # ## Verdict
 
 # %%
-calibration = describe_c_mu(
-    feasible, there, claim=claims["c_mu"]["electron_alone"], limits=model.limits["c_mu"]
-)
+calibration = describe_c_mu(feasible, there, claim=claims["c_mu"]["electron_alone"], limits=model.limits["c_mu"])
 sentence = f"{calibrated.sentence} {calibration}"
 claimed = tables.tabulate_c_mu_claims(claims, feasible, there)
 tables.show(claimed)

@@ -45,13 +45,14 @@ def audit_report(
     """
     tight = scans[0]
     model = VortexModel(measurements, sigma_m_model=tight.sigma_m_model, sigma_g_model=tight.sigma_g_model)
+    reported = replace(model, closure="reported")
     by_name, computed = {check.name: check for check in checks}, dict(zip(SCANS, scans, strict=True))
     loop = solve_golden_loop(older_constants=(claims["golden_loop"]["older_c1"], claims["golden_loop"]["older_c2"]))
     found = [
-        ("monotonicity", _compare_scans(claims)),
-        ("multi_start", _compare_multi_start(claims)),
+        ("monotonicity", _compare_scans(claims["tight"], claims["loose"])),
+        ("multi_start", _compare_multi_start(claims["multi_start"], claims["tight"])),
         ("spread", _compare_spread(claims["multi_start"]["beta_spread"], tight)),
-        *(("offset", _subtract_reference(claims, name)) for name in SCANS),
+        *(("offset", _subtract_reference(name, claims[name], claims["golden_loop"])) for name in SCANS),
         *(("variation", _count_zeros(name, claims[name], scan)) for name, scan in computed.items()),
         *(("local_minima", _count_zeros(name, claims[name], scan)) for name, scan in computed.items()),
         *(("per_constraint", _count_constraints(name, claims[name])) for name in SCANS),
@@ -60,12 +61,12 @@ def audit_report(
         ("precision", _compare_precision(claims["precision"]["codata"], measurements)),
         ("model_precision", _reach_precision(claims["precision"]["target"], scans)),
         ("reference", _certify_reference(claims["audit"]["excluded"], model)),
-        ("c_mu_factor", _divide_c_mu(claims, model)),
-        ("c_mu_joint", _bound_c_mu(claims, replace(model, closure="reported"))),
-        ("flow_energy", _cut_flow_energy(claims)),
+        ("c_mu_factor", _divide_c_mu(claims["c_mu"], claims["golden_loop"]["beta"], model)),
+        ("c_mu_joint", _bound_c_mu(claims["c_mu"]["joint"], claims["tight"]["beta_range"][0], reported)),
+        ("flow_energy", _cut_flow_energy(claims["audit"]["r_max"], claims["degeneracy"]["amplitude"])),
         ("stabilisation", _sum_stabilisation(claims["audit"]["grid_radius"])),
         ("a_sqrt_beta", _refit_amplitude(claims["degeneracy"]["a_sqrt_beta"], by_name["restricted refit"])),
-        ("mass_only", _count_masses(claims, by_name["mass only"])),
+        ("mass_only", _count_masses(claims["mass_only"], tight.sigma_m_model, by_name["mass only"])),
         *(
             ("single_lepton", _scan_electron(scanned, by_name[f"single lepton, {scanned['n_beta']} points"]))
             for scanned in claims["single_lepton"]
@@ -77,8 +78,7 @@ def audit_report(
     return tuple(state_claim(claims, claims["statements"][key], numbers) for key, numbers in found)
 
 
-def _compare_scans(claims: Mapping[str, Any]) -> Numbers:
-    tight, loose = claims["tight"], claims["loose"]
+def _compare_scans(tight: Mapping[str, Any], loose: Mapping[str, Any]) -> Numbers:
     least = min(loose[sigma] / tight[sigma] for sigma in ("sigma_m_model", "sigma_g_model")) ** 2
     allowed = tight["chi2_min"] / least
     low, high = loose["beta_range"]
@@ -86,8 +86,7 @@ def _compare_scans(claims: Mapping[str, Any]) -> Numbers:
     return {"verdict": HOLDING[loose["chi2_min"] <= allowed if applies else None], "least": least, "allowed": allowed}
 
 
-def _compare_multi_start(claims: Mapping[str, Any]) -> Numbers:
-    multi, tight = claims["multi_start"], claims["tight"]
+def _compare_multi_start(multi: Mapping[str, Any], tight: Mapping[str, Any]) -> Numbers:
     same = all(multi[sigma] == tight[sigma] for sigma in ("sigma_m_model", "sigma_g_model"))
     inside = tight["beta_range"][0] <= multi["beta_best"] <= tight["beta_range"][1]
     return {
@@ -109,8 +108,7 @@ def _compare_spread(spread: Sequence[float], scan: RecomputedScan) -> Numbers:
     }
 
 
-def _subtract_reference(claims: Mapping[str, Any], name: str) -> Numbers:
-    scan, loop = claims[name], claims["golden_loop"]
+def _subtract_reference(name: str, scan: Mapping[str, Any], loop: Mapping[str, Any]) -> Numbers:
     offset = abs(scan["beta_min"] - loop["beta"])
     return {
         "verdict": HOLDING[abs(offset - scan["offset"]) <= 5e-4],
@@ -179,9 +177,8 @@ def _certify_reference(beta: float, model: VortexModel) -> Numbers:
     return {"verdict": HOLDING[holds], "case": found.status, "bound": found.chi2_bound}
 
 
-def _divide_c_mu(claims: Mapping[str, Any], model: VortexModel) -> Numbers:
-    stated = claims["c_mu"]
-    low, high = feasible_c_mu(model, np.array([claims["golden_loop"]["beta"]])).electron[0]
+def _divide_c_mu(stated: Mapping[str, Any], beta: float, model: VortexModel) -> Numbers:
+    low, high = feasible_c_mu(model, np.array([beta])).electron[0]
     least, most = (stated["electron_alone"] / end for end in stated["joint"][::-1])
     radius, velocity = stated["electron_point"]
     is_sum_right = least - 0.05 <= stated["factor"] <= most + 0.05
@@ -196,9 +193,8 @@ def _divide_c_mu(claims: Mapping[str, Any], model: VortexModel) -> Numbers:
     }
 
 
-def _bound_c_mu(claims: Mapping[str, Any], model: VortexModel) -> Numbers:
-    start, stated = np.array([claims["tight"]["beta_range"][0]]), claims["c_mu"]["joint"]
-    found = feasible_c_mu(model, start).joint[0]
+def _bound_c_mu(stated: Sequence[float], beta: float, model: VortexModel) -> Numbers:
+    found = feasible_c_mu(model, np.array([beta])).joint[0]
     return {
         "verdict": HOLDING[bool((np.abs(found - stated) < 1).all())],
         "case": "some" if np.isfinite(found[0]) else "none",
@@ -207,10 +203,9 @@ def _bound_c_mu(claims: Mapping[str, Any], model: VortexModel) -> Numbers:
     }
 
 
-def _cut_flow_energy(claims: Mapping[str, Any]) -> Numbers:
-    outer = [factor * claims["audit"]["r_max"] for factor in (0.5, 1, 2, 4)]
-    radius, amplitude = np.array(1.0), np.array(claims["degeneracy"]["amplitude"])
-    energy = [float(HillClosure(r_max=r_max).flow(radius, amplitude)) for r_max in outer]
+def _cut_flow_energy(r_max: float, amplitude: float) -> Numbers:
+    outer = [factor * r_max for factor in (0.5, 1, 2, 4)]
+    energy = [float(HillClosure(r_max=end).flow(np.array(1.0), np.array(amplitude))) for end in outer]
     growth = energy[2] / energy[1]
     return {"verdict": HOLDING[growth < 1.01], "outer": outer, "energy": energy, "growth": growth}
 
@@ -229,9 +224,8 @@ def _refit_amplitude(stated: float, refit: DegeneracyResult) -> Numbers:
     return {"verdict": HOLDING[is_met], "low": refit.values.min(), "high": refit.values.max()}
 
 
-def _count_masses(claims: Mapping[str, Any], masses: DegeneracyResult) -> Numbers:
-    stated = claims["mass_only"]
-    met = np.sqrt(masses.chi2_min) * claims["tight"]["sigma_m_model"] < stated["residual"]
+def _count_masses(stated: Mapping[str, Any], sigma_m_model: float, masses: DegeneracyResult) -> Numbers:
+    met = np.sqrt(masses.chi2_min) * sigma_m_model < stated["residual"]
     n_met = int(np.count_nonzero(met))
     return {
         "verdict": HOLDING[n_met == stated["n_converged"] and masses.n_zero <= 1],
