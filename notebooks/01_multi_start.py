@@ -43,9 +43,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_multistart
-from leptonfit.inference.multistart import run_multistart
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -62,25 +62,25 @@ figures.use_style()
 # The model, its errors and bounds, and the report's box for $\beta$.
 
 # %%
-measured = load_measurements(settings.measurements)
 claims = load_claims()
 box = {**BOUNDS[settings.bounds], "beta": tuple(claims["multi_start"]["beta_box"])}
 
 # %%
-problem = build_problem(
-    measured,
+model = VortexModel(
+    load_measurements(settings.measurements),
     sigma_m_model=settings.sigma_m_model,
     sigma_g_model=settings.sigma_g_model,
     closure=settings.closure,
     r_max=settings.r_max,
     bounds=box,
 )
+problem = model.problem
 
 # %% [markdown]
 # ## The starts
 
 # %%
-result = run_multistart(problem, n_starts=settings.n_starts, seed=settings.seed)
+result = run_multistart(problem, effort=Effort(settings.n_starts, settings.seed))
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -90,7 +90,7 @@ print(result.summary())
 # The same starts, on the same functional, by the report's optimiser with its options.
 
 # %%
-reported = run_reported_optimiser(problem, result.starts, claims)
+reported = run_reported_optimiser(problem, result.starts, claims["multi_start"]["optimiser"])
 
 # %% [markdown]
 # ## Checks

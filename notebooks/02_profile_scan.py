@@ -49,18 +49,19 @@ measurements = "report_2025"  # set of measured values [report_2025 | codata_202
 budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
-from functools import partial
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.multistart import Effort
+from leptonfit.inference.profile import WarmStart, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.inference.sigma_ladder import scan_sigma_ladder
 from leptonfit.workbook import figures, parameters, store, tables
@@ -73,7 +74,7 @@ constraints = (
 )
 settings = parameters.read_settings("02_profile_scan", globals())
 sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
@@ -85,9 +86,15 @@ claims = load_claims()
 reference = claims["golden_loop"]["beta"]
 
 # %%
-model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
-build = partial(build_problem, measured, **model)
-problem = build(**sigma, include_sigma_exp=settings.include_sigma_exp)
+model = VortexModel(
+    measured,
+    **sigma,
+    include_sigma_exp=settings.include_sigma_exp,
+    closure=settings.closure,
+    r_max=settings.r_max,
+    bounds=BOUNDS[settings.bounds],
+)
+problem = model.problem
 
 # %% [markdown]
 # The model errors are an assumption, so they stand beside what is measured. Where a model error is finer than the
@@ -110,7 +117,7 @@ tables.show(tables.tabulate_errors(measured, **sigma))
 # %%
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
 asked = (reference, claims["tight"]["beta_min"], claims["loose"]["beta_min"])
-profile = scan_profile(problem, "beta", grid, references=asked, **effort)
+profile = scan_profile(problem, "beta", grid, references=asked, effort=effort)
 
 # %%
 verdict = assess_profile(problem, profile, reference=reference)
@@ -119,22 +126,27 @@ verdict = assess_profile(problem, profile, reference=reference)
 # The report's two scans, with its own measurements, σ and grids, computed with the `stream` closure.
 
 # %%
-scans = [recompute_scan(claims, name, load_measurements("report_2025"), **effort) for name in ("tight", "loose")]
+own = load_measurements("report_2025")
+scans = [recompute_scan(claims[name], own, reference=reference, effort=effort) for name in ("tight", "loose")]
 
 # %% [markdown]
 # The σ ladder: both model errors loosened together. No χ² can rise when its σ is loosened.
 
 # %%
-ladder_build = partial(build, include_sigma_exp=settings.include_sigma_exp)
-ladder = scan_sigma_ladder(ladder_build, profile, **sigma, **effort)
+def loosen(**errors):
+    return replace(model, **errors).problem
+
+
+ladder = scan_sigma_ladder(loosen, profile, **sigma, effort=effort)
 
 # %% [markdown]
 # The same scan with the experimental errors left out, and added to the model's.
 
 # %%
-other = build(**sigma, include_sigma_exp=not settings.include_sigma_exp)
+other = replace(model, include_sigma_exp=not settings.include_sigma_exp)
 names = ("σ_exp included", "σ_exp left out") if settings.include_sigma_exp else ("σ_exp left out", "σ_exp included")
-with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid, warm=profile.x, **effort)}
+warm = WarmStart(grid, profile.x)
+with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other.problem, "beta", warm, effort=effort)}
 
 # %% [markdown]
 # ## What is proven
@@ -143,11 +155,7 @@ with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid,
 # every β of an interval, that an exact solution exists, or that χ²_min is at least a positive number.
 
 # %%
-certified = None
-if settings.closure in CERTIFIABLE:
-    certified = certify_scan(
-        measured, *grid[[0, -1]], **sigma, **model, include_sigma_exp=settings.include_sigma_exp
-    )
+certified = certify_scan(model, *grid[[0, -1]]) if settings.closure in CERTIFIABLE else None
 mark = mark_verdict(verdict.code, certified)
 proven = describe_certificate(certified) if certified else f"Nothing is proven for the closure {settings.closure}."
 
@@ -257,8 +265,7 @@ nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
 pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
-covariance = total_covariance(measured, **sigma, include_sigma_exp=settings.include_sigma_exp)
-misfit = np.linalg.cholesky(covariance) @ problem.residuals(at_reference) / measured.values
+misfit = np.linalg.cholesky(model.covariance) @ problem.residuals(at_reference) / measured.values
 results = {
     "beta": profile.grid,
     "chi2_min": profile.chi2_min,

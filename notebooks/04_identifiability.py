@@ -37,19 +37,21 @@ measurements = "report_2025"  # set of measured values [report_2025 | codata_202
 budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solution_manifold
 from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
-from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
 from leptonfit.claims.december_2025.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.golden_loop import solve_golden_loop
 from leptonfit.vortex.measurements import load_measurements, load_predictions
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -60,30 +62,35 @@ constraints = (
     "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
 )
 settings = parameters.read_settings("04_identifiability", globals())
-sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
 # ## What goes in
 
 # %%
-measured = load_measurements(settings.measurements)
 claims = load_claims()
-model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
 reference = claims["golden_loop"]["beta"]
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
 
 # %%
-problem = build_problem(measured, **sigma, **model)
-boxed = {**model, "bounds": {**model["bounds"], "beta": (settings.beta_min, settings.beta_max)}}
-within = build_problem(measured, **sigma, **boxed)
+model = VortexModel(
+    load_measurements(settings.measurements),
+    sigma_m_model=settings.sigma_m_model,
+    sigma_g_model=settings.sigma_g_model,
+    closure=settings.closure,
+    r_max=settings.r_max,
+    bounds=BOUNDS[settings.bounds],
+)
+problem = model.problem
+boxed = {**model.bounds, "beta": (settings.beta_min, settings.beta_max)}
+within = replace(model, bounds=boxed).problem
 
 # %% [markdown]
 # ## The profile over the whole scan
 
 # %%
-profile = scan_profile(problem, "beta", grid, references=(reference,), **effort)
+profile = scan_profile(problem, "beta", grid, references=(reference,), effort=effort)
 verdict = assess_profile(problem, profile, reference=reference)
 
 # %% [markdown]
@@ -119,7 +126,7 @@ plt.show()
 # minimum echoes the choice. Where a mass may be met by moving any one parameter, χ² says nothing of β.
 
 # %%
-checks = run_degeneracy_checks(problem, CLOSURES[settings.closure](r_max=settings.r_max), claims, **effort)
+checks = run_degeneracy_checks(model, claims, effort=effort)
 tables.show(tables.tabulate_degeneracy(checks))
 
 # %%
@@ -135,7 +142,7 @@ plt.show()
 
 # %%
 manifolds = {
-    tex: solution_manifold(measured, reference, lepton=lepton, n_radius=81, n_amplitude=61, **model)
+    tex: solution_manifold(model, reference, lepton=lepton, n_radius=81, n_amplitude=61)
     for lepton, tex in (("e", "e"), ("mu", r"\mu"), ("tau", r"\tau"))
 }
 
@@ -151,7 +158,7 @@ plt.show()
 # make an end.
 
 # %%
-profiles = profile_every_parameter(within, n_points=41, **effort)
+profiles = profile_every_parameter(within, n_points=41, effort=effort)
 tables.show(tables.tabulate_parameter_sets(within, profiles))
 
 # %% [markdown]
@@ -160,9 +167,7 @@ tables.show(tables.tabulate_parameter_sets(within, profiles))
 # The τ's g-factor is not measured; its predicted value shows what it would do, and is marked as simulated.
 
 # %%
-variants = compare_variants(
-    problem, grid, claims, load_predictions()["g_tau"], sigma_g_model=settings.sigma_g_model, **effort
-)
+variants = compare_variants(model, grid, claims, g_tau=load_predictions()["g_tau"]["value"], effort=effort)
 
 # %%
 tables.show(tables.tabulate_variants(variants))
@@ -180,7 +185,7 @@ plt.show()
 # χ²_min grows as the square of the distance, so that the ends of the 68 and 95 % sets lie a σ-dependent step outside.
 
 # %%
-certified = certify_scan(measured, *grid[[0, -1]], **sigma, **model) if settings.closure in CERTIFIABLE else None
+certified = certify_scan(model, *grid[[0, -1]]) if settings.closure in CERTIFIABLE else None
 mark = mark_verdict(verdict.code, certified)
 proven = describe_certificate(certified) if certified else f"Nothing is proven for the closure {settings.closure}."
 
@@ -194,10 +199,9 @@ figures.plot_profile(ax, problem, profile, certified=certified)
 plt.show()
 
 # %%
-roots = find_edges(measured, *grid[[0, -1]], **model)
-covariance = total_covariance(measured, **sigma, include_sigma_exp=False)
-shifts = [sigma_shift(measured, root, covariance, **model) for root in roots]
-tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(measured, **model), profile))
+roots = find_edges(model, *grid[[0, -1]])
+shifts = [sigma_shift(model, root) for root in roots]
+tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(model), profile))
 
 # %% [markdown]
 # ## Checks
@@ -248,7 +252,7 @@ results = {
     "variants": variants,
     "assessment": verdict,
     "certificate": certified,
-    "edges": {"root": roots, "shift_per_sigma": shifts, "at_corners": edge_at_corners(measured, **model)},
+    "edges": {"root": roots, "shift_per_sigma": shifts, "at_corners": edge_at_corners(model)},
     "golden_loop": loop,
     "profile": profile,
 }

@@ -36,18 +36,21 @@ measurements = "report_2025"  # set of measured values [report_2025 | codata_202
 budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
+from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.parallel import count_cores
-from leptonfit.vortex.choices import AXES, Choice, build_choice, load_choices
+from leptonfit.vortex.choices import AXES, Choice, build_choice, limit_radius, load_choices
 from leptonfit.vortex.closures import ComplexStepClosure
 from leptonfit.vortex.comparison import (
     compare_choice, compare_choices, describe_boxes, describe_comparison, select_shown,
 )
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import REPORT_BOUNDS, VortexModel
 from leptonfit.vortex.moments import CURRENTS, moment_factor
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
@@ -55,8 +58,7 @@ from leptonfit.workbook import figures, parameters, store, tables, toys
 
 constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")
 settings = parameters.read_settings("05_closures", globals())
-sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 ends = settings.beta_from, settings.beta_to
 figures.use_style()
 
@@ -64,11 +66,16 @@ figures.use_style()
 # ## What goes in
 
 # %%
-measured = load_measurements(settings.measurements)
 reference = load_claims()["golden_loop"]["beta"]
 choices = load_choices()
 grid = np.geomspace(*ends, settings.n_beta).clip(*ends)
-model = {"reference": reference, "r_max": settings.r_max, **sigma, **effort}
+model = VortexModel(
+    load_measurements(settings.measurements),
+    sigma_m_model=settings.sigma_m_model,
+    sigma_g_model=settings.sigma_g_model,
+    r_max=settings.r_max,
+)
+how = {"reference": reference, "effort": effort}
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -113,7 +120,7 @@ def static(radius, amplitude, beta):
 own = {
     "mine: evenly emptied": {
         "closure": lambda r_max: ComplexStepClosure(partial(flow, r_max=r_max), static),
-        "k": 0.2,
+        "moment_factor": 0.2,
     },
 }  # add yours: it is profiled, drawn and counted with all the others
 
@@ -127,8 +134,8 @@ own = {
 # closure that does not fit (p < 0.0027) is *rejected*: it determines nothing, and no set is quoted.
 
 # %%
-mine = [compare_choice(Choice(), measured, grid, name=name, **one, **model) for name, one in own.items()]
-compared = [*compare_choices(choices, measured, grid, jobs=count_cores(), **model), *mine]
+mine = [compare_choice(Choice(), replace(model, **one), grid, name=name, **how) for name, one in own.items()]
+compared = [*compare_choices(choices, model, grid, jobs=count_cores(), **how), *mine]
 
 # %%
 shown = select_shown(compared)
@@ -167,10 +174,10 @@ tables.show(tables.tabulate_changes(compared, *ends))
 
 # %%
 tested = next((one for one in compared if one.determines), compared[0])
-boxes = {
-    outer: compare_choice(tested.choice, measured, grid, name=f"r_max = {outer:g}", **{**model, "r_max": outer})
-    for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max)
-}
+boxes = {}
+for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max):
+    boxed = replace(model, r_max=outer, bounds=limit_radius(REPORT_BOUNDS, outer))
+    boxes[outer] = compare_choice(tested.choice, boxed, grid, name=f"r_max = {outer:g}", **how)
 tables.show(tables.tabulate_comparison(list(boxes.values())))
 
 # %% [markdown]
@@ -181,8 +188,7 @@ tables.show(tables.tabulate_comparison(list(boxes.values())))
 # refit.
 
 # %%
-experiment = {"n_toys": settings.n_toys, "seed": settings.seed, "measurements": settings.measurements}
-covered = toys.cover_choice(tested.choice, tested.best_x, r_max=settings.r_max, **experiment, **sigma)
+covered = toys.cover_choice(tested.choice, tested.best_x, model, n_toys=settings.n_toys, seed=settings.seed)
 tables.show(tables.tabulate_coverage(covered))
 
 # %%
@@ -201,9 +207,7 @@ plt.show()
 # %%
 asked = [Choice(), Choice(radius="mean"), Choice(frame="lab"), Choice(frame="lab", moment="spin_half")]
 errors = {
-    choice.name: estimate_sigma_model(
-        partial(build_choice, choice, measured, r_max=settings.r_max), beta_range=ends, **sigma, **effort
-    )
+    choice.name: estimate_sigma_model(partial(build_choice, choice), model, beta_range=ends, effort=effort)
     for choice in asked
 }
 tables.show(tables.tabulate_sigma_model(errors))

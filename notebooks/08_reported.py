@@ -35,13 +35,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.claims.december_2025.audit import audit_report
+from leptonfit.inference.multistart import Effort
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.workbook import figures, manuscript, parameters, store, tables
 
 settings = parameters.read_settings("08_reported", globals())
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
@@ -57,7 +58,7 @@ claims = load_claims()
 # The report's functional, measurements, σ and grids, with the analytic Jacobian and every point from fresh starts.
 
 # %%
-converged = converge_report(measured, claims, **effort)
+converged = converge_report(measured, claims, effort=effort)
 
 # %% [markdown]
 # ## Re-enacted here
@@ -105,7 +106,8 @@ tables.show(three_ways)
 # Each row is computed from the report's own numbers, as they stand in the data file, or by the library.
 
 # %%
-computed = [recompute_scan(claims, name, measured, **effort) for name in ("tight", "loose")]
+reference = claims["golden_loop"]["beta"]
+computed = [recompute_scan(claims[name], measured, reference=reference, effort=effort) for name in ("tight", "loose")]
 audit = audit_report(claims, measured, computed, converged.checks)
 tables.show(tables.tabulate_claims(audit))
 
@@ -132,7 +134,7 @@ assert np.median(excess) < 1e-4, "the analytic gradient does not help"
 # ## Verdict
 
 # %%
-code, sentence = describe_findings(recorded, converged.tight, audit, claims)
+code, sentence = describe_findings(recorded, converged.tight, audit, claimed=claims["tight"]["beta_min"])
 
 # %%
 results = {"re-enacted here": here, "recorded": recorded, "converged": converged, "audit": audit}

@@ -16,9 +16,10 @@ from PIL import Image
 
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 from leptonfit.workbook.explore import ProfileExplorer
 from leptonfit.workbook.explore.profile import N_STARTS
 
@@ -144,9 +145,11 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     assert given["beta_min"] < 2.85
 
     reference = load_claims()["golden_loop"]["beta"]
-    problem = build_problem(load_measurements("report_2025"), sigma_m_model=given["sigma_m_model"], sigma_g_model=2e-8)
+    problem = VortexModel(
+        load_measurements("report_2025"), sigma_m_model=given["sigma_m_model"], sigma_g_model=2e-8
+    ).problem
     grid = np.linspace(given["beta_min"], 3.25, 41)
-    scan = scan_profile(problem, "beta", grid, n_starts=N_STARTS, seed=20251223, references=(reference,))
+    scan = scan_profile(problem, "beta", grid, effort=Effort(N_STARTS, 20251223), references=(reference,))
     verdict = assess_profile(problem, scan, reference=reference)
     assert profile.value("code") == verdict.code
     assert verdict.sentence in profile.status.inner_text()

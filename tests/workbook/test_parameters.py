@@ -10,8 +10,8 @@ from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.meta import ESTIMATORS
 from leptonfit.neutrino.experiments import SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
+from leptonfit.vortex.model import BOUNDS, LEPTONS, REPORT_BOUNDS
 from leptonfit.workbook import cli, parameters, store
 from leptonfit.workbook.declarations import read_notebook
 

@@ -29,12 +29,13 @@ from leptonfit.claims.december_2025.reenactment import reenact_report
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.constructions import CONSTRUCTIONS
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.result import Result, encode
 from leptonfit.vortex.c_mu import solution_manifold
 from leptonfit.vortex.comparison import select_shown
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.flow import lay_out_flow, scan_outer_radius
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook import figures, numbers, parameters, run, store
 
 TAG = "figures"
@@ -87,24 +88,28 @@ def _gather_profile(documents: Documents) -> dict[str, Any]:
     }
 
 
-def _draw_profile(figure: Figure, drawn: dict[str, Any], claims: Mapping[str, Any]) -> None:
-    given = drawn["given"]
-    problem = build_problem(
+def _model(given: Mapping[str, Any], *, include_sigma_exp: bool = False) -> VortexModel:
+    """Return the model with the parameters of a notebook."""
+    return VortexModel(
         load_measurements(given["measurements"]),
-        **{k: given[k] for k in ("sigma_m_model", "sigma_g_model", "include_sigma_exp", "closure", "r_max")},
+        **{name: given[name] for name in ("sigma_m_model", "sigma_g_model", "closure", "r_max")},
+        include_sigma_exp=include_sigma_exp,
         bounds=BOUNDS[given["bounds"]],
     )
+
+
+def _draw_profile(figure: Figure, drawn: dict[str, Any], claims: Mapping[str, Any]) -> None:
+    given = drawn["given"]
+    model = _model(given, include_sigma_exp=given["include_sigma_exp"])
     figures.plot_profile(
-        figure.subplots(), problem, drawn["profile"], claims=drawn["claimed"], certified=drawn["certificate"]
+        figure.subplots(), model.problem, drawn["profile"], claims=drawn["claimed"], certified=drawn["certificate"]
     )
 
 
 def _gather_manifolds(documents: Documents) -> dict[str, Any]:
-    given = documents["04_identifiability"]["parameters"]
-    model = {"closure": given["closure"], "r_max": given["r_max"], "bounds": BOUNDS[given["bounds"]]}
-    beta, measured = load_claims()["golden_loop"]["beta"], load_measurements(given["measurements"])
+    model, beta = _model(documents["04_identifiability"]["parameters"]), load_claims()["golden_loop"]["beta"]
     return {
-        tex: solution_manifold(measured, beta, lepton=lepton, n_radius=46, n_amplitude=37, **model)
+        tex: solution_manifold(model, beta, lepton=lepton, n_radius=46, n_amplitude=37)
         for lepton, tex in (("e", "e"), ("mu", r"\mu"), ("tau", r"\tau"))
     }
 
@@ -385,10 +390,9 @@ def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:
     A run with the same SciPy and linear-algebra kernel is replaced, and so are those of another set-up.
     """
     claims, data = load_claims(), root / "data"
-    effort = parameters.read_settings("08_reported", parameters.notebook_defaults("08_reported"))
-    converged = converge_report(
-        load_measurements("report_2025"), claims, n_starts=effort.n_starts, seed=effort.seed
-    ).list_seconds()
+    settings = parameters.read_settings("08_reported", parameters.notebook_defaults("08_reported"))
+    effort = Effort(settings.n_starts, settings.seed)
+    converged = converge_report(load_measurements("report_2025"), claims, effort=effort).list_seconds()
     here = reenact_here(claims, seed=effort.seed, seconds=converged, say=say)
     runs = {run.name: run for run in load_recorded(claims, data=data)} | {here.name: here}
     lines = ",\n".join(json.dumps(run.to_dict(), ensure_ascii=False) for run in runs.values())

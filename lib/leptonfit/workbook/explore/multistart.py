@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.inference.identifiability import assess_multistart
-from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts, format_chi2, run_multistart
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, draw_starts, format_chi2, run_multistart
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, whole
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
@@ -40,14 +40,14 @@ class MultistartExplorer(Explorer):
         default = declared.resolve(start)
         self._claims = load_claims()
         box = {**BOUNDS[str(default["bounds"])], "beta": tuple(self._claims["multi_start"]["beta_box"])}
-        self._problem = build_problem(
+        self._problem = VortexModel(
             load_measurements(str(default["measurements"])),
             sigma_m_model=float(default["sigma_m_model"]),
             sigma_g_model=float(default["sigma_g_model"]),
             closure=str(default["closure"]),
             r_max=float(default["r_max"]),
             bounds=box,
-        )
+        ).problem
         fewest = int(declared.parameters["n_starts"].low)
         super().__init__(
             {
@@ -90,12 +90,12 @@ class MultistartExplorer(Explorer):
         """Run a few starts between pictures; at the end, show the verdict."""
         n_starts, seed = self.controls["n_starts"].value, self.controls["seed"].value
         optimiser = self.controls["optimiser"].value
-        problem = self._problem
+        problem, options = self._problem, self._claims["multi_start"]["optimiser"]
         starts = draw_starts(problem, n_starts, np.random.default_rng(seed))
         chi2, beta, converged = np.empty((3, 0))
         for first in range(0, n_starts, _PARTS[optimiser]):
             part = starts[first : first + _PARTS[optimiser]]
-            end = solve(problem, part) if optimiser == OURS else run_reported_optimiser(problem, part, self._claims)
+            end = solve(problem, part) if optimiser == OURS else run_reported_optimiser(problem, part, options)
             chi2, converged = np.append(chi2, end.chi2), np.append(converged, end.converged)
             beta = np.append(beta, end.x[:, problem.index("beta")])
             self._update(chi2, beta, converged.astype(bool), n_starts)
@@ -103,7 +103,7 @@ class MultistartExplorer(Explorer):
             if len(chi2) < n_starts:
                 yield
         if optimiser == OURS:
-            result = run_multistart(problem, n_starts=n_starts, seed=seed)
+            result = run_multistart(problem, effort=Effort(n_starts, seed))
             band = assess_multistart(problem, result, "beta")
             self.say(band.code, f"{result.summary()}. {band.sentence}")
         else:

@@ -11,14 +11,13 @@ from matplotlib.patches import Circle, Rectangle
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, format_chi2
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, LEPTONS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
@@ -158,7 +157,7 @@ class ProfileExplorer(Explorer):
         chosen, profile, _, feasible = self._current
         beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
         start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
-        problem = self._build(chosen)
+        problem = self._model(chosen).problem
         start[problem.index("beta")] = beta
         fit = solve(problem, start, fixed=("beta",))
         chi2 = float(fit.chi2)
@@ -176,32 +175,26 @@ class ProfileExplorer(Explorer):
         return self._found
 
     def _scan(self, chosen: dict[str, Value], *, release: bool) -> _Found:
-        problem = self._build(chosen)
+        model = self._model(chosen)
+        problem = model.problem
         grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
         for n_starts in (N_STARTS, self._n_starts):
             profile = scan_profile(
                 problem,
                 "beta",
                 grid,
-                n_starts=n_starts,
-                seed=self._seed,
+                effort=Effort(n_starts, self._seed),
                 references=(self._reference,),
-                release=release,
+                sets=SetOptions(release=release),
             )
             verdict = assess_profile(problem, profile, reference=self._reference)
             if verdict.code != "unreliable":
                 break
-        feasible = feasible_c_mu(
-            self._measured,
-            grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)],
-            closure=str(chosen["closure"]),
-            r_max=float(chosen["r_max"]),
-            bounds=BOUNDS[str(chosen["bounds"])],
-        )
+        feasible = feasible_c_mu(model, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)])
         return chosen, profile, verdict, feasible
 
-    def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
-        return build_problem(
+    def _model(self, chosen: dict[str, Value]) -> VortexModel:
+        return VortexModel(
             self._measured,
             sigma_m_model=float(chosen["sigma_m_model"]),
             sigma_g_model=float(chosen["sigma_g_model"]),

@@ -16,10 +16,9 @@ from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_problem
 from leptonfit.vortex.flow import FlowResult, lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
+from leptonfit.vortex.model import BOUNDS, LEPTONS, MOMENT_FACTOR, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
@@ -67,12 +66,14 @@ class VortexExplorer(Explorer):
     def __init__(self, **start: Value) -> None:
         default = read_notebook("02_profile_scan").resolve({})
         measured = load_measurements(str(default["measurements"]))
-        self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
-        self._problem = build_problem(
+        model = VortexModel(
             measured,
             sigma_m_model=float(str(default["sigma_m_model"])),
             sigma_g_model=float(str(default["sigma_g_model"])),
+            closure=str(default["closure"]),
+            r_max=float(str(default["r_max"])),
         )
+        self._energy, self._problem = model.energy, model.problem
         self._measured = dict(zip(QUANTITIES, measured.values, strict=True))
         reference = load_claims()["golden_loop"]["beta"]
         first = self._problem.start.copy()

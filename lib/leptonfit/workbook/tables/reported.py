@@ -15,7 +15,7 @@ from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOpti
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
+from leptonfit.vortex.model import MOMENT_FACTOR
 
 
 def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
