@@ -23,6 +23,8 @@ from leptonfit.neutrino.threshold_scan import (
     select_counts,
 )
 
+pytestmark = pytest.mark.slow
+
 HOW = {"confidence": (0.9, 0.95), "method": "cls", "n_toys": 400}
 
 
@@ -31,7 +33,6 @@ def scans():
     return scan_all(SPECTRA, n_thresholds=30, seed=838, **HOW)
 
 
-@pytest.mark.slow
 def test_every_attainable_condition_is_there(scans):
     assert sum(one.attainable for one in scans) == 182
     counts = {one.slug: len(one.threshold) for one in scans}

@@ -69,8 +69,9 @@ def test_three_additions_together_determine_beta(determined):
         return beta
 
     best = beta_for(1.0)
-    assert determined.best_x[0] == pytest.approx(best, rel=1e-6)
     (low, high) = determined.identified_set["0.95"].intervals[0]
+    # a solution is stationary, and at 1e-5 of β's error from the minimum χ² is only 1e-10 higher
+    assert determined.best_x[0] == pytest.approx(best, abs=1e-5 * (high - low) / 4)
     # κ free: with a = m_e R_e/κ, b = m_μ R_μ/κ the price is ((a−1)² + (b−1)²)/0.03², least for a given a/b
     for end in (low, high):
         ratios = np.linspace(0.8, 1.25, 9001)
