@@ -24,6 +24,8 @@ from leptonfit.neutrino.threshold_scan import (
     select_counts,
 )
 
+pytestmark = pytest.mark.slow
+
 HOW = ScanSettings(confidence=(0.9, 0.95), method="cls", n_thresholds=30, n_toys=400)
 
 
@@ -32,7 +34,6 @@ def scans():
     return scan_all(SPECTRA, HOW, seed=838)
 
 
-@pytest.mark.slow
 def test_every_attainable_condition_is_there(scans):
     assert sum(one.attainable for one in scans) == 182
     counts = {one.slug: len(one.threshold) for one in scans}

@@ -3,15 +3,12 @@
 import io
 import json
 import re
-import subprocess
-import sys
 
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, store
-from leptonfit.workbook.execution import execute_notebook
+from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters
 
 NOTEBOOKS = parameters.notebook_names()
 
@@ -52,44 +49,22 @@ def test_committed_notebooks_are_executed_normalised_and_have_the_house_form(not
     assert all(cell.outputs for cell in checked), "a check without an output passes whatever happens"
 
 
-@pytest.fixture(scope="module")
-def shared_report(tmp_path_factory):
-    """Results of the notebooks executed so far, for those that read them."""
-    return tmp_path_factory.mktemp("report")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_nbval(notebook, root, shared_report, monkeypatch):
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    for needed in parameters.upstream(notebook):
-        if not (shared_report / "results" / f"{needed}.json").is_file():
-            assert execute_notebook(needed, {}, shared_report / f"{needed}.ipynb") is None
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval-lax",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-o",
-            "addopts=",
-            str(root / "notebooks" / f"{notebook}.ipynb"),
-        ],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert (shared_report / "results" / f"{notebook}.json").is_file()
+def test_nbval(notebook, executed):
+    assert executed.run(notebook) == ""
+    assert (executed.folder / "results" / f"{notebook}.json").is_file()
 
 
-def test_the_manuscript_is_the_same_bytes_twice(shared_report, monkeypatch):
+@pytest.fixture
+def documents(executed):
+    """Results of all notebooks that the manuscript shows."""
+    return {notebook: executed.load(notebook) for notebook in manuscript.source_notebooks()}
+
+
+@pytest.mark.slow
+def test_the_manuscript_is_the_same_bytes_twice(documents):
     """Every figure from one set of results: PNG and PDF, fonts embedded, every axis named."""
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    documents = manuscript.read_documents()
     for name in manuscript.FIGURES:
         made = []
         for _ in range(2):
@@ -110,9 +85,9 @@ def test_the_manuscript_is_the_same_bytes_twice(shared_report, monkeypatch):
         assert all(named), f"{name}: an axis has no name"
 
 
-def test_the_committed_numbers_are_those_of_the_results(shared_report, monkeypatch, root):
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    made = numbers.write_macros(manuscript.read_documents()).splitlines()
+@pytest.mark.slow
+def test_the_committed_numbers_are_those_of_the_results(documents, root):
+    made = numbers.write_macros(documents).splitlines()
     committed = (root / "figures" / "numbers.tex").read_text().splitlines()
     assert len(made) == len(committed)
     for one, other in zip(made, committed, strict=True):

@@ -77,6 +77,7 @@ def test_lab_with_the_reports_bounds_has_no_interval_and_with_wide_ones_it_has()
     assert feasible_c_mu(model(closure="lab", bounds=BOUNDS["wide"]), np.array([3.0])).is_feasible.all()
 
 
+@pytest.mark.slow
 def test_lab_with_the_reports_bounds_is_rejected_and_what_binds_is_named():
     problem = model(closure="lab").problem
     profile = scan_profile(problem, "beta", np.array([2.9, 3.2]), effort=Effort(16, 1), references=(3.043233053,))

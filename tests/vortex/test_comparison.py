@@ -39,6 +39,11 @@ def determined():
     return compare_choice(DETERMINED, MODEL, GRID, **HOW)
 
 
+@pytest.fixture(scope="module")
+def report():
+    return compare_choice(Choice(), MODEL, GRID, **HOW)
+
+
 def test_three_additions_together_determine_beta(determined):
     """By hand: g gives R U, the mass of the μ its U, m R_rms of the e that of the μ; then the e's mass gives β."""
     r_max, static, g = 10.0, 32 * np.pi / 105, REPORT.values[3:]
@@ -66,8 +71,9 @@ def test_three_additions_together_determine_beta(determined):
         return beta
 
     best = beta_for(1.0)
-    assert determined.best_x[0] == pytest.approx(best, rel=1e-6)
     (low, high) = determined.identified_set["0.95"].intervals[0]
+    # a solution is stationary, and at 1e-5 of β's error from the minimum χ² is only 1e-10 higher
+    assert determined.best_x[0] == pytest.approx(best, abs=1e-5 * (high - low) / 4)
     # κ free: with a = m_e R_e/κ, b = m_μ R_μ/κ the price is ((a−1)² + (b−1)²)/0.03², least for a given a/b
     for end in (low, high):
         ratios = np.linspace(0.8, 1.25, 9001)
@@ -81,8 +87,8 @@ def test_three_additions_together_determine_beta(determined):
     assert np.isnan(determined.c_mu_best) or determined.c_mu_best == 4.0
 
 
-def test_the_reports_closure_is_what_the_profile_says():
-    found = compare_choice(Choice(), MODEL, GRID, **HOW)
+def test_the_reports_closure_is_what_the_profile_says(report):
+    found = report
     assert (found.n_constraints, found.n_parameters, found.rank) == (5, 11, 5)
     assert found.identified_set["0.95"].intervals[0, 0] == pytest.approx(1.1148662, abs=1e-6)
     assert found.fits
@@ -131,8 +137,7 @@ def test_what_is_in_tension_does_not_fit_and_determines_nothing(determined):
     assert not replace(determined, verdict_code="unreliable").fits
 
 
-def test_the_sentence_counts_and_names(determined):
-    report = compare_choice(Choice(), MODEL, GRID, **HOW)
+def test_the_sentence_counts_and_names(determined, report):
     quartic = compare_choice(Choice(shape="quartic"), MODEL, GRID, **HOW)
     code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
     assert code == "determined"
@@ -157,8 +162,9 @@ def test_the_sentence_counts_and_names(determined):
     assert describe_comparison([report], 0.05, 50.0, reference=3.0)[0] == "not_determined"
 
 
-def test_the_box_sets_the_scale_of_what_is_determined():
-    boxes = {outer: compare_choice(DETERMINED, replace(MODEL, r_max=outer), GRID, **HOW) for outer in (9.0, 10.0, 11.0)}
+def test_the_box_sets_the_scale_of_what_is_determined(determined):
+    low, high = (compare_choice(DETERMINED, replace(MODEL, r_max=r_max), GRID, **HOW) for r_max in (9.0, 11.0))
+    boxes = {9.0: low, 10.0: determined, 11.0: high}
     best = [one.best_x[0] for one in boxes.values()]
     assert best[0] > best[1] > best[2]
     power = np.log(best[2] / best[0]) / np.log(11 / 9)
@@ -166,8 +172,8 @@ def test_the_box_sets_the_scale_of_what_is_determined():
     assert describe_boxes({9.0: replace(boxes[9.0], verdict_code="open_above")}) == ""
 
 
-def test_a_claim_stands_under_the_closures_that_carry_it(determined):
-    claims, report = load_claims(), compare_choice(Choice(), MODEL, GRID, **HOW)
+def test_a_claim_stands_under_the_closures_that_carry_it(determined, report):
+    claims = load_claims()
     standing = find_standing(claims, [report, determined])
     assert standing["compatible"] == [report.name]
     assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == standing["null"] == []
@@ -198,7 +204,7 @@ def test_round_trip(determined):
 def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
     """For n residuals scaled alike, −2 ln L = χ²/f² + n ln f² has its minimum at f² = χ²/n."""
     build = partial(build_choice, Choice(frame="lab", moment="spin_half"))
-    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(8, 1))
+    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(4, 1))
     assert found.chi2 == pytest.approx(5.0, rel=1e-3)
     assert found.low < found.factor < found.high
     far = found.factors[0]
@@ -213,7 +219,7 @@ def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
 @pytest.mark.parametrize("choice", [Choice(), Choice(radius="mean")])
 def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
     build = partial(build_choice, choice)
-    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(8, 1))
+    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(4, 1))
     assert found.factor is None
     assert "cannot be set" in found.describe()
     assert ("is in the radii" in found.describe()) is (choice.radius == "mean")

@@ -177,6 +177,7 @@ def test_the_edge_of_the_set_and_its_shift_with_sigma():
     assert profile.trusted.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("r_max", "bounds"),
     [
@@ -221,6 +222,7 @@ def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     assert profile.best_chi2 == pytest.approx(floor, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.0), (1e3, 1e4)])
 def test_a_scan_elsewhere_has_the_same_verdict(low, high):
     problem, profile = scan(low, high, 5)
@@ -230,6 +232,7 @@ def test_a_scan_elsewhere_has_the_same_verdict(low, high):
     assert (profile.chi2_min > 1).all() == (high < EDGE)
 
 
+@pytest.mark.slow
 def test_wide_bounds_leave_no_edge_but_the_physical_one():
     """With R, U and A almost free exact solutions exist down to β = 0."""
     problem, profile = scan(0.9, 1.3, 9, bounds=BOUNDS["wide"])
@@ -241,7 +244,7 @@ def test_wide_bounds_leave_no_edge_but_the_physical_one():
 @pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.4), (2.85, 3.25)])
 def test_chi2_never_rises_along_the_sigma_ladder(low, high):
-    _, profile = scan(low, high, 21, release=False)
+    _, profile = scan(low, high, 9, release=False)
 
     def build(**sigma):
         return VortexModel(REPORT, **sigma).problem
@@ -252,7 +255,7 @@ def test_chi2_never_rises_along_the_sigma_ladder(low, high):
     # every rung from scratch, by itself, agrees: the ladder is not monotonic by construction alone
     for row, sigma_m in enumerate(ladder.sigma_m_model):
         sigma = {"sigma_m_model": sigma_m, "sigma_g_model": ladder.sigma_g_model[row]}
-        alone = scan(low, high, 21, sigma=sigma, release=False)[1]
+        alone = scan(low, high, 9, sigma=sigma, release=False)[1]
         np.testing.assert_allclose(np.maximum(alone.chi2_min, 1e-6), np.maximum(ladder.chi2_min[row], 1e-6), rtol=1e-6)
 
 

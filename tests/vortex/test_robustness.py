@@ -9,6 +9,8 @@ from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import REPORT_BOUNDS, VortexModel
 
+pytestmark = pytest.mark.slow
+
 REPORT = load_measurements("report_2025")
 TIGHT = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
 

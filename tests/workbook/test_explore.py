@@ -5,6 +5,7 @@ import base64
 import io
 import itertools
 import shlex
+import time
 from collections.abc import Iterator
 
 import ipywidgets as widgets
@@ -200,15 +201,15 @@ def test_a_button_pressed_twice_is_one_walk():
             vortex.walk_button.value = True
             vortex.walk_button.value = False
         vortex.walk_button.value = True
-        before = vortex.n_drawn
+        before, began = vortex.n_drawn, time.monotonic()
         await asyncio.sleep(0.5)
         vortex.walk_button.value = False
-        drawn = vortex.n_drawn - before
+        drawn, seconds = vortex.n_drawn - before, time.monotonic() - began
         await asyncio.sleep(0.2)
         assert vortex.n_drawn - before - drawn <= 1, "it stops"
-        return drawn
+        return drawn / (seconds / 0.03 + 1)  # a busy machine sleeps longer
 
-    assert asyncio.run(press()) <= 0.5 / 0.03 + 1
+    assert asyncio.run(press()) <= 1
 
 
 def test_a_walk_survives_the_rounding_of_a_slider():
@@ -302,20 +303,24 @@ def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
     slow = Slow()
     slow.shown.clear()
 
+    async def settle():
+        while slow.is_drawing:
+            await asyncio.sleep(0)
+
     async def drag():
         for value in range(1, 31):
             slow.controls["a"].value = value
-        await asyncio.sleep(0.2)
+        await settle()
         slow.controls["a"].value = 50
         while (50, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.controls["a"].value = 60
-        await asyncio.sleep(0.2)
+        await settle()
         slow.controls["a"].value = 70
         while (70, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.put(a=80)
-        await asyncio.sleep(0.2)
+        await settle()
 
     asyncio.run(drag())
     drawn = [value for value, _ in slow.shown]
