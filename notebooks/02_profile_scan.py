@@ -64,7 +64,7 @@ from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.inference.sigma_ladder import scan_sigma_ladder
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (
     "beta_min < beta_max",
@@ -186,7 +186,7 @@ for piece in certified.pieces if certified else ():
 # %% tags=["key-figure"]
 fig, ax = plt.subplots()
 figures.plot_profile(ax, problem, profile, claims=scans, certified=certified)
-plt.show()
+publish.figure(settings, "profile_scan", fig, profile=profile, certificate=certified, claimed=scans)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -252,7 +252,7 @@ print(f"directions that change no residual: {len(spectrum.null_space)}")
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.2))
 figures.plot_sigma_ladder(ax, ladder)
-plt.show()
+publish.figure(settings, "sigma_ladder", fig, ladder=ladder)
 
 # %%
 tables.show(tables.tabulate_profiles(with_sigma_exp))
@@ -291,6 +291,15 @@ results = {
     "assessment": verdict,
     "profile": profile,
 }
+
+# %%
+stated = {"source": "reported_2025.toml", "mark": "claimed"}
+publish.numbers(settings, **stated, form=".10g", claimedReference=reference)
+for name, claim in (("Tight", claims["tight"]), ("Loose", claims["loose"])):
+    publish.numbers(settings, **stated, form=".3f", **{f"claimed{name}Beta": claim["beta_min"]})
+    publish.numbers(settings, **stated, form=".0f", **{f"claimed{name}Chi": claim["chi2_min"]})
+publish.numbers(settings, form="g", scanLow=settings.beta_min, scanHigh=settings.beta_max)
+publish.numbers(settings, scanPoints=len(grid), scanZeros=(profile.chi2_min < 1e-6).sum())
 
 # %%
 csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": tables.tabulate_scans(scans)}

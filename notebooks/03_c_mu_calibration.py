@@ -53,7 +53,7 @@ from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifol
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (
     "beta_min < beta_max",
@@ -122,9 +122,9 @@ assert (fitted <= feasible.joint[:, 1] * (1 + 1e-6))[exact].all(), "a fitted C_�
 # ## C_μ against β
 
 # %% tags=["key-figure"]
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(figsize=(6.8, 3.8))
 figures.plot_c_mu_interval(ax, feasible, claims, fitted=fitted)
-plt.show()
+publish.figure(settings, "c_mu", fig, feasible=feasible, fitted=fitted)
 
 # %% [markdown]
 # ## The electron alone
@@ -183,6 +183,15 @@ results = {
     "feasible": feasible,
     "assessment": calibrated,
 }
+
+# %%
+electron_alone, (low, high) = claims["c_mu"]["electron_alone"], claims["c_mu"]["joint"]
+stated = {"claimedElectronC": electron_alone, "claimedJointCLow": low, "claimedJointCHigh": high}
+publish.numbers(settings, source="reported_2025.toml", mark="claimed", form="g", **stated)
+for place, (low, high) in (("Start", feasible.joint[0]), ("Reference", there.joint[0])):
+    publish.numbers(settings, form=".2f", **{f"jointC{place}Low": low, f"jointC{place}High": high})
+low, high = there.electron[0]
+publish.numbers(settings, form=".1f", electronCLow=low, electronCHigh=high)
 
 # %%
 csv = {"c_mu": tables.tabulate_c_mu(feasible, fitted), "claimed_computed": claimed}

@@ -42,6 +42,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
@@ -53,7 +54,7 @@ from leptonfit.vortex.golden_loop import solve_golden_loop
 from leptonfit.vortex.measurements import load_measurements, load_predictions
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (
     "beta_min < beta_max",
@@ -130,9 +131,9 @@ checks = run_degeneracy_checks(model, claims, effort=effort)
 tables.show(tables.tabulate_degeneracy(checks))
 
 # %%
-fig, ax = plt.subplots(figsize=(6.8, 4))
+fig, ax = plt.subplots(figsize=(6.8, 3.6))
 figures.plot_degeneracy(ax, checks)
-plt.show()
+publish.figure(settings, "degeneracy", fig, checks=checks)
 
 # %% [markdown]
 # ## Each lepton's own solutions
@@ -142,14 +143,14 @@ plt.show()
 
 # %%
 manifolds = {
-    tex: solution_manifold(model, reference, lepton=lepton, n_radius=81, n_amplitude=61)
+    tex: solution_manifold(model, reference, lepton=lepton, n_radius=46, n_amplitude=37)
     for lepton, tex in (("e", "e"), ("mu", r"\mu"), ("tau", r"\tau"))
 }
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.2))
+fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.3))
 figures.plot_manifolds(axes, manifolds)
-plt.show()
+publish.figure(settings, "manifolds", fig, **manifolds)
 
 # %% [markdown]
 # ## The identified set of every parameter
@@ -173,9 +174,9 @@ variants = compare_variants(model, grid, claims, g_tau=load_predictions()["g_tau
 tables.show(tables.tabulate_variants(variants))
 
 # %%
-fig, ax = plt.subplots(figsize=(6.8, 4))
+fig, ax = plt.subplots(figsize=(6.8, 3.6))
 figures.plot_variants(ax, variants, *grid[[0, -1]], reference)
-plt.show()
+publish.figure(settings, "variants", fig, variants=variants, scan=grid[[0, -1]])
 
 # %% [markdown]
 # ## What is proven
@@ -230,7 +231,7 @@ tables.show(tables.tabulate_golden_loop(loop, claims))
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.4))
 figures.plot_golden_loop(ax, loop, claims)
-plt.show()
+publish.figure(settings, "golden_loop", fig, loop=loop)
 
 # %% [markdown]
 # ## Verdict
@@ -258,9 +259,29 @@ results = {
 }
 
 # %%
+within = f"{settings.notebook} within the {settings.bounds} bounds"
+for low, high in certified.enclosures()[:1] if certified else ():
+    publish.numbers(settings, source=within, mark="proven", form=".10f", edgeLow=low, edgeHigh=high)
+for root in roots[:1]:
+    publish.numbers(settings, source=within, form=".11f", edgeRoot=root)
+for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
+    found = profile.identified_set[level]
+    if found.below:
+        held_by = describe_bounds(found.below[0].held_by) or "nothing"
+        publish.numbers(settings, source=within, form=".7f", **{f"set{name}Low": found.intervals[0, 0]})
+        publish.numbers(settings, source=within, **{f"set{name}HeldBy": held_by})
+
+# %%
+publish.numbers(settings, rank=spectrum.rank)
+publish.numbers(settings, form=".10f", loopBeta=loop.beta)
+tight, loose = loop.c1_needed
+publish.numbers(settings, form=".5f", loopBetaOlder=loop.beta_older, loopNeededTight=tight, loopNeededLoose=loose)
+
+# %%
 csv = {
     "claimed_computed": tables.tabulate_degeneracy(checks),
     "variants": tables.tabulate_variants(variants),
     "golden_loop": tables.tabulate_golden_loop(loop, claims),
 }
+publish.table(settings, "degeneracy", csv["claimed_computed"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)

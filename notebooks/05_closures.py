@@ -54,7 +54,7 @@ from leptonfit.vortex.model import REPORT_BOUNDS, VortexModel
 from leptonfit.vortex.moments import CURRENTS, moment_factor
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
-from leptonfit.workbook import figures, parameters, store, tables, toys
+from leptonfit.workbook import figures, parameters, publish, store, tables, toys
 
 constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")
 settings = parameters.read_settings("05_closures", globals())
@@ -143,7 +143,7 @@ shown = select_shown(compared)
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(shown)))
 figures.plot_forest(ax, shown, *ends, reference)
-plt.show()
+publish.figure(settings, "closures", fig, shown=shown, scan=ends)
 
 # %% [markdown]
 # The figure shows closures one change away from the report's, and those that determine β. All of them:
@@ -195,9 +195,9 @@ tables.show(tables.tabulate_coverage(covered))
 print(f"Tested: {tested.name}.", "" if tested.determines else "None determines β: where the fit is exact, Δχ² is 0.")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3))
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9))
 figures.plot_coverage(axes, covered)
-plt.show()
+publish.figure(settings, "coverage", fig, toys=covered)
 
 # %% [markdown]
 # ## The model error, from the data
@@ -234,6 +234,24 @@ print(sentence)
 results = {"compared": compared, "tested": tested.name, "boxes": boxes, "coverage": covered, "sigma": errors}
 
 # %%
+determined = [one for one in compared if one.determines]
+fit = sum(one.fits for one in compared)
+publish.numbers(settings, closures=len(compared), closuresFit=fit, closuresDetermined=len(determined))
+publish.numbers(settings, mark="simulated", toys=len(covered.delta_chi2))
+for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
+    for one in determined[:1]:
+        low, high = one.identified_set[level].intervals[0]
+        within = f"{settings.notebook} within the {one.choice.bounds} bounds"
+        found = {f"determined{name}Low": low, f"determined{name}High": high}
+        publish.numbers(settings, source=within, form=".4f", **found)
+    low, high = covered.interval(level)
+    found = {f"coverage{name}": covered.n_covered(level) / len(covered.delta_chi2)}
+    found |= {f"coverage{name}Low": low, f"coverage{name}High": high}
+    publish.numbers(settings, mark="simulated", form=".4f", **found)
+for current, name in zip(CURRENTS, ("Rigid", "Swirl", "DeficitRigid", "DeficitSwirl"), strict=True):
+    publish.numbers(settings, form=".6f", **{f"moment{name}": moment_factor(current)})
+
+# %%
 csv = {
     "boxes": tables.tabulate_comparison(list(boxes.values())),
     "comparison": tables.tabulate_comparison(compared),
@@ -241,4 +259,7 @@ csv = {
     "coverage": tables.tabulate_coverage(covered),
     "sigma": tables.tabulate_sigma_model(errors),
 }
+columns = ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"]
+publish.table(settings, "closures", csv["comparison"], columns)
+publish.table(settings, "coverage", csv["coverage"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -40,7 +40,7 @@ from leptonfit.claims.december_2025.claims import (
     answer_options, answer_questions, describe_claims, find_standing, judge_claims,
 )
 from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.workbook import figures, parameters, run, store, tables
+from leptonfit.workbook import figures, parameters, publish, run, store, tables
 
 needs = ("01_multi_start", "02_profile_scan", "03_c_mu_calibration", "05_closures")
 constraints = (
@@ -155,5 +155,7 @@ csv = {
     "standing": tables.tabulate_standing(standing, len(compared)),
     "options": tables.tabulate_claims(options),
 }
+for name in ("claims", "options"):
+    publish.table(settings, name, csv[name], ["stated", "test", "computed", "verdict"])
 how = {"verdict_code": profile["verdict_code"], "mark": profile["mark"]}
 _ = store.save(settings, results=results, verdict=sentence, tables=csv, **how)

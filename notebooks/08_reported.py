@@ -39,7 +39,7 @@ from leptonfit.inference.multistart import Effort
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
-from leptonfit.workbook import figures, manuscript, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, recording, store, tables
 
 settings = parameters.read_settings("08_reported", globals())
 effort = Effort(settings.n_starts, settings.seed)
@@ -67,7 +67,7 @@ converged = converge_report(measured, claims, effort=effort)
 # Then with its functional on finer grids, and with the analytic gradient, which only helps the optimiser.
 
 # %%
-here = manuscript.reenact_here(claims, seed=settings.seed, seconds=converged.list_seconds())
+here = recording.reenact_here(claims, seed=settings.seed, seconds=converged.list_seconds())
 tables.show(tables.tabulate_reenacted(here.report.tight))
 
 # %% [markdown]
@@ -87,9 +87,9 @@ tables.show(tables.tabulate_runs(recorded))
 tables.show(tables.tabulate_reenacted(recorded[0].report.tight))
 
 # %% tags=["key-figure"]
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
+fig, axes = plt.subplots(2, 1, figsize=(6.8, 6.8))
 figures.plot_reenacted(axes, recorded, converged.tight, claims)
-plt.show()
+publish.figure(settings, "three_ways", fig, runs=recorded, converged=converged.tight)
 
 # %% [markdown]
 # ## Every analysis, three ways
@@ -140,5 +140,21 @@ code, sentence = describe_findings(recorded, converged.tight, audit, claimed=cla
 results = {"re-enacted here": here, "recorded": recorded, "converged": converged, "audit": audit}
 
 # %%
+scans = [run.report.tight[0] for run in recorded]
+minima = [scan.beta_min for scan in scans]
+versions = {"recordedScipy": recorded[0].versions["scipy"], "recordedNumpy": recorded[0].versions["numpy"]}
+publish.numbers(settings, mark="recorded", recordedRuns=len(recorded), **versions)
+publish.numbers(settings, mark="recorded", form=".2f", reenactedBeta=minima[0])
+publish.numbers(settings, mark="recorded", form=".0f", reenactedChi=scans[0].chi2.min())
+publish.numbers(settings, mark="recorded", form=".2f", reenactedBetaLow=min(minima), reenactedBetaHigh=max(minima))
+publish.numbers(settings, audited=len(audit))
+verdicts = [row.verdict for row in audit]
+for name, verdict in (("Contradicted", "contradicted"), ("NoMeaning", "no meaning"), ("Holds", "holds")):
+    publish.numbers(settings, **{f"audit{name}": verdicts.count(verdict)})
+
+# %%
 csv = {"claimed_computed": three_ways, "runs": tables.tabulate_runs(recorded), "audit": tables.tabulate_claims(audit)}
+publish.table(settings, "three_ways", three_ways)
+publish.table(settings, "runs", csv["runs"])
+publish.table(settings, "audit", csv["audit"], ["stated", "test", "computed", "verdict", "mark"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, mark="recorded", tables=csv)

@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.neutrino.published import combine_published, describe_published
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("11_limits", globals())
 how = {"estimator": settings.estimator, "include_disputed": settings.include_disputed}
@@ -62,7 +62,7 @@ tables.show(tables.tabulate_meta(found))
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 5.6))
 figures.plot_published(ax, limits, found)
-plt.show()
+publish.figure(settings, "published_limits", fig, limits=limits.to_dict("list"), published=found)
 
 # %% [markdown]
 # ## Does the answer depend on how it is estimated?
@@ -91,6 +91,13 @@ print(code)
 print(sentence)
 
 # %%
+for name, meta in found.classes.items():
+    publish.numbers(settings, form=".2f", **{f"spread{name.title().replace('_', '')}Dex": meta.tau2**0.5})
+
+# %%
 csv = {"published": tables.tabulate_published(limits), "meta": tables.tabulate_meta(found)}
 results = {"published": found, "estimators": others, "limits": limits.to_dict("list")}
+columns = ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"]
+publish.table(settings, "published_limits", csv["published"], columns)
+publish.table(settings, "published_spread", csv["meta"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -40,13 +40,14 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.parallel import count_cores
 from leptonfit.neutrino.data_limits import analyse_all, describe_limits, list_fluxes
 from leptonfit.neutrino.experiments import RESPONSE, SPECTRA, load_response
-from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood
+from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment
 from leptonfit.neutrino.response import quench_lindhard
 from leptonfit.neutrino.spectra import MU_UNIT
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("12_recoil_spectra", globals())
 slugs = [slug for slug in SPECTRA if slug in settings.datasets]
@@ -135,7 +136,7 @@ tables.show(tables.tabulate_data_limits(found))
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 1.6 + 0.62 * len(found)))
 figures.plot_limits(ax, found)
-plt.show()
+publish.figure(settings, "moment_limits", fig, found=found)
 
 # %% [markdown]
 # ## Data against expectation
@@ -151,9 +152,9 @@ names = [f"+ {mu * MU_UNIT:.2g} μ_B" if np.isfinite(mu) else "no limit" for mu 
 labels = [("weak", name, f"+ {settings.mu_nu:.2g} μ_B") for name in names]
 
 # %%
-fig = plt.figure(figsize=(10, 3.1 * max(1, -(-len(found) // 3))))
+fig = plt.figure(figsize=(6.8, 2.2 * max(1, -(-len(found) // 2))))
 figures.plot_all_compared(fig, compared, labels)
-plt.show()
+publish.figure(settings, "recoil_spectra", fig, compared=compared, limits=[mu * MU_UNIT for mu in at_limit])
 
 # %% [markdown]
 # ## Best fits
@@ -205,6 +206,15 @@ print(code)
 print(sentence)
 
 # %%
+for one in found:
+    slug, mark = one.slug.title(), "numerical" if one.observed else "simulated"
+    for method in CONSTRUCTIONS:
+        limit = {f"limit{slug}{method.title().replace('_', '')}": one.moment_limit(method) / MU_UNIT}
+        publish.numbers(settings, mark=mark, form=".3g", **limit)
+    expected = to_moment(one.limits.expected["cls"][0][2]) / MU_UNIT
+    publish.numbers(settings, mark=mark, form=".3g", **{f"expected{slug}Cls": expected})
+
+# %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
 csv = {
     "limits": tables.tabulate_data_limits(found),
@@ -212,4 +222,7 @@ csv = {
     "limit_coverage": tables.tabulate_limit_coverage(found),
     "nuisances": tables.tabulate_nuisances(found),
 }
+constructions = [*(one.title for one in CONSTRUCTIONS.values()), "expected CLs, 68 % of repetitions", "published"]
+publish.table(settings, "moment_limits", csv["limits"], ["data set", "counts", "confidence", *constructions])
+publish.table(settings, "moment_fits", csv["fits"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
         if {"executed", "notebook"} <= {*item.fixturenames}:
             notebook = item.callspec.params["notebook"]
             return FIRST.index(notebook) - len(FIRST) if notebook in FIRST else 0
-        if "documents" in item.fixturenames:
+        if "executed" in item.fixturenames:
             return 3
         return 1 if item.path in slow else 2
 

@@ -1,14 +1,12 @@
 """Every notebook, found by itself: its pair, its outputs, its execution; and the manuscript made of them all."""
 
-import io
 import json
 import re
 
-import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters
+from leptonfit.workbook import latex, manuscript, pairs, parameters
 
 NOTEBOOKS = parameters.notebook_names()
 
@@ -56,39 +54,26 @@ def test_nbval(notebook, executed):
     assert (executed.folder / "results" / f"{notebook}.json").is_file()
 
 
-@pytest.fixture
-def documents(executed):
-    """Results of all notebooks that the manuscript shows."""
-    return {notebook: executed.load(notebook) for notebook in manuscript.source_notebooks()}
+@pytest.mark.slow
+def test_the_manuscript_shows_what_the_notebooks_publish(executed, root):
+    """Every figure that is committed, drawn from the same: PNG and PDF, fonts embedded."""
+    executed.run(manuscript.NOTEBOOK)
+    found = manuscript.read_figures(executed.folder)
+    assert {path.stem for path in (root / "figures").glob("*.pdf")} == found.keys()
+    for name, figure in found.items():
+        committed = json.loads((root / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+        assert figure["drawn"].keys() == committed["drawn"].keys(), name
+        assert figure["parameters"] == committed["parameters"], name
+        assert len(json.dumps(figure, ensure_ascii=False, indent=1)) < 1_000_000, f"{name}: too large to commit"
+    for name, (_, path) in manuscript.find_published("pdf", executed.folder).items():
+        assert b"/FontFile2" in path.read_bytes(), f"{name}: fonts are not embedded"
 
 
 @pytest.mark.slow
-def test_the_manuscript_is_the_same_bytes_twice(documents):
-    """Every figure from one set of results: PNG and PDF, fonts embedded, every axis named."""
-    for name in manuscript.FIGURES:
-        made = []
-        for _ in range(2):
-            with plt.style.context([str(figures.STYLE)]):
-                figure = plt.figure()
-                content = json.dumps(manuscript.draw(name, figure, documents), ensure_ascii=False)
-                labels = [label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())]
-                named = [ax.get_xlabel() for ax in figure.axes if ax.get_label() != "<colorbar>"]
-                png, pdf = io.BytesIO(), io.BytesIO()
-                figure.savefig(png, format="png", metadata={"Software": None})
-                figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-                plt.close(figure)
-            made.append((content, png.getvalue(), pdf.getvalue()))
-        assert made[0] == made[1], name
-        assert b"/FontFile2" in made[0][2], f"{name}: fonts are not embedded"
-        assert len(made[0][0]) < 1_000_000
-        assert any(labels)
-        assert all(named), f"{name}: an axis has no name"
-
-
-@pytest.mark.slow
-def test_the_committed_numbers_are_those_of_the_results(documents, root):
-    made = numbers.write_macros(documents).splitlines()
-    committed = (root / "figures" / "numbers.tex").read_text().splitlines()
+def test_the_committed_numbers_are_those_of_the_results(executed, root):
+    executed.run(manuscript.NOTEBOOK)
+    made = sorted(latex.write_macros(manuscript.read_numbers(executed.folder)).splitlines())
+    committed = sorted((root / "figures" / "numbers.tex").read_text().splitlines())
     assert len(made) == len(committed)
     for one, other in zip(made, committed, strict=True):
         (name, value, source), (committed_name, committed_value, committed_source) = (

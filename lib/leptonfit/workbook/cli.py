@@ -146,10 +146,10 @@ def notebooks_command(names: tuple[str, ...]) -> None:
 @click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
 def figures_command(record: bool) -> None:
     """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
-    from leptonfit.workbook import manuscript
+    from leptonfit.workbook import manuscript, recording
 
     if record:
-        manuscript.record_reenactment(click.echo)
+        recording.record_reenactment(click.echo)
     _fail_on(manuscript.write_all(click.echo))
 
 

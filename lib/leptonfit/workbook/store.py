@@ -48,6 +48,8 @@ def save(
 ) -> Path:
     """Write a notebook's results to `results/NN_topic.json`, its tables to `results/NN_topic.<name>.csv`.
 
+    What the notebook published is written beside them, as `results/NN_topic.<file>`.
+
     Parameters
     ----------
     settings : Settings
@@ -73,10 +75,6 @@ def save(
         raise ValueError(f"mark = {mark!r}: must be one of {', '.join(MARKS)}")
     folder = report_folder() / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (tables or {}).items():
-        if not len(table.columns):
-            continue  # nothing was tabulated
-        write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
     document = {
         "schema_version": SCHEMA_VERSION,
         "parameters": dict(settings.values),
@@ -86,8 +84,14 @@ def save(
         "mark": mark,
         "provenance": provenance(settings),
     }
+    content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    for name, table in (tables or {}).items():
+        if len(table.columns):  # else nothing was tabulated
+            write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
+    for name, published in settings.published.items():
+        write_whole(folder / f"{settings.notebook}.{name}", published)
     path = folder / f"{settings.notebook}.json"
-    write_whole(path, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_whole(path, content)
     return path
 
 

@@ -14,6 +14,7 @@ from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
+from leptonfit.workbook.figures.neutrinos import SpectrumPanels
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 _POINTS = 61
@@ -89,17 +90,8 @@ class NeutrinoExplorer(Explorer):
         )
         top, below, right = (self.figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
         below.sharex(top)
-        top.tick_params(labelbottom=False)
-        self._top, self._below, self._right = top, below, right
-        (self._bars,) = top.plot([], [], "-", color="black", lw=0.8)
-        (self._points,) = top.plot([], [], "o", color="black", ms=3, label="data")
-        (self._none,) = top.plot([], [], "-", color=GREY, label="no moment")
-        (self._moment,) = top.plot([], [], "-", color=BLUE)
-        (self._pulls,) = below.plot([], [], "o", color="black", ms=3)
-        for level in (-2, 0, 2):
-            below.axhline(level, color=GREY, lw=0.6, ls="-" if level == 0 else ":")
-        below.set_ylim(-4, 4)
-        below.set_ylabel("pull")
+        self._top, self._right = top, right
+        self._panels = SpectrumPanels((top, below), ("no moment", "with the moment put in"))
         self._left_out = [ax.axvspan(0, 0, color=GREY, alpha=0.25, lw=0) for ax in (top, below)]
         (self._curve,) = right.plot([], [], color=BLUE)
         (self._here,) = right.plot([], [], "D", color="black", mfc="white", ms=7)
@@ -191,24 +183,9 @@ class NeutrinoExplorer(Explorer):
 
     def _update_spectrum(self, mu: float) -> None:
         compared = compare_spectrum(self._likelihood, [mu**2])
-        edges, middle = compared.edges, (compared.edges[1:] + compared.edges[:-1]) / 2
-        gap = np.full(len(middle), np.nan)
-        bars = np.stack([compared.data - compared.errors, compared.data + compared.errors, gap], axis=1).ravel()
-        self._bars.set_data(np.repeat(middle, 3), bars)
-        self._points.set_data(middle, compared.data)
-        self._points.set_markerfacecolor("black" if compared.mark == "observed" else "white")
-        self._points.set_label(f"{compared.mark} data" + (", background taken off" if compared.subtracted else ""))
-        for line, expected in zip((self._none, self._moment), compared.expected, strict=True):
-            line.set_data(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2))
-        self._moment.set_label("with the moment put in")
-        self._pulls.set_data(middle, compared.residuals)
-        self._top.set_xlim(edges[0], edges[-1])
-        reach = np.concatenate([compared.data - compared.errors, compared.data + compared.errors, *compared.expected])
-        self._top.set_ylim(reach.min() - 0.05 * np.ptp(reach), reach.max() + 0.15 * np.ptp(reach))
+        self._panels.update(compared)
         self._top.legend(fontsize=7.5, ncols=2, **_ABOVE)
-        self._top.set_ylabel("events/(kt y)" if compared.slug == "superk" else "counts")
-        self._below.set_xlabel(f"energy ({compared.unit})" if compared.unit != "PE" else "photoelectrons (PE)")
-        cut = edges[self.controls["threshold"].value - 1]
+        cut = compared.edges[self.controls["threshold"].value - 1]
         for span in self._left_out:
-            span.set_width(cut - edges[0])
-            span.set_x(edges[0])
+            span.set_width(cut - compared.edges[0])
+            span.set_x(compared.edges[0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,9 +39,14 @@ def tabulate_notebooks() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tabulate_numbers(rows: Sequence[tuple[str, str, str, str]]) -> pd.DataFrame:
-    """Numbers that a manuscript may quote, one row for each macro."""
-    return pd.DataFrame(rows, columns=["macro", "value", "from", "mark"])
+def tabulate_figures(published: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Published figures with the notebook, the mark and the verdict each belongs to."""
+    return pd.DataFrame(
+        [
+            {"figure": name, "from": ", ".join(one["parameters"]), "mark": one["mark"], "verdict": one["verdict"]}
+            for name, one in published.items()
+        ]
+    )
 
 
 def tabulate_errors(measurements: Measurements, *, sigma_m_model: float, sigma_g_model: float) -> pd.DataFrame:
