@@ -94,7 +94,15 @@ problem = build(**sigma, include_sigma_exp=settings.include_sigma_exp)
 # measurement, the fit demands more than anybody knows; `include_sigma_exp` adds the two.
 
 # %%
-tables.show(tables.tabulate_errors(measured, **sigma))
+sigma_exp = np.sqrt(np.diag(measured.covariance))
+sigma_model = [*(settings.sigma_m_model * measured.values[:3]), *[settings.sigma_g_model] * 2]
+tables.show(tables.from_records(zip(problem.residual_names, measured.values, sigma_exp, sigma_model, strict=True), {
+    "quantity": 0,
+    "value": (1, "{:.15g}"),
+    "experimental error": (2, "{:.2e}"),
+    "model error": (3, "{:.2e}"),
+    "model finer than measurement": lambda name, value, exp, model: model < exp,
+}))
 
 # %% [markdown]
 # ## The profile
@@ -186,7 +194,7 @@ print(verdict.sentence)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_sets(profile).to_string(index=False))
+print(tables.format_table(tables.tabulate_sets(profile)).to_string(index=False))
 
 # %% [markdown]
 # Which bounds hold the ends, and how far an end moves with each: $d\theta/du = (\partial\chi^2_{\rm best}/\partial u -
@@ -207,7 +215,17 @@ print("offset from the reference:", "none" if verdict.offset is None else f"{ver
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_scans(scans).T.to_string(header=False))
+claimed = tables.from_records(scans, {
+    "scan": "title",
+    "σ_m": ("sigma_m_model", "{:.0e}"),
+    "claimed minimum at β": ("claimed_beta_min", "{:.3f}"),
+    "claimed χ²_min": ("claimed_chi2_min", "{:.0f}"),
+    "computed χ²_min there (stream)": ("chi2_at_claimed", tables.format_chi2),
+    "computed zero at (stream)": (lambda one: (one.n_zero, one.n_grid), "{} of {} points"),
+    "claimed offset": ("claimed_offset", "{:.3f}"),
+    "recomputed offset": ("offset", "{:.4f}"),
+})
+print(tables.format_table(claimed).T.to_string(header=False))
 
 # %% [markdown]
 # ## The other parameters along the scan
@@ -225,10 +243,17 @@ plt.show()
 
 # %%
 at_reference = profile.reference_x[0]
-tables.show(tables.tabulate_parameters(problem, at_reference))
+tables.show(tables.from_records(zip(at_reference, problem.on_bounds(at_reference), problem.parameters, strict=True), {
+    "parameter": lambda value, touched, one: one.symbol or one.name,
+    "value": (0, "{:.8g}"),
+    "lower bound": ("lower", "{:g}"),
+    "upper bound": ("upper", "{:g}"),
+    "on a bound": 1,
+}))
 
 # %%
-tables.show(tables.tabulate_pulls(problem, at_reference))
+pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
+tables.show(tables.from_records(pulls, {"quantity": 0, "pull": (1, "{:+.2e}")}))
 
 # %% [markdown]
 # How many directions the data leave free there: the rank of the Jacobian over the parameters off their bounds.
@@ -247,7 +272,11 @@ figures.plot_sigma_ladder(ax, ladder)
 plt.show()
 
 # %%
-tables.show(tables.tabulate_profiles(with_sigma_exp))
+tables.show(tables.from_records(with_sigma_exp, {
+    "profile": 0,
+    "largest χ²_min": (lambda name, one: np.nanmax(one.chi2_min), tables.format_chi2),
+    "95 % set": (lambda name, one: one.identified_set["0.95"].intervals, tables.write_set, None),
+}))
 
 # %% [markdown]
 # ## Verdict
@@ -256,7 +285,6 @@ tables.show(tables.tabulate_profiles(with_sigma_exp))
 nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
-pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
 covariance = total_covariance(measured, **sigma, include_sigma_exp=settings.include_sigma_exp)
 misfit = np.linalg.cholesky(covariance) @ problem.residuals(at_reference) / measured.values
 results = {
@@ -286,7 +314,7 @@ results = {
 }
 
 # %%
-csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": tables.tabulate_scans(scans)}
+csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": claimed}
 sentence = f"{verdict.sentence} {proven}"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)
 

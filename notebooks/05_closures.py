@@ -41,6 +41,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.coverage import NOMINAL
 from leptonfit.inference.parallel import count_cores
 from leptonfit.vortex.choices import AXES, Choice, build_choice, load_choices
 from leptonfit.vortex.closures import ComplexStepClosure
@@ -142,7 +143,8 @@ plt.show()
 # The figure shows closures one change away from the report's, and those that determine β. All of them:
 
 # %%
-tables.show(tables.tabulate_comparison(compared))
+comparison = tables.tabulate_comparison(compared)
+tables.show(comparison)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(compared)))
@@ -157,7 +159,8 @@ plt.show()
 # search bounds of other parameters, named beside it.
 
 # %%
-tables.show(tables.tabulate_changes(compared, *ends))
+changes = tables.tabulate_changes(compared, *ends)
+tables.show(changes)
 
 # %% [markdown]
 # ## Whose scale is it?
@@ -171,7 +174,8 @@ boxes = {
     outer: compare_choice(tested.choice, measured, grid, name=f"r_max = {outer:g}", **{**model, "r_max": outer})
     for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max)
 }
-tables.show(tables.tabulate_comparison(list(boxes.values())))
+compared_boxes = tables.tabulate_comparison(boxes.values())
+tables.show(compared_boxes)
 
 # %% [markdown]
 # ## Coverage
@@ -183,7 +187,16 @@ tables.show(tables.tabulate_comparison(list(boxes.values())))
 # %%
 experiment = {"n_toys": settings.n_toys, "seed": settings.seed, "measurements": settings.measurements}
 covered = toys.cover_choice(tested.choice, tested.best_x, r_max=settings.r_max, **experiment, **sigma)
-tables.show(tables.tabulate_coverage(covered))
+coverage = tables.from_records(NOMINAL.items(), {
+    "level": 0,
+    "nominal": (1, "{:.4f}"),
+    "toys": lambda level, nominal: len(covered.delta_chi2),
+    "not converged": lambda level, nominal: covered.n_failed,
+    "covered": (lambda level, nominal: covered.n_covered(level) / max(covered.n_toys, 1), "{:.4f}"),
+    "95 % interval": (lambda level, nominal: covered.interval(level), "{:.4f} to {:.4f}"),
+    "within its error": lambda level, nominal: covered.covers(level),
+})
+tables.show(coverage)
 
 # %%
 print(f"Tested: {tested.name}.", "" if tested.determines else "None determines β: where the fit is exact, Δχ² is 0.")
@@ -206,7 +219,14 @@ errors = {
     )
     for choice in asked
 }
-tables.show(tables.tabulate_sigma_model(errors))
+model_error = tables.from_records(errors, {
+    "closure": 0,
+    "model error": (
+        lambda name, one: (one.factor, one.low, one.high, one.describe()),
+        lambda factor, low, high, said: said, None, ("factor", "factor low", "factor high", "in words"),
+    ),
+})
+tables.show(model_error)
 
 # %% [markdown]
 # ## Checks
@@ -231,10 +251,10 @@ results = {"compared": compared, "tested": tested.name, "boxes": boxes, "coverag
 
 # %%
 csv = {
-    "boxes": tables.tabulate_comparison(list(boxes.values())),
-    "comparison": tables.tabulate_comparison(compared),
-    "changes": tables.tabulate_changes(compared, *ends),
-    "coverage": tables.tabulate_coverage(covered),
-    "sigma": tables.tabulate_sigma_model(errors),
+    "boxes": compared_boxes,
+    "comparison": comparison,
+    "changes": changes,
+    "coverage": coverage,
+    "sigma": model_error,
 }
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

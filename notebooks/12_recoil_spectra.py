@@ -45,6 +45,8 @@ from leptonfit.neutrino.data_limits import analyse_all, describe_limits, list_fl
 from leptonfit.neutrino.experiments import RESPONSE, SPECTRA, load_response
 from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood
 from leptonfit.neutrino.response import quench_lindhard
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+from leptonfit.neutrino.simulation import expect_limit
 from leptonfit.neutrino.spectra import MU_UNIT
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -96,7 +98,22 @@ if RESPONSE in settings.datasets:
 # ## Counts, and what a moment would add
 
 # %%
-tables.show(tables.tabulate_spectra(list(likelihoods.values()), settings.mu_nu))
+tables.show(tables.from_records(likelihoods.values(), {
+    "data set": "experiment.title",
+    "effective moment of": lambda one: FLAVOUR_CLASSES[one.experiment.flavour_class],
+    "counts": "experiment.mark",
+    "bins": "experiment.n_bins",
+    "range": (
+        lambda one: (*one.experiment.edges[[0, -1]], one.experiment.unit),
+        "{:g} to {:g} {}", "", ("low", "high", "unit"),
+    ),
+    "counted": (lambda one: one.data[: one.experiment.n_bins].sum(), "{:.6g}"),
+    "weak scattering": (lambda one: one.spectrum.weak.sum(), "{:.4g}"),
+    f"magnetic, {settings.mu_nu:g} μ_B": (
+        lambda one: one.spectrum.magnetic.sum() * (settings.mu_nu / MU_UNIT) ** 2, "{:.3g}",
+    ),
+    "nuisances": lambda one: len(one.model.nuisances),
+}))
 
 # %% [markdown]
 # The stated backgrounds do not give the published limits with this model, which is simpler than the experiments': in
@@ -104,7 +121,22 @@ tables.show(tables.tabulate_spectra(list(likelihoods.values()), settings.mu_nu))
 # signal.
 
 # %%
-tables.show(tables.tabulate_tuning(list(likelihoods.values())))
+simulated = [one for one in likelihoods.values() if not one.experiment.is_observed]
+tables.show(tables.from_records(simulated, {
+    "data set": "experiment.title",
+    "background, stated": (lambda one: one.experiment.values["background_rate"], "{:g} /(kg d keV)"),
+    "factor on it": (lambda one: one.experiment.values["background_factor"], "{:g}"),
+    "background counts": (
+        lambda one: one.model.base[: one.experiment.n_bins].sum() - one.spectrum.weak.sum(), "{:.3g}",
+    ),
+    "expected CLs limit, as stated": (lambda one: expect_limit(one.experiment, 1.0), "{:.3g}"),
+    "tuned to": (
+        lambda one: (
+            expect_limit(one.experiment, one.experiment.values["background_factor"]), one.experiment.published,
+        ),
+        "{:.3g} ({})", "", ("", "of"),
+    ),
+}))
 
 # %% [markdown]
 # ## Limits
@@ -119,9 +151,9 @@ tables.show(tables.tabulate_tuning(list(likelihoods.values())))
 # estimate no more skew than that of one bin with 8 or 20 counts. The Gaussian form needs a profile that is a parabola
 # to 3 % at the limit. Feldman–Cousins by toys needs neither; its error is that of the number of toys.
 #
-# Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances (pyhf takes fitted ones: CLs
-# then differs by a percent here, q̃ alone by up to eight). Neutrons in COHERENT's beam window and a rise of the solar
-# survival probability toward low energies are not modelled; the latter is within a nuisance.
+# Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances; pyhf takes fitted ones, and
+# its limits differ. Neutrons in COHERENT's beam window and a rise of the solar survival probability toward low energies
+# are not modelled; the latter is within a nuisance.
 #
 # The published limit is that of the row named; Super-Kamiokande's is from its first phase, and its data here from the
 # fourth. The expectation is linear in $\theta$ and in the nuisances, so that at each $\theta$ the fit of the nuisances
@@ -130,7 +162,8 @@ tables.show(tables.tabulate_tuning(list(likelihoods.values())))
 # %%
 toys = {"n_toys": settings.n_toys, "seed": settings.seed}
 found = analyse_all(slugs, confidence=settings.confidence_levels, jobs=count_cores(), **toys)
-tables.show(tables.tabulate_data_limits(found))
+limits = tables.tabulate_data_limits(found)
+tables.show(limits)
 
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 1.6 + 0.62 * len(found)))
@@ -162,7 +195,8 @@ plt.show()
 # The p-value of the fit is that of the χ² law where every bin expects at least five counts, else that of toys.
 
 # %%
-tables.show(tables.tabulate_fits(found))
+fits = tables.tabulate_fits(found)
+tables.show(fits)
 
 # %%
 fig, ax = plt.subplots()
@@ -184,7 +218,8 @@ plt.show()
 # the nuisances that fit best there. *Under* and *over*: outside the binomial error.
 
 # %%
-tables.show(tables.tabulate_limit_coverage(found))
+limit_coverage = tables.tabulate_limit_coverage(found)
+tables.show(limit_coverage)
 
 # %% [markdown]
 # ## Checks
@@ -206,10 +241,13 @@ print(sentence)
 
 # %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
-csv = {
-    "limits": tables.tabulate_data_limits(found),
-    "fits": tables.tabulate_fits(found),
-    "limit_coverage": tables.tabulate_limit_coverage(found),
-    "nuisances": tables.tabulate_nuisances(found),
-}
+strongest = [(one, one.nuisances, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
+nuisances = tables.from_records(strongest, {
+    "data set": lambda one, nuisances, k: one.title,
+    "nuisance": lambda one, nuisances, k: nuisances.names[k],
+    "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
+    "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
+    "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
+})
+csv = {"limits": limits, "fits": fits, "limit_coverage": limit_coverage, "nuisances": nuisances}
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -340,10 +340,10 @@ def write_all(say: Callable[[str], None], root: Path = ROOT) -> list[str]:
     store.write_whole(folder / "numbers.tex", numbers.write_macros(documents))
     say("figures/numbers.tex")
     for name, (notebook, table) in TABLES.items():
-        path = request.folder / "results" / f"{notebook}.{table}.csv"
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-        store.write_whole(folder / f"table_{name}.csv", found.to_csv(index=False))
-        store.write_whole(folder / f"table_{name}.tex", numbers.write_tabular(found[COLUMNS.get(name, found.columns)]))
+        stem = request.folder / "results" / f"{notebook}.{table}"
+        shown = pd.read_csv(f"{stem}.shown.csv", dtype=str, keep_default_na=False)
+        store.write_whole(folder / f"table_{name}.csv", Path(f"{stem}.csv").read_bytes())
+        store.write_whole(folder / f"table_{name}.tex", numbers.write_tabular(shown[COLUMNS.get(name, shown.columns)]))
         say(f"figures/table_{name}: .csv, .tex")
     return []
 

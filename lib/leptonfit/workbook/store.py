@@ -19,6 +19,7 @@ import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
 from leptonfit.inference.result import decode, encode
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.parameters import Settings
 
 SCHEMA_VERSION = 3
@@ -47,6 +48,8 @@ def save(
     tables: Mapping[str, pd.DataFrame] | None = None,
 ) -> Path:
     """Write a notebook's results to `results/NN_topic.json`, its tables to `results/NN_topic.<name>.csv`.
+
+    The CSV has the numbers of a table. Its text for the page and for LaTeX is in `NN_topic.<name>.shown.csv`.
 
     Parameters
     ----------
@@ -77,6 +80,7 @@ def save(
         if not len(table.columns):
             continue  # nothing was tabulated
         write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
+        write_whole(folder / f"{settings.notebook}.{name}.shown.csv", format_table(table).to_csv(index=False))
     document = {
         "schema_version": SCHEMA_VERSION,
         "parameters": dict(settings.values),
