@@ -194,14 +194,39 @@ print(verdict.sentence)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.format_table(tables.tabulate_sets(profile)).to_string(index=False))
+kinds = {"as given": profile.identified_set, "released": profile.released_set}
+sets = tables.from_records([(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()], {
+    "level": 0,
+    "bounds": 1,
+    "set": ("intervals", tables.write_set, None),
+    "reason below": "reason_below",
+    "reason above": "reason_above",
+    "held by": lambda level, kind, one: tables.describe_holders(one),
+    "decided": "decided",
+})
+print(tables.format_table(sets).to_string(index=False))
 
 # %% [markdown]
 # Which bounds hold the ends, and how far an end moves with each: $d\theta/du = (\partial\chi^2_{\rm best}/\partial u -
 # \partial\chi^2_{\min}/\partial u) / (\partial\chi^2_{\min}/\partial\theta)$.
 
 # %%
-tables.show(tables.tabulate_holders(profile))
+held = [
+    (level, value, end.reason, bound)
+    for level, one in profile.identified_set.items()
+    for values, ends in zip(one.intervals, zip(one.below, one.above, strict=True), strict=True)
+    for value, end in zip(values, ends, strict=True)
+    for bound in end.held_by
+]
+holders = tables.from_records(held, {
+    "level": 0,
+    "end": (1, "{:.7f}"),
+    "reason": 2,
+    "bound": lambda *row: str(row[-1]),
+    "kind": lambda *row: "physical" if row[-1].is_physical else "search",
+    "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
+})
+tables.show(holders) if held else print("No bound of another parameter moves an end.")
 
 # %%
 print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")

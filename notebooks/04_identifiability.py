@@ -41,6 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
+from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solution_manifold
 from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
@@ -235,7 +236,36 @@ plt.show()
 roots = find_edges(measured, *grid[[0, -1]], **model)
 covariance = total_covariance(measured, **sigma, include_sigma_exp=False)
 shifts = [sigma_shift(measured, root, covariance, **model) for root in roots]
-tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(measured, **model), profile))
+corner = edge_at_corners(measured, **model)
+enclosures = certified.enclosures() if certified else np.empty((0, 2))
+
+
+def find_end(root, level):
+    ends = profile.identified_set[level].intervals
+    ends = ends[np.isfinite(ends)]
+    return ends[abs(ends - root).argmin()] - root if len(ends) else np.nan
+
+
+columns = {
+    "quantity": lambda k, root, shift: f"edge {k + 1}",
+    "closed form": (
+        lambda k, root, shift: corner if abs(corner - root) < 1e-9 * root else np.nan, "{:.11f}", "not at corners",
+    ),
+    "root": (1, "{:.11f}"),
+    "proven between": (
+        lambda k, root, shift: next((ends for ends in enclosures if ends[0] <= root <= ends[1]), None),
+        "{:.10f} and {:.10f}", "not proven",
+    ),
+}
+for level, delta in LEVELS.items():
+    columns |= {
+        f"profile's end at {level}, from the root": (
+            lambda k, root, shift, level=level: find_end(root, level), "{:+.4e}", "open",
+        ),
+        f"to first order at {level}": (lambda k, root, shift, delta=delta: np.sqrt(delta) * shift, "±{:.4e}"),
+    }
+edges = tables.from_records(zip(range(len(roots)), roots, shifts, strict=True), columns, across=True)
+tables.show(edges) if len(roots) else print("Exact solutions neither begin nor end in this scan.")
 
 # %% [markdown]
 # ## Checks

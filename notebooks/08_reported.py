@@ -35,6 +35,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.claims.december_2025.audit import audit_report
+from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
@@ -67,7 +68,28 @@ converged = converge_report(measured, claims, **effort)
 
 # %%
 here = manuscript.reenact_here(claims, seed=settings.seed, seconds=converged.list_seconds())
-tables.show(tables.tabulate_reenacted(here.report.tight))
+
+
+def count(flags):
+    return np.count_nonzero(flags), len(flags)
+
+
+columns = {  # where χ² is zero at one of the points, there is no minimum
+    "setting": "name",
+    "minimum at β": (lambda scan: scan.beta_min if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.3f}", "none, zero"),
+    "χ² there": (
+        lambda scan: scan.chi2.min(), lambda chi2: f"{chi2:,.0f}" if chi2 >= CHI2_FLOOR else tables.format_chi2(chi2),
+    ),
+    "variation": (
+        lambda scan: scan.variation if scan.chi2.min() >= CHI2_FLOOR else np.nan, tables.percent(",.0f"), "no meaning",
+    ),
+    "local minima": (
+        lambda scan: scan.n_local_minima if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.0f}", "no meaning",
+    ),
+    "says converged": (lambda scan: count(scan.says_converged), "{} of {}"),
+    "χ² is zero": (lambda scan: count(scan.chi2 < CHI2_FLOOR), "{} of {}"),
+}
+tables.show(tables.from_records(here.report.tight, columns))
 
 # %% [markdown]
 # ## Re-enacted and recorded
@@ -77,7 +99,7 @@ tables.show(tables.tabulate_reenacted(here.report.tight))
 
 # %%
 recorded = load_recorded(claims) or (here,)
-columns = {
+run_columns = {
     "recorded": "recorded",
     "SciPy": lambda run: run.versions["scipy"],
     "NumPy": lambda run: run.versions["numpy"],
@@ -85,22 +107,22 @@ columns = {
     "machine": "machine",
 }
 for name in ("tight", "loose"):
-    columns |= {
+    run_columns |= {
         f"{name} minimum at β": (lambda run, name=name: getattr(run.report, name)[0].beta_min, "{:.3f}"),
         f"{name} χ² there": (lambda run, name=name: getattr(run.report, name)[0].chi2.min(), "{:,.0f}"),
     }
-columns["multi-start's best"] = (
+run_columns["multi-start's best"] = (
     lambda run: (run.report.multi_start.chi2[0], run.report.multi_start.beta[0]),
     "{:,.0f} at {:.3f}", "", ("χ²", "β"),
 )
-runs = tables.from_records(recorded, columns)
+runs = tables.from_records(recorded, run_columns)
 tables.show(runs)
 
 # %% [markdown]
 # All settings in the first of them, which the figure shows:
 
 # %%
-tables.show(tables.tabulate_reenacted(recorded[0].report.tight))
+tables.show(tables.from_records(recorded[0].report.tight, columns))
 
 # %% tags=["key-figure"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))

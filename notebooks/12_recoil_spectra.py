@@ -40,6 +40,7 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.limits import METHODS
 from leptonfit.inference.parallel import count_cores
 from leptonfit.neutrino.data_limits import analyse_all, describe_limits, list_fluxes
 from leptonfit.neutrino.experiments import RESPONSE, SPECTRA, load_response
@@ -218,7 +219,33 @@ plt.show()
 # the nuisances that fit best there. *Under* and *over*: outside the binomial error.
 
 # %%
-limit_coverage = tables.tabulate_limit_coverage(found)
+
+
+def cover(toys, level, key):
+    if toys.theta == 0 and key != "fc":
+        return 1.0, np.nan, np.nan  # an upper limit always holds zero
+    return toys.n_covered[key][level] / toys.n_toys, *toys.interval(key, level)
+
+
+def write_coverage(confidence, share, low, high):
+    said = "under" if high < confidence else "over" if low > confidence else "as said"
+    return "100 %, by definition" if np.isnan(low) else f"{100 * share:.1f} % ({said})"
+
+
+columns = {
+    "data set": 0,
+    "true μ (μ_B)": (lambda title, level, toys: np.sqrt(toys.theta) * MU_UNIT, "{:.3g}"),
+    "confidence": (lambda title, level, toys: toys.confidence[level], tables.percent("g")),
+    "toys": "n_toys",
+} | {
+    name: (
+        lambda title, level, toys, key=key: cover(toys, level, key),
+        write_coverage, "", ("", "low", "high"), ("confidence",),
+    )
+    for key, name in METHODS.items()
+}
+tried = [(one.title, level, toys) for one in found for toys in one.coverage for level in range(len(toys.confidence))]
+limit_coverage = tables.from_records(tried, columns)
 tables.show(limit_coverage)
 
 # %% [markdown]

@@ -96,16 +96,22 @@ plt.show()
 # %%
 chosen = select_counts(scans)
 spreads = {name: compare_spreads(several) for name, several in chosen.items()}
+
+
+def to_dex(meta):
+    return np.sqrt(meta.tau2) / np.log(10)
+
+
 mixed = "all classes, which are not one quantity"
 several = [(counts, name, one) for counts, classes in spreads.items() for name, one in classes.items()]
 spread = tables.from_records(several, {
     "counts": 0,
     "effective moment of": lambda counts, name, one: FLAVOUR_CLASSES.get(name, mixed),
     "data sets": lambda counts, name, one: ", ".join(one.titles),
-    "Δlog10 μ, limits": (lambda counts, name, one: tables.to_dex(one.limits), "{:.2f}"),
-    "Δlog10 μ, sensitivities alone": (lambda counts, name, one: tables.to_dex(one.sensitivities), "{:.2f}"),
+    "Δlog10 μ, limits": (lambda counts, name, one: to_dex(one.limits), "{:.2f}"),
+    "Δlog10 μ, sensitivities alone": (lambda counts, name, one: to_dex(one.sensitivities), "{:.2f}"),
     "Δlog10 μ, limits over sensitivities": (
-        lambda counts, name, one: (tables.to_dex(one.excess), one.excess.p_value),
+        lambda counts, name, one: (to_dex(one.excess), one.excess.p_value),
         "{:.2f} (p = {:.2g})", "", ("", "p"),
     ),
     "Δμ_cross (1e-11 μ_B)": ("cross", "{:.3g}"),
@@ -154,7 +160,31 @@ tables.show(calibrated)
 # ## Claimed and computed
 
 # %%
-claimed = tables.tabulate_threshold_claims(scans, spreads, coherence, claims)
+stated, curves = claims["result"], {one.title: one.curve for one in scans if one.curve}
+scales = [curve.length_scale for curve in curves.values()]
+bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
+spreads_said = [f"{counts}, {name}: {to_dex(one.limits):.2f}" for counts, name, one in several]
+coherences = [
+    f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)" for counts, one in coherence.items() if one
+]
+counted = f"{sum(one.attainable for one in scans)} attainable, {sum(len(one.threshold) for one in scans)} set a limit"
+computed = {
+    "n_conditions": (claims["report"]["n_conditions"], None, counted),
+    "x_bend (keVee)": (*stated["x_bend"], "; ".join(bends) or "no bend in any range"),
+    "tau_c (keVee)": (
+        *stated["tau_c"], f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
+    ),
+    "Delta_log10_mu": (*stated["delta_log10_mu"], "; ".join(spreads_said) or "one data set"),
+    "C_coh": (*stated["C_coh"], "; ".join(coherences) or "no two curves"),
+}
+claimed = tables.from_records(computed, {
+    "claim": 0,
+    "claimed": (
+        lambda name, found: found[:2], lambda x, error: f"{x:g}" if np.isnan(error) else f"{x:g} ± {error:g}",
+        "", ("", "error"),
+    ),
+    "computed": lambda name, found: found[2],
+})
 tables.show(claimed)
 
 # %% [markdown]

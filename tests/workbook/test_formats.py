@@ -51,6 +51,12 @@ def test_a_table_holds_numbers_and_is_shown_as_text():
     assert "<td>a &amp; b</td>" in tables.show(table).data
 
 
+def test_formats_stay_with_a_part_of_a_table_and_leave_others_alone():
+    table = tables.from_records(FITS, COLUMNS)
+    assert tables.format_table(table[["fit", "share"]][:1]).to_dict("list") == {"fit": ["a & b"], "share": ["37.5 %"]}
+    assert tables.format_table(table.assign(more=[1 / 3, 2.0]))["more"].tolist() == ["0.333333", "2"]
+
+
 def test_an_interval_has_a_column_for_each_end_and_is_shown_in_one():
     table = tables.from_records(FITS, COLUMNS)
     ends = table[["set low", "set high", "set low 2", "set high 2"]].to_numpy()

@@ -104,8 +104,14 @@ def _name_parts(column: Column, n: int) -> tuple[str, ...]:
 
 
 def format_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Text of a table as it is shown: formats applied, and the numbers of an interval in one column."""
-    formats = table.attrs.get("formats") or {name: ((name,), Column(name)) for name in table.columns}
+    """Text of a table as it is shown: formats applied, and the numbers of an interval in one column.
+
+    Columns that were added or taken from a table of `from_records` are shown with the formats that are left.
+    """
+    given = table.attrs.get("formats", {}).items()
+    formats = {title: (names, column) for title, (names, column) in given if {*names} <= {*table.columns}}
+    known = {name for names, _ in formats.values() for name in names}
+    formats |= {name: ((name,), Column(name)) for name in table.columns if name not in known}
     shown = pd.DataFrame(
         {
             title: [_write(column, values) for values in zip(*(table[name].tolist() for name in names), strict=True)]

@@ -11,23 +11,15 @@ from leptonfit.workbook.tables.discrepancy import tabulate_falsification, tabula
 from leptonfit.workbook.tables.fits import (
     describe_holders,
     describe_set,
-    tabulate_holders,
+    tabulate_c_mu,
     tabulate_notebooks,
     tabulate_numbers,
     tabulate_parameter_sets,
     tabulate_profile,
-    tabulate_sets,
     tabulate_starts,
 )
-from leptonfit.workbook.tables.leptons import tabulate_c_mu, tabulate_edges
-from leptonfit.workbook.tables.neutrinos import (
-    tabulate_data_limits,
-    tabulate_fits,
-    tabulate_limit_coverage,
-    tabulate_threshold_claims,
-    to_dex,
-)
-from leptonfit.workbook.tables.reported import tabulate_reenacted, tabulate_three_ways
+from leptonfit.workbook.tables.neutrinos import tabulate_data_limits, tabulate_fits
+from leptonfit.workbook.tables.reported import tabulate_three_ways
 
 __all__ = [
     "describe_holders",
@@ -42,23 +34,16 @@ __all__ = [
     "tabulate_claims",
     "tabulate_comparison",
     "tabulate_data_limits",
-    "tabulate_edges",
     "tabulate_falsification",
     "tabulate_fits",
-    "tabulate_holders",
-    "tabulate_limit_coverage",
     "tabulate_models",
     "tabulate_notebooks",
     "tabulate_numbers",
     "tabulate_parameter_sets",
     "tabulate_profile",
-    "tabulate_reenacted",
     "tabulate_relations",
-    "tabulate_sets",
     "tabulate_starts",
     "tabulate_three_ways",
-    "tabulate_threshold_claims",
-    "to_dex",
     "write_set",
 ]
 

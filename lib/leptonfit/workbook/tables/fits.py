@@ -1,4 +1,4 @@
-"""Tables of fits: profiles, sets and the bounds that hold their ends."""
+"""Tables of fits: starts, profiles, sets and the bounds that hold their ends."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.profile import ProfileResult
+from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook.formats import from_records, percent, write_set
 from leptonfit.workbook.parameters import notebook_names, upstream
 
@@ -51,56 +52,12 @@ def tabulate_starts(
     )
 
 
-def tabulate_sets(profile: ProfileResult) -> pd.DataFrame:
-    """Sets at each level, with given and with released search bounds; for each end, the reason and the bounds."""
-    return from_records(
-        [
-            (level, bounds, found)
-            for bounds, sets in (("as given", profile.identified_set), ("released", profile.released_set))
-            for level, found in sets.items()
-        ],
-        {
-            "level": 0,
-            "bounds": 1,
-            "set": ("intervals", write_set, None),
-            "reason below": "reason_below",
-            "reason above": "reason_above",
-            "held by": lambda level, bounds, found: describe_holders(found),
-            "decided": "decided",
-        },
-    )
-
-
 def describe_holders(found: IntervalSet) -> str:
     """Describe the bounds of other parameters that hold the lowest and the highest end of a set."""
     said = []
     for place, ends in (("below", found.below[:1]), ("above", found.above[-1:])):
         said += [f"{place}: {describe_bounds(end.held_by)}" for end in ends if end.reason in ("box", "physical_other")]
     return "; ".join(said) or "nothing"
-
-
-def tabulate_holders(profile: ProfileResult) -> pd.DataFrame:
-    """Every bound that holds an end of a set within the given bounds, and the shift of the end per unit of bound."""
-    held = [
-        (level, value, end.reason, bound)
-        for level, found in profile.identified_set.items()
-        for (low, high), ends in zip(found.intervals, zip(found.below, found.above, strict=True), strict=True)
-        for value, end in zip((low, high), ends, strict=True)
-        for bound in end.held_by
-    ]
-    if not held:
-        return pd.DataFrame({"bounds": ["no bound of another parameter moves an end"]})
-    return from_records(
-        held,
-        {
-            "level": 0,
-            "end": (1, "{:.7f}"),
-            "reason": 2,
-            "bound": lambda level, value, reason, bound: str(bound),
-            "kind": lambda level, value, reason, bound: "physical" if bound.is_physical else "search",
-            "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
-        },
-    )
 
 
 def describe_set(found: IntervalSet) -> str:
@@ -113,6 +70,14 @@ def tabulate_profile(problem: LeastSquaresProblem, profile: ProfileResult) -> pd
     return pd.DataFrame(profile.x, columns=list(problem.names)).assign(
         chi2_min=profile.chi2_min, trusted=profile.trusted, reproduced=profile.reproduced
     )
+
+
+def tabulate_c_mu(result: CMuResult, fitted: np.ndarray) -> pd.DataFrame:
+    """Feasible intervals of C_μ and its fitted value, one row for each β, for a CSV file."""
+    columns = {"beta": result.beta}
+    for name in ("electron", "muon", "joint"):
+        columns |= {f"{name}_low": getattr(result, name)[:, 0], f"{name}_high": getattr(result, name)[:, 1]}
+    return pd.DataFrame({**columns, "fitted": fitted})
 
 
 def tabulate_parameter_sets(problem: LeastSquaresProblem, profiles: Mapping[str, ProfileResult]) -> pd.DataFrame:

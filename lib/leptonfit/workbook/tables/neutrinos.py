@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from leptonfit.inference.limits import METHODS
-from leptonfit.inference.meta import MetaResult
 from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.likelihood import to_moment
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
-from leptonfit.neutrino.threshold_scan import CoherenceResult, SpreadResult, ThresholdScanResult
 from leptonfit.workbook.formats import from_records, percent
 
 _INVALID = " †"
@@ -94,78 +92,3 @@ def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
             **rises,
         },
     )
-
-
-def tabulate_limit_coverage(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
-    """Coverage of each construction with its interval, for each data set, true value and confidence level."""
-    columns: dict[str, Any] = {
-        "data set": 0,
-        "true μ (μ_B)": (lambda title, level, toys: float(to_moment(toys.theta)), "{:.3g}"),
-        "confidence": (lambda title, level, toys: toys.confidence[level], percent("g")),
-        "toys": "n_toys",
-    }
-    for key, name in METHODS.items():
-
-        def covered(title: str, level: int, toys: Any, key: str = key) -> tuple[float, float, float]:
-            if toys.theta == 0 and key != "fc":
-                return 1.0, math.nan, math.nan  # an upper limit always holds zero
-            low, high = toys.interval(key, level)
-            return toys.n_covered[key][level] / toys.n_toys, low, high
-
-        columns[name] = (covered, _write_coverage, "", ("", "low", "high"), ("confidence",))
-    return from_records(
-        [(one.title, level, toys) for one in found for toys in one.coverage for level in range(len(toys.confidence))],
-        columns,
-    )
-
-
-def _write_coverage(confidence: float, share: float, low: float, high: float) -> str:
-    if math.isnan(low):
-        return "100 %, by definition"
-    said = "under" if high < confidence else "over" if low > confidence else "as said"
-    return f"{100 * share:.1f} % ({said})"
-
-
-def to_dex(meta: MetaResult) -> float:
-    """Spread τ of a random-effects summary of logarithms, in powers of ten."""
-    return math.sqrt(meta.tau2) / math.log(10)
-
-
-def tabulate_threshold_claims(
-    scans: Sequence[ThresholdScanResult],
-    spreads: Mapping[str, Mapping[str, SpreadResult]],
-    coherence: Mapping[str, CoherenceResult | None],
-    claims: Mapping[str, Any],
-) -> pd.DataFrame:
-    """Claims of the report on thresholds and spreads, beside computed values."""
-    claimed = claims["result"]
-    limited = sum(len(one.threshold) for one in scans)
-    curves = {one.title: one.curve for one in scans if one.curve}
-    scales = [curve.length_scale for curve in curves.values()]
-    bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
-    dex = [
-        f"{counts}, {name}: {to_dex(one.limits):.2f}"
-        for counts, several in spreads.items()
-        for name, one in several.items()
-    ]
-    coherent = [
-        f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)"
-        for counts, one in coherence.items()
-        if one
-    ]
-    rows = [
-        (
-            "n_conditions",
-            f"{claims['report']['n_conditions']}",
-            f"{sum(one.attainable for one in scans)} attainable, {limited} set a limit",
-        ),
-        ("x_bend (keVee)", "{:g} ± {:g}".format(*claimed["x_bend"]), "; ".join(bends) or "no bend in any range"),
-        (
-            "tau_c (keVee)",
-            "{:g} ± {:g}".format(*claimed["tau_c"]),
-            f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
-        ),
-        ("Delta_log10_mu", "{:g} ± {:g}".format(*claimed["delta_log10_mu"]), "; ".join(dex) or "one data set"),
-        ("C_coh", "{:g} ± {:g}".format(*claimed["C_coh"]), "; ".join(coherent) or "no two curves"),
-    ]
-    return pd.DataFrame(rows, columns=["claim", "claimed", "computed"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,34 +10,9 @@ import pandas as pd
 
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
 from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
-from leptonfit.claims.december_2025.reenactment import ReenactedScanResult
-from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
+from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
-from leptonfit.workbook.formats import from_records, percent
-
-
-def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
-    """Minimum that the report's optimiser reaches, one row for each setting."""
-
-    def where(scan: ReenactedScanResult, value: float) -> float:
-        return value if scan.chi2.min() >= CHI2_FLOOR else np.nan
-
-    return from_records(
-        scans,
-        {
-            "setting": "name",
-            "minimum at β": (lambda scan: where(scan, scan.beta_min), "{:.3f}", "none, zero"),
-            "χ² there": (lambda scan: scan.chi2.min(), _write_chi2),
-            "variation": (lambda scan: where(scan, scan.variation), percent(",.0f"), "no meaning"),
-            "local minima": (lambda scan: where(scan, scan.n_local_minima), "{:.0f}", "no meaning"),
-            "says converged": (lambda scan: (np.count_nonzero(scan.says_converged), len(scan.beta)), "{} of {}"),
-            "χ² is zero": (lambda scan: (np.count_nonzero(scan.chi2 < CHI2_FLOOR), len(scan.beta)), "{} of {}"),
-        },
-    )
-
-
-def _write_chi2(chi2: float) -> str:
-    return f"{chi2:,.0f}" if chi2 >= CHI2_FLOOR else format_chi2(chi2)
+from leptonfit.workbook.formats import from_records
 
 
 def tabulate_three_ways(
