@@ -88,7 +88,7 @@ def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]
 
 def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.DataFrame:
     """Outcome of the report's two falsification rules, by selection of data sets."""
-    zero = ("EFT", "zero")
+    zero = ("(EFT)", "(zero)")
     return from_records(
         falsified,
         {
@@ -111,7 +111,7 @@ def tabulate_falsification(falsified: Mapping[str, FalsificationResult]) -> pd.D
                 lambda name, one: (*np.ravel(one.spread), *np.ravel(one.spread_error)),
                 _write_spreads,
                 None,
-                (*zero, "baseline", *(f"{model} error" for model in (*zero, "baseline"))),
+                (*zero, "(baseline)", *(f"{model} error" for model in (*zero, "(baseline)"))),
             ),
             "limits and slopes apart from the baseline": lambda name, one: (
                 ", ".join(slug for slug in SPECTRA if slug in one.within and not all(one.within[slug])) or "none"
