@@ -101,7 +101,15 @@ problem = model.problem
 # measurement, the fit demands more than anybody knows; `include_sigma_exp` adds the two.
 
 # %%
-tables.show(tables.tabulate_errors(measured, **sigma))
+sigma_exp = np.sqrt(np.diag(measured.covariance))
+sigma_model = [*(settings.sigma_m_model * measured.values[:3]), *[settings.sigma_g_model] * 2]
+tables.show(tables.from_records(zip(problem.residual_names, measured.values, sigma_exp, sigma_model, strict=True), {
+    "quantity": 0,
+    "value": (1, "{:.15g}"),
+    "experimental error": (2, "{:.2e}"),
+    "model error": (3, "{:.2e}"),
+    "model finer than measurement": lambda name, value, exp, model: model < exp,
+}))
 
 # %% [markdown]
 # ## The profile
@@ -194,14 +202,39 @@ print(verdict.sentence)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_sets(profile).to_string(index=False))
+kinds = {"as given": profile.identified_set, "released": profile.released_set}
+sets = tables.from_records([(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()], {
+    "level": 0,
+    "bounds": 1,
+    "set": ("intervals", tables.write_set, None),
+    "reason below": "reason_below",
+    "reason above": "reason_above",
+    "held by": lambda level, kind, one: tables.describe_holders(one),
+    "decided": "decided",
+})
+print(tables.format_table(sets).to_string(index=False))
 
 # %% [markdown]
 # Which bounds hold the ends, and how far an end moves with each: $d\theta/du = (\partial\chi^2_{\rm best}/\partial u -
 # \partial\chi^2_{\min}/\partial u) / (\partial\chi^2_{\min}/\partial\theta)$.
 
 # %%
-tables.show(tables.tabulate_holders(profile))
+held = [
+    (level, value, end.reason, bound)
+    for level, one in profile.identified_set.items()
+    for values, ends in zip(one.intervals, zip(one.below, one.above, strict=True), strict=True)
+    for value, end in zip(values, ends, strict=True)
+    for bound in end.held_by
+]
+holders = tables.from_records(held, {
+    "level": 0,
+    "end": (1, "{:.7f}"),
+    "reason": 2,
+    "bound": lambda *row: str(row[-1]),
+    "kind": lambda *row: "physical" if row[-1].is_physical else "search",
+    "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
+})
+tables.show(holders) if held else print("No bound of another parameter moves an end.")
 
 # %%
 print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
@@ -215,7 +248,17 @@ print("offset from the reference:", "none" if verdict.offset is None else f"{ver
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_scans(scans).T.to_string(header=False))
+claimed = tables.from_records(scans, {
+    "scan": "title",
+    "σ_m": ("sigma_m_model", "{:.0e}"),
+    "claimed minimum at β": ("claimed_beta_min", "{:.3f}"),
+    "claimed χ²_min": ("claimed_chi2_min", "{:.0f}"),
+    "computed χ²_min there (stream)": ("chi2_at_claimed", tables.format_chi2),
+    "computed zero at (stream)": (lambda one: (one.n_zero, one.n_grid), "{} of {} points"),
+    "claimed offset": ("claimed_offset", "{:.3f}"),
+    "recomputed offset": ("offset", "{:.4f}"),
+})
+print(tables.format_table(claimed).T.to_string(header=False))
 
 # %% [markdown]
 # ## The other parameters along the scan
@@ -233,10 +276,17 @@ plt.show()
 
 # %%
 at_reference = profile.reference_x[0]
-tables.show(tables.tabulate_parameters(problem, at_reference))
+tables.show(tables.from_records(zip(at_reference, problem.on_bounds(at_reference), problem.parameters, strict=True), {
+    "parameter": lambda value, touched, one: one.symbol or one.name,
+    "value": (0, "{:.8g}"),
+    "lower bound": ("lower", "{:g}"),
+    "upper bound": ("upper", "{:g}"),
+    "on a bound": 1,
+}))
 
 # %%
-tables.show(tables.tabulate_pulls(problem, at_reference))
+pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
+tables.show(tables.from_records(pulls, {"quantity": 0, "pull": (1, "{:+.2e}")}))
 
 # %% [markdown]
 # How many directions the data leave free there: the rank of the Jacobian over the parameters off their bounds.
@@ -255,7 +305,11 @@ figures.plot_sigma_ladder(ax, ladder)
 publish.figure(settings, "sigma_ladder", fig, ladder=ladder)
 
 # %%
-tables.show(tables.tabulate_profiles(with_sigma_exp))
+tables.show(tables.from_records(with_sigma_exp, {
+    "profile": 0,
+    "largest χ²_min": (lambda name, one: np.nanmax(one.chi2_min), tables.format_chi2),
+    "95 % set": (lambda name, one: one.identified_set["0.95"].intervals, tables.write_set, None),
+}))
 
 # %% [markdown]
 # ## Verdict
@@ -264,7 +318,6 @@ tables.show(tables.tabulate_profiles(with_sigma_exp))
 nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
-pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
 misfit = np.linalg.cholesky(model.covariance) @ problem.residuals(at_reference) / measured.values
 results = {
     "beta": profile.grid,
@@ -302,7 +355,7 @@ publish.numbers(settings, form="g", scanLow=settings.beta_min, scanHigh=settings
 publish.numbers(settings, scanPoints=len(grid), scanZeros=(profile.chi2_min < 1e-6).sum())
 
 # %%
-csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": tables.tabulate_scans(scans)}
+csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": claimed}
 sentence = f"{verdict.sentence} {proven}"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)
 

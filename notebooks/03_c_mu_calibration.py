@@ -161,7 +161,25 @@ plt.show()
 # %%
 calibration = describe_c_mu(feasible, there, claim=claims["c_mu"]["electron_alone"], limits=model.limits["c_mu"])
 sentence = f"{calibrated.sentence} {calibration}"
-claimed = tables.tabulate_c_mu_claims(claims, feasible, there)
+stated, (low, high) = claims["c_mu"], there.electron[0]
+c_mu = {
+    "claimed": (stated["electron_alone"], stated["joint"], stated["factor"]),
+    f"computed at β = {there.beta[0]:.10g}": (there.electron[0], there.joint[0], high / low),
+    f"computed at β = {feasible.beta[0]:.6g}": (feasible.electron[0], feasible.joint[0], np.nan),
+}
+claimed = tables.from_records(c_mu, {
+    "quantity": 0,
+    "electron alone": (
+        lambda name, found: np.ravel(found[0]),
+        lambda low, high: f"{low:g}" if np.isnan(high) else f"{low:.5g} to {high:.5g}", "none",
+    ),
+    "joint": (lambda name, found: np.ravel(found[1]), "{:.5g} to {:.5g}", "none"),
+    "ratio of the two": (
+        lambda name, found: found[2],
+        lambda name, ratio: f"a factor of about {ratio:g}" if name == "claimed" else f"any up to {ratio:.3g}",
+        "", (), ("quantity",),
+    ),
+}, across=True)
 tables.show(claimed)
 
 # %%

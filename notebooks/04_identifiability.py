@@ -44,6 +44,7 @@ import numpy as np
 
 from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
+from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solution_manifold
@@ -113,7 +114,11 @@ print(f"{counted}: directions that change no residual: {len(spectrum.null_space)
 
 # %%
 print(f"condition number of the rest: {spectrum.condition:.3g}")
-tables.show(tables.tabulate_directions(problem, directions))
+symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
+moves = zip(directions.free, directions.response, strict=True)
+tables.show(tables.from_records(moves, {"move by 1 %": lambda name, row: symbols[name]} | {
+    symbols[name]: (lambda free, row, k=k: row[k], "{:+.3g}") for k, name in enumerate(directions.dependent)
+}))
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3))
@@ -128,7 +133,30 @@ plt.show()
 
 # %%
 checks = run_degeneracy_checks(model, claims, effort=effort)
-tables.show(tables.tabulate_degeneracy(checks))
+
+
+def write_check(n_zero, of, beta, low, high, followed):
+    said = [f"zero at {n_zero:.0f} of {of:.0f} points"] if of else []
+    said += [f"lowest at β = {beta:g}"] if n_zero < of else []
+    said += [f"{followed} from {low:.6g} to {high:.6g}"] if followed else []
+    return ", ".join(said)
+
+
+claimed = tables.from_records(checks, {
+    "check": "name",
+    "fitted to": lambda one: ", ".join(one.constraints) or "nothing",
+    "held": "held",
+    "free": "free",
+    "claimed": "claimed",
+    "computed": (
+        lambda one: (
+            *((one.n_zero, len(one.beta), one.beta[one.chi2_min.argmin()]) if one.constraints else (0, 0, np.nan)),
+            *((np.nanmin(one.values), np.nanmax(one.values)) if one.followed else (np.nan, np.nan)), one.followed,
+        ),
+        write_check, None, ("zero at", "of", "lowest at β", "low", "high", "of quantity"),
+    ),
+})
+tables.show(claimed)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.6))
@@ -171,7 +199,19 @@ tables.show(tables.tabulate_parameter_sets(within, profiles))
 variants = compare_variants(model, grid, claims, g_tau=load_predictions()["g_tau"]["value"], effort=effort)
 
 # %%
-tables.show(tables.tabulate_variants(variants))
+tried = tables.from_records(variants, {
+    "fit": "name",
+    "constraints": "n_constraints",
+    "parameters": "n_parameters",
+    "rank": "rank",
+    "lowest χ²": ("best_chi2", tables.format_chi2),
+    "95 % set of β within the bounds": ("identified_set.intervals", tables.write_set, None),
+    "held by": lambda one: tables.describe_holders(one.identified_set),
+    "verdict": "verdict_code",
+    "in tension": ("in_tension", None, "not testable"),
+    "mark": "mark",
+})
+tables.show(tried)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.6))
@@ -202,7 +242,36 @@ plt.show()
 # %%
 roots = find_edges(model, *grid[[0, -1]])
 shifts = [sigma_shift(model, root) for root in roots]
-tables.show(tables.tabulate_edges(certified, roots, shifts, edge_at_corners(model), profile))
+corner = edge_at_corners(model)
+enclosures = certified.enclosures() if certified else np.empty((0, 2))
+
+
+def find_end(root, level):
+    ends = profile.identified_set[level].intervals
+    ends = ends[np.isfinite(ends)]
+    return ends[abs(ends - root).argmin()] - root if len(ends) else np.nan
+
+
+columns = {
+    "quantity": lambda k, root, shift: f"edge {k + 1}",
+    "closed form": (
+        lambda k, root, shift: corner if abs(corner - root) < 1e-9 * root else np.nan, "{:.11f}", "not at corners",
+    ),
+    "root": (1, "{:.11f}"),
+    "proven between": (
+        lambda k, root, shift: next((ends for ends in enclosures if ends[0] <= root <= ends[1]), None),
+        "{:.10f} and {:.10f}", "not proven",
+    ),
+}
+for level, delta in LEVELS.items():
+    columns |= {
+        f"profile's end at {level}, from the root": (
+            lambda k, root, shift, level=level: find_end(root, level), "{:+.4e}", "open",
+        ),
+        f"to first order at {level}": (lambda k, root, shift, delta=delta: np.sqrt(delta) * shift, "±{:.4e}"),
+    }
+edges = tables.from_records(zip(range(len(roots)), roots, shifts, strict=True), columns, across=True)
+tables.show(edges) if len(roots) else print("Exact solutions neither begin nor end in this scan.")
 
 # %% [markdown]
 # ## Checks
@@ -226,7 +295,29 @@ loop = solve_golden_loop(
     older_constants=(claims["golden_loop"]["older_c1"], claims["golden_loop"]["older_c2"]),
     wanted=(claims["tight"]["beta_min"], claims["loose"]["beta_min"]),
 )
-tables.show(tables.tabulate_golden_loop(loop, claims))
+stated = claims["golden_loop"]
+relations = [
+    ("1/α = 2π² e^β/β + 1, larger root", stated["beta"], (loop.beta, loop.sigma_beta), "{:.10f} ± {:.0e}"),
+    ("the same, smaller root", None, (loop.beta_small,), "{:.6f}"),
+    ("without the + 1", None, (loop.beta_without_one,), "{:.6f}"),
+    ("older form, π² e^β c₂/c₁ = 1/α", stated["older_beta"], (loop.beta_older,), "{:.6f}"),
+    ("c₁ = (1 − α)/2", stated["older_c1"], (loop.c1,), "{:.10f}"),
+    ("dβ/d(1/α), larger root", None, (loop.by_alpha_inverse,), "{:.6f}"),
+    ("dβ/d ln c₁, larger root", None, (loop.by_ln_c1,), "{:.4f}"),
+    ("dβ/d ln c₁ and dβ/d ln c₂, older form", None, tuple(loop.older_by_ln_c), "{:+.4f} and {:+.4f}"),
+]
+for beta, c1 in zip(loop.wanted, loop.c1_needed, strict=True):
+    change = 100 * (c1 / loop.c1 - 1)
+    relations.append((f"c₁ that β = {beta:g} would need", None, (c1, change), "{:.6f}, {:+.1f} %"))
+forms = {name: form for name, *_, form in relations}
+golden_loop = tables.from_records(relations, {
+    "quantity": 0,
+    "claimed": (
+        1, lambda name, value: f"{value:.10g}" + " (older form)" * name.startswith("c₁ ="), "", (), ("quantity",),
+    ),
+    "computed": (2, lambda name, *values: forms[name].format(*values), "", ("", "second"), ("quantity",)),
+})
+tables.show(golden_loop)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.4))
@@ -278,10 +369,6 @@ tight, loose = loop.c1_needed
 publish.numbers(settings, form=".5f", loopBetaOlder=loop.beta_older, loopNeededTight=tight, loopNeededLoose=loose)
 
 # %%
-csv = {
-    "claimed_computed": tables.tabulate_degeneracy(checks),
-    "variants": tables.tabulate_variants(variants),
-    "golden_loop": tables.tabulate_golden_loop(loop, claims),
-}
-publish.table(settings, "degeneracy", csv["claimed_computed"])
+csv = {"claimed_computed": claimed, "variants": tried, "golden_loop": golden_loop}
+publish.table(settings, "degeneracy", claimed)
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)

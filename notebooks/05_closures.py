@@ -42,6 +42,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.coverage import NOMINAL
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.parallel import count_cores
 from leptonfit.vortex.choices import AXES, Choice, build_choice, limit_radius, load_choices
@@ -149,7 +150,8 @@ publish.figure(settings, "closures", fig, shown=shown, scan=ends)
 # The figure shows closures one change away from the report's, and those that determine β. All of them:
 
 # %%
-tables.show(tables.tabulate_comparison(compared))
+comparison = tables.tabulate_comparison(compared)
+tables.show(comparison)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(compared)))
@@ -164,7 +166,8 @@ plt.show()
 # search bounds of other parameters, named beside it.
 
 # %%
-tables.show(tables.tabulate_changes(compared, *ends))
+changes = tables.tabulate_changes(compared, *ends)
+tables.show(changes)
 
 # %% [markdown]
 # ## Whose scale is it?
@@ -178,7 +181,8 @@ boxes = {}
 for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max):
     boxed = replace(model, r_max=outer, bounds=limit_radius(REPORT_BOUNDS, outer))
     boxes[outer] = compare_choice(tested.choice, boxed, grid, name=f"r_max = {outer:g}", **how)
-tables.show(tables.tabulate_comparison(list(boxes.values())))
+compared_boxes = tables.tabulate_comparison(boxes.values())
+tables.show(compared_boxes)
 
 # %% [markdown]
 # ## Coverage
@@ -189,7 +193,16 @@ tables.show(tables.tabulate_comparison(list(boxes.values())))
 
 # %%
 covered = toys.cover_choice(tested.choice, tested.best_x, model, n_toys=settings.n_toys, seed=settings.seed)
-tables.show(tables.tabulate_coverage(covered))
+coverage = tables.from_records(NOMINAL.items(), {
+    "level": 0,
+    "nominal": (1, "{:.4f}"),
+    "toys": lambda level, nominal: len(covered.delta_chi2),
+    "not converged": lambda level, nominal: covered.n_failed,
+    "covered": (lambda level, nominal: covered.n_covered(level) / max(covered.n_toys, 1), "{:.4f}"),
+    "95 % interval": (lambda level, nominal: covered.interval(level), "{:.4f} to {:.4f}"),
+    "within its error": lambda level, nominal: covered.covers(level),
+})
+tables.show(coverage)
 
 # %%
 print(f"Tested: {tested.name}.", "" if tested.determines else "None determines β: where the fit is exact, Δχ² is 0.")
@@ -210,7 +223,14 @@ errors = {
     choice.name: estimate_sigma_model(partial(build_choice, choice), model, beta_range=ends, effort=effort)
     for choice in asked
 }
-tables.show(tables.tabulate_sigma_model(errors))
+model_error = tables.from_records(errors, {
+    "closure": 0,
+    "model error": (
+        lambda name, one: (one.factor, one.low, one.high, one.describe()),
+        lambda factor, low, high, said: said, None, ("factor", "factor low", "factor high", "in words"),
+    ),
+})
+tables.show(model_error)
 
 # %% [markdown]
 # ## Checks
@@ -253,11 +273,11 @@ for current, name in zip(CURRENTS, ("Rigid", "Swirl", "DeficitRigid", "DeficitSw
 
 # %%
 csv = {
-    "boxes": tables.tabulate_comparison(list(boxes.values())),
-    "comparison": tables.tabulate_comparison(compared),
-    "changes": tables.tabulate_changes(compared, *ends),
-    "coverage": tables.tabulate_coverage(covered),
-    "sigma": tables.tabulate_sigma_model(errors),
+    "boxes": compared_boxes,
+    "comparison": comparison,
+    "changes": changes,
+    "coverage": coverage,
+    "sigma": model_error,
 }
 columns = ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"]
 publish.table(settings, "closures", csv["comparison"], columns)

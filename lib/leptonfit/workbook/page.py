@@ -122,7 +122,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
         "tables": [
             _tabulate(caption, pd.read_csv(found, dtype=str, keep_default_na=False))
             for kind, caption in CLAIMED.items()
-            if (found := folder / "results" / f"{name}.{kind}.csv").is_file()
+            if (found := folder / "results" / f"{name}.{kind}.shown.csv").is_file()
         ],
         "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from leptonfit.inference.result import Result, encode
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.latex import write_tabular
 from leptonfit.workbook.parameters import Settings
 
@@ -57,7 +58,7 @@ def figure(settings: Settings, name: str, drawn_figure: Figure, **drawn: Any) ->
 
 
 def table(settings: Settings, name: str, shown: pd.DataFrame, columns: Sequence[str] | None = None) -> None:
-    """Publish a table as CSV and as a LaTeX tabular.
+    """Publish a table as CSV, with its numbers, and as a LaTeX tabular, with its text.
 
     Parameters
     ----------
@@ -68,9 +69,8 @@ def table(settings: Settings, name: str, shown: pd.DataFrame, columns: Sequence[
     columns : sequence of str, optional
         Columns of the tabular, if a text block has no room for all.
     """
-    content = shown.to_csv(index=False)
-    written = pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
-    settings.published[f"table_{name}.csv"] = content.encode()
+    written = format_table(shown)
+    settings.published[f"table_{name}.csv"] = shown.to_csv(index=False).encode()
     settings.published[f"table_{name}.tex"] = write_tabular(written[columns or written.columns]).encode()
 
 

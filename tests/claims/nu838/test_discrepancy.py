@@ -28,6 +28,7 @@ from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.threshold_scan import ScanSettings, scan_all
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
 pytestmark = pytest.mark.slow
@@ -350,7 +351,7 @@ def execute(conditions, ranges, monkeypatch, *, residuals, aic=0.0, whole=(0.1, 
 def test_the_second_rule_fires_where_nothing_is_lost(conditions, ranges, monkeypatch, given, fires):
     found = execute(conditions, ranges, monkeypatch, **given)
     assert found.second_rule is fires
-    shown = tabulate_falsification({"observed": found}).iloc[0]
+    shown = format_table(tabulate_falsification({"observed": found})).iloc[0]
     assert shown.iloc[-1] == {True: "yes", False: "no", None: "not executable"}[fires]
     if fires:
         assert shown["Δlog10 μ left, EFT → zero (baseline)"].count("none beyond the errors") == 3
