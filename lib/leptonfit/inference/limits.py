@@ -123,15 +123,16 @@ def find_limits(
     single = find_single_counts(model, data, used)
     quantiles = poisson.ppf(norm.cdf(BANDS), single.background[:, None])
     fell, level = np.meshgrid(np.array(BANDS, dtype=float), levels)
+    targets = np.stack([one.gaussian(fell, level)[1] for one in CONSTRUCTIONS.values()])  # √q̃ of the Asimov data there
+    bands = find_end(lambda t, row, goal: goal - np.sqrt(asimov.at(t, row).q_tilde), rows, targets.ravel())
+    bands = bands.reshape(rows, *targets.shape)
+    middle = BANDS.index(0)
+    bends = np.abs(bands[..., middle] / targets[..., middle] - 1)
     low, observed, expected, is_valid = {}, {}, {}, {}
-    for key, one in CONSTRUCTIONS.items():
+    for k, (key, one) in enumerate(CONSTRUCTIONS.items()):
         low[key], observed[key] = (end * sigma[:, None] for end in one.interval(seen, asimov, levels))
-        targets = one.gaussian(fell, level)[1]  # √q̃ of the Asimov data at the expected limits
-        band = find_end(lambda t, row, goal: goal - np.sqrt(asimov.at(t, row).q_tilde), rows, targets.ravel())
-        band = band.reshape(rows, *targets.shape)
-        expected[key] = band * sigma[:, None, None]
-        parabola = targets[:, BANDS.index(0)]
-        is_valid[key] = one.is_valid(n_effective, np.abs(band[..., BANDS.index(0)] / parabola - 1))
+        expected[key] = bands[:, k] * sigma[:, None, None]
+        is_valid[key] = one.is_valid(n_effective, bends[:, k])
         for i, row in enumerate(single.rows):
             ends = one.exact(np.append(single.counts[i], quantiles[i]), float(single.background[i]), levels)
             if ends is not None:
