@@ -21,7 +21,7 @@
 # **Needs** the report's claims, its measurements and recorded re-enactments (`data/`). **Makes** the re-enactment on
 # this machine, how it moves with what should not matter, and the audit (`results/08_reported.json`).
 #
-# A re-enactment need not reproduce to the digit: where a finite-difference gradient of a $\chi^2$ over sixteen decades
+# A re-enactment need not reproduce to the digit: where a finite-difference gradient of a $\chi^2$ over many decades
 # stalls depends on everything, the version of a library included. So what the optimiser finds here is no reference;
 # verdict, figure and quoted numbers show recorded runs, each with its versions, and carry the mark *recorded*.
 
