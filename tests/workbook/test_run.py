@@ -105,6 +105,20 @@ def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
 
 
 @pytest.mark.slow
+def test_what_a_notebook_publishes_is_kept_and_goes_with_it(small):
+    path = small / "reports/latest/results/20_alone.note.tex"
+    write(small, "20_alone", 'value = 1\nsettings.published["note.tex"] = b"a note"')
+    go(small, "20_alone")
+    assert path.read_text() == "a note"
+    path.write_text("another")
+    _, said = go(small, "20_alone")
+    assert "20_alone: running" in said
+    assert path.read_text() == "a note"
+    write(small, "20_alone", "value = 1")
+    go(small, "20_alone")
+    assert not path.exists()
+
+
 @pytest.mark.usefixtures("kernel")
 def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
     go(small, "20_alone")

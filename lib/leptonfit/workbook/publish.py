@@ -92,8 +92,10 @@ def numbers(
     """
     said = ["none" if value is None or value != value else format(value, form) for value in values.values()]
     rows = pd.DataFrame({"macro": list(values), "value": said, "from": source or settings.notebook, "mark": mark})
-    before = settings.published.get(NUMBERS, b"")
-    settings.published[NUMBERS] = before + rows.to_csv(index=False, header=not before).encode()
+    if NUMBERS in settings.published:
+        before = pd.read_csv(io.BytesIO(settings.published[NUMBERS]), dtype=str, keep_default_na=False)
+        rows = pd.concat([before, rows]).drop_duplicates("macro", keep="last")  # a cell may be executed again
+    settings.published[NUMBERS] = rows.to_csv(index=False).encode()
 
 
 def _simplify(value: Any) -> Any:
