@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# the groups and their order are those of tests/conftest.py
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: report test test-quick lab notebooks figures screenshots bench lint lock
 .DELETE_ON_ERROR:
@@ -10,10 +12,10 @@ report: $(READY)
 	$(BIN)/leptonfit run
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" --ignore tests/notebooks --ignore tests/browser
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -10,26 +10,26 @@ import time
 
 import numpy as np
 
-from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.multistart import Effort, draw_starts
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 
 GRID = np.linspace(2.85, 3.25, 41)
 N_STARTS = 64
 
 
 def main():
-    problem = build_problem(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8)
+    problem = VortexModel(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8).problem
     rng = np.random.default_rng(1)
     fresh = draw_starts(problem, N_STARTS * len(GRID), rng, {"beta": (GRID[0], GRID[-1])}).reshape(
         len(GRID), N_STARTS, -1
     )
     fresh[..., 0] = GRID[:, None]
     # warm: every point from the solution of a profile at a ten times looser σ
-    loose = build_problem(load_measurements("report_2025"), sigma_m_model=1e-5, sigma_g_model=2e-7)
-    warm = scan_profile(loose, "beta", GRID, n_starts=4, seed=1).x
+    loose = VortexModel(load_measurements("report_2025"), sigma_m_model=1e-5, sigma_g_model=2e-7).problem
+    warm = scan_profile(loose, "beta", GRID, effort=Effort(4, 1)).x
     walk = np.roll(warm, 1, axis=0)  # and each from its left neighbour's, as a profile walk does
     walk[:, 0] = GRID
 
@@ -45,7 +45,7 @@ def main():
     few = fresh[:, :2]
     report("SciPy least_squares (trf), 2 random starts", few[..., 0].size, lambda: held(few, "scipy"), repeats=1)
     report("iminuit MIGRAD, 2 random starts", few[..., 0].size, lambda: held(few, "iminuit", max_iter=20000), repeats=1)
-    seconds = timed(lambda: scan_profile(problem, "beta", GRID, n_starts=N_STARTS, seed=1), 5)[0]
+    seconds = timed(lambda: scan_profile(problem, "beta", GRID, effort=Effort(N_STARTS, 1)), 5)[0]
     print(f"{'leptonfit, whole scan_profile with ' + str(N_STARTS) + ' starts':46}{1e3 * seconds:7.1f} ms")
 
 

@@ -29,9 +29,11 @@ r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 
-from leptonfit.vortex.flow import describe_energy, lay_out_flow
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.vortex.flow import describe_energy, lay_out_flow, scan_outer_radius
+from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("00_start_here", globals())
 figures.use_style()
@@ -43,17 +45,29 @@ figures.use_style()
 # Right: how the flow energy grows with the radius out to which it is counted; a smaller vortex has a smaller share.
 
 # %%
-flow = lay_out_flow(0.9, r_max=settings.r_max)
+flow = lay_out_flow(0.9, r_max=settings.r_max, n=81)
 
 # %% tags=["key-figure"]
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9))
 figures.plot_model(axes, flow)
-plt.show()
+publish.figure(settings, "vortex", fig, flow=flow)
 
 # %%
 # NBVAL_CHECK_OUTPUT
 sentence = describe_energy(flow)
 print(sentence)
+
+# %% [markdown]
+# How much energy there is depends on where the integral ends, in the frame of the box. In the vortex's own frame
+# (`lab`) it does not.
+
+# %%
+outer = scan_outer_radius(np.geomspace(1.0, 40.0, 81))
+
+# %%
+fig, ax = plt.subplots(figsize=(3.4, 2.9))
+figures.plot_outer_radius(ax, outer, load_claims()["audit"]["r_max"])
+publish.figure(settings, "outer_radius", fig, scan=outer)
 
 # %% [markdown]
 # ## Checks

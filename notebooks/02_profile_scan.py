@@ -49,21 +49,22 @@ measurements = "report_2025"  # set of measured values [report_2025 | codata_202
 budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
-from functools import partial
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.multistart import Effort
+from leptonfit.inference.profile import WarmStart, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem, total_covariance
 from leptonfit.vortex.enclosures import CERTIFIABLE
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
 from leptonfit.inference.sigma_ladder import scan_sigma_ladder
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (
     "beta_min < beta_max",
@@ -73,7 +74,7 @@ constraints = (
 )
 settings = parameters.read_settings("02_profile_scan", globals())
 sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
@@ -85,16 +86,30 @@ claims = load_claims()
 reference = claims["golden_loop"]["beta"]
 
 # %%
-model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
-build = partial(build_problem, measured, **model)
-problem = build(**sigma, include_sigma_exp=settings.include_sigma_exp)
+model = VortexModel(
+    measured,
+    **sigma,
+    include_sigma_exp=settings.include_sigma_exp,
+    closure=settings.closure,
+    r_max=settings.r_max,
+    bounds=BOUNDS[settings.bounds],
+)
+problem = model.problem
 
 # %% [markdown]
 # The model errors are an assumption, so they stand beside what is measured. Where a model error is finer than the
 # measurement, the fit demands more than anybody knows; `include_sigma_exp` adds the two.
 
 # %%
-tables.show(tables.tabulate_errors(measured, **sigma))
+sigma_exp = np.sqrt(np.diag(measured.covariance))
+sigma_model = [*(settings.sigma_m_model * measured.values[:3]), *[settings.sigma_g_model] * 2]
+tables.show(tables.from_records(zip(problem.residual_names, measured.values, sigma_exp, sigma_model, strict=True), {
+    "quantity": 0,
+    "value": (1, "{:.15g}"),
+    "experimental error": (2, "{:.2e}"),
+    "model error": (3, "{:.2e}"),
+    "model finer than measurement": lambda name, value, exp, model: model < exp,
+}))
 
 # %% [markdown]
 # ## The profile
@@ -110,7 +125,7 @@ tables.show(tables.tabulate_errors(measured, **sigma))
 # %%
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
 asked = (reference, claims["tight"]["beta_min"], claims["loose"]["beta_min"])
-profile = scan_profile(problem, "beta", grid, references=asked, **effort)
+profile = scan_profile(problem, "beta", grid, references=asked, effort=effort)
 
 # %%
 verdict = assess_profile(problem, profile, reference=reference)
@@ -119,22 +134,27 @@ verdict = assess_profile(problem, profile, reference=reference)
 # The report's two scans, with its own measurements, σ and grids, computed with the `stream` closure.
 
 # %%
-scans = [recompute_scan(claims, name, load_measurements("report_2025"), **effort) for name in ("tight", "loose")]
+own = load_measurements("report_2025")
+scans = [recompute_scan(claims[name], own, reference=reference, effort=effort) for name in ("tight", "loose")]
 
 # %% [markdown]
 # The σ ladder: both model errors loosened together. No χ² can rise when its σ is loosened.
 
 # %%
-ladder_build = partial(build, include_sigma_exp=settings.include_sigma_exp)
-ladder = scan_sigma_ladder(ladder_build, profile, **sigma, **effort)
+def loosen(**errors):
+    return replace(model, **errors).problem
+
+
+ladder = scan_sigma_ladder(loosen, profile, **sigma, effort=effort)
 
 # %% [markdown]
 # The same scan with the experimental errors left out, and added to the model's.
 
 # %%
-other = build(**sigma, include_sigma_exp=not settings.include_sigma_exp)
+other = replace(model, include_sigma_exp=not settings.include_sigma_exp)
 names = ("σ_exp included", "σ_exp left out") if settings.include_sigma_exp else ("σ_exp left out", "σ_exp included")
-with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid, warm=profile.x, **effort)}
+warm = WarmStart(grid, profile.x)
+with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other.problem, "beta", warm, effort=effort)}
 
 # %% [markdown]
 # ## What is proven
@@ -143,11 +163,7 @@ with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other, "beta", grid,
 # every β of an interval, that an exact solution exists, or that χ²_min is at least a positive number.
 
 # %%
-certified = None
-if settings.closure in CERTIFIABLE:
-    certified = certify_scan(
-        measured, *grid[[0, -1]], **sigma, **model, include_sigma_exp=settings.include_sigma_exp
-    )
+certified = certify_scan(model, *grid[[0, -1]]) if settings.closure in CERTIFIABLE else None
 mark = mark_verdict(verdict.code, certified)
 proven = describe_certificate(certified) if certified else f"Nothing is proven for the closure {settings.closure}."
 
@@ -178,7 +194,7 @@ for piece in certified.pieces if certified else ():
 # %% tags=["key-figure"]
 fig, ax = plt.subplots()
 figures.plot_profile(ax, problem, profile, claims=scans, certified=certified)
-plt.show()
+publish.figure(settings, "profile_scan", fig, profile=profile, certificate=certified, claimed=scans)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -186,14 +202,39 @@ print(verdict.sentence)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_sets(profile).to_string(index=False))
+kinds = {"as given": profile.identified_set, "released": profile.released_set}
+sets = tables.from_records([(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()], {
+    "level": 0,
+    "bounds": 1,
+    "set": ("intervals", tables.write_set, None),
+    "reason below": "reason_below",
+    "reason above": "reason_above",
+    "held by": lambda level, kind, one: tables.describe_holders(one),
+    "decided": "decided",
+})
+print(tables.format_table(sets).to_string(index=False))
 
 # %% [markdown]
 # Which bounds hold the ends, and how far an end moves with each: $d\theta/du = (\partial\chi^2_{\rm best}/\partial u -
 # \partial\chi^2_{\min}/\partial u) / (\partial\chi^2_{\min}/\partial\theta)$.
 
 # %%
-tables.show(tables.tabulate_holders(profile))
+held = [
+    (level, value, end.reason, bound)
+    for level, one in profile.identified_set.items()
+    for values, ends in zip(one.intervals, zip(one.below, one.above, strict=True), strict=True)
+    for value, end in zip(values, ends, strict=True)
+    for bound in end.held_by
+]
+holders = tables.from_records(held, {
+    "level": 0,
+    "end": (1, "{:.7f}"),
+    "reason": 2,
+    "bound": lambda *row: str(row[-1]),
+    "kind": lambda *row: "physical" if row[-1].is_physical else "search",
+    "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
+})
+tables.show(holders) if held else print("No bound of another parameter moves an end.")
 
 # %%
 print("computed minimum:", "none, χ² is zero" if verdict.minimum is None else f"β = {verdict.minimum:.6f}")
@@ -207,7 +248,17 @@ print("offset from the reference:", "none" if verdict.offset is None else f"{ver
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_scans(scans).T.to_string(header=False))
+claimed = tables.from_records(scans, {
+    "scan": "title",
+    "σ_m": ("sigma_m_model", "{:.0e}"),
+    "claimed minimum at β": ("claimed_beta_min", "{:.3f}"),
+    "claimed χ²_min": ("claimed_chi2_min", "{:.0f}"),
+    "computed χ²_min there (stream)": ("chi2_at_claimed", tables.format_chi2),
+    "computed zero at (stream)": (lambda one: (one.n_zero, one.n_grid), "{} of {} points"),
+    "claimed offset": ("claimed_offset", "{:.3f}"),
+    "recomputed offset": ("offset", "{:.4f}"),
+})
+print(tables.format_table(claimed).T.to_string(header=False))
 
 # %% [markdown]
 # ## The other parameters along the scan
@@ -225,10 +276,17 @@ plt.show()
 
 # %%
 at_reference = profile.reference_x[0]
-tables.show(tables.tabulate_parameters(problem, at_reference))
+tables.show(tables.from_records(zip(at_reference, problem.on_bounds(at_reference), problem.parameters, strict=True), {
+    "parameter": lambda value, touched, one: one.symbol or one.name,
+    "value": (0, "{:.8g}"),
+    "lower bound": ("lower", "{:g}"),
+    "upper bound": ("upper", "{:g}"),
+    "on a bound": 1,
+}))
 
 # %%
-tables.show(tables.tabulate_pulls(problem, at_reference))
+pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
+tables.show(tables.from_records(pulls, {"quantity": 0, "pull": (1, "{:+.2e}")}))
 
 # %% [markdown]
 # How many directions the data leave free there: the rank of the Jacobian over the parameters off their bounds.
@@ -244,10 +302,14 @@ print(f"directions that change no residual: {len(spectrum.null_space)}")
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.2))
 figures.plot_sigma_ladder(ax, ladder)
-plt.show()
+publish.figure(settings, "sigma_ladder", fig, ladder=ladder)
 
 # %%
-tables.show(tables.tabulate_profiles(with_sigma_exp))
+tables.show(tables.from_records(with_sigma_exp, {
+    "profile": 0,
+    "largest χ²_min": (lambda name, one: np.nanmax(one.chi2_min), tables.format_chi2),
+    "95 % set": (lambda name, one: one.identified_set["0.95"].intervals, tables.write_set, None),
+}))
 
 # %% [markdown]
 # ## Verdict
@@ -256,9 +318,7 @@ tables.show(tables.tabulate_profiles(with_sigma_exp))
 nuisances = [name for name in problem.names if name != "beta"]
 paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
 on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
-pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
-covariance = total_covariance(measured, **sigma, include_sigma_exp=settings.include_sigma_exp)
-misfit = np.linalg.cholesky(covariance) @ problem.residuals(at_reference) / measured.values
+misfit = np.linalg.cholesky(model.covariance) @ problem.residuals(at_reference) / measured.values
 results = {
     "beta": profile.grid,
     "chi2_min": profile.chi2_min,
@@ -286,7 +346,16 @@ results = {
 }
 
 # %%
-csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": tables.tabulate_scans(scans)}
+stated = {"source": "reported_2025.toml", "mark": "claimed"}
+publish.numbers(settings, **stated, form=".10g", claimedReference=reference)
+for name, claim in (("Tight", claims["tight"]), ("Loose", claims["loose"])):
+    publish.numbers(settings, **stated, form=".3f", **{f"claimed{name}Beta": claim["beta_min"]})
+    publish.numbers(settings, **stated, form=".0f", **{f"claimed{name}Chi": claim["chi2_min"]})
+publish.numbers(settings, form="g", scanLow=settings.beta_min, scanHigh=settings.beta_max)
+publish.numbers(settings, scanPoints=len(grid), scanZeros=(profile.chi2_min < 1e-6).sum())
+
+# %%
+csv = {"profile": tables.tabulate_profile(problem, profile), "claimed_computed": claimed}
 sentence = f"{verdict.sentence} {proven}"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=verdict.code, mark=mark, tables=csv)
 

@@ -46,13 +46,14 @@ import numpy as np
 
 from leptonfit.inference.contour import scan_map
 from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import restrict
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.profile import SetOptions, scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (
     "beta_min < beta_max",
@@ -61,34 +62,40 @@ constraints = (
     "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
 )
 settings = parameters.read_settings("03_c_mu_calibration", globals())
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
 # ## What goes in
 
 # %%
-measured = load_measurements(settings.measurements)
 claims = load_claims()
-model = {"closure": settings.closure, "r_max": settings.r_max, "bounds": BOUNDS[settings.bounds]}
 grid = np.linspace(settings.beta_min, settings.beta_max, settings.n_beta)
 
 # %%
-problem = build_problem(measured, sigma_m_model=settings.sigma_m_model, sigma_g_model=settings.sigma_g_model, **model)
+model = VortexModel(
+    load_measurements(settings.measurements),
+    sigma_m_model=settings.sigma_m_model,
+    sigma_g_model=settings.sigma_g_model,
+    closure=settings.closure,
+    r_max=settings.r_max,
+    bounds=BOUNDS[settings.bounds],
+)
+problem = model.problem
 
 # %% [markdown]
 # ## The feasible interval, without a fit
 
 # %%
-feasible = feasible_c_mu(measured, grid, **model)
+feasible = feasible_c_mu(model, grid)
 reference = claims["golden_loop"]["beta"]
-there = feasible_c_mu(measured, np.array([reference]), **model)
+there = feasible_c_mu(model, np.array([reference]))
 
 # %% [markdown]
 # And with one: the profile's own values.
 
 # %%
-profile = scan_profile(problem, "beta", grid, release=False, **effort)
+profile = scan_profile(problem, "beta", grid, effort=effort, sets=SetOptions(release=False))
 fitted = profile.x[:, problem.index("c_mu")]
 
 # %% [markdown]
@@ -97,7 +104,7 @@ fitted = profile.x[:, problem.index("c_mu")]
 
 # %%
 held = restrict(problem, fixed={"beta": reference})
-calibrated = assess_profile(held, scan_profile(held, "c_mu", **effort))
+calibrated = assess_profile(held, scan_profile(held, "c_mu", effort=effort))
 
 # %% [markdown]
 # ## Checks
@@ -115,9 +122,9 @@ assert (fitted <= feasible.joint[:, 1] * (1 + 1e-6))[exact].all(), "a fitted C_�
 # ## C_μ against β
 
 # %% tags=["key-figure"]
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(figsize=(6.8, 3.8))
 figures.plot_c_mu_interval(ax, feasible, claims, fitted=fitted)
-plt.show()
+publish.figure(settings, "c_mu", fig, feasible=feasible, fitted=fitted)
 
 # %% [markdown]
 # ## The electron alone
@@ -126,7 +133,7 @@ plt.show()
 # this surface.
 
 # %%
-manifold = solution_manifold(measured, reference, **model)
+manifold = solution_manifold(model, reference)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.6))
@@ -138,10 +145,10 @@ plt.show()
 
 # %%
 ends = np.concatenate([feasible.joint.ravel(), fitted])
-c_mu_grid = np.geomspace(*np.clip([np.nanmin(ends) / 1.25, np.nanmax(ends) * 1.25], *model["bounds"]["c_mu"]), 41)
+c_mu_grid = np.geomspace(*np.clip([np.nanmin(ends) / 1.25, np.nanmax(ends) * 1.25], *model.limits["c_mu"]), 41)
 
 # %%
-chi2_map = scan_map(problem, ("beta", grid), ("c_mu", c_mu_grid), n_starts=4, seed=settings.seed)
+chi2_map = scan_map(problem, ("beta", grid), ("c_mu", c_mu_grid), effort=Effort(4, settings.seed))
 
 # %%
 fig, ax = plt.subplots()
@@ -152,8 +159,27 @@ plt.show()
 # ## Verdict
 
 # %%
-sentence = f"{calibrated.sentence} {describe_c_mu(feasible, there, claims, bounds=model['bounds'])}"
-claimed = tables.tabulate_c_mu_claims(claims, feasible, there)
+calibration = describe_c_mu(feasible, there, claim=claims["c_mu"]["electron_alone"], limits=model.limits["c_mu"])
+sentence = f"{calibrated.sentence} {calibration}"
+stated, (low, high) = claims["c_mu"], there.electron[0]
+c_mu = {
+    "claimed": (stated["electron_alone"], stated["joint"], stated["factor"]),
+    f"computed at β = {there.beta[0]:.10g}": (there.electron[0], there.joint[0], high / low),
+    f"computed at β = {feasible.beta[0]:.6g}": (feasible.electron[0], feasible.joint[0], np.nan),
+}
+claimed = tables.from_records(c_mu, {
+    "quantity": 0,
+    "electron alone": (
+        lambda name, found: np.ravel(found[0]),
+        lambda low, high: f"{low:g}" if np.isnan(high) else f"{low:.5g} to {high:.5g}", "none",
+    ),
+    "joint": (lambda name, found: np.ravel(found[1]), "{:.5g} to {:.5g}", "none"),
+    "ratio of the two": (
+        lambda name, found: found[2],
+        lambda name, ratio: f"a factor of about {ratio:g}" if name == "claimed" else f"any up to {ratio:.3g}",
+        "", (), ("quantity",),
+    ),
+}, across=True)
 tables.show(claimed)
 
 # %%
@@ -175,6 +201,15 @@ results = {
     "feasible": feasible,
     "assessment": calibrated,
 }
+
+# %%
+electron_alone, (low, high) = claims["c_mu"]["electron_alone"], claims["c_mu"]["joint"]
+stated = {"claimedElectronC": electron_alone, "claimedJointCLow": low, "claimedJointCHigh": high}
+publish.numbers(settings, source="reported_2025.toml", mark="claimed", form="g", **stated)
+for place, (low, high) in (("Start", feasible.joint[0]), ("Reference", there.joint[0])):
+    publish.numbers(settings, form=".2f", **{f"jointC{place}Low": low, f"jointC{place}High": high})
+low, high = there.electron[0]
+publish.numbers(settings, form=".1f", electronCLow=low, electronCHigh=high)
 
 # %%
 csv = {"c_mu": tables.tabulate_c_mu(feasible, fitted), "claimed_computed": claimed}

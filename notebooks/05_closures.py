@@ -36,27 +36,30 @@ measurements = "report_2025"  # set of measured values [report_2025 | codata_202
 budget = "quick"  # effort; never changes the grid [quick | full]
 
 # %%
+from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.coverage import NOMINAL
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.parallel import count_cores
-from leptonfit.vortex.choices import AXES, Choice, build_choice, load_choices
+from leptonfit.vortex.choices import AXES, Choice, build_choice, limit_radius, load_choices
 from leptonfit.vortex.closures import ComplexStepClosure
 from leptonfit.vortex.comparison import (
     compare_choice, compare_choices, describe_boxes, describe_comparison, select_shown,
 )
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import REPORT_BOUNDS, VortexModel
 from leptonfit.vortex.moments import CURRENTS, moment_factor
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.vortex.sigma_model import estimate_sigma_model
-from leptonfit.workbook import figures, parameters, store, tables, toys
+from leptonfit.workbook import figures, parameters, publish, store, tables, toys
 
 constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")
 settings = parameters.read_settings("05_closures", globals())
-sigma = {"sigma_m_model": settings.sigma_m_model, "sigma_g_model": settings.sigma_g_model}
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 ends = settings.beta_from, settings.beta_to
 figures.use_style()
 
@@ -64,11 +67,16 @@ figures.use_style()
 # ## What goes in
 
 # %%
-measured = load_measurements(settings.measurements)
 reference = load_claims()["golden_loop"]["beta"]
 choices = load_choices()
 grid = np.geomspace(*ends, settings.n_beta).clip(*ends)
-model = {"reference": reference, "r_max": settings.r_max, **sigma, **effort}
+model = VortexModel(
+    load_measurements(settings.measurements),
+    sigma_m_model=settings.sigma_m_model,
+    sigma_g_model=settings.sigma_g_model,
+    r_max=settings.r_max,
+)
+how = {"reference": reference, "effort": effort}
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -113,7 +121,7 @@ def static(radius, amplitude, beta):
 own = {
     "mine: evenly emptied": {
         "closure": lambda r_max: ComplexStepClosure(partial(flow, r_max=r_max), static),
-        "k": 0.2,
+        "moment_factor": 0.2,
     },
 }  # add yours: it is profiled, drawn and counted with all the others
 
@@ -127,8 +135,8 @@ own = {
 # closure that does not fit (p < 0.0027) is *rejected*: it determines nothing, and no set is quoted.
 
 # %%
-mine = [compare_choice(Choice(), measured, grid, name=name, **one, **model) for name, one in own.items()]
-compared = [*compare_choices(choices, measured, grid, jobs=count_cores(), **model), *mine]
+mine = [compare_choice(Choice(), replace(model, **one), grid, name=name, **how) for name, one in own.items()]
+compared = [*compare_choices(choices, model, grid, jobs=count_cores(), **how), *mine]
 
 # %%
 shown = select_shown(compared)
@@ -136,13 +144,14 @@ shown = select_shown(compared)
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(shown)))
 figures.plot_forest(ax, shown, *ends, reference)
-plt.show()
+publish.figure(settings, "closures", fig, shown=shown, scan=ends)
 
 # %% [markdown]
 # The figure shows closures one change away from the report's, and those that determine β. All of them:
 
 # %%
-tables.show(tables.tabulate_comparison(compared))
+comparison = tables.tabulate_comparison(compared)
+tables.show(comparison)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 1.2 + 0.19 * len(compared)))
@@ -157,7 +166,8 @@ plt.show()
 # search bounds of other parameters, named beside it.
 
 # %%
-tables.show(tables.tabulate_changes(compared, *ends))
+changes = tables.tabulate_changes(compared, *ends)
+tables.show(changes)
 
 # %% [markdown]
 # ## Whose scale is it?
@@ -167,11 +177,12 @@ tables.show(tables.tabulate_changes(compared, *ends))
 
 # %%
 tested = next((one for one in compared if one.determines), compared[0])
-boxes = {
-    outer: compare_choice(tested.choice, measured, grid, name=f"r_max = {outer:g}", **{**model, "r_max": outer})
-    for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max)
-}
-tables.show(tables.tabulate_comparison(list(boxes.values())))
+boxes = {}
+for outer in (0.9 * settings.r_max, settings.r_max, 1.1 * settings.r_max):
+    boxed = replace(model, r_max=outer, bounds=limit_radius(REPORT_BOUNDS, outer))
+    boxes[outer] = compare_choice(tested.choice, boxed, grid, name=f"r_max = {outer:g}", **how)
+compared_boxes = tables.tabulate_comparison(boxes.values())
+tables.show(compared_boxes)
 
 # %% [markdown]
 # ## Coverage
@@ -181,17 +192,25 @@ tables.show(tables.tabulate_comparison(list(boxes.values())))
 # refit.
 
 # %%
-experiment = {"n_toys": settings.n_toys, "seed": settings.seed, "measurements": settings.measurements}
-covered = toys.cover_choice(tested.choice, tested.best_x, r_max=settings.r_max, **experiment, **sigma)
-tables.show(tables.tabulate_coverage(covered))
+covered = toys.cover_choice(tested.choice, tested.best_x, model, n_toys=settings.n_toys, seed=settings.seed)
+coverage = tables.from_records(NOMINAL.items(), {
+    "level": 0,
+    "nominal": (1, "{:.4f}"),
+    "toys": lambda level, nominal: len(covered.delta_chi2),
+    "not converged": lambda level, nominal: covered.n_failed,
+    "covered": (lambda level, nominal: covered.n_covered(level) / max(covered.n_toys, 1), "{:.4f}"),
+    "95 % interval": (lambda level, nominal: covered.interval(level), "{:.4f} to {:.4f}"),
+    "within its error": lambda level, nominal: covered.covers(level),
+})
+tables.show(coverage)
 
 # %%
 print(f"Tested: {tested.name}.", "" if tested.determines else "None determines β: where the fit is exact, Δχ² is 0.")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3))
+fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9))
 figures.plot_coverage(axes, covered)
-plt.show()
+publish.figure(settings, "coverage", fig, toys=covered)
 
 # %% [markdown]
 # ## The model error, from the data
@@ -201,12 +220,17 @@ plt.show()
 # %%
 asked = [Choice(), Choice(radius="mean"), Choice(frame="lab"), Choice(frame="lab", moment="spin_half")]
 errors = {
-    choice.name: estimate_sigma_model(
-        partial(build_choice, choice, measured, r_max=settings.r_max), beta_range=ends, **sigma, **effort
-    )
+    choice.name: estimate_sigma_model(partial(build_choice, choice), model, beta_range=ends, effort=effort)
     for choice in asked
 }
-tables.show(tables.tabulate_sigma_model(errors))
+model_error = tables.from_records(errors, {
+    "closure": 0,
+    "model error": (
+        lambda name, one: (one.factor, one.low, one.high, one.describe()),
+        lambda factor, low, high, said: said, None, ("factor", "factor low", "factor high", "in words"),
+    ),
+})
+tables.show(model_error)
 
 # %% [markdown]
 # ## Checks
@@ -230,11 +254,32 @@ print(sentence)
 results = {"compared": compared, "tested": tested.name, "boxes": boxes, "coverage": covered, "sigma": errors}
 
 # %%
+determined = [one for one in compared if one.determines]
+fit = sum(one.fits for one in compared)
+publish.numbers(settings, closures=len(compared), closuresFit=fit, closuresDetermined=len(determined))
+publish.numbers(settings, mark="simulated", toys=len(covered.delta_chi2))
+for level, name in (("0.68", "SixtyEight"), ("0.95", "NinetyFive")):
+    for one in determined[:1]:
+        low, high = one.identified_set[level].intervals[0]
+        within = f"{settings.notebook} within the {one.choice.bounds} bounds"
+        found = {f"determined{name}Low": low, f"determined{name}High": high}
+        publish.numbers(settings, source=within, form=".4f", **found)
+    low, high = covered.interval(level)
+    found = {f"coverage{name}": covered.n_covered(level) / len(covered.delta_chi2)}
+    found |= {f"coverage{name}Low": low, f"coverage{name}High": high}
+    publish.numbers(settings, mark="simulated", form=".4f", **found)
+for current, name in zip(CURRENTS, ("Rigid", "Swirl", "DeficitRigid", "DeficitSwirl"), strict=True):
+    publish.numbers(settings, form=".6f", **{f"moment{name}": moment_factor(current)})
+
+# %%
 csv = {
-    "boxes": tables.tabulate_comparison(list(boxes.values())),
-    "comparison": tables.tabulate_comparison(compared),
-    "changes": tables.tabulate_changes(compared, *ends),
-    "coverage": tables.tabulate_coverage(covered),
-    "sigma": tables.tabulate_sigma_model(errors),
+    "boxes": compared_boxes,
+    "comparison": comparison,
+    "changes": changes,
+    "coverage": coverage,
+    "sigma": model_error,
 }
+columns = ["closure", "95 % set of β", "lowest χ²", "verdict", "contains the reference"]
+publish.table(settings, "closures", csv["comparison"], columns)
+publish.table(settings, "coverage", csv["coverage"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

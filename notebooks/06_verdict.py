@@ -40,7 +40,7 @@ from leptonfit.claims.december_2025.claims import (
     answer_options, answer_questions, describe_claims, find_standing, judge_claims,
 )
 from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.workbook import figures, parameters, run, store, tables
+from leptonfit.workbook import figures, parameters, publish, run, store, tables
 
 needs = ("01_multi_start", "02_profile_scan", "03_c_mu_calibration", "05_closures")
 constraints = (
@@ -92,17 +92,28 @@ figures.plot_claims(ax, profiles, claims, own)
 plt.show()
 
 # %%
-tables.show(tables.tabulate_claims(own))
+shown = tables.tabulate_claims(own)
+tables.show(shown)
 
 # %% [markdown]
 # The same claims under every closure run so far.
 
 # %%
-tables.show(tables.tabulate_closures(profiles, judged))
+columns = {
+    "closure": 0,
+    "verdict": lambda name, document: document["verdict_code"],
+    "95 % set within the bounds": (
+        lambda name, document: document["results"]["profile"].identified_set["0.95"].intervals, tables.write_set, None,
+    ),
+    "largest χ²_min": (lambda name, document: document["results"]["profile"].chi2_min.max(), tables.format_chi2),
+}
+columns |= {claim.name: lambda name, document, k=k: judged[name][k].verdict for k, claim in enumerate(own)}
+by_closure = tables.from_records(profiles, columns)
+tables.show(by_closure)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_claims(own)[["stated", "verdict"]].to_string(index=False, header=False))
+print(shown[["stated", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
 # ## The report's critical questions
@@ -121,7 +132,12 @@ for question, answer in answers.items():
 # %%
 compared = closures["results"]["compared"]
 standing = find_standing(claims, compared)
-tables.show(tables.tabulate_standing(standing, len(compared)))
+stands = tables.from_records(standing, {
+    "claim": 0,
+    "stands under": (lambda claim, names: (len(names), len(compared)), "{} of {}"),
+    "which": lambda claim, names: "; ".join(names) or "none",
+})
+tables.show(stands)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -135,11 +151,12 @@ for claim, names in standing.items():
 
 # %%
 options = answer_options(claims, own, compared)
-tables.show(tables.tabulate_claims(options))
+answered = tables.tabulate_claims(options)
+tables.show(answered)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(tables.tabulate_claims(options)[["stated", "verdict"]].to_string(index=False, header=False))
+print(answered[["stated", "verdict"]].to_string(index=False, header=False))
 
 # %% [markdown]
 # ## Verdict
@@ -149,11 +166,8 @@ sentence = f"{describe_claims(judged)} Under {settings.closure}: {profile['verdi
 
 # %%
 results = {"claims": own, "answers": answers, "closures": judged, "options": options, "standing": standing}
-csv = {
-    "claims": tables.tabulate_claims(own),
-    "closures": tables.tabulate_closures(profiles, judged),
-    "standing": tables.tabulate_standing(standing, len(compared)),
-    "options": tables.tabulate_claims(options),
-}
+csv = {"claims": shown, "closures": by_closure, "standing": stands, "options": answered}
+for name in ("claims", "options"):
+    publish.table(settings, name, csv[name], ["stated", "test", "computed", "verdict"])
 how = {"verdict_code": profile["verdict_code"], "mark": profile["mark"]}
 _ = store.save(settings, results=results, verdict=sentence, tables=csv, **how)

@@ -21,7 +21,7 @@
 # **Needs** the report's claims, its measurements and recorded re-enactments (`data/`). **Makes** the re-enactment on
 # this machine, how it moves with what should not matter, and the audit (`results/08_reported.json`).
 #
-# A re-enactment need not reproduce to the digit: where a finite-difference gradient of a $\chi^2$ over sixteen decades
+# A re-enactment need not reproduce to the digit: where a finite-difference gradient of a $\chi^2$ over many decades
 # stalls depends on everything, the version of a library included. So what the optimiser finds here is no reference;
 # verdict, figure and quoted numbers show recorded runs, each with its versions, and carry the mark *recorded*.
 
@@ -35,13 +35,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.claims.december_2025.audit import audit_report
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
-from leptonfit.workbook import figures, manuscript, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, recording, store, tables
 
 settings = parameters.read_settings("08_reported", globals())
-effort = {"n_starts": settings.n_starts, "seed": settings.seed}
+effort = Effort(settings.n_starts, settings.seed)
 figures.use_style()
 
 # %% [markdown]
@@ -57,7 +58,7 @@ claims = load_claims()
 # The report's functional, measurements, σ and grids, with the analytic Jacobian and every point from fresh starts.
 
 # %%
-converged = converge_report(measured, claims, **effort)
+converged = converge_report(measured, claims, effort=effort)
 
 # %% [markdown]
 # ## Re-enacted here
@@ -66,8 +67,29 @@ converged = converge_report(measured, claims, **effort)
 # Then with its functional on finer grids, and with the analytic gradient, which only helps the optimiser.
 
 # %%
-here = manuscript.reenact_here(claims, seed=settings.seed, seconds=converged.list_seconds())
-tables.show(tables.tabulate_reenacted(here.report.tight))
+here = recording.reenact_here(claims, seed=settings.seed, seconds=converged.list_seconds())
+
+
+def count(flags):
+    return np.count_nonzero(flags), len(flags)
+
+
+columns = {  # where χ² is zero at one of the points, there is no minimum
+    "setting": "name",
+    "minimum at β": (lambda scan: scan.beta_min if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.3f}", "none, zero"),
+    "χ² there": (
+        lambda scan: scan.chi2.min(), lambda chi2: f"{chi2:,.0f}" if chi2 >= CHI2_FLOOR else tables.format_chi2(chi2),
+    ),
+    "variation": (
+        lambda scan: scan.variation if scan.chi2.min() >= CHI2_FLOOR else np.nan, tables.percent(",.0f"), "no meaning",
+    ),
+    "local minima": (
+        lambda scan: scan.n_local_minima if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.0f}", "no meaning",
+    ),
+    "says converged": (lambda scan: count(scan.says_converged), "{} of {}"),
+    "χ² is zero": (lambda scan: count(scan.chi2 < CHI2_FLOOR), "{} of {}"),
+}
+tables.show(tables.from_records(here.report.tight, columns))
 
 # %% [markdown]
 # ## Re-enacted and recorded
@@ -77,18 +99,35 @@ tables.show(tables.tabulate_reenacted(here.report.tight))
 
 # %%
 recorded = load_recorded(claims) or (here,)
-tables.show(tables.tabulate_runs(recorded))
+run_columns = {
+    "recorded": "recorded",
+    "SciPy": lambda run: run.versions["scipy"],
+    "NumPy": lambda run: run.versions["numpy"],
+    "kernel": "kernel",
+    "machine": "machine",
+}
+for name in ("tight", "loose"):
+    run_columns |= {
+        f"{name} minimum at β": (lambda run, name=name: getattr(run.report, name)[0].beta_min, "{:.3f}"),
+        f"{name} χ² there": (lambda run, name=name: getattr(run.report, name)[0].chi2.min(), "{:,.0f}"),
+    }
+run_columns["multi-start's best"] = (
+    lambda run: (run.report.multi_start.chi2[0], run.report.multi_start.beta[0]),
+    "{:,.0f} at {:.3f}", "", ("χ²", "β"),
+)
+runs = tables.from_records(recorded, run_columns)
+tables.show(runs)
 
 # %% [markdown]
 # All settings in the first of them, which the figure shows:
 
 # %%
-tables.show(tables.tabulate_reenacted(recorded[0].report.tight))
+tables.show(tables.from_records(recorded[0].report.tight, columns))
 
 # %% tags=["key-figure"]
-fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
+fig, axes = plt.subplots(2, 1, figsize=(6.8, 6.8))
 figures.plot_reenacted(axes, recorded, converged.tight, claims)
-plt.show()
+publish.figure(settings, "three_ways", fig, runs=recorded, converged=converged.tight)
 
 # %% [markdown]
 # ## Every analysis, three ways
@@ -105,9 +144,11 @@ tables.show(three_ways)
 # Each row is computed from the report's own numbers, as they stand in the data file, or by the library.
 
 # %%
-computed = [recompute_scan(claims, name, measured, **effort) for name in ("tight", "loose")]
+reference = claims["golden_loop"]["beta"]
+computed = [recompute_scan(claims[name], measured, reference=reference, effort=effort) for name in ("tight", "loose")]
 audit = audit_report(claims, measured, computed, converged.checks)
-tables.show(tables.tabulate_claims(audit))
+audited = tables.tabulate_claims(audit)
+tables.show(audited)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -132,11 +173,27 @@ assert np.median(excess) < 1e-4, "the analytic gradient does not help"
 # ## Verdict
 
 # %%
-code, sentence = describe_findings(recorded, converged.tight, audit, claims)
+code, sentence = describe_findings(recorded, converged.tight, audit, claimed=claims["tight"]["beta_min"])
 
 # %%
 results = {"re-enacted here": here, "recorded": recorded, "converged": converged, "audit": audit}
 
 # %%
-csv = {"claimed_computed": three_ways, "runs": tables.tabulate_runs(recorded), "audit": tables.tabulate_claims(audit)}
+scans = [run.report.tight[0] for run in recorded]
+minima = [scan.beta_min for scan in scans]
+versions = {"recordedScipy": recorded[0].versions["scipy"], "recordedNumpy": recorded[0].versions["numpy"]}
+publish.numbers(settings, mark="recorded", recordedRuns=len(recorded), **versions)
+publish.numbers(settings, mark="recorded", form=".2f", reenactedBeta=minima[0])
+publish.numbers(settings, mark="recorded", form=".0f", reenactedChi=scans[0].chi2.min())
+publish.numbers(settings, mark="recorded", form=".2f", reenactedBetaLow=min(minima), reenactedBetaHigh=max(minima))
+publish.numbers(settings, audited=len(audit))
+verdicts = [row.verdict for row in audit]
+for name, verdict in (("Contradicted", "contradicted"), ("NoMeaning", "no meaning"), ("Holds", "holds")):
+    publish.numbers(settings, **{f"audit{name}": verdicts.count(verdict)})
+
+# %%
+csv = {"claimed_computed": three_ways, "runs": runs, "audit": audited}
+publish.table(settings, "three_ways", three_ways)
+publish.table(settings, "runs", runs)
+publish.table(settings, "audit", audited, ["stated", "test", "computed", "verdict", "mark"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, mark="recorded", tables=csv)

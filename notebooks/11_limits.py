@@ -29,10 +29,11 @@ include_disputed = False  # count limits whose theory was refuted
 
 # %%
 import matplotlib.pyplot as plt
+import numpy as np
 
-from leptonfit.neutrino.sheets import load_published
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
 from leptonfit.neutrino.published import combine_published, describe_published
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("11_limits", globals())
 how = {"estimator": settings.estimator, "include_disputed": settings.include_disputed}
@@ -43,7 +44,19 @@ figures.use_style()
 
 # %%
 limits = load_published()
-tables.show(tables.tabulate_published(limits))
+order = list(FLAVOUR_CLASSES)
+ordered = sorted(limits.itertuples(), key=lambda one: (order.index(one.flavour_class), one.year))
+listed = tables.from_records(ordered, {
+    "effective moment of": lambda one: FLAVOUR_CLASSES[one.flavour_class],
+    "experiment": "experiment",
+    "year": "year",
+    "limit (1e-11 μ_B)": ("limit", "{:g}"),
+    "confidence": ("confidence", tables.percent("g")),
+    "disputed": "disputed",
+    "number": "mark",
+    "source": "source",
+})
+tables.show(listed)
 
 # %% [markdown]
 # ## How much they differ
@@ -57,12 +70,25 @@ tables.show(tables.tabulate_published(limits))
 
 # %%
 found = combine_published(limits, sigma_log10=settings.sigma_log10_mu, **how)
-tables.show(tables.tabulate_meta(found))
+spread = tables.from_records(found.classes, {
+    "effective moment of": lambda name, meta: FLAVOUR_CLASSES[name],
+    "experiments": "n",
+    "estimator": "estimator",
+    "middle (1e-11 μ_B)": (lambda name, meta: 10**meta.mean, "{:.3g}"),
+    "its 95 % interval": (lambda name, meta: 10**meta.interval, "{:.3g} to {:.3g}"),
+    "spread τ (dex)": (lambda name, meta: np.sqrt(meta.tau2), "{:.3f}"),
+    "its 95 % interval (dex)": (lambda name, meta: np.sqrt(meta.tau2_interval), "{:.3f} to {:.3f}"),
+    "Q": ("q", "{:.1f}"),
+    "p if there were no spread": ("p_value", "{:.2g}"),
+    "I²": ("i2", tables.percent(".0f")),
+    "a further experiment, 95 % (1e-11 μ_B)": (lambda name, meta: 10**meta.prediction, "{:.2g} to {:.2g}"),
+})
+tables.show(spread)
 
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 5.6))
 figures.plot_published(ax, limits, found)
-plt.show()
+publish.figure(settings, "published_limits", fig, limits=limits.to_dict("list"), published=found)
 
 # %% [markdown]
 # ## Does the answer depend on how it is estimated?
@@ -70,7 +96,11 @@ plt.show()
 # %%
 others = {name: combine_published(limits, sigma_log10=settings.sigma_log10_mu, estimator=name,
                                   include_disputed=settings.include_disputed) for name in ("REML", "PM", "DL")}
-tables.show(tables.tabulate_estimators(others))
+columns = {"effective moment of": FLAVOUR_CLASSES.get} | {
+    f"τ (dex), {estimator}": (lambda name, one=one: np.sqrt(one.classes[name].tau2), "{:.3f}")
+    for estimator, one in others.items()
+}
+tables.show(tables.from_records(found.classes.keys(), columns))
 
 # %% [markdown]
 # ## Checks
@@ -91,6 +121,13 @@ print(code)
 print(sentence)
 
 # %%
-csv = {"published": tables.tabulate_published(limits), "meta": tables.tabulate_meta(found)}
+for name, meta in found.classes.items():
+    publish.numbers(settings, form=".2f", **{f"spread{name.title().replace('_', '')}Dex": meta.tau2**0.5})
+
+# %%
+csv = {"published": listed, "meta": spread}
 results = {"published": found, "estimators": others, "limits": limits.to_dict("list")}
+columns = ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"]
+publish.table(settings, "published_limits", csv["published"], columns)
+publish.table(settings, "published_spread", csv["meta"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

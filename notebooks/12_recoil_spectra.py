@@ -40,13 +40,16 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.parallel import count_cores
 from leptonfit.neutrino.data_limits import analyse_all, describe_limits, list_fluxes
 from leptonfit.neutrino.experiments import RESPONSE, SPECTRA, load_response
-from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood
+from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment
 from leptonfit.neutrino.response import quench_lindhard
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+from leptonfit.neutrino.simulation import expect_limit
 from leptonfit.neutrino.spectra import MU_UNIT
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("12_recoil_spectra", globals())
 slugs = [slug for slug in SPECTRA if slug in settings.datasets]
@@ -96,7 +99,22 @@ if RESPONSE in settings.datasets:
 # ## Counts, and what a moment would add
 
 # %%
-tables.show(tables.tabulate_spectra(list(likelihoods.values()), settings.mu_nu))
+tables.show(tables.from_records(likelihoods.values(), {
+    "data set": "experiment.title",
+    "effective moment of": lambda one: FLAVOUR_CLASSES[one.experiment.flavour_class],
+    "counts": "experiment.mark",
+    "bins": "experiment.n_bins",
+    "range": (
+        lambda one: (*one.experiment.edges[[0, -1]], one.experiment.unit),
+        "{:g} to {:g} {}", "", ("low", "high", "unit"),
+    ),
+    "counted": (lambda one: one.data[: one.experiment.n_bins].sum(), "{:.6g}"),
+    "weak scattering": (lambda one: one.spectrum.weak.sum(), "{:.4g}"),
+    f"magnetic, {settings.mu_nu:g} μ_B": (
+        lambda one: one.spectrum.magnetic.sum() * (settings.mu_nu / MU_UNIT) ** 2, "{:.3g}",
+    ),
+    "nuisances": lambda one: len(one.model.nuisances),
+}))
 
 # %% [markdown]
 # The stated backgrounds do not give the published limits with this model, which is simpler than the experiments': in
@@ -104,7 +122,22 @@ tables.show(tables.tabulate_spectra(list(likelihoods.values()), settings.mu_nu))
 # signal.
 
 # %%
-tables.show(tables.tabulate_tuning(list(likelihoods.values())))
+simulated = [one for one in likelihoods.values() if not one.experiment.is_observed]
+tables.show(tables.from_records(simulated, {
+    "data set": "experiment.title",
+    "background, stated": (lambda one: one.experiment.values["background_rate"], "{:g} /(kg d keV)"),
+    "factor on it": (lambda one: one.experiment.values["background_factor"], "{:g}"),
+    "background counts": (
+        lambda one: one.model.base[: one.experiment.n_bins].sum() - one.spectrum.weak.sum(), "{:.3g}",
+    ),
+    "expected CLs limit, as stated": (lambda one: expect_limit(one.experiment, 1.0), "{:.3g}"),
+    "tuned to": (
+        lambda one: (
+            expect_limit(one.experiment, one.experiment.values["background_factor"]), one.experiment.published,
+        ),
+        "{:.3g} ({})", "", ("", "of"),
+    ),
+}))
 
 # %% [markdown]
 # ## Limits
@@ -119,9 +152,9 @@ tables.show(tables.tabulate_tuning(list(likelihoods.values())))
 # estimate no more skew than that of one bin with 8 or 20 counts. The Gaussian form needs a profile that is a parabola
 # to 3 % at the limit. Feldman–Cousins by toys needs neither; its error is that of the number of toys.
 #
-# Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances (pyhf takes fitted ones: CLs
-# then differs by a percent here, q̃ alone by up to eight). Neutrons in COHERENT's beam window and a rise of the solar
-# survival probability toward low energies are not modelled; the latter is within a nuisance.
+# Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances; pyhf takes fitted ones, and
+# its limits differ. Neutrons in COHERENT's beam window and a rise of the solar survival probability toward low energies
+# are not modelled; the latter is within a nuisance.
 #
 # The published limit is that of the row named; Super-Kamiokande's is from its first phase, and its data here from the
 # fourth. The expectation is linear in $\theta$ and in the nuisances, so that at each $\theta$ the fit of the nuisances
@@ -130,12 +163,13 @@ tables.show(tables.tabulate_tuning(list(likelihoods.values())))
 # %%
 toys = {"n_toys": settings.n_toys, "seed": settings.seed}
 found = analyse_all(slugs, confidence=settings.confidence_levels, jobs=count_cores(), **toys)
-tables.show(tables.tabulate_data_limits(found))
+limits = tables.tabulate_data_limits(found)
+tables.show(limits)
 
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 1.6 + 0.62 * len(found)))
 figures.plot_limits(ax, found)
-plt.show()
+publish.figure(settings, "moment_limits", fig, found=found)
 
 # %% [markdown]
 # ## Data against expectation
@@ -151,9 +185,9 @@ names = [f"+ {mu * MU_UNIT:.2g} μ_B" if np.isfinite(mu) else "no limit" for mu 
 labels = [("weak", name, f"+ {settings.mu_nu:.2g} μ_B") for name in names]
 
 # %%
-fig = plt.figure(figsize=(10, 3.1 * max(1, -(-len(found) // 3))))
+fig = plt.figure(figsize=(6.8, 2.2 * max(1, -(-len(found) // 2))))
 figures.plot_all_compared(fig, compared, labels)
-plt.show()
+publish.figure(settings, "recoil_spectra", fig, compared=compared, limits=[mu * MU_UNIT for mu in at_limit])
 
 # %% [markdown]
 # ## Best fits
@@ -162,7 +196,8 @@ plt.show()
 # The p-value of the fit is that of the χ² law where every bin expects at least five counts, else that of toys.
 
 # %%
-tables.show(tables.tabulate_fits(found))
+fits = tables.tabulate_fits(found)
+tables.show(fits)
 
 # %%
 fig, ax = plt.subplots()
@@ -184,7 +219,34 @@ plt.show()
 # the nuisances that fit best there. *Under* and *over*: outside the binomial error.
 
 # %%
-tables.show(tables.tabulate_limit_coverage(found))
+
+
+def cover(toys, level, key):
+    if toys.theta == 0 and not CONSTRUCTIONS[key].has_low_end:
+        return 1.0, np.nan, np.nan  # an upper limit always holds zero
+    return toys.n_covered[key][level] / toys.n_toys, *toys.interval(key, level)
+
+
+def write_coverage(confidence, share, low, high):
+    said = "under" if high < confidence else "over" if low > confidence else "as said"
+    return "100 %, by definition" if np.isnan(low) else f"{100 * share:.1f} % ({said})"
+
+
+columns = {
+    "data set": 0,
+    "true μ (μ_B)": (lambda title, level, toys: np.sqrt(toys.theta) * MU_UNIT, "{:.3g}"),
+    "confidence": (lambda title, level, toys: toys.confidence[level], tables.percent("g")),
+    "toys": "n_toys",
+} | {
+    construction.title: (
+        lambda title, level, toys, key=key: cover(toys, level, key),
+        write_coverage, "", ("", "low", "high"), ("confidence",),
+    )
+    for key, construction in CONSTRUCTIONS.items()
+}
+tried = [(one.title, level, toys) for one in found for toys in one.coverage for level in range(len(toys.confidence))]
+limit_coverage = tables.from_records(tried, columns)
+tables.show(limit_coverage)
 
 # %% [markdown]
 # ## Checks
@@ -205,11 +267,26 @@ print(code)
 print(sentence)
 
 # %%
+for one in found:
+    slug, mark = one.slug.title(), "numerical" if one.observed else "simulated"
+    for method in CONSTRUCTIONS:
+        limit = {f"limit{slug}{method.title().replace('_', '')}": one.moment_limit(method) / MU_UNIT}
+        publish.numbers(settings, mark=mark, form=".3g", **limit)
+    expected = to_moment(one.limits.expected["cls"][0][2]) / MU_UNIT
+    publish.numbers(settings, mark=mark, form=".3g", **{f"expected{slug}Cls": expected})
+
+# %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
-csv = {
-    "limits": tables.tabulate_data_limits(found),
-    "fits": tables.tabulate_fits(found),
-    "limit_coverage": tables.tabulate_limit_coverage(found),
-    "nuisances": tables.tabulate_nuisances(found),
-}
+strongest = [(one, one.nuisances, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
+nuisances = tables.from_records(strongest, {
+    "data set": lambda one, nuisances, k: one.title,
+    "nuisance": lambda one, nuisances, k: nuisances.names[k],
+    "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
+    "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
+    "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
+})
+csv = {"limits": limits, "fits": fits, "limit_coverage": limit_coverage, "nuisances": nuisances}
+constructions = [*(one.title for one in CONSTRUCTIONS.values()), "expected CLs, 68 % of repetitions", "published"]
+publish.table(settings, "moment_limits", csv["limits"], ["data set", "counts", "confidence", *constructions])
+publish.table(settings, "moment_fits", csv["fits"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

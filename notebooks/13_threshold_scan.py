@@ -39,15 +39,15 @@ from leptonfit.inference.parallel import count_cores
 from leptonfit.neutrino.experiments import load_response
 from leptonfit.claims.nu838.report_838 import load_report
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
+from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.neutrino.threshold_scan import (
-    choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,
+    ALL, ScanSettings, choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
 constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("13_threshold_scan", globals())
-how = {"confidence": settings.confidence_levels, "method": settings.limit_method}
-effort = {"n_thresholds": settings.n_thresholds, "n_toys": settings.n_toys, "seed": settings.seed}
+how = ScanSettings(settings.confidence_levels, settings.limit_method, settings.n_thresholds, settings.n_toys)
 claims = load_report()
 figures.use_style()
 
@@ -60,8 +60,25 @@ figures.use_style()
 # most at an end of its range it has no bend of its own.
 
 # %%
-scans = scan_all(settings.datasets, jobs=count_cores(), **how, **effort)
-tables.show(tables.tabulate_thresholds(scans))
+scans = scan_all(settings.datasets, how, seed=settings.seed, jobs=count_cores())
+thresholds = tables.from_records(scans, {
+    "data set": "title",
+    "counts": lambda one: "observed" if one.observed else "simulated",
+    "attainable": "attainable",
+    "set a limit": lambda one: len(one.threshold),
+    "range": (lambda one: (*one.threshold[[0, -1]], one.unit), "{:g} to {:g} {}", "", ("low", "high", "unit")),
+    "worth (independent limits)": ("n_independent", "{:.1f}"),
+    "k_thr (1e-11 μ_B/keV)": (
+        lambda one: one.k_thr if one.curve else None,
+        "{:.3g} ± {:.1g}", "too few thresholds to tell"),
+    "x_bend (keV)": (
+        lambda one: (one.curve.bend, one.curve.bend_on_edge) if one.curve else None,
+        lambda bend, on_edge: f"none (bends most at the end, {bend:.3g})" if on_edge else f"{bend:.3g}",
+        "", ("", "is at the end"),
+    ),
+    "τ_c (keV)": (lambda one: one.curve.length_scale if one.curve else np.nan, "{:.3g}"),
+})
+tables.show(thresholds)
 
 # %% tags=["key-figure"]
 fig, axes = plt.subplots(2, 4, figsize=(10, 5))
@@ -78,7 +95,31 @@ plt.show()
 # %%
 chosen = select_counts(scans)
 spreads = {name: compare_spreads(several) for name, several in chosen.items()}
-tables.show(tables.tabulate_spreads(spreads, claims))
+
+
+def to_dex(meta):
+    return np.sqrt(meta.tau2) / np.log(10)
+
+
+mixed = "all classes, which are not one quantity"
+several = [(counts, name, one) for counts, classes in spreads.items() for name, one in classes.items()]
+spread = tables.from_records(several, {
+    "counts": 0,
+    "effective moment of": lambda counts, name, one: FLAVOUR_CLASSES.get(name, mixed),
+    "data sets": lambda counts, name, one: ", ".join(one.titles),
+    "Δlog10 μ, limits": (lambda counts, name, one: to_dex(one.limits), "{:.2f}"),
+    "Δlog10 μ, sensitivities alone": (lambda counts, name, one: to_dex(one.sensitivities), "{:.2f}"),
+    "Δlog10 μ, limits over sensitivities": (
+        lambda counts, name, one: (to_dex(one.excess), one.excess.p_value),
+        "{:.2f} (p = {:.2g})", "", ("", "p"),
+    ),
+    "Δμ_cross (1e-11 μ_B)": ("cross", "{:.3g}"),
+    "Δμ_cross, sensitivities alone": ("cross_expected", "{:.3g}"),
+    "claimed Δlog10 μ": (
+        lambda counts, name, one: claims["result"]["delta_log10_mu"] if counts == name == ALL else None,
+        "{:g} ± {:g}"),
+})
+tables.show(spread)
 
 # %% [markdown]
 # ## Coherence
@@ -103,13 +144,46 @@ if widest:
 # %%
 points = load_response()
 calibration = {"Lindhard k": calibrate_quenching(points), "energy scale": calibrate_scale(points)}
-tables.show(tables.tabulate_calibration(points, calibration))
+drawn = {"Lindhard k": points.values["lindhard_k"], "energy scale": points.values["scale"]}
+calibrated = tables.from_records(calibration, {
+    "quantity": 0,
+    "points": (lambda name, fit: (fit.n_points, points.mark), "{} {}", "", ("", "mark")),
+    "fitted": (lambda name, fit: (fit.values[0], fit.errors[0]), "{:.5g} ± {:.2g}"),
+    "drawn with": (lambda name, fit: drawn[name], "{:g}"),
+    "χ²": ("chi2", "{:.1f}"),
+    "degrees of freedom": lambda name, fit: fit.n_points - 1,
+})
+tables.show(calibrated)
 
 # %% [markdown]
 # ## Claimed and computed
 
 # %%
-claimed = tables.tabulate_threshold_claims(scans, spreads, coherence, claims)
+stated, curves = claims["result"], {one.title: one.curve for one in scans if one.curve}
+scales = [curve.length_scale for curve in curves.values()]
+bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
+spreads_said = [f"{counts}, {name}: {to_dex(one.limits):.2f}" for counts, name, one in several]
+coherences = [
+    f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)" for counts, one in coherence.items() if one
+]
+counted = f"{sum(one.attainable for one in scans)} attainable, {sum(len(one.threshold) for one in scans)} set a limit"
+computed = {
+    "n_conditions": (claims["report"]["n_conditions"], None, counted),
+    "x_bend (keVee)": (*stated["x_bend"], "; ".join(bends) or "no bend in any range"),
+    "tau_c (keVee)": (
+        *stated["tau_c"], f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
+    ),
+    "Delta_log10_mu": (*stated["delta_log10_mu"], "; ".join(spreads_said) or "one data set"),
+    "C_coh": (*stated["C_coh"], "; ".join(coherences) or "no two curves"),
+}
+claimed = tables.from_records(computed, {
+    "claim": 0,
+    "claimed": (
+        lambda name, found: found[:2], lambda x, error: f"{x:g}" if np.isnan(error) else f"{x:g} ± {error:g}",
+        "", ("", "error"),
+    ),
+    "computed": lambda name, found: found[2],
+})
 tables.show(claimed)
 
 # %% [markdown]
@@ -138,11 +212,26 @@ print(sentence)
 
 # %%
 results = {"scans": scans, "spreads": spreads, "coherence": coherence, "calibration": calibration}
+columns = {
+    "data set": "title",
+    "counts": lambda i, one: "observed" if one.observed else "simulated",
+    "threshold": lambda i, one: one.threshold[i],
+    "unit": "unit",
+    "approximation": lambda i, one: "holds" if one.is_valid[i] else "does not hold",
+}
+for k in range(len(settings.confidence_levels)):
+    columns |= {
+        f"limit, level {k + 1}": (lambda i, one, k=k: one.limit[i, k], "{:.5g}"),
+        f"expected, level {k + 1}": (lambda i, one, k=k: one.expected[i, k], "{:.5g}"),
+    }
+for k, name in enumerate(("−2 σ", "−1 σ", "median", "+1 σ", "+2 σ")):
+    columns[f"band {name}"] = (lambda i, one, k=k: one.band[i, k], "{:.5g}")
+conditions = tables.from_records([(i, one) for one in scans for i in range(len(one.threshold))], columns)
 csv = {
-    "conditions": tables.tabulate_conditions(scans),
-    "thresholds": tables.tabulate_thresholds(scans),
-    "spreads": tables.tabulate_spreads(spreads, claims),
-    "calibration": tables.tabulate_calibration(points, calibration),
+    "conditions": conditions,
+    "thresholds": thresholds,
+    "spreads": spread,
+    "calibration": calibrated,
     "claimed_computed": claimed,
 }
 mark = "numerical" if choose_compared(scans, spreads)[1] == "measured" else "simulated"

@@ -29,7 +29,9 @@ import matplotlib.pyplot as plt
 
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.claims.nu838.report_838 import load_report
-from leptonfit.claims.nu838.scorecard import audit_report, describe_scorecard, judge_results, score_models
+from leptonfit.claims.nu838.scorecard import (
+    add_points, audit_report, describe_scorecard, judge_results, rank_differences, score_models,
+)
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -62,7 +64,26 @@ spread, coherence = scanned["spreads"][selection].get("all"), scanned["coherence
 
 # %%
 scores = score_models(compared[selection], joint)
-tables.show(tables.tabulate_scorecard(report, scores))
+points = add_points(report)
+ranks = rank_differences(points[:, 0] - points[:, 1])
+rows = [
+    (one["name"], one["weight"], one["scores"], pair, (rank, one["rank"]))
+    for one, pair, rank in zip(report["scorecard"]["dimension"], points, ranks, strict=True)
+]
+total = ("total", 100, report["scorecard"]["totals"], points.sum(axis=0), None)
+both = ("EFT", "baseline")
+scorecard = tables.from_records([*rows, total], {
+    "dimension": 0,
+    "weight": 1,
+    "claimed scores": (
+        2, lambda name, *pair: ("{:.1f} : {:.1f}" if name == "total" else "{:g} : {:g}").format(*pair),
+        "", both, ("dimension",),
+    ),
+    "points, recomputed": (3, "{:.1f} : {:.1f}", "", both),
+    "rank of difference": (4, "{:.0f} (claimed {:.0f})", "", ("", "claimed")),
+    "computed scores": (lambda name, *row: scores.get(name), "{:.1f} : {:.1f}", "none", both),
+})
+tables.show(scorecard)
 
 # %% tags=["key-figure"]
 fig, ax = plt.subplots(figsize=(6.8, 4.4))
@@ -79,7 +100,8 @@ plt.show()
 experiments = {slug: load_experiment(slug) for slug in SPECTRA}
 published = load_published().set_index("name")["limit"].to_dict()
 audit = audit_report(report, experiments, published)
-tables.show(tables.tabulate_claims(audit))
+audited = tables.tabulate_claims(audit)
+tables.show(audited)
 
 # %% [markdown]
 # ## Its results
@@ -92,7 +114,8 @@ tables.show(tables.tabulate_claims(audit))
 
 # %%
 claims = judge_results(report, compared[selection], joint, spread, coherence)
-tables.show(tables.tabulate_claims(claims))
+judged = tables.tabulate_claims(claims)
+tables.show(judged)
 
 # %% [markdown]
 # ## Its falsification rules
@@ -100,7 +123,8 @@ tables.show(tables.tabulate_claims(claims))
 # Executed as they are written, with the report's own thresholds. A percentage of AIC depends on its arbitrary constant.
 
 # %%
-tables.show(tables.tabulate_falsification(joint_fit["falsified"]))
+falsification = tables.tabulate_falsification(joint_fit["falsified"])
+tables.show(falsification)
 
 # %% [markdown]
 # ## Its recommendations
@@ -136,11 +160,6 @@ print(sum(one.verdict == "contradicted" for one in audit), "of", len(audit), "au
 
 # %%
 results = {"audit": audit, "claims": claims, "scores": scores, "selection": selection}
-csv = {
-    "claims": tables.tabulate_claims(claims),
-    "audit": tables.tabulate_claims(audit),
-    "scorecard": tables.tabulate_scorecard(report, scores),
-    "falsification": tables.tabulate_falsification(joint_fit["falsified"]),
-}
+csv = {"claims": judged, "audit": audited, "scorecard": scorecard, "falsification": falsification}
 mark = "numerical" if selection == "observed" else "simulated"
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)

@@ -36,7 +36,7 @@ from leptonfit.datafiles import data_folder
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("20_your_fit", globals())
-effort = {"level": settings.level, "n_starts": settings.n_starts, "seed": settings.seed}
+how = {"level": settings.level, "effort": leptonfit.Effort(settings.n_starts, settings.seed)}
 figures.use_style()
 
 # %% [markdown]
@@ -55,7 +55,7 @@ long = pd.read_csv(data_folder() / "examples/decay_long.csv")
 
 # %%
 problem = leptonfit.problem_from_model(decay, long.t, long.y, long.sigma, bounds)
-measured_long = leptonfit.assess(problem, derived={"half_life": lambda p: np.log(2) / p["b"]}, **effort)
+measured_long = leptonfit.assess(problem, derived={"half_life": lambda p: np.log(2) / p["b"]}, **how)
 print(measured_long)
 
 # %% [markdown]
@@ -70,7 +70,7 @@ measured_long.plot()
 # %%
 short = pd.read_csv(data_folder() / "examples/decay_short.csv")
 problem = leptonfit.problem_from_model(decay, short.t, short.y, short.sigma, bounds)
-measured_short = leptonfit.assess(problem, ["b"], **effort)
+measured_short = leptonfit.assess(problem, ["b"], **how)
 print(measured_short)
 
 # %% [markdown]
@@ -89,7 +89,7 @@ for sentence in measured_short.explain("b"):
 
 # %%
 unknown = leptonfit.problem_from_model(decay, long.t, long.y, None, bounds)
-print(leptonfit.assess(unknown, ["b"], **effort))
+print(leptonfit.assess(unknown, ["b"], **how))
 
 # %%
 rng = np.random.default_rng(settings.seed)
@@ -103,20 +103,21 @@ spectrum = leptonfit.problem_from_model(
     "poisson",
     {"signal": signal, "background": (1, 100)},
 )
-counted = leptonfit.assess(leptonfit.add_prior(spectrum, "background", 20, 2), **effort)
+counted = leptonfit.assess(leptonfit.add_prior(spectrum, "background", 20, 2), **how)
 print(counted)
 
 # %% [markdown]
 # ## Gallery
 #
-# Fits whose answers are known: at substrate concentrations far below $K$ only $V/K$ matters; absorption and elimination
-# may change places (flip-flop kinetics); in A → B → C a detector scale and an amount appear only as a product; a sine
-# sampled at whole numbers has aliases; two exponentials may change places; a Gaussian peak on a slope is determined.
+# Fits whose answers are known: at substrate concentrations far below $K_m$ only $V_{max}/K_m$ matters; absorption and
+# elimination may change places (flip-flop kinetics); in A → B → C a detector scale and an amount appear only as a
+# product; a sine sampled at whole numbers has aliases; two exponentials may change places; a Gaussian peak on a slope
+# is determined.
 
 
 # %%
-def michaelis(s, V, K):
-    return V * s / (K + s)
+def michaelis(s, v_max, k_m):
+    return v_max * s / (k_m + s)
 
 
 def oral(t, volume, k_in, k_out):
@@ -141,7 +142,7 @@ def peak(x, height, centre, width, offset, slope):
 
 # %%
 gallery = {  # x, true parameters, error, bounds, the parameter judged, the right verdict
-    michaelis: (np.arange(1, 6) / 100, (10, 5), 1e-3, [(0, 1e3)] * 2, "V", "open_above"),
+    michaelis: (np.arange(1, 6) / 100, (10, 5), 1e-3, [(0, 1e3)] * 2, "v_max", "open_above"),
     oral: (np.linspace(0.25, 12, 16), (2, 1.5, 0.3), 0.005, [(0.01, 20), (0.01, 5), (0.01, 5)], "k_in", "disjoint"),
     chain: (
         np.linspace(0, 8, 17),
@@ -169,7 +170,7 @@ for model, (x, truth, sigma, limits, name, expected) in gallery.items():
     y = model(x, *truth) + sigma * rng.standard_normal(len(x))
     names = model.__code__.co_varnames[1 : 1 + len(truth)]
     fit = leptonfit.problem_from_model(model, x, y, sigma, dict(zip(names, limits, strict=True)))
-    answer = answers[model.__name__] = leptonfit.assess(fit, [name], **effort)
+    answer = answers[model.__name__] = leptonfit.assess(fit, [name], **how)
     interval = leptonfit.describe_intervals(answer.verdicts[name].allowed)
     combined = "; ".join(answer.result.combinations)
     rows.append((model.__name__, name, answer.verdicts[name].code, expected, interval, combined))

@@ -14,13 +14,13 @@
 # %% [markdown]
 # # What goes into a manuscript?
 #
-# Every figure, number and table that a manuscript takes from this report, as the report has them now.
-# `leptonfit figures` writes the same into `figures/`: PDF and PNG beside the JSON they were drawn from, `numbers.tex`
-# with a macro a number, tables as CSV and LaTeX.
+# Every figure, number and table that the notebooks of this report publish, collected. `leptonfit figures` copies the
+# same files into `figures/`: PDF and PNG beside the JSON they were drawn from, `numbers.tex` with a macro a number,
+# tables as CSV and LaTeX.
 #
 # **Needs** the results of `00_start_here`, `01_multi_start`, `02_profile_scan`, `03_c_mu_calibration`,
-# `04_identifiability`, `05_closures`, `06_verdict` and `08_reported`. **Makes** nothing new: it shows
-# (`results/90_manuscript_figures.json` lists the numbers).
+# `04_identifiability`, `05_closures`, `06_verdict`, `08_reported`, `11_limits` and `12_recoil_spectra`. **Makes**
+# nothing new: it shows (`results/90_manuscript_figures.json` lists what there is).
 
 # %% tags=["parameters"]
 budget = "quick"  # effort of the notebooks read [quick | full]
@@ -28,7 +28,7 @@ budget = "quick"  # effort of the notebooks read [quick | full]
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.workbook import figures, manuscript, numbers, parameters, run, store, tables
+from leptonfit.workbook import figures, manuscript, parameters, run, store, tables
 
 needs = (
     "00_start_here",
@@ -49,22 +49,20 @@ figures.use_style()
 run.bring_upstream(settings)  # nothing to do within a report
 
 # %%
-documents = manuscript.read_documents()
+found = manuscript.read_figures()
+numbers = manuscript.read_numbers()
+listed = sorted(manuscript.find_published("tex"))
 
 # %% [markdown]
 # ## Figures
-#
-# Re-enacted scans are the recorded ones.
 
 # %% tags=["key-figure"]
-manuscript.draw("three_ways", plt.figure(dpi=75), documents)
+pictures = {name: path for name, (_, path) in manuscript.find_published("png").items()}
+figures.plot_contact_sheet(plt.figure(figsize=(11, 9)), pictures)
 plt.show()
 
 # %%
-for name in manuscript.FIGURES:
-    if name != "three_ways":
-        manuscript.draw(name, plt.figure(dpi=75), documents)
-        plt.show()
+tables.show(tables.tabulate_figures(found))
 
 # %% [markdown]
 # ## Numbers
@@ -73,30 +71,30 @@ for name in manuscript.FIGURES:
 # are told apart.
 
 # %%
-rows = numbers.gather_numbers(documents)
-tables.show(tables.tabulate_numbers(rows))
+tables.show(numbers)
 
 # %% [markdown]
 # ## Checks
 #
-# No macro is defined twice, and none is empty.
+# Every figure was published whole, no macro is defined twice, and none is empty.
 
 # %%
-names = [name for name, *_ in rows]
-assert len(set(names)) == len(names), "a macro is defined twice"
-assert all(value for _, value, *_ in rows), "a macro is empty"
+for suffix in ("png", "json"):
+    assert found.keys() <= manuscript.find_published(suffix).keys(), "a figure is not there whole"
+assert numbers["macro"].is_unique, "a macro is defined twice"
+assert (numbers["value"] != "").all(), "a macro is empty"
 
 # %% [markdown]
 # ## Verdict
 
 # %%
-sentence = f"{len(manuscript.FIGURES)} figures, {len(rows)} numbers and {len(manuscript.TABLES)} tables are drawn."
+sentence = f"{len(found)} figures, {len(numbers)} numbers and {len(listed)} tables are published."
 
 # %%
 # NBVAL_CHECK_OUTPUT
 print(sentence)
 
 # %%
-csv = {"numbers": tables.tabulate_numbers(rows)}
-results = {"numbers": rows, "figures": list(manuscript.FIGURES), "tables": list(manuscript.TABLES)}
-_ = store.save(settings, results=results, verdict=sentence, verdict_code="drawn", mark="recorded", tables=csv)
+results = {"numbers": numbers.values.tolist(), "figures": list(found), "tables": listed}
+how = {"verdict_code": "published", "mark": "recorded"}
+_ = store.save(settings, results=results, verdict=sentence, tables={"numbers": numbers}, **how)

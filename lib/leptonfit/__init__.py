@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from leptonfit.inference.determine import add_prior
     from leptonfit.inference.identifiability import assess_profile
     from leptonfit.inference.model_problem import ModelProblem, problem_from_model
+    from leptonfit.inference.multistart import Effort
     from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend, restrict
     from leptonfit.inference.profile import scan_profile
     from leptonfit.inference.solve import solve
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Effort",
     "LeastSquaresProblem",
     "ModelProblem",
     "Parameter",
@@ -36,6 +38,7 @@ __all__ = [
 
 _HOMES = {
     "Answer": "workbook.answer",
+    "Effort": "inference.multistart",
     "LeastSquaresProblem": "inference.problem",
     "ModelProblem": "inference.model_problem",
     "Parameter": "inference.problem",

@@ -1,14 +1,42 @@
-"""Read the data folder; every file is compared with SHA256SUMS before it is used."""
+"""Read the data folder; every file is compared with SHA256SUMS and checked by its JSON Schema before it is used.
+
+The schema of `data/X` is `schemas/X.json`, and that of a data set `schemas/neutrino/experiment` with its suffix. A
+`description` in a schema states in words what is allowed, for the messages.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import hashlib
+import io
+import json
 import os
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 ROOT = Path(__file__).resolve().parents[2]
 """Root folder of the checkout."""
 SUMS = "SHA256SUMS"
+_SCHEMAS = Path(__file__).parent / "schemas"
+_COMMON = "common.json"
+_TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 
 
 class InputError(ValueError):
@@ -39,15 +67,16 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder contains exactly the listed files, with the listed checksums.
+    """Check that a folder contains exactly the listed files, with the listed checksums, each as its schema says.
 
     Raises
     ------
     InputError
-        For the first file that is missing, unlisted or changed.
+        For the first file that is missing, unlisted, changed or not valid.
     """
     for name in sorted(read_checksums(folder).keys() | compute_checksums(folder).keys()):
-        read_checked(name, data=folder)
+        read = _READERS.get(Path(name).suffix) if _find_schema(name).is_file() else None
+        (read or read_checked)(name, data=folder)
 
 
 def read_checked(name: str, *, data: Path | None = None) -> bytes:
@@ -67,6 +96,125 @@ def read_checked(name: str, *, data: Path | None = None) -> bytes:
     if digest != listed:
         raise InputError(f"data file {name}: its SHA-256 is {digest[:12]}…, {SUMS} allows only {listed[:12]}…")
     return content
+
+
+def read_toml(name: str, *, data: Path | None = None) -> dict[str, Any]:
+    """Tables of a TOML file.
+
+    Raises
+    ------
+    InputError
+        If the file is not what SHA256SUMS says, not TOML, or against its schema; the message names file and entry.
+    """
+    try:
+        tables = tomllib.loads(read_checked(name, data=data).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"data file {name}: must be TOML: {error}") from None
+    check_schema(name, tables)
+    return tables
+
+
+def read_json(name: str, *, data: Path | None = None) -> Any:
+    """Content of a JSON file; raises as `read_toml`."""
+    try:
+        content = json.loads(read_checked(name, data=data))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"data file {name}: must be JSON: {error}") from None
+    check_schema(name, content)
+    return content
+
+
+def read_csv(name: str, *, data: Path | None = None) -> dict[str, list[Any]]:
+    """Columns of a CSV file, of numbers and texts; raises as `read_toml`, and if a row is not as long as the head."""
+    try:
+        text = read_checked(name, data=data).decode()
+        head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (csv.Error, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"data file {name}: must be CSV with a head: {error}") from None
+    if len(set(head)) < len(head):
+        raise InputError(f"data file {name}: columns = {', '.join(head)}: must have different names")
+    for i, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            raise InputError(f"data file {name}: row {i} has {len(row)} entries: must have {len(head)}, as the head")
+    columns = {column: [_read_entry(row[k]) for row in rows] for k, column in enumerate(head)}
+    check_schema(name, columns)
+    return columns
+
+
+def _read_entry(text: str) -> Any:
+    """Return the number that a text says, else the text."""
+    if "_" not in text:  # Python reads 1_0 as 10
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                return kind(text)
+    return text
+
+
+_READERS: dict[str, Callable[..., Any]] = {".toml": read_toml, ".csv": read_csv, ".json": read_json}
+
+
+def check_schema(name: str, content: Any) -> None:
+    """Check the content of a data file against its schema.
+
+    Raises
+    ------
+    InputError
+        For the first entry that is missing, unknown or not allowed.
+    """
+    for error in _validator(_find_schema(name)).iter_errors(content):
+        raise InputError(f"data file {name}: {_describe(error, is_table=name.endswith('.csv'))}")
+
+
+def _find_schema(name: str) -> Path:
+    own, path = _SCHEMAS / f"{name}.json", Path(name)
+    return own if own.is_file() else _SCHEMAS / path.parent / f"experiment{path.suffix}.json"
+
+
+@cache
+def _validator(path: Path) -> Validator:
+    from jsonschema import Draft202012Validator  # here, because it takes a second to import
+    from jsonschema.validators import extend
+    from referencing import Registry, Resource
+
+    def is_number(_: object, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+    common = Resource.from_contents(json.loads((_SCHEMAS / _COMMON).read_text(encoding="utf-8")))
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("number", is_number)
+    strict = extend(Draft202012Validator, type_checker=checker)
+    return strict(
+        json.loads(path.read_text(encoding="utf-8")), registry=Registry().with_resource(_COMMON, common).crawl()
+    )
+
+
+def _describe(error: ValidationError, *, is_table: bool) -> str:
+    """One line on an entry: its name, its value and what is allowed."""
+    keys = [key for key in error.absolute_path if key != "value"]
+    if is_table:
+        place = " in row ".join(str(key if isinstance(key, str) else key + 1) for key in keys)
+    else:
+        place = "".join(f".{key}" if isinstance(key, str) else f"[{key}]" for key in keys).removeprefix(".")
+    before = "column " if is_table else f"{place}." if place else ""
+    allowed = error.validator_value
+    if error.validator == "required":
+        return f"{before}{next(key for key in allowed if key not in error.instance)} is missing"
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        return f"{before}{next(key for key in error.instance if key not in known)}: must be one of {', '.join(known)}"
+    if error.validator == "oneOf":
+        return f"{place}: must have exactly one of {', '.join(' and '.join(one['required']) for one in allowed)}"
+    if "description" in error.schema:
+        said = error.schema["description"]
+    elif error.validator == "enum":
+        said = f"one of {', '.join(map(str, allowed))}"
+    else:
+        said = _TYPES[allowed] if error.validator == "type" else _show(allowed)
+    return f"{place} = {_show(error.instance)}: must be {said}"
+
+
+def _show(value: object) -> str:
+    text = "a table" if isinstance(value, dict) else str(value).lower() if isinstance(value, bool) else str(value)
+    return textwrap.shorten(text, 80, placeholder=" …") or "nothing"
 
 
 def compute_checksums(folder: Path) -> dict[str, str]:

@@ -59,6 +59,7 @@ def browser():
 def page(browser):
     """A fresh page; what its console says and which addresses it asks for are kept with it."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(600_000)  # ms; a busy machine is slow, and a state that never comes is found as well
     page = context.new_page()
     page.errors, page.requests = [], []
     page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
@@ -128,7 +129,7 @@ def lab(root, browser, tmp_path_factory):
         process = subprocess.Popen([*command, *more], cwd=place, env=environment, stdout=out, stderr=out)
         try:
             running = Lab(port, token, place / "notebooks", opened)
-            for _ in range(240):
+            for _ in range(2400):
                 assert process.poll() is None, log.read_text()
                 try:
                     with urllib.request.urlopen(running.url("api/status"), timeout=5):
@@ -136,7 +137,7 @@ def lab(root, browser, tmp_path_factory):
                 except OSError:
                     time.sleep(0.25)
             else:
-                pytest.fail(f"JupyterLab did not answer within a minute: {log.read_text()}")
+                pytest.fail(f"JupyterLab did not answer within ten minutes: {log.read_text()}")
             yield running
         finally:
             process.terminate()

@@ -16,11 +16,14 @@ from PIL import Image
 
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 from leptonfit.workbook.explore import ProfileExplorer
 from leptonfit.workbook.explore.profile import N_STARTS
+
+pytestmark = pytest.mark.slow
 
 RUN_ALL = """async () => {
   const notebook = jupyterapp.shell.currentWidget;
@@ -58,7 +61,7 @@ PIXELS = """async image => {
 
 def open_notebook(lab, page, name):
     page.goto(lab.url(f"lab/tree/{name}"))
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
 
 
 class Shown:
@@ -69,7 +72,7 @@ class Shown:
         self.status = self.output.locator("p[role=status]")
         self.image = self.output.locator("img.widget-image")
         self.page = page
-        self.status.wait_for(timeout=60_000)
+        self.status.wait_for()
 
     def slider(self, name):
         """The handle of the slider so described."""
@@ -144,9 +147,11 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     assert given["beta_min"] < 2.85
 
     reference = load_claims()["golden_loop"]["beta"]
-    problem = build_problem(load_measurements("report_2025"), sigma_m_model=given["sigma_m_model"], sigma_g_model=2e-8)
+    problem = VortexModel(
+        load_measurements("report_2025"), sigma_m_model=given["sigma_m_model"], sigma_g_model=2e-8
+    ).problem
     grid = np.linspace(given["beta_min"], 3.25, 41)
-    scan = scan_profile(problem, "beta", grid, n_starts=N_STARTS, seed=20251223, references=(reference,))
+    scan = scan_profile(problem, "beta", grid, effort=Effort(N_STARTS, 20251223), references=(reference,))
     verdict = assess_profile(problem, scan, reference=reference)
     assert profile.value("code") == verdict.code
     assert verdict.sentence in profile.status.inner_text()
@@ -159,7 +164,7 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     shoot(profile.output, "explore_profile")
 
     vortex.output.get_by_role("button", name="walk along the degeneracy").click()
-    page.wait_for_function("() => document.querySelectorAll('p[role=status]')[1].dataset.drawn > 20", timeout=60_000)
+    page.wait_for_function("() => document.querySelectorAll('p[role=status]')[1].dataset.drawn > 20")
     vortex.output.get_by_role("button", name="walk along the degeneracy").click()
     vortex.settle()
     assert vortex.value("code") == "fits"
@@ -208,7 +213,7 @@ EDIT_AND_SAVE = """async ([path, factory, text]) => {
 @pytest.mark.parametrize(("suffix", "factory"), [("py", "Jupytext Notebook"), ("ipynb", "Notebook")])
 def test_either_side_of_a_pair_saves_both(lab, page, suffix, factory):
     page.goto(lab.url("lab/tree/"))
-    page.wait_for_selector(".jp-DirListing-item", timeout=60_000)
+    page.wait_for_selector(".jp-DirListing-item")
     name, added = "11_limits", f"edited = 'in the .{suffix}'"
     page.evaluate(EDIT_AND_SAVE, [f"{name}.{suffix}", factory, added])
     cells = {kind: jupytext.read(lab.folder / f"{name}.{kind}").cells for kind in ("py", "ipynb")}
@@ -222,9 +227,9 @@ def test_either_side_of_a_pair_saves_both(lab, page, suffix, factory):
 def test_a_request_without_the_token_is_refused(lab):
     for path in ("api/contents", "api/kernels"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(lab.url(path, token=False), timeout=10)
+            urllib.request.urlopen(lab.url(path, token=False), timeout=60)
     for path in ("lab", "files/00_start_here.py"):
-        with urllib.request.urlopen(lab.url(path, token=False), timeout=10) as answer:
+        with urllib.request.urlopen(lab.url(path, token=False), timeout=60) as answer:
             assert "/login" in answer.url
     with urllib.request.urlopen(lab.url("files/00_start_here.py"), timeout=10) as answer:
         assert answer.read() == (lab.folder / "00_start_here.py").read_bytes()

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from leptonfit.inference import bands
 from leptonfit.inference.bands import BandResult, assess_multistart
 from leptonfit.inference.identifiability import assess_multistart as by_its_other_name
-from leptonfit.inference.multistart import MultistartResult, run_multistart
+from leptonfit.inference.multistart import Effort, MultistartResult, run_multistart
 from leptonfit.inference.solve import solve
 
 T = np.array([0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12])
@@ -55,7 +55,7 @@ def ended_at(x, chi2):
 @pytest.mark.parametrize(("name", "places"), [("ka", (0.3, 1.5)), ("ke", (0.3, 1.5)), ("V", (4, 20))])
 def test_two_solutions_that_change_places_are_no_band(build, name, places, noise, upper):
     problem = flip_flop(build, noise, upper)
-    result = run_multistart(problem, n_starts=24, seed=1, ranges={"ka": (0.01, 10), "ke": (0.01, 10)})
+    result = run_multistart(problem, effort=Effort(24, 1, {"ka": (0.01, 10), "ke": (0.01, 10)}))
     found = assess_multistart(problem, result, name)
     assert found.code == "disjoint"
     assert_allclose(found.groups, np.repeat(places, 2).reshape(2, 2), rtol=1e-6 if not noise else 0.05)
@@ -70,7 +70,7 @@ def test_two_solutions_that_change_places_are_no_band(build, name, places, noise
 @pytest.mark.parametrize("is_boxed", [True, False])
 def test_a_product_is_a_band_in_any_unit(build, unit, n_starts, is_boxed):
     problem = build(lambda a, b: (a / unit * b - 1) / 0.1, a=(0.1 * unit, 10 * unit if is_boxed else inf), b=(0.1, 10))
-    result = run_multistart(problem, n_starts=n_starts, seed=2, ranges={"a": (0.1 * unit, 10 * unit)})
+    result = run_multistart(problem, effort=Effort(n_starts, 2, {"a": (0.1 * unit, 10 * unit)}))
     found = assess_multistart(problem, result, "a")
     assert found.code == "not_identified"
     assert_allclose(found.groups, [[result.x[:, 0].min(), result.x[:, 0].max()]])
@@ -80,7 +80,7 @@ def test_a_product_is_a_band_in_any_unit(build, unit, n_starts, is_boxed):
 def test_a_curved_band_is_followed(build):
     """A circle: its chord leaves it, but the other parameter bends along."""
     problem = build(lambda a, b: ((a**2 + b**2 - 4) / 0.01, 1 + 0 * a), a=(-9, 9), b=(-9, 9))
-    found = assess_multistart(problem, run_multistart(problem, n_starts=12, seed=2), "a")
+    found = assess_multistart(problem, run_multistart(problem, effort=Effort(12, 2)), "a")
     assert (found.code, len(found.groups)) == ("not_identified", 1)
 
 
@@ -95,14 +95,14 @@ def test_a_band_beside_false_minima_is_followed_from_its_ends(build):
 def test_degenerate_minima_apart_are_not_one_point(build):
     """The derivative by a vanishes at both, so that the standard error of `a` is anything."""
     problem = build(lambda a, b: 1 + (4 - a**2) ** 2 * (abs(b) + 0.1), a=(-3, 3), b=(-1, 1))
-    found = assess_multistart(problem, run_multistart(problem, n_starts=20, seed=2), "a")
+    found = assess_multistart(problem, run_multistart(problem, effort=Effort(20, 2)), "a")
     assert found.code == "disjoint"
     assert_allclose(found.groups, [[-2, -2], [2, 2]], atol=1e-3)
 
 
 def test_where_nothing_converges_between_it_is_not_known(build, monkeypatch):
     problem = build(lambda a: a**2 - 4, a=(-9, 9))
-    result = run_multistart(problem, n_starts=9, seed=2)
+    result = run_multistart(problem, effort=Effort(9, 2))
 
     def lost(*arguments, **options):
         fit = solve(*arguments, **options)
@@ -123,7 +123,7 @@ def test_two_bands_apart_are_two_groups(build):
         return outside / 0.1, b, 1 + 0 * a
 
     problem = build(residuals, a=(-3.0, 3.0), b=(-1, 1))
-    starts = run_multistart(problem, n_starts=30, seed=2)
+    starts = run_multistart(problem, effort=Effort(30, 2))
     found = assess_multistart(problem, starts, "a")
     assert (found.code, len(found.groups)) == ("disjoint", 2)
     assert (np.abs(found.groups) > 0.999).all()
@@ -134,7 +134,7 @@ def test_two_bands_apart_are_two_groups(build):
 @pytest.mark.parametrize("limits", [(-9, 9), (-inf, inf)])
 def test_a_square_has_two_roots(build, limits):
     problem = build(lambda a: a**2 - 4, a=limits)
-    found = assess_multistart(problem, run_multistart(problem, n_starts=9, seed=2, ranges={"a": (-9, 9)}), "a")
+    found = assess_multistart(problem, run_multistart(problem, effort=Effort(9, 2, {"a": (-9, 9)})), "a")
     assert (found.code, len(found.groups)) == ("disjoint", 2)
     assert_allclose(found.groups, [[-2, -2], [2, 2]], rtol=1e-5)
 
@@ -142,13 +142,13 @@ def test_a_square_has_two_roots(build, limits):
 def test_an_infinite_range_holds_a_point(build):
     """The width of the box was infinite, so that every band was a point and every point one."""
     problem = build(lambda a, b: (a - 1e-9, b - a, 2 + 0 * a), a=(-inf, inf), b=(-inf, inf))
-    result = run_multistart(problem, n_starts=9, seed=2, ranges={"a": (-9, 9), "b": (-9, 9)})
+    result = run_multistart(problem, effort=Effort(9, 2, {"a": (-9, 9), "b": (-9, 9)}))
     assert assess_multistart(problem, result, "a").code == "identified"
 
 
 def test_scatter_of_end_points_in_a_flat_minimum_is_no_band(build):
     problem = build(lambda a: (a**2, 1 + 0 * a), a=(-9, 9))
-    found = assess_multistart(problem, run_multistart(problem, n_starts=20, seed=2), "a")
+    found = assess_multistart(problem, run_multistart(problem, effort=Effort(20, 2)), "a")
     assert (found.code, len(found.groups)) == ("identified", 1)
 
 
@@ -162,7 +162,7 @@ def test_end_points_on_a_plateau_are_a_band(build):
 @pytest.mark.parametrize("n_starts", [1, 6])
 def test_nothing_is_said_of_starts_that_do_not_agree(build, n_starts):
     problem = build(lambda t: np.sqrt(t), t=(-9, -1))  # nowhere defined
-    found = assess_multistart(problem, run_multistart(problem, n_starts=n_starts, seed=2), "t")
+    found = assess_multistart(problem, run_multistart(problem, effort=Effort(n_starts, 2)), "t")
     assert (found.code, found.groups.shape) == ("unreliable", (0, 2))
     again = BandResult.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert_array_equal(again.groups, found.groups)

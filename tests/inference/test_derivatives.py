@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy import exp, inf
 
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
@@ -40,8 +40,8 @@ SLIPS = {
 def test_a_slip_in_a_jacobian_is_refused(wrong):
     for run in (
         lambda p: solve(p, p.start),
-        lambda p: run_multistart(p, n_starts=2, seed=1),
-        lambda p: scan_profile(p, "k", np.linspace(0.4, 1.6, 5), n_starts=2, seed=1),
+        lambda p: run_multistart(p, effort=Effort(2, 1)),
+        lambda p: scan_profile(p, "k", np.linspace(0.4, 1.6, 5), effort=Effort(2, 1)),
     ):
         with pytest.raises(
             ValueError, match=r"^jacobian: d\(y\d\)/d\([ak]\) at [ak] = .* is .*, but the residuals change by"

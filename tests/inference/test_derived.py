@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.derived import DerivedResult, add_derived, profile_derived
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 
 LEVEL = chi2_distribution.ppf(0.95, 1)
@@ -32,8 +33,8 @@ def interval(profile):
 @pytest.mark.parametrize("unit", [1.0, 1e6])
 @pytest.mark.parametrize("gradient", [None, lambda values: {"b": -np.log(2) / values["b"] ** 2}])
 def test_a_half_life_has_the_transformed_interval_of_the_rate(build, gradient, unit):
-    found = profile_derived(decay(build, unit), "half_life", half_life, gradient, n_starts=4, seed=1)
-    rate = scan_profile(decay(build), "b", np.linspace(0.3, 1.1, 41), n_starts=4, seed=1)
+    found = profile_derived(decay(build, unit), "half_life", half_life, gradient, effort=Effort(4, 1))
+    rate = scan_profile(decay(build), "b", np.linspace(0.3, 1.1, 41), effort=Effort(4, 1))
     assert found.verdict.code == "identified"
     assert_allclose(interval(found.profile) / unit, np.log(2) / interval(rate)[:, ::-1], rtol=1e-7)
     assert found.value / unit == pytest.approx(np.log(2) / rate.best_x[1], rel=1e-6)
@@ -45,7 +46,7 @@ def test_a_half_life_has_the_transformed_interval_of_the_rate(build, gradient, u
 def ratio(build, mean, sigma):
     problem = build(lambda m, n: ((m - mean[0]) / sigma[0], (n - mean[1]) / sigma[1]), m=(-50, 50), n=(-50, 50))
     return profile_derived(
-        problem, "ratio", lambda values: values["m"] / values["n"], n_starts=4, seed=1, grid=np.linspace(-12, 20, 65)
+        problem, "ratio", lambda values: values["m"] / values["n"], effort=Effort(4, 1), grid=np.linspace(-12, 20, 65)
     )
 
 
@@ -94,12 +95,7 @@ def test_a_ratio_of_two_uncertain_means_is_anything(build):
 def test_parameters_without_bounds_are_given_ranges(build):
     problem = build(lambda m, n: ((m - 3) / 0.3, (n - 2) / 0.2), m=(-inf, inf), n=(-inf, inf))
     found = profile_derived(
-        problem,
-        "sum",
-        lambda values: values["m"] + 2 * values["n"],
-        n_starts=4,
-        seed=1,
-        ranges={"m": (-9, 9), "n": (-9, 9)},
+        problem, "sum", lambda values: values["m"] + 2 * values["n"], effort=Effort(4, 1, {"m": (-9, 9), "n": (-9, 9)})
     )
     assert_allclose(interval(found.profile), [7 + 0.5 * np.sqrt(LEVEL) * np.array([-1, 1])], rtol=1e-7)
 
@@ -107,11 +103,11 @@ def test_parameters_without_bounds_are_given_ranges(build):
 @pytest.mark.slow
 def test_a_product_is_determined_where_its_factors_are_not(build):
     problem = build(lambda a, b: ((a * b - 6) / 0.1, 1 + 0 * a), a=(0.1, 100), b=(0.1, 100))
-    found = profile_derived(problem, "product", lambda values: values["a"] * values["b"], n_starts=4, seed=1)
+    found = profile_derived(problem, "product", lambda values: values["a"] * values["b"], effort=Effort(4, 1))
     assert found.verdict.code == "identified"
     assert found.delta_error == pytest.approx(0.1, rel=1e-6)
     assert_allclose(interval(found.profile), [6 + 0.1 * np.sqrt(LEVEL) * np.array([-1, 1])], rtol=1e-7)
-    factor = profile_derived(problem, "factor", lambda values: values["a"], n_starts=4, seed=1)
+    factor = profile_derived(problem, "factor", lambda values: values["a"], effort=Effort(4, 1))
     assert factor.delta_error == inf
     assert factor.verdict.code != "identified"
     again = DerivedResult.from_dict(json.loads(json.dumps(factor.to_dict(), allow_nan=False)))
@@ -122,7 +118,7 @@ def test_a_product_is_determined_where_its_factors_are_not(build):
 def test_a_quantity_with_a_kink_is_profiled(build):
     """|a| with a = 3 ± 1: what the complex step gets silently wrong."""
     problem = build(lambda a, b: (a - 3, b, 1 + 0 * a), a=(-20, 20), b=(-20, 20))
-    found = profile_derived(problem, "size", lambda values: np.abs(values["a"]), n_starts=4, seed=1)
+    found = profile_derived(problem, "size", lambda values: np.abs(values["a"]), effort=Effort(4, 1))
     assert_allclose(interval(found.profile), [3 + np.sqrt(LEVEL) * np.array([-1, 1])], rtol=1e-6)
 
 
@@ -130,7 +126,7 @@ def test_a_quantity_without_slope_at_the_best_fit_still_has_a_scale(build):
     """a² with a = 0 ± 1: the delta method gives an error of 0, the profile a² ≤ 3.84."""
     problem = build(lambda a, b: (a, b - 1, 1 + 0 * a), a=(-20, 20), b=(-20, 20))
     found = profile_derived(
-        problem, "square", lambda values: values["a"] ** 2, n_starts=4, seed=1, grid=np.linspace(0, 6, 25)
+        problem, "square", lambda values: values["a"] ** 2, effort=Effort(4, 1), grid=np.linspace(0, 6, 25)
     )
     assert found.delta_error < 1e-3
     assert interval(found.profile)[-1, 1] == pytest.approx(LEVEL, rel=1e-4)
@@ -150,6 +146,6 @@ def test_the_problem_with_the_quantity_is_an_ordinary_problem(build):
 
 def test_a_quantity_that_cannot_be_computed_is_refused(build):
     with pytest.raises(ValueError, match="nothing = nan: it and its derivatives must be finite at the best fit"):
-        profile_derived(decay(build), "nothing", lambda values: values["b"] * np.nan, n_starts=4, seed=1)
+        profile_derived(decay(build), "nothing", lambda values: values["b"] * np.nan, effort=Effort(4, 1))
     with pytest.raises(ValueError, match="must differ"):
-        profile_derived(decay(build), "b", half_life, n_starts=4, seed=1)
+        profile_derived(decay(build), "b", half_life, effort=Effort(4, 1))

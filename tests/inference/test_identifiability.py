@@ -8,11 +8,12 @@ from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.identifiability import VERDICT_CODES, assess_profile, jacobian_spectrum, verdict_code
 from leptonfit.inference.intervals import EndResult, IntervalSet
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.multistart import Effort
+from leptonfit.inference.profile import WarmStart, scan_profile
 
 
 def scan(problem, name="t", low=-3.0, high=3.0, **options):
-    return scan_profile(problem, name, np.linspace(low, high, 25), **{"n_starts": 4, "seed": 1} | options)
+    return scan_profile(problem, name, np.linspace(low, high, 25), effort=Effort(4, 1), **options)
 
 
 def interval_set(*intervals, reasons=("crossing", "crossing"), gaps=("crossing", "crossing"), decided=True):
@@ -201,7 +202,7 @@ def test_an_untrusted_reference_is_not_judged(build):
     problem = build(lambda t, n: (t, n, 1 + 0 * t), t=(-9, 9), n=(-9, 9))
     grid = np.linspace(-3, 3, 25)
     warm = np.stack([grid, 0 * grid], axis=1)
-    profile = scan_profile(problem, "t", grid, n_starts=0, seed=1, warm=warm, references=(1.0,))
+    profile = scan_profile(problem, "t", WarmStart(grid, warm), effort=Effort(0, 1), references=(1.0,))
     verdict = assess_profile(problem, profile, reference=1.0)
     assert verdict.contains_reference is None
     assert verdict.sentence.startswith("The verdict on t is unreliable")

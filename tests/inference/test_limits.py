@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm, poisson
 
+from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.counts import poisson_feldman_cousins
-from leptonfit.inference.limits import METHODS, feldman_cousins, find_limits
+from leptonfit.inference.limits import find_limits
 
 
 def gaussian(sigma=1.0):
@@ -73,7 +75,7 @@ def test_expected_band_is_where_gaussian_limits_fall():
     band = find_limits(gaussian(), np.array([0.3])).expected
     for k, fell in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0)):
         observed = find_limits(gaussian(), np.array([fell])).observed
-        for method in METHODS:
+        for method in CONSTRUCTIONS:
             np.testing.assert_allclose(band[method][:, k], observed[method], rtol=1e-6)
 
 
@@ -152,7 +154,7 @@ def test_many_thresholds_at_once_are_the_same_as_one_at_a_time():
     both = find_limits(model, data, used=used)
     for i in range(2):
         alone = find_limits(model, data, used=used[i])
-        for method in METHODS:
+        for method in CONSTRUCTIONS:
             np.testing.assert_allclose(both.observed[method][i], alone.observed[method], rtol=1e-6)
     assert both.observed["cls"].shape == (2, 2)
     assert both.expected["cls"].shape == (2, 2, 5)
@@ -190,7 +192,7 @@ def test_one_count_has_the_exact_poisson_limits(background, nuisances):
         for k, level in enumerate((0.9, 0.95)):
             low, high = poisson_feldman_cousins(n, background, level)
             assert found.observed["fc"][i, k] == pytest.approx(10 * high)
-            assert found.fc_low[i, k] == pytest.approx(10 * low)
+            assert found.low["fc"][i, k] == pytest.approx(10 * low)
             at = background + 0.1 * found.observed["cls"][i, k]
             assert poisson.cdf(n, at) / poisson.cdf(n, background) == pytest.approx(1 - level)
 
@@ -251,11 +253,10 @@ def test_approximations_hold_where_their_coverage_was_measured_to(background, va
     counts = np.arange(int(background + 10 * np.sqrt(background) + 20))
     found = find_limits(split, np.column_stack([counts / 2, counts / 2]), confidence=(0.9,))
     assert found.n_effective[0] == pytest.approx(background)
-    assert sorted(method for method in METHODS if found.is_valid[method][0]) == valid
+    assert sorted(method for method in CONSTRUCTIONS if found.is_valid[method][0]) == valid
     for method in valid:
-        low = found.fc_low[:, 0] if method == "fc" else np.zeros(len(counts))
         for mu in np.linspace(0.3, 3.0, 28) * np.sqrt(background):
-            covers = (low <= mu) & (mu <= found.observed[method][:, 0])
+            covers = (found.low[method][:, 0] <= mu) & (mu <= found.observed[method][:, 0])
             assert poisson.pmf(counts[covers], background + mu).sum() > 0.865, (method, mu)
 
 

@@ -10,7 +10,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import poisson
 
 from leptonfit.inference.model_problem import problem_from_model
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import Parameter
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
@@ -99,7 +99,7 @@ def test_counts_have_the_exact_poisson_likelihood():
     near = problem_from_model(lambda t, m: m + 0 * t, np.arange(3.0), [4, 4, 4], "poisson", {"m": (1, 9)})
     at = 4 * (1 + np.array([0.0, 1e-9, -1e-5, 1e-3]))[:, None]
     assert near.jacobian(at)[:, 0, 0] == pytest.approx(0.5 * (1 - (at[:, 0] / 4 - 1) * 2 / 3), rel=1e-5)
-    fit = run_multistart(near, n_starts=4, seed=1)
+    fit = run_multistart(near, effort=Effort(4, 1))
     assert fit.x[0, 0] == pytest.approx(4.0, rel=1e-9)
 
 

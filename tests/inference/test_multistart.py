@@ -6,7 +6,7 @@ from numpy import inf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from leptonfit.inference.identifiability import assess_multistart
-from leptonfit.inference.multistart import agrees, draw_starts, find_plateaus, format_chi2, run_multistart
+from leptonfit.inference.multistart import Effort, agrees, draw_starts, find_plateaus, format_chi2, run_multistart
 from leptonfit.inference.restart import unseen_parameters
 
 
@@ -39,11 +39,11 @@ def test_ranges_narrow_the_box_and_never_widen_it(build):
 def test_refuses_ranges_that_cannot_be_drawn_from(build, ranges):
     problem = build(lambda x: x - 1, x=(-5, inf))
     with pytest.raises(ValueError, match="x: starts cannot be drawn"):
-        run_multistart(problem, n_starts=4, seed=1, ranges=ranges)
+        run_multistart(problem, effort=Effort(4, 1, ranges))
 
 
 def test_two_plateaus(build):
-    result = run_multistart(tilted(build), n_starts=40, seed=1)
+    result = run_multistart(tilted(build), effort=Effort(40, 1))
     assert result.converged.all()
     assert_allclose(result.plateau_chi2, [9, 10], rtol=1e-9)
     assert result.plateau_size.sum() == 40
@@ -57,7 +57,7 @@ def test_two_plateaus(build):
 
 
 def test_starts_without_a_finite_chi2_come_last(build):
-    result = run_multistart(partly_defined(build), n_starts=40, seed=1)
+    result = run_multistart(partly_defined(build), effort=Effort(40, 1))
     n_undefined = np.count_nonzero(np.isnan(result.chi2))
     assert n_undefined == 10, "a quarter of x, and starts are stratified"
     assert np.isnan(result.chi2[-n_undefined:]).all()
@@ -69,24 +69,24 @@ def test_starts_without_a_finite_chi2_come_last(build):
 
 def test_no_start_converges(build):
     problem = build(lambda x: np.log(x), x=(-5, -1))
-    result = run_multistart(problem, n_starts=3, seed=1)
+    result = run_multistart(problem, effort=Effort(3, 1))
     assert result.reproduced == 0
     assert len(result.plateau_chi2) == len(result.plateau_size) == 0
     assert result.summary() == "none of 3 starts converged"
 
 
 def test_fixed_values_are_held(build):
-    result = run_multistart(tilted(build), n_starts=10, seed=1, fixed={"n": 0.5})
+    result = run_multistart(tilted(build), effort=Effort(10, 1), fixed={"n": 0.5})
     assert_array_equal(result.x[:, 1], 0.5)
     assert_allclose(result.chi2, (3 * 1.75) ** 2 + 0.25**2, rtol=1e-12)
     with pytest.raises(ValueError, match="n: starts cannot be drawn"):
-        run_multistart(tilted(build), n_starts=10, seed=1, fixed={"n": 1.5})
+        run_multistart(tilted(build), effort=Effort(10, 1), fixed={"n": 1.5})
     with pytest.raises(ValueError, match="'q'"):
-        run_multistart(tilted(build), n_starts=10, seed=1, fixed={"q": 1.5})
+        run_multistart(tilted(build), effort=Effort(10, 1), fixed={"q": 1.5})
 
 
 def test_seed_decides_the_bytes(build):
-    first, again, other = (run_multistart(tilted(build), n_starts=20, seed=seed) for seed in (7, 7, 8))
+    first, again, other = (run_multistart(tilted(build), effort=Effort(20, seed)) for seed in (7, 7, 8))
     assert first.x.tobytes() == again.x.tobytes()
     assert first.to_dict() == again.to_dict()
     assert first.x.tobytes() != other.x.tobytes()
@@ -95,7 +95,7 @@ def test_seed_decides_the_bytes(build):
 @pytest.mark.parametrize("n_starts", [0, -3])
 def test_refuses_no_starts(build, n_starts):
     with pytest.raises(ValueError, match=f"n_starts = {n_starts}"):
-        run_multistart(tilted(build), n_starts=n_starts, seed=1)
+        run_multistart(tilted(build), effort=Effort(n_starts, 1))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_band_and_a_point_are_told_apart(build):
     """a·b = 1 is a curve, so `a` is a band; with b measured as well it is a point."""
     curve = build(lambda a, b: (a * b - 1) / 0.1, a=(0.1, 10), b=(0.1, 10))
     point = build(lambda a, b: ((a * b - 1) / 0.1, (b - 0.5) / 0.1), a=(0.1, 10), b=(0.1, 10))
-    band, spot = (assess_multistart(p, run_multistart(p, n_starts=12, seed=2), "a") for p in (curve, point))
+    band, spot = (assess_multistart(p, run_multistart(p, effort=Effort(12, 2)), "a") for p in (curve, point))
     assert band.code == "not_identified"
     assert band.high[0] - band.low[0] > 1
     assert (band.low * band.high[::-1] < 1.01).all()
@@ -150,7 +150,7 @@ def test_a_band_and_a_point_are_told_apart(build):
 
 def test_a_best_reached_once_is_unreliable(build):
     problem = build(lambda t, n: ((t + n) / 1.0, n - 1, 1 + 0 * t), t=(-9, 9), n=(-9, 9))
-    assert assess_multistart(problem, run_multistart(problem, n_starts=1, seed=2), "t").code == "unreliable"
+    assert assess_multistart(problem, run_multistart(problem, effort=Effort(1, 2)), "t").code == "unreliable"
 
 
 def test_agreement_at_a_huge_chi2_is_measured_against_a_level_of_one():
@@ -162,7 +162,7 @@ def test_agreement_at_a_huge_chi2_is_measured_against_a_level_of_one():
 
 def test_a_point_on_a_bound_is_said_to_be_on_it(build):
     problem = build(lambda t, n: (t - 5, n, 2 + 0 * t), t=(-1, 1), n=(-9, 9))
-    band = assess_multistart(problem, run_multistart(problem, n_starts=4, seed=2), "t")
+    band = assess_multistart(problem, run_multistart(problem, effort=Effort(4, 2)), "t")
     assert band.code == "bound_limited"
     assert band.sentence.endswith("all at t = 1: the best fit is a point, on the bound of t.")
 
@@ -179,19 +179,19 @@ def decays(build, rate):
 
 def test_starts_on_a_plateau_find_their_way_off_it(build):
     problem = decays(build, (0, 1e5))
-    result = run_multistart(problem, n_starts=16, seed=1, ranges={"k": (1e3, 1e5)})
-    direct = run_multistart(decays(build, (0, 5)), n_starts=16, seed=1)
+    result = run_multistart(problem, effort=Effort(16, 1, {"k": (1e3, 1e5)}))
+    direct = run_multistart(decays(build, (0, 5)), effort=Effort(16, 1))
     assert result.chi2[0] == pytest.approx(direct.chi2[0], rel=1e-6)
     assert not result.flat[0].any()
 
 
 def test_agreement_on_a_plateau_is_no_reproduction(build):
     """Rates of 1e4 and more are all the box has: the constant is fitted, and a and k are flat, not determined."""
-    result = run_multistart(decays(build, (1e4, 1e5)), n_starts=16, seed=1)
+    result = run_multistart(decays(build, (1e4, 1e5)), effort=Effort(16, 1))
     assert result.flat[:, :2].all()
     assert not result.flat[:, 2].any()
     nothing_left = build(lambda k: np.exp(-k * np.linspace(1, 2, 5)) - 1, k=(1e4, 1e5))
-    result = run_multistart(nothing_left, n_starts=8, seed=1)
+    result = run_multistart(nothing_left, effort=Effort(8, 1))
     assert result.flat.all()
     assert (result.converged.any(), result.reproduced) == (False, 0)
 
@@ -206,7 +206,7 @@ def test_a_peak_of_no_height_has_neither_place_nor_width(build):
         w=(0.5, 3),
         physical={"h": (0, np.inf)},
     )
-    result = run_multistart(problem, n_starts=12, seed=1)
+    result = run_multistart(problem, effort=Effort(12, 1))
     assert result.x[0, 0] == 0
     assert result.flat[0].tolist() == [False, True, True]
     assert result.converged[0]
@@ -215,7 +215,7 @@ def test_a_peak_of_no_height_has_neither_place_nor_width(build):
 
 def test_a_parameter_that_no_datum_sees_spoils_nothing(build):
     problem = build(lambda a, b: (a - 3, a - 2.5, 0 * b), a=(0, 10), b=(0, 10))
-    result = run_multistart(problem, n_starts=6, seed=1)
+    result = run_multistart(problem, effort=Effort(6, 1))
     assert result.converged.all()
     assert result.reproduced == 6
     assert unseen_parameters(problem).tolist() == [False, True]

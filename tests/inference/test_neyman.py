@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
+from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.counts import poisson_feldman_cousins
 from leptonfit.inference.limit_coverage import cover_limits
-from leptonfit.inference.limits import feldman_cousins
 from leptonfit.inference.neyman import run_feldman_cousins
 
 

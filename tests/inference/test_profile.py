@@ -12,17 +12,20 @@ from scipy.stats import norm
 from leptonfit.inference import continuation
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import draw_starts
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.multistart import Effort, draw_starts
+from leptonfit.inference.profile import SetOptions, WarmStart, scan_profile
 
 ROOT = {level: sqrt(delta) for level, delta in LEVELS.items()}
 """Half-width of an interval in units of σ where the profile is a parabola: 0.994 and 1.960."""
 END = 1e-7
 """Ends are promised to this."""
+GRID = np.linspace(0, 1, 5)
 
 
-def scan(problem, name, low, high, n=41, *, n_starts=6, seed=1, **options):
-    return scan_profile(problem, name, np.linspace(low, high, n), n_starts=n_starts, seed=seed, **options)
+def scan(problem, name, low, high, n=41, *, n_starts=6, seed=1, ranges=None, warm=None, **options):
+    grid = np.linspace(low, high, n)
+    start = grid if warm is None else WarmStart(grid, warm)
+    return scan_profile(problem, name, start, effort=Effort(n_starts, seed, ranges), **options)
 
 
 def assert_set(profile, level, expected, atol=END):
@@ -166,7 +169,7 @@ def test_two_equal_minima(build):
 @pytest.mark.parametrize("grid", [(-7.5, -2.5, 2.5, 7.5), (-3.5, -0.9, 1.5, 4.0)])
 def test_two_equal_minima_in_one_cell_of_the_grid(build, grid):
     """The free multi-start meets both; the second is dropped if a node beside it, or the first, is in the set."""
-    profile = scan_profile(twins(build), "t", np.array(grid), n_starts=8, seed=1)
+    profile = scan_profile(twins(build), "t", np.array(grid), effort=Effort(8, 1))
     inner, outer = sqrt(1 - 0.2 * ROOT["0.95"]), sqrt(1 + 0.2 * ROOT["0.95"])
     assert_set(profile, "0.95", [[-outer, -inner], [inner, outer]])
 
@@ -263,7 +266,7 @@ def test_a_set_does_not_depend_on_where_the_scan_ends(build, low, high):
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
 def test_any_level(build, level):
-    profile = scan(line(build), "t", -1, 1, 9, levels=(level,))
+    profile = scan(line(build), "t", -1, 1, 9, sets=SetOptions(levels=(level,)))
     (name,) = profile.levels
     assert_set(profile, name, [-norm.ppf((1 + level) / 2), norm.ppf((1 + level) / 2)])
     assert assess_profile(line(build), profile).level == name
@@ -272,7 +275,7 @@ def test_any_level(build, level):
 @pytest.mark.parametrize("level", [95, 0, 1, -0.5])
 def test_refuses_a_level_that_is_no_confidence(build, level):
     with pytest.raises(ValueError, match="must be confidences between 0 and 1"):
-        scan(line(build), "t", -1, 1, 9, levels=(level,))
+        scan(line(build), "t", -1, 1, 9, sets=SetOptions(levels=(level,)))
 
 
 @pytest.mark.parametrize(("at", "sigma"), [(3.0, 2.0), (1e-5, 1e-7), (-7.0, 0.01)])
@@ -346,7 +349,7 @@ def test_a_lower_minimum_spreads_from_one_node_to_all(build, node, depth):
     grid = np.linspace(-6, 6, 21)
     warm = np.stack([grid, np.full(21, 0.9)], axis=1)
     warm[node, 1] = 0.5
-    profile = scan_profile(needle(build, 1e-7, 1.0, depth=depth), "t", grid, n_starts=2, seed=1, warm=warm)
+    profile = scan_profile(needle(build, 1e-7, 1.0, depth=depth), "t", WarmStart(grid, warm), effort=Effort(2, 1))
     assert_allclose(profile.chi2_min, 1 + grid**2 / 4, rtol=1e-9)
 
 
@@ -409,7 +412,7 @@ def test_a_value_met_once_is_not_trusted(build):
     problem = needle(build, 1e-7, 1.0)
     grid = np.linspace(-6, 6, 21)
     warm = np.stack([grid, np.full(21, 0.5 + 1e-8)], axis=1)
-    profile = scan_profile(problem, "t", grid, n_starts=6, seed=1, warm=warm)
+    profile = scan_profile(problem, "t", WarmStart(grid, warm), effort=Effort(6, 1))
     assert_allclose(profile.chi2_min, 1 + grid**2 / 4, rtol=1e-9)
     assert_array_equal(profile.reproduced, 1)
     assert not profile.trusted.any()
@@ -423,7 +426,7 @@ def test_solutions_handed_in_have_one_origin(build):
     problem = line(build, offset=1.0)
     cold = scan(problem, "t", -3, 3, 13)
     assert cold.trusted.all()
-    profile = scan_profile(problem, "t", cold.grid, n_starts=0, seed=1, warm=cold.x)
+    profile = scan_profile(problem, "t", WarmStart(cold.grid, cold.x), effort=Effort(0, 1))
     assert_array_equal(profile.reproduced, 1)
     assert assess_profile(problem, profile).code == "unreliable"
 
@@ -433,7 +436,7 @@ def test_zero_chi2_needs_no_second_opinion(build):
     problem = build(lambda a, b: np.maximum(a.real + b.real - 1, 0) + 0 * (a + b), a=(-5, 5), b=(-5, 5))
     grid = np.linspace(-2, 2, 5)
     warm = np.stack([grid, np.full(5, -4.0)], axis=1)
-    profile = scan_profile(problem, "a", grid, n_starts=0, seed=1, warm=warm)
+    profile = scan_profile(problem, "a", WarmStart(grid, warm), effort=Effort(0, 1))
     assert_array_equal(profile.reproduced, 1)
     assert profile.trusted.all()
 
@@ -442,7 +445,7 @@ def test_an_empty_set_is_not_concluded_from_untrusted_points(build):
     """Every value in the scan was met from one start only; a lower one would refute `empty`."""
     problem = build(lambda t, n: (t - 5, t - 6, n - t), t=(0, 10), n=(-10, 10))
     grid = np.linspace(0, 1, 5)
-    profile = scan_profile(problem, "t", grid, n_starts=0, seed=1, warm=np.stack([grid, grid], axis=1))
+    profile = scan_profile(problem, "t", WarmStart(grid, np.stack([grid, grid], axis=1)), effort=Effort(0, 1))
     assert_allclose(profile.best_chi2, 0.5)
     assert not profile.trusted[:-1].any()
     assert assess_profile(problem, profile).code == "unreliable"
@@ -485,7 +488,7 @@ def test_poor_warm_solutions_are_replaced(build):
     problem = basins(build)
     grid = np.linspace(-6, 6, 49)
     wrong = np.where(np.abs(grid - 1) < np.abs(grid + 2), -1, 1)  # the higher basin everywhere
-    profile = scan_profile(problem, "t", grid, n_starts=3, seed=1, warm=np.stack([grid, wrong], axis=1))
+    profile = scan_profile(problem, "t", WarmStart(grid, np.stack([grid, wrong], axis=1)), effort=Effort(3, 1))
     assert_allclose(profile.chi2_min, 9 + np.minimum((grid - 1) ** 2, (grid + 2) ** 2), rtol=1e-9)
 
 
@@ -531,7 +534,7 @@ def test_a_reference_outside_the_scan_can_hold_the_lowest_chi2(build):
 @pytest.mark.parametrize("grid", [[2.0, 1.0], [0.0, 1.0, 1.0], [1.0], [], [[0.0, 1.0]], [0.0, np.nan]])
 def test_refuses_a_grid_that_does_not_ascend(build, grid):
     with pytest.raises(ValueError, match="grid of t: must be at least two ascending values"):
-        scan_profile(line(build), "t", np.array(grid), n_starts=2, seed=1)
+        scan_profile(line(build), "t", np.array(grid), effort=Effort(2, 1))
 
 
 @pytest.mark.parametrize("options", [{"low": -11, "high": 0}, {"low": -1, "high": 1, "references": (0.0, -11.0)}])
@@ -540,10 +543,10 @@ def test_refuses_values_outside_the_bounds(build, options):
         scan(line(build), "t", **options)
 
 
-@pytest.mark.parametrize(("n_starts", "warm"), [(0, None), (-1, np.zeros((5, 2)))])
-def test_refuses_to_start_from_nothing(build, n_starts, warm):
+@pytest.mark.parametrize(("n_starts", "grid"), [(0, GRID), (-1, WarmStart(GRID, np.zeros((5, 2))))])
+def test_refuses_to_start_from_nothing(build, n_starts, grid):
     with pytest.raises(ValueError, match=f"n_starts = {n_starts}"):
-        scan_profile(line(build), "t", np.linspace(0, 1, 5), n_starts=n_starts, seed=1, warm=warm)
+        scan_profile(line(build), "t", grid, effort=Effort(n_starts, 1))
 
 
 def test_refuses_an_unknown_parameter(build):
@@ -576,7 +579,7 @@ def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
 
     monkeypatch.setattr(continuation, "solve", gives_up)
     lifted = build(lambda t, n: ((t - 0.3) / 0.5, n, 2 + 0 * t), t=(-9, 9), n=(-9, 9))
-    profile = scan_profile(lifted, "t", np.linspace(-2, 2, 9), n_starts=4, seed=1)
+    profile = scan_profile(lifted, "t", np.linspace(-2, 2, 9), effort=Effort(4, 1))
     verdict = assess_profile(lifted, profile)
     assert not profile.best_converged
     assert (verdict.code, verdict.minimum, verdict.in_tension) == ("unreliable", None, None)

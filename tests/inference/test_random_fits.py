@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def test_ends_agree_with_scipy_and_with_a_wider_box(build, name, seed):
         ),
     )
     drawn = {one.name: (one.lower, one.upper) for one in problem.parameters}
-    in_wide = scan_profile(wide, parameter, ranges=drawn).identified_set["0.95"]
+    in_wide = scan_profile(wide, parameter, effort=Effort(16, 1, drawn)).identified_set["0.95"]
     released = profile.released_set["0.95"]
     for side, ends in ((0, in_wide.below[:1]), (1, in_wide.above[-1:])):
         if ends and ends[0].reason == "crossing":

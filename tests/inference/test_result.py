@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 import leptonfit
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import EndResult, IntervalSet
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.result import Result, decode, encode
 from leptonfit.inference.solve import solve
@@ -37,18 +37,20 @@ RESULTS = {
     "solve": lambda build: solve(partly_defined(build), np.array([[1.0, 1.0], [-1.0, 1.0]])),
     "solve_one_start": lambda build: solve(partly_defined(build), np.array([-1.0, 1.0])),
     "solve_grid_of_starts": lambda build: solve(well_defined(build), np.ones((2, 3, 2))),
-    "multistart": lambda build: run_multistart(partly_defined(build), n_starts=8, seed=1),
+    "multistart": lambda build: run_multistart(partly_defined(build), effort=Effort(8, 1)),
     "multistart_none_converged": lambda build: run_multistart(
-        partly_defined(build), n_starts=3, seed=1, fixed={"t": -1.0}
+        partly_defined(build), effort=Effort(3, 1), fixed={"t": -1.0}
     ),
-    "profile": lambda build: scan_profile(partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5, 1.0)),
-    "profile_without_references": lambda build: scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1),
+    "profile": lambda build: scan_profile(
+        partly_defined(build), "t", GRID, effort=Effort(3, 1), references=(-0.5, 1.0)
+    ),
+    "profile_without_references": lambda build: scan_profile(well_defined(build), "t", GRID, effort=Effort(3, 1)),
     "verdict": lambda build: assess_profile(
-        well_defined(build), scan_profile(well_defined(build), "t", GRID, n_starts=3, seed=1)
+        well_defined(build), scan_profile(well_defined(build), "t", GRID, effort=Effort(3, 1))
     ),
     "verdict_of_a_reference": lambda build: assess_profile(
         partly_defined(build),
-        scan_profile(partly_defined(build), "t", GRID, n_starts=3, seed=1, references=(-0.5,)),
+        scan_profile(partly_defined(build), "t", GRID, effort=Effort(3, 1), references=(-0.5,)),
         reference=-0.5,
     ),
     "spectrum": lambda build: jacobian_spectrum(partly_defined(build), np.array([1.0, 1.0])),

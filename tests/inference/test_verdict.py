@@ -11,14 +11,15 @@ from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import find_active_bounds
 from leptonfit.inference.identifiability import assess_profile
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import Parameter
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.profile import SetOptions, scan_profile
 
 ROOT = sqrt(chi2_distribution.ppf(0.95, 1))
 
 
 def scan(problem, name="t", low=-3.0, high=3.0, **options):
-    return scan_profile(problem, name, np.linspace(low, high, 25), **{"n_starts": 6, "seed": 1} | options)
+    return scan_profile(problem, name, np.linspace(low, high, 25), effort=Effort(6, 1), **options)
 
 
 def shared(build, upper=1.0, *, physical=inf):
@@ -116,12 +117,12 @@ def test_a_search_bound_is_released_to_its_physical_limit(build):
 def test_how_far_an_end_moves_with_a_bound(build, level, reasons):
     """At 99 % the upper end lies where n is free, and moves all the same: the best fit does."""
     u, step = 1.0, 1e-4
-    profile = scan(shared(build, u), low=-8, high=4, levels=(level,))
+    profile = scan(shared(build, u), low=-8, high=4, sets=SetOptions(levels=(level,)))
     (found,) = profile.identified_set.values()
     assert (found.reason_below, found.reason_above) == reasons
     moved = []
     for value in (u - step, u + step):
-        (again,) = scan(shared(build, value), low=-8, high=4, levels=(level,)).identified_set.values()
+        (again,) = scan(shared(build, value), low=-8, high=4, sets=SetOptions(levels=(level,))).identified_set.values()
         moved.append(again.intervals[0])
     found_shifts = [end.held_by[0].shift for end in (found.below[0], found.above[0])]
     assert_allclose(found_shifts, (moved[1] - moved[0]) / (2 * step), rtol=1e-4)
@@ -133,7 +134,7 @@ def test_a_set_whose_box_widens_without_end_is_open(build):
     """Half a decay time does not determine a rate from below: b → 0 with a b kept is a straight line."""
     for top in (20, 200, 4e4):  # at 4e4 a is almost made up for by c, and its bound pushes nevertheless
         problem = decay(build, top)
-        profile = scan_profile(problem, "b", n_starts=8)
+        profile = scan_profile(problem, "b", effort=Effort(8, 1))
         assert profile.identified_set["0.95"].reason_below == "box"
         verdict = assess_profile(problem, profile)
         assert verdict.code == "open_below"
@@ -145,7 +146,7 @@ def test_a_set_whose_box_widens_without_end_is_open(build):
 def test_the_released_end_agrees_with_a_second_solver(build):
     """The upper end of b by SciPy, a and c without any bound: with b held the model is linear in them."""
     problem = decay(build, 20)
-    end = assess_profile(problem, scan_profile(problem, "b", n_starts=8)).interval[1]
+    end = assess_profile(problem, scan_profile(problem, "b", effort=Effort(8, 1))).interval[1]
     times = np.linspace(0, 0.5, 12)
     data = problem.residuals(np.zeros(3)) * -0.15
 

@@ -38,7 +38,7 @@ def test_zero_counts_have_limits_that_are_marked(empty):
 
 def test_zero_counts_are_shown_with_marks(empty):
     likelihood, found = empty
-    row = tables.tabulate_data_limits([found]).iloc[0]
+    row = tables.format_table(tables.tabulate_data_limits([found])).iloc[0]
     assert row["CLs"].endswith(" †")
     assert tables.tabulate_fits([found]).iloc[0]["p from"] == "200 toys"
     compared = compare_spectrum(likelihood, (math.inf, 4.0))
@@ -49,5 +49,5 @@ def test_zero_counts_are_shown_with_marks(empty):
 def test_approximations_that_hold_are_not_marked():
     found = data_limits.analyse("texono", confidence=(0.9,), n_toys=50, seed=1)
     assert all(found.limits.is_valid.values())
-    assert "†" not in tables.tabulate_data_limits([found]).to_string()
+    assert "†" not in tables.format_table(tables.tabulate_data_limits([found])).to_string()
     assert not found.goodness.is_by_toys

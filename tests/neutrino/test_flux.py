@@ -8,12 +8,12 @@ from scipy.integrate import quad
 
 from leptonfit.neutrino.experiments import load_experiment
 from leptonfit.neutrino.flux import Flux, pion_fluxes, reactor_flux, solar_fluxes
-from leptonfit.neutrino.sheets import read_tables
+from leptonfit.neutrino.sheets import load_fluxes
 from leptonfit.neutrino.spectra import load_sources
 
 
 def every():
-    tables = read_tables("flux.toml")
+    tables = load_fluxes()
     return [reactor_flux(tables["reactor"], 2.7e13), *solar_fluxes(tables["solar"]), *pion_fluxes(1e10)]
 
 
@@ -42,7 +42,7 @@ def test_the_whole_spectrum_is_the_total(flux):
 
 def test_about_seven_antineutrinos_per_fission():
     """Six β decays of the fragments and 1.2 after capture: the norm behind published reactor fluxes."""
-    tables = read_tables("flux.toml")["reactor"]
+    tables = load_fluxes()["reactor"]
     unit = reactor_flux(tables, 1.0)
     fraction = [one["fraction"]["value"] for one in tables["isotope"].values()]
     at_3_mev = sum(
@@ -53,7 +53,7 @@ def test_about_seven_antineutrinos_per_fission():
 
 
 def test_table_holds_below_two_mev_and_the_exponential_above():
-    tables = read_tables("flux.toml")["reactor"]
+    tables = load_fluxes()["reactor"]
     flux = reactor_flux(tables, 1.0)
     isotopes = tables["isotope"].values()
     table = sum(one["fraction"]["value"] * one["below_2_mev"]["value"][-1] for one in isotopes)
@@ -66,7 +66,7 @@ def test_table_holds_below_two_mev_and_the_exponential_above():
 
 
 def test_boron_spectrum_is_normalised_in_its_table():
-    branch = read_tables("flux.toml")["solar"]["branch"]["B8"]
+    branch = load_fluxes()["solar"]["branch"]["B8"]
     assert np.sum(branch["density"]["value"]) * 0.5 == pytest.approx(1, abs=2e-3)
 
 
@@ -92,14 +92,14 @@ def test_a_line_has_no_spectrum():
 @pytest.mark.parametrize(("name", "mean"), [("pp", 0.2668), ("N13", 0.7063), ("O15", 0.9964)])
 def test_mean_energies_of_solar_neutrinos_are_the_known_ones(name, mean):
     """J. N. Bahcall, Neutrino Astrophysics, Cambridge 1989, table 6.1; without Coulomb corrections up to a percent."""
-    (flux,) = (one for one in solar_fluxes(read_tables("flux.toml")["solar"]) if one.name == name)
+    (flux,) = (one for one in solar_fluxes(load_fluxes()["solar"]) if one.name == name)
     energy = np.linspace(1e-4, flux.largest_energy, 200_001)
     spectrum = flux.spectrum(energy)
     assert np.trapezoid(spectrum * energy, energy) / np.trapezoid(spectrum, energy) == pytest.approx(mean, rel=0.012)
 
 
 def test_solar_neutrinos_arrive_as_either_flavour():
-    for flux in solar_fluxes(read_tables("flux.toml")["solar"]):
+    for flux in solar_fluxes(load_fluxes()["solar"]):
         assert sum(flux.flavours.values()) == pytest.approx(1)
-    shares = {flux.name: flux.flavours["nu_e"] for flux in solar_fluxes(read_tables("flux.toml")["solar"])}
+    shares = {flux.name: flux.flavours["nu_e"] for flux in solar_fluxes(load_fluxes()["solar"])}
     assert (shares["pp"], shares["B8"]) == (0.55, 0.33)

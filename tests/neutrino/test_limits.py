@@ -1,8 +1,11 @@
 """Limits of the data sets: known numbers, simulated sets, and what is said of them."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy.stats import norm
 
+from leptonfit.inference.constructions import CONSTRUCTIONS, Construction
 from leptonfit.inference.limit_coverage import cover_limits
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.data_limits import DataLimitsResult, analyse, analyse_all, describe_limits
@@ -12,6 +15,7 @@ from leptonfit.neutrino.published import combine_published, describe_published
 from leptonfit.neutrino.sheets import load_published
 from leptonfit.neutrino.simulation import draw_counts, draw_response, tune_background
 from leptonfit.neutrino.spectra import predict_spectrum
+from leptonfit.workbook import figures, tables
 
 SIMULATED = [slug for slug in SPECTRA if not load_experiment(slug).is_observed]
 
@@ -32,6 +36,36 @@ def test_xenon_limits_are_the_known_ones(xenon):
         assert summary[method]["90"] == pytest.approx(known, rel=0.02)
     assert summary["observed"] is True
     assert summary["flavour_class"] == "solar"
+
+
+class PowerConstrained(Construction):
+    """Limit of q̃ alone, but not below its expectation after a fluctuation by −1 σ (arXiv:1105.3166)."""
+
+    key, title, marker = "power", "power constrained", "^"
+
+    def gaussian(self, x, confidence):
+        high = np.maximum(x, -1.0) + norm.ppf(confidence)
+        return np.zeros(np.shape(high)), high
+
+
+def test_a_fifth_construction_is_one_object(monkeypatch):
+    monkeypatch.setitem(CONSTRUCTIONS, "power", PowerConstrained())
+    found = analyse("xenonnt", confidence=(0.9,), n_toys=100, seed=1)
+    limits = found.limits
+    assert limits.theta_hat / limits.sigma < -1
+    assert limits.observed["power"][0] == pytest.approx(limits.sigma * (norm.ppf(0.9) - 1), rel=1e-9)
+    assert limits.expected["power"][0, 0] == pytest.approx(limits.expected["power"][0, 1])
+    assert limits.is_valid["power"] == (limits.n_effective >= 20)
+    assert found.coverage[0].n_covered["power"] == 100
+    assert found.summarise()["power"]["90"] == found.moment_limit("power")
+    _, ax = plt.subplots()
+    figures.plot_limits(ax, [found])
+    drawn = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "^" and len(line.get_xdata())]
+    assert drawn == [found.moment_limit("power")]
+    assert "power constrained" in [text.get_text() for text in ax.get_legend().get_texts()]
+    plt.close()
+    assert "power constrained" in tables.tabulate_data_limits([found]).columns
+    assert "power constrained" in tables.tabulate_limit_coverage([found]).columns
 
 
 def test_results_come_back_from_json(xenon):
@@ -177,7 +211,7 @@ def test_a_moment_put_into_the_data_is_seen():
     counts = one.model.expected(9.0).round()
     limits = find_limits(one.model, counts)
     assert limits.theta_hat == pytest.approx(9.0, rel=0.1)
-    assert limits.fc_low[-1] > 0
+    assert limits.low["fc"][-1] > 0
 
 
 def test_nuisances_act_on_the_signal_as_on_the_background():

@@ -13,6 +13,7 @@ from leptonfit.neutrino.experiments import SPECTRA, load_response
 from leptonfit.neutrino.likelihood import load_likelihood
 from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
 from leptonfit.neutrino.threshold_scan import (
+    ScanSettings,
     ThresholdScanResult,
     choose_compared,
     compare_spreads,
@@ -23,20 +24,21 @@ from leptonfit.neutrino.threshold_scan import (
     select_counts,
 )
 
-HOW = {"confidence": (0.9, 0.95), "method": "cls", "n_toys": 400}
+pytestmark = pytest.mark.slow
+
+HOW = ScanSettings(confidence=(0.9, 0.95), method="cls", n_thresholds=30, n_toys=400)
 
 
 @pytest.fixture(scope="module")
 def scans():
-    return scan_all(SPECTRA, n_thresholds=30, seed=838, **HOW)
+    return scan_all(SPECTRA, HOW, seed=838)
 
 
-@pytest.mark.slow
 def test_every_attainable_condition_is_there(scans):
     assert sum(one.attainable for one in scans) == 182
     counts = {one.slug: len(one.threshold) for one in scans}
     assert {slug: one.attainable for slug, one in zip(counts, scans, strict=True)} | {"borexino": 29} == counts
-    fewer = scan_thresholds(load_likelihood("xenonnt"), n_thresholds=5, seed=1, **HOW)
+    fewer = scan_thresholds(load_likelihood("xenonnt"), replace(HOW, n_thresholds=5), seed=1)
     assert fewer.threshold.tolist() == [1, 8, 15, 21, 28]
 
 

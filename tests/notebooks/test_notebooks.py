@@ -1,17 +1,12 @@
 """Every notebook, found by itself: its pair, its outputs, its execution; and the manuscript made of them all."""
 
-import io
 import json
 import re
-import subprocess
-import sys
 
-import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from leptonfit.workbook import figures, manuscript, numbers, pairs, parameters, store
-from leptonfit.workbook.execution import execute_notebook
+from leptonfit.workbook import latex, manuscript, pairs, parameters
 
 NOTEBOOKS = parameters.notebook_names()
 
@@ -52,68 +47,33 @@ def test_committed_notebooks_are_executed_normalised_and_have_the_house_form(not
     assert all(cell.outputs for cell in checked), "a check without an output passes whatever happens"
 
 
-@pytest.fixture(scope="module")
-def shared_report(tmp_path_factory):
-    """Results of the notebooks executed so far, for those that read them."""
-    return tmp_path_factory.mktemp("report")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_nbval(notebook, root, shared_report, monkeypatch):
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    for needed in parameters.upstream(notebook):
-        if not (shared_report / "results" / f"{needed}.json").is_file():
-            assert execute_notebook(needed, {}, shared_report / f"{needed}.ipynb") is None
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval-lax",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-o",
-            "addopts=",
-            str(root / "notebooks" / f"{notebook}.ipynb"),
-        ],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert (shared_report / "results" / f"{notebook}.json").is_file()
+def test_nbval(notebook, executed):
+    assert executed.run(notebook) == ""
+    assert (executed.folder / "results" / f"{notebook}.json").is_file()
 
 
-def test_the_manuscript_is_the_same_bytes_twice(shared_report, monkeypatch):
-    """Every figure from one set of results: PNG and PDF, fonts embedded, every axis named."""
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    documents = manuscript.read_documents()
-    for name in manuscript.FIGURES:
-        made = []
-        for _ in range(2):
-            with plt.style.context([str(figures.STYLE)]):
-                figure = plt.figure()
-                content = json.dumps(manuscript.draw(name, figure, documents), ensure_ascii=False)
-                labels = [label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())]
-                named = [ax.get_xlabel() for ax in figure.axes if ax.get_label() != "<colorbar>"]
-                png, pdf = io.BytesIO(), io.BytesIO()
-                figure.savefig(png, format="png", metadata={"Software": None})
-                figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-                plt.close(figure)
-            made.append((content, png.getvalue(), pdf.getvalue()))
-        assert made[0] == made[1], name
-        assert b"/FontFile2" in made[0][2], f"{name}: fonts are not embedded"
-        assert len(made[0][0]) < 1_000_000
-        assert any(labels)
-        assert all(named), f"{name}: an axis has no name"
+@pytest.mark.slow
+def test_the_manuscript_shows_what_the_notebooks_publish(executed, root):
+    """Every figure that is committed, drawn from the same: PNG and PDF, fonts embedded."""
+    executed.run(manuscript.NOTEBOOK)
+    found = manuscript.read_figures(executed.folder)
+    assert {path.stem for path in (root / "figures").glob("*.pdf")} == found.keys()
+    for name, figure in found.items():
+        committed = json.loads((root / "figures" / f"{name}.json").read_text(encoding="utf-8"))
+        assert figure["drawn"].keys() == committed["drawn"].keys(), name
+        assert figure["parameters"] == committed["parameters"], name
+        assert len(json.dumps(figure, ensure_ascii=False, indent=1)) < 1_000_000, f"{name}: too large to commit"
+    for name, (_, path) in manuscript.find_published("pdf", executed.folder).items():
+        assert b"/FontFile2" in path.read_bytes(), f"{name}: fonts are not embedded"
 
 
-def test_the_committed_numbers_are_those_of_the_results(shared_report, monkeypatch, root):
-    monkeypatch.setenv(store.REPORT_VARIABLE, str(shared_report))
-    made = numbers.write_macros(manuscript.read_documents()).splitlines()
-    committed = (root / "figures" / "numbers.tex").read_text().splitlines()
+@pytest.mark.slow
+def test_the_committed_numbers_are_those_of_the_results(executed, root):
+    executed.run(manuscript.NOTEBOOK)
+    made = sorted(latex.write_macros(manuscript.read_numbers(executed.folder)).splitlines())
+    committed = sorted((root / "figures" / "numbers.tex").read_text().splitlines())
     assert len(made) == len(committed)
     for one, other in zip(made, committed, strict=True):
         (name, value, source), (committed_name, committed_value, committed_source) = (

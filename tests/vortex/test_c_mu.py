@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 
-from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.contour import scan_map
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
+from leptonfit.vortex.certificate import certify
 from leptonfit.vortex.closures import CLOSURES, HillClosure
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 
 REPORT = load_measurements("report_2025")
 SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+
+
+def model(**changed):
+    return VortexModel(REPORT, **SIGMA, **changed)
 
 
 def corner_c_mu(lepton, beta, radius, amplitude, r_max):
@@ -24,7 +29,7 @@ def corner_c_mu(lepton, beta, radius, amplitude, r_max):
 
 @pytest.mark.parametrize(("beta", "r_max"), [(2.85, 10.0), (1.7, 10.0), (2.2, 13.3), (6.1, 7.7)])
 def test_stream_intervals_end_at_the_corners(beta, r_max):
-    result = feasible_c_mu(REPORT, np.array([beta]), r_max=r_max)
+    result = feasible_c_mu(model(r_max=r_max), np.array([beta]))
     ends = {
         (lepton, end): corner_c_mu(lepton, beta, x, x, r_max) for lepton in (0, 1) for end, x in ((0, 1.0), (1, 0.1))
     }
@@ -34,11 +39,11 @@ def test_stream_intervals_end_at_the_corners(beta, r_max):
 
 
 def test_the_numbers_of_the_report():
-    assert feasible_c_mu(REPORT, np.array([2.85])).joint[0] == pytest.approx([237.26, 318.63], abs=0.01)
-    reported = feasible_c_mu(REPORT, np.array([2.85]), closure="reported").joint[0]
+    assert feasible_c_mu(model(), np.array([2.85])).joint[0] == pytest.approx([237.26, 318.63], abs=0.01)
+    reported = feasible_c_mu(model(closure="reported"), np.array([2.85])).joint[0]
     assert reported == pytest.approx([237.40, 318.40], abs=0.01)
-    assert feasible_c_mu(REPORT, np.array([3.0432])).electron[0] == pytest.approx([231.6, 4581.7], abs=0.1)
-    manifold = solution_manifold(REPORT, 3.0432)
+    assert feasible_c_mu(model(), np.array([3.0432])).electron[0] == pytest.approx([231.6, 4581.7], abs=0.1)
+    manifold = solution_manifold(model(), 3.0432)
     near = np.abs(manifold.radius - 0.44).argmin()
     assert manifold.c_mu[:, near].min() < 948 * 1.05
     assert manifold.c_mu[:, near].max() > 948 * 0.95
@@ -48,33 +53,34 @@ def test_the_numbers_of_the_report():
 @pytest.mark.parametrize("closure", ["stream", "stream_quartic", "reported"])
 def test_the_edge_of_the_interval_is_the_edge_of_the_profile(closure):
     betas = np.linspace(0.9, 3.0, 22)
-    problem = build_problem(REPORT, **SIGMA, closure=closure)
-    profile = scan_profile(problem, "beta", betas, n_starts=6, seed=1)
-    feasible = feasible_c_mu(REPORT, betas, closure=closure)
+    given = model(closure=closure)
+    profile = scan_profile(given.problem, "beta", betas, effort=Effort(6, 1))
+    feasible = feasible_c_mu(given, betas)
     assert ((profile.chi2_min < 1e-6) == feasible.is_feasible).all()
     edge = profile.identified_set["0.95"].intervals[0, 0]
-    beside = feasible_c_mu(REPORT, np.array([edge - 1e-5, edge + 1e-5]), closure=closure)
+    beside = feasible_c_mu(given, np.array([edge - 1e-5, edge + 1e-5]))
     assert beside.is_feasible.tolist() == [False, True]
 
 
 def test_the_map_is_zero_inside_the_interval_and_only_there():
     betas, values = np.linspace(1.0, 3.2, 9), np.linspace(180, 380, 21)
-    problem = build_problem(REPORT, **SIGMA, r_max=9.0)
-    result = scan_map(problem, ("beta", betas), ("c_mu", values), n_starts=4, seed=1)
-    joint = feasible_c_mu(REPORT, betas, r_max=9.0).joint
+    given = model(r_max=9.0)
+    result = scan_map(given.problem, ("beta", betas), ("c_mu", values), effort=Effort(4, 1))
+    joint = feasible_c_mu(given, betas).joint
     inside = (values >= joint[:, :1]) & (values <= joint[:, 1:])
     assert ((result.chi2_min < 1e-6) == inside).all()
     assert result.converged.all()
 
 
 def test_lab_with_the_reports_bounds_has_no_interval_and_with_wide_ones_it_has():
-    assert not feasible_c_mu(REPORT, np.array([3.0]), closure="lab").is_feasible.any()
-    assert feasible_c_mu(REPORT, np.array([3.0]), closure="lab", bounds=BOUNDS["wide"]).is_feasible.all()
+    assert not feasible_c_mu(model(closure="lab"), np.array([3.0])).is_feasible.any()
+    assert feasible_c_mu(model(closure="lab", bounds=BOUNDS["wide"]), np.array([3.0])).is_feasible.all()
 
 
+@pytest.mark.slow
 def test_lab_with_the_reports_bounds_is_rejected_and_what_binds_is_named():
-    problem = build_problem(REPORT, **SIGMA, closure="lab")
-    profile = scan_profile(problem, "beta", np.array([2.9, 3.2]), n_starts=16, seed=1, references=(3.043233053,))
+    problem = model(closure="lab").problem
+    profile = scan_profile(problem, "beta", np.array([2.9, 3.2]), effort=Effort(16, 1), references=(3.043233053,))
     assert profile.reference_chi2[0] == pytest.approx(2.938e12, rel=1e-3)
     assert profile.reference_trusted[0]
     bound = {
@@ -84,24 +90,23 @@ def test_lab_with_the_reports_bounds_is_rejected_and_what_binds_is_named():
 
 
 def test_the_sentence_follows_the_numbers():
-    claims = load_claims()
-    scan = feasible_c_mu(REPORT, np.array([0.9, 3.0]))
-    below, there = (feasible_c_mu(REPORT, np.array([beta])) for beta in (0.9, 3.0))
-    said = describe_c_mu(scan, there, claims)
+    given = {"claim": 948.0, "limits": (100.0, 1500.0)}
+    scan = feasible_c_mu(model(), np.array([0.9, 3.0]))
+    below, there = (feasible_c_mu(model(), np.array([beta])) for beta in (0.9, 3.0))
+    said = describe_c_mu(scan, there, **given)
     assert said.startswith("Within the bounds given")
     assert "948 is allowed by the electron alone and does not contradict" in said
     assert "at 1 of 2 points" in said
-    claims["c_mu"]["electron_alone"] = 9480.0
-    assert "9480 is not allowed by the electron alone" in describe_c_mu(scan, there, claims)
-    assert "no C_μ fits all leptons there" in describe_c_mu(scan, below, claims)
-    lab = feasible_c_mu(REPORT, np.array([3.0]), closure="lab")
-    said = describe_c_mu(lab, lab, claims)
+    assert "9480 is not allowed by the electron alone" in describe_c_mu(scan, there, **{**given, "claim": 9480.0})
+    assert "no C_μ fits all leptons there" in describe_c_mu(scan, below, **given)
+    lab = feasible_c_mu(model(closure="lab"), np.array([3.0]))
+    said = describe_c_mu(lab, lab, **given)
     assert "the bounds of C_μ are 100 to 1500" in said
 
 
 @pytest.mark.parametrize(("shape", "beta"), [("lab", 1.0), ("lab_quartic", 0.2), ("lab_gaussian", 0.4181)])
 def test_wide_bounds_in_the_lab_frame_where_a_limit_of_u_ends_the_interval(shape, beta):
-    found = feasible_c_mu(REPORT, np.array([beta]), closure=shape, bounds=BOUNDS["wide"]).joint[0]
+    found = feasible_c_mu(model(closure=shape, bounds=BOUNDS["wide"]), np.array([beta])).joint[0]
     radius, amplitude = np.meshgrid(np.geomspace(1e-3, 10, 4001), np.linspace(0.01, 1, 201))
     energy = CLOSURES[shape](r_max=10.0)
     allowed = []
@@ -113,3 +118,17 @@ def test_wide_bounds_in_the_lab_frame_where_a_limit_of_u_ends_the_interval(shape
     assert found == pytest.approx([low, high], rel=4e-3)
     assert found[0] <= low * (1 + 1e-12)
     assert found[1] >= high * (1 - 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"moment_map": "mass_scaled"}, "moment_map = 'mass_scaled': must be universal"),
+        ({"gradient": 1.0}, "gradient = 1: must be 0"),
+    ],
+)
+def test_a_model_without_a_closed_form_is_refused(change, message):
+    given = model(**change)
+    for solve_without_fit in (feasible_c_mu, solution_manifold, lambda one, beta: certify(one, beta, beta)):
+        with pytest.raises(ValueError, match=message):
+            solve_without_fit(given, 3.0)

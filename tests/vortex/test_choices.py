@@ -1,20 +1,22 @@
 """Closures in full: the fits they make, the known floors, and what the data file may hold."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from leptonfit.datafiles import ROOT, InputError
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.choices import AXES, Choice, build_choice, load_choices
 from leptonfit.vortex.closures import CLOSURES, ComplexStepClosure
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 from leptonfit.workbook.store import write_checksums
 
 REPORT = load_measurements("report_2025")
-SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
+MODEL = VortexModel(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8)
 
 
 def test_the_file_holds_every_axis_and_no_combination_twice():
@@ -32,8 +34,8 @@ def test_the_file_holds_every_axis_and_no_combination_twice():
     ("line", "message"),
     [
         ('frame = ["rest"]', "frame = 'rest': must be one of stream, lab"),
-        ('colour = ["red"]', "axis 'colour': must be one of frame"),
-        ('frame = "lab"', "frame = 'lab': must be a list of choices"),
+        ('colour = ["red"]', r"block\[0\].colour: must be one of meaning, frame"),
+        ('frame = "lab"', r"block\[0\].frame = lab: must be a list of choices"),
         ('shape = ["gaussian"]\ngradient = ["on"]', "no combination"),
         ("frame = [", "closures.toml: "),
     ],
@@ -48,7 +50,7 @@ def test_a_block_that_names_what_there_is_not_is_refused(tmp_path, line, message
 
 @pytest.mark.parametrize("choice", load_choices()[::3], ids=lambda choice: choice.name)
 def test_the_jacobian_is_the_slope_of_the_residuals(choice):
-    problem = build_choice(choice, REPORT, sigma_m_model=1e-2, sigma_g_model=1e-2)
+    problem = build_choice(choice, VortexModel(REPORT, sigma_m_model=1e-2, sigma_g_model=1e-2))
     rng = np.random.default_rng(7)
     low, high = problem.search_box({"beta": (0.5, 5.0)})
     x = low + (0.2 + 0.6 * rng.random((3, problem.n_par))) * (high - low)
@@ -71,21 +73,21 @@ def test_the_floor_of_masses_and_radii(radius, floor):
     kappa = size.mean() if radius == "mean" else (size**2).sum() / size.sum()
     by_hand = float(np.sum(((size / kappa - 1) / 0.03) ** 2))
     assert by_hand == pytest.approx(floor, abs=5e-3)
-    problem = build_choice(Choice(moment="none", radius=radius), REPORT, **SIGMA)
-    found = run_multistart(problem, n_starts=32, seed=1, ranges={"beta": (0.5, 5.0)})
+    problem = build_choice(Choice(moment="none", radius=radius), MODEL)
+    found = run_multistart(problem, effort=Effort(32, 1, {"beta": (0.5, 5.0)}))
     assert found.chi2[0] == pytest.approx(by_hand, rel=1e-6)
     assert problem.n_par == (10 if radius == "mean" else 11)
 
 
 @pytest.mark.slow
 def test_the_floor_with_the_moments():
-    problem = build_choice(Choice(radius="mean"), REPORT, **SIGMA)
-    profile = scan_profile(problem, "beta", np.array([3.0, 3.1]), n_starts=16, seed=1, references=(3.043233053,))
+    problem = build_choice(Choice(radius="mean"), MODEL)
+    profile = scan_profile(problem, "beta", np.array([3.0, 3.1]), effort=Effort(16, 1), references=(3.043233053,))
     assert profile.reference_chi2[0] == pytest.approx(5223.03, abs=0.01)
 
 
 def test_spin_one_half_leaves_no_constant():
-    problem = build_choice(Choice(moment="spin_half", amplitude="saturated", bounds="wide"), REPORT, **SIGMA)
+    problem = build_choice(Choice(moment="spin_half", amplitude="saturated", bounds="wide"), MODEL)
     assert "c_mu" not in problem.names
     assert not any(name.startswith("A_") for name in problem.names)
     x = problem.start.copy()
@@ -96,7 +98,7 @@ def test_spin_one_half_leaves_no_constant():
 
 def test_radii_about_their_own_mean_are_two_constraints():
     """The departures add up to zero, so that a third residual would only repeat them."""
-    problem = build_choice(Choice(radius="mean", moment="none"), REPORT, **SIGMA)
+    problem = build_choice(Choice(radius="mean", moment="none"), MODEL)
     assert problem.residual_names[3:] == ("kappa_e_mu", "kappa_tau")
     x = problem.start
     size = REPORT.values[:3] * x[[problem.index(f"R_{lepton}") for lepton in ("e", "mu", "tau")]]
@@ -106,8 +108,8 @@ def test_radii_about_their_own_mean_are_two_constraints():
 
 def test_what_cannot_be_chosen_is_refused():
     own = CLOSURES["stream"](r_max=10.0)
-    with pytest.raises(ValueError, match="lab parabolic: frame, shape and gradient must be the report's"):
-        build_choice(Choice(frame="lab"), REPORT, closure=lambda r_max: own, **SIGMA)
+    with pytest.raises(ValueError, match="lab parabolic: frame, shape, current and gradient must be the report's"):
+        build_choice(Choice(frame="lab"), replace(MODEL, closure=lambda r_max: own))
     with pytest.raises(ValueError, match="moment = 'spin': must be one of universal"):
         Choice(moment="spin")
     with pytest.raises(ValueError, match="gradient = 'on': must be off for the gaussian shape"):
@@ -126,8 +128,9 @@ def test_ones_own_closure_has_exact_slopes():
 
 
 def test_ones_own_closure_takes_the_place_of_energy_and_moment():
-    own = build_choice(Choice(), REPORT, closure=lambda r_max: CLOSURES["lab"](r_max=r_max), k=0.3, **SIGMA)
-    lab = build_choice(Choice(frame="lab"), REPORT, **SIGMA)
+    mine = replace(MODEL, closure=lambda r_max: CLOSURES["lab"](r_max=r_max), moment_factor=0.3)
+    own = build_choice(Choice(), mine)
+    lab = build_choice(Choice(frame="lab"), MODEL)
     x = lab.start
     assert own.residuals(x)[:3] == pytest.approx(lab.residuals(x)[:3])
     moments = [problem.residuals(x)[3:] * 2e-8 + REPORT.values[3:] for problem in (own, lab)]

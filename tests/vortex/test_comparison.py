@@ -10,6 +10,7 @@ from leptonfit.claims.claim import Claim
 from leptonfit.claims.december_2025.claims import answer_options, find_standing
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.multistart import Effort
 from leptonfit.vortex import comparison
 from leptonfit.vortex.choices import Choice, build_choice
 from leptonfit.vortex.comparison import (
@@ -21,20 +22,26 @@ from leptonfit.vortex.comparison import (
     select_shown,
 )
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 from leptonfit.vortex.sigma_model import estimate_sigma_model
 
 pytestmark = pytest.mark.slow
 
 REPORT = load_measurements("report_2025")
-SIGMA = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
-MODEL = {"reference": 3.043233053, "n_starts": 8, "seed": 5, **SIGMA}
+MODEL = VortexModel(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8)
+HOW = {"reference": 3.043233053, "effort": Effort(8, 5)}
 GRID = np.geomspace(0.05, 50, 9)
 DETERMINED = Choice(moment="spin_half", amplitude="saturated", radius="free", bounds="wide")
 
 
 @pytest.fixture(scope="module")
 def determined():
-    return compare_choice(DETERMINED, REPORT, GRID, **MODEL)
+    return compare_choice(DETERMINED, MODEL, GRID, **HOW)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return compare_choice(Choice(), MODEL, GRID, **HOW)
 
 
 def test_three_additions_together_determine_beta(determined):
@@ -64,8 +71,9 @@ def test_three_additions_together_determine_beta(determined):
         return beta
 
     best = beta_for(1.0)
-    assert determined.best_x[0] == pytest.approx(best, rel=1e-6)
     (low, high) = determined.identified_set["0.95"].intervals[0]
+    # a solution is stationary, and at 1e-5 of β's error from the minimum χ² is only 1e-10 higher
+    assert determined.best_x[0] == pytest.approx(best, abs=1e-5 * (high - low) / 4)
     # κ free: with a = m_e R_e/κ, b = m_μ R_μ/κ the price is ((a−1)² + (b−1)²)/0.03², least for a given a/b
     for end in (low, high):
         ratios = np.linspace(0.8, 1.25, 9001)
@@ -79,8 +87,8 @@ def test_three_additions_together_determine_beta(determined):
     assert np.isnan(determined.c_mu_best) or determined.c_mu_best == 4.0
 
 
-def test_the_reports_closure_is_what_the_profile_says():
-    found = compare_choice(Choice(), REPORT, GRID, **MODEL)
+def test_the_reports_closure_is_what_the_profile_says(report):
+    found = report
     assert (found.n_constraints, found.n_parameters, found.rank) == (5, 11, 5)
     assert found.identified_set["0.95"].intervals[0, 0] == pytest.approx(1.1148662, abs=1e-6)
     assert found.fits
@@ -92,7 +100,7 @@ def test_the_reports_closure_is_what_the_profile_says():
 
 def test_the_same_on_one_core_or_two():
     choices = [Choice(), Choice(moment="none")]
-    one, two = (compare_choices(choices, REPORT, GRID, jobs=jobs, **MODEL) for jobs in (1, 2))
+    one, two = (compare_choices(choices, MODEL, GRID, jobs=jobs, **HOW) for jobs in (1, 2))
     for a, b in zip(one, two, strict=True):
         assert {**a.to_dict(), "seconds": 0} == {**b.to_dict(), "seconds": 0}
 
@@ -102,7 +110,7 @@ def test_the_set_is_checked_at_beta_of_its_own(determined):
     assert determined.is_inside.tolist() == [False, True, False]
     assert determined.checked == pytest.approx([0.99 * low, np.sqrt(low * high), 1.01 * high])
     assert determined.multistart_chi2[[0, 2]] == pytest.approx([3.97, 3.97], abs=0.15)  # just beyond the level
-    others = [compare_choice(Choice(moment="none"), REPORT, GRID, name=name, **MODEL).checked for name in "ab"]
+    others = [compare_choice(Choice(moment="none"), MODEL, GRID, name=name, **HOW).checked for name in "ab"]
     assert others[0].tolist() != others[1].tolist()
 
 
@@ -119,7 +127,7 @@ def test_a_set_that_fresh_starts_contradict_is_not_reliable(determined, monkeypa
         return replace(found, identified_set=sets)
 
     monkeypatch.setattr(comparison, "scan_profile", wrong)
-    assert compare_choice(DETERMINED, REPORT, GRID, **MODEL).verdict_code == "unreliable"
+    assert compare_choice(DETERMINED, MODEL, GRID, **HOW).verdict_code == "unreliable"
 
 
 def test_what_is_in_tension_does_not_fit_and_determines_nothing(determined):
@@ -129,9 +137,8 @@ def test_what_is_in_tension_does_not_fit_and_determines_nothing(determined):
     assert not replace(determined, verdict_code="unreliable").fits
 
 
-def test_the_sentence_counts_and_names(determined):
-    report = compare_choice(Choice(), REPORT, GRID, **MODEL)
-    quartic = compare_choice(Choice(shape="quartic"), REPORT, GRID, **MODEL)
+def test_the_sentence_counts_and_names(determined, report):
+    quartic = compare_choice(Choice(shape="quartic"), MODEL, GRID, **HOW)
     code, said = describe_comparison([report, quartic, determined], 0.05, 50.0, reference=3.043233053)
     assert code == "determined"
     assert said.startswith(
@@ -155,10 +162,9 @@ def test_the_sentence_counts_and_names(determined):
     assert describe_comparison([report], 0.05, 50.0, reference=3.0)[0] == "not_determined"
 
 
-def test_the_box_sets_the_scale_of_what_is_determined():
-    boxes = {
-        outer: compare_choice(DETERMINED, REPORT, GRID, **{**MODEL, "r_max": outer}) for outer in (9.0, 10.0, 11.0)
-    }
+def test_the_box_sets_the_scale_of_what_is_determined(determined):
+    low, high = (compare_choice(DETERMINED, replace(MODEL, r_max=r_max), GRID, **HOW) for r_max in (9.0, 11.0))
+    boxes = {9.0: low, 10.0: determined, 11.0: high}
     best = [one.best_x[0] for one in boxes.values()]
     assert best[0] > best[1] > best[2]
     power = np.log(best[2] / best[0]) / np.log(11 / 9)
@@ -166,8 +172,8 @@ def test_the_box_sets_the_scale_of_what_is_determined():
     assert describe_boxes({9.0: replace(boxes[9.0], verdict_code="open_above")}) == ""
 
 
-def test_a_claim_stands_under_the_closures_that_carry_it(determined):
-    claims, report = load_claims(), compare_choice(Choice(), REPORT, GRID, **MODEL)
+def test_a_claim_stands_under_the_closures_that_carry_it(determined, report):
+    claims = load_claims()
     standing = find_standing(claims, [report, determined])
     assert standing["compatible"] == [report.name]
     assert standing["moderate, 3.1 ± 0.1"] == standing["evidence"] == standing["null"] == []
@@ -197,8 +203,8 @@ def test_round_trip(determined):
 
 def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
     """For n residuals scaled alike, −2 ln L = χ²/f² + n ln f² has its minimum at f² = χ²/n."""
-    build = partial(build_choice, Choice(frame="lab", moment="spin_half"), REPORT)
-    found = estimate_sigma_model(build, beta_range=(0.05, 50.0), n_starts=8, seed=1, **SIGMA)
+    build = partial(build_choice, Choice(frame="lab", moment="spin_half"))
+    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(4, 1))
     assert found.chi2 == pytest.approx(5.0, rel=1e-3)
     assert found.low < found.factor < found.high
     far = found.factors[0]
@@ -212,9 +218,8 @@ def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(radius="mean")])
 def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
-    found = estimate_sigma_model(
-        partial(build_choice, choice, REPORT), beta_range=(0.05, 50.0), n_starts=8, seed=1, **SIGMA
-    )
+    build = partial(build_choice, choice)
+    found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(4, 1))
     assert found.factor is None
     assert "cannot be set" in found.describe()
     assert ("is in the radii" in found.describe()) is (choice.radius == "mean")

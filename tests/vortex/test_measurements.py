@@ -59,3 +59,29 @@ def test_a_changed_byte_is_refused(tmp_path):
     changed.write_text(changed.read_text().replace("206.7682826", "206.7682827"))
     with pytest.raises(InputError, match=r"charged_leptons\.toml: its SHA-256 is"):
         load_measurements("report_2025", data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'value = 206.7682826\nuncertainty = 4.6e-6\nunit = "m_e"',
+            'value = 105.658\nuncertainty = 4.6e-6\nunit = "MeV"',
+            "report_2025.m_mu.unit = MeV: must be m_e",
+        ),
+        ("value = 3477.228", "value = -3477.228", "report_2025.m_tau = -3477.228: must be a number above 0"),
+        ("value = 3477.228", "value = true", "report_2025.m_tau = true: must be a number above 0"),
+        ("value = 3477.228", "value = nan", "report_2025.m_tau = nan: must be a number above 0"),
+        ("uncertainty = 0.23", "uncertainty = -0.23", "m_tau.uncertainty = -0.23: must be a number, 0 or more"),
+        ('"g_mu", 0.063]', '"g_mu", 2]', "correlations[0][2] = 2: must be a number above -1 and below 1"),
+        ('["m_mu", "g_mu",', '["m_mu", "m_mu",', "correlation of m_mu with itself"),
+        ("[report_2025.m_tau]", "[report_2025.m_tau_lepton]", "report_2025.m_tau is missing"),
+    ],
+)
+def test_bad_data_are_refused_in_one_line(edited, old, new, said):
+    folder = edited("../charged_leptons.toml", old, new)
+    with pytest.raises(InputError) as refused:
+        [load_measurements(name, data=folder) for name in SETS]
+    assert str(refused.value).startswith("data file charged_leptons.toml: ")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

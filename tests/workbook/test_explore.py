@@ -5,6 +5,7 @@ import base64
 import io
 import itertools
 import shlex
+import time
 from collections.abc import Iterator
 
 import ipywidgets as widgets
@@ -15,18 +16,20 @@ from PIL import Image
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import assess_multistart, assess_profile
 from leptonfit.inference.limits import find_limits
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.profile import scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.neutrino.likelihood import load_likelihood, to_moment
 from leptonfit.vortex.c_mu import feasible_c_mu
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook import run
 from leptonfit.workbook.explore import MultistartExplorer, NeutrinoExplorer, ProfileExplorer, VortexExplorer
 from leptonfit.workbook.explore.explorer import Explorer, slider
 
 pytestmark = pytest.mark.slow
+
+TIGHT = {"sigma_m_model": 1e-6, "sigma_g_model": 2e-8}
 
 
 def pixels(explorer):
@@ -52,7 +55,7 @@ def test_the_verdict_follows_the_scan_and_the_picture_the_state(profile):
     assert low == pytest.approx(1.1148, abs=1e-3)
     assert f"[{low:.8g}" in profile.sentence
     assert high == pytest.approx(1.97664e8, rel=1e-4)
-    feasible = feasible_c_mu(load_measurements("report_2025"), np.array([1.4]))
+    feasible = feasible_c_mu(VortexModel(load_measurements("report_2025"), **TIGHT), np.array([1.4]))
     assert f"{feasible.joint[0, 0]:.5g}" in profile.sentence
     assert (pixels(profile) != before).any()
     profile.put(scan=(2.85, 3.25))
@@ -134,15 +137,15 @@ def test_every_assumption_of_the_profile_reaches_the_fit(profile):
     """Marks on the picture are the library's values."""
     profile.put(closure="lab_linear", sigma_g_model=1e-3, scan=(1.0, 2.0), beta=1.5)
     measured, grid = load_measurements("report_2025"), np.linspace(1.0, 2.0, 41)
-    problem = build_problem(measured, sigma_m_model=1e-6, sigma_g_model=1e-3, closure="lab_linear")
-    scan = scan_profile(problem, "beta", grid, n_starts=16, seed=1)
+    problem = VortexModel(measured, sigma_m_model=1e-6, sigma_g_model=1e-3, closure="lab_linear").problem
+    scan = scan_profile(problem, "beta", grid, effort=Effort(16, 1))
     np.testing.assert_allclose(profile.profile.chi2_min, scan.chi2_min, rtol=1e-5, atol=1e-6)
     start = scan.x[20].copy()
     start[problem.index("beta")] = 1.5
     fit = solve(problem, start, fixed=("beta",))
     assert profile._marker.get_ydata()[0] == pytest.approx(max(float(fit.chi2), 1e-6), rel=1e-5)
     profile.put(closure="stream", sigma_g_model=2e-8, scan=(2.85, 3.25), beta=3.05, r_max=20.0)
-    band = feasible_c_mu(measured, profile.profile.grid[::5], r_max=20.0)
+    band = feasible_c_mu(VortexModel(measured, **TIGHT, r_max=20.0), profile.profile.grid[::5])
     drawn = profile._band.get_paths()[0].vertices[:, 1]
     assert drawn.max() == pytest.approx(band.joint[:, 1].max())
     assert drawn.min() == pytest.approx(band.joint[:, 0].min())
@@ -152,9 +155,9 @@ def test_every_assumption_of_the_profile_reaches_the_fit(profile):
 def test_a_verdict_that_few_starts_leave_open_is_the_notebook_s(profile):
     profile.put(closure="lab")
     reference = load_claims()["golden_loop"]["beta"]
-    problem = build_problem(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8, closure="lab")
+    problem = VortexModel(load_measurements("report_2025"), **TIGHT, closure="lab").problem
     scan = scan_profile(
-        problem, "beta", np.linspace(2.85, 3.25, 41), n_starts=16, seed=20251223, references=(reference,)
+        problem, "beta", np.linspace(2.85, 3.25, 41), effort=Effort(16, 20251223), references=(reference,)
     )
     assert profile.code == assess_profile(problem, scan, reference=reference).code == "rejected"
     profile.put(closure="stream")
@@ -198,15 +201,15 @@ def test_a_button_pressed_twice_is_one_walk():
             vortex.walk_button.value = True
             vortex.walk_button.value = False
         vortex.walk_button.value = True
-        before = vortex.n_drawn
+        before, began = vortex.n_drawn, time.monotonic()
         await asyncio.sleep(0.5)
         vortex.walk_button.value = False
-        drawn = vortex.n_drawn - before
+        drawn, seconds = vortex.n_drawn - before, time.monotonic() - began
         await asyncio.sleep(0.2)
         assert vortex.n_drawn - before - drawn <= 1, "it stops"
-        return drawn
+        return drawn / (seconds / 0.03 + 1)  # a busy machine sleeps longer
 
-    assert asyncio.run(press()) <= 0.5 / 0.03 + 1
+    assert asyncio.run(press()) <= 1
 
 
 def test_a_walk_survives_the_rounding_of_a_slider():
@@ -234,8 +237,8 @@ def test_a_multistart_ends_as_the_library_does():
     shown = MultistartExplorer(n_starts=20, seed=5)
     claims = load_claims()
     box = {**BOUNDS["report"], "beta": tuple(claims["multi_start"]["beta_box"])}
-    problem = build_problem(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8, bounds=box)
-    result = run_multistart(problem, n_starts=20, seed=5)
+    problem = VortexModel(load_measurements("report_2025"), sigma_m_model=1e-6, sigma_g_model=2e-8, bounds=box).problem
+    result = run_multistart(problem, effort=Effort(20, 5))
     assert shown.sentence == f"{result.summary()}. {assess_multistart(problem, result, 'beta').sentence}"
     assert shown.n_drawn == 3, "a picture every eight starts"
     shown.put(n_starts=4, optimiser="the report's")
@@ -300,20 +303,24 @@ def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
     slow = Slow()
     slow.shown.clear()
 
+    async def settle():
+        while slow.is_drawing:
+            await asyncio.sleep(0)
+
     async def drag():
         for value in range(1, 31):
             slow.controls["a"].value = value
-        await asyncio.sleep(0.2)
+        await settle()
         slow.controls["a"].value = 50
         while (50, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.controls["a"].value = 60
-        await asyncio.sleep(0.2)
+        await settle()
         slow.controls["a"].value = 70
         while (70, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.put(a=80)
-        await asyncio.sleep(0.2)
+        await settle()
 
     asyncio.run(drag())
     drawn = [value for value, _ in slow.shown]

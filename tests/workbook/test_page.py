@@ -149,10 +149,10 @@ def report(tmp_path):
         )
         write_result(place, "01_hostile", verdict=HOSTILE, parameters={"seed": 1, "closure": HOSTILE})
     pd.DataFrame({f"column {HOSTILE}": [HOSTILE], "claimed": [1]}).to_csv(
-        folder / "results" / "01_hostile.claimed_computed.csv", index=False
+        folder / "results" / "01_hostile.claimed_computed.shown.csv", index=False
     )
     pd.DataFrame([range(8)] * 2, columns=[f"c{k}" for k in range(8)]).to_csv(
-        folder / "results" / "01_hostile.limits.csv", index=False
+        folder / "results" / "01_hostile.limits.shown.csv", index=False
     )
     write_executed(
         folder,

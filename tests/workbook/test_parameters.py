@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
-from leptonfit.inference.limits import METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.meta import ESTIMATORS
 from leptonfit.neutrino.experiments import SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, REPORT_BOUNDS
 from leptonfit.vortex.measurements import SETS
+from leptonfit.vortex.model import BOUNDS, LEPTONS, REPORT_BOUNDS
 from leptonfit.workbook import cli, parameters, store
 from leptonfit.workbook.declarations import read_notebook
 
@@ -23,7 +23,7 @@ CHOICES = {
     "bounds": tuple(BOUNDS),
     "measurements": SETS,
     "datasets": SLUGS,
-    "limit_method": tuple(METHODS),
+    "limit_method": tuple(CONSTRUCTIONS),
     "estimator": ESTIMATORS,
     "lepton": LEPTONS,
 }
@@ -215,8 +215,8 @@ def test_refused_input_is_one_line_exit_2_and_nothing_written(arguments, message
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in bin 1 = -4: must be a count, 0 or more"),
-        ("gemma.toml", 'unit = "cm-2 s-1"', "", "flux_total has no unit: every number needs one"),
+        ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in row 1 = -4: must be a count, 0 or more"),
+        ("gemma.toml", 'unit = "cm-2 s-1"', "", "flux_total.unit is missing"),
         ("conus.csv", "\n0.225836,", "\n0.22,", "overlaps 0.21 to 0.225836: bins must follow one another"),
         ("published_limits.csv", ",reactor,", ",core,", "flavour_class in row 1 = core: must be one of reactor"),
     ],

@@ -5,10 +5,13 @@ import multiprocessing
 import re
 import shutil
 
+import jupytext
+import nbformat
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
 from leptonfit.workbook import cli, page, pairs, run, store, sweep
+from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOK = """# %% [markdown]
 # # Notebook {name}
@@ -21,7 +24,7 @@ seed = 1  # seed
 # %%
 from leptonfit.workbook import parameters, store
 
-settings = parameters.read_settings("{name}", globals(), __import__("pathlib").Path("..").resolve())
+settings = parameters.read_settings("{name}", globals(), __import__("pathlib").Path({root!r}))
 {line}
 
 # %% tags=["key-figure"]
@@ -37,11 +40,31 @@ _ = store.save(settings, results={{"value": value}}, verdict=said, verdict_code=
 """
 
 
+def execute_here(name, parameters, output, *, root, show_progress=False):
+    """As `execute_notebook`, in this process and without outputs: a kernel takes seconds, and most of what is tested
+    here is decided before or after it."""
+    notebook = jupytext.read(root / "notebooks" / f"{name}.py")
+    nbformat.write(notebook, output)
+    namespace = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "key-figure" not in cell.metadata.get("tags", ()):
+            exec(cell.source, namespace)
+            if "parameters" in cell.metadata.get("tags", ()):
+                namespace.update(parameters)
+
+
 @pytest.fixture
-def small(tmp_path, root):
+def kernel(small, monkeypatch):
+    """Where the notebooks are executed as users have them."""
+    monkeypatch.setattr(run, "execute_notebook", execute_notebook)
+
+
+@pytest.fixture
+def small(tmp_path, root, monkeypatch):
     """A checkout of three notebooks: 20 stands alone, 21 needs 22."""
     (tmp_path / "notebooks").mkdir()
     shutil.copytree(root / "data", tmp_path / "data")
+    monkeypatch.setattr(run, "execute_notebook", execute_here)
     write(tmp_path, "20_alone", "value = 10 * settings.seed")
     write(tmp_path, "21_needs", 'needs = ("22_makes",)\nvalue = store.load("22_makes")["results"]["value"] + 1')
     write(tmp_path, "22_makes", "value = 7")
@@ -49,7 +72,7 @@ def small(tmp_path, root):
 
 
 def write(root, name, line):
-    (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(name=name, line=line))
+    (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(name=name, line=line, root=str(root)))
 
 
 def go(root, *names, **options):
@@ -62,7 +85,6 @@ def value(root, name, tag="latest"):
     return store.load(name, root / "reports" / tag)["results"]["value"]
 
 
-@pytest.mark.slow
 def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
     finished, said = go(small, "21_needs")
     assert finished
@@ -82,6 +104,22 @@ def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
     assert "22_makes: running" in said
 
 
+@pytest.mark.slow
+def test_what_a_notebook_publishes_is_kept_and_goes_with_it(small):
+    path = small / "reports/latest/results/20_alone.note.tex"
+    write(small, "20_alone", 'value = 1\nsettings.published["note.tex"] = b"a note"')
+    go(small, "20_alone")
+    assert path.read_text() == "a note"
+    path.write_text("another")
+    _, said = go(small, "20_alone")
+    assert "20_alone: running" in said
+    assert path.read_text() == "a note"
+    write(small, "20_alone", "value = 1")
+    go(small, "20_alone")
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("kernel")
 def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
     go(small, "20_alone")
     assert value(small, "20_alone") == 10
@@ -92,11 +130,13 @@ def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
 
 
 @pytest.mark.slow
-def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(small):
+def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(small, monkeypatch):
     go(small)
     write(small, "22_makes", 'raise RuntimeError("no vortex\\nsecond line")')
     write(small, "20_alone", "value = 11")
-    finished, said = go(small, jobs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "execute_notebook", execute_notebook)
+        finished, said = go(small, jobs=2)
     assert not finished
     assert (
         "22_makes: cell 3 failed: RuntimeError: no vortex; the partial notebook is reports/latest/22_makes.ipynb"
@@ -150,17 +190,17 @@ from leptonfit.workbook import parameters, store
 
 needs = ("22_makes",)
 constraints = ("length < 5 or colour == 'red'",)
-settings = parameters.read_settings("30_mine", globals(), __import__("pathlib").Path("..").resolve())
+settings = parameters.read_settings("30_mine", globals(), __import__("pathlib").Path({root!r}))
 value = settings.length * store.load("22_makes")["results"]["value"]
 
 # %%
-_ = store.save(settings, results={"value": value}, verdict=f"It is {value:g}.", verdict_code="identified")
+_ = store.save(settings, results={{"value": value}}, verdict=f"It is {{value:g}}.", verdict_code="identified")
 """
 
 
 @pytest.mark.slow
 def test_a_notebook_dropped_in_is_listed_run_swept_paired_and_on_the_page(small, monkeypatch):
-    (small / "notebooks" / "30_mine.py").write_text(MINE)
+    (small / "notebooks" / "30_mine.py").write_text(MINE.format(root=str(small)))
     assert list(cli.describe_notebooks(small))[-5:] == [
         "30_mine",
         "  length = 2.0 [m]: length of the side; a number from 0 to 10",
@@ -208,7 +248,6 @@ ODD = {
 }
 
 
-@pytest.mark.slow
 def test_odd_notebooks_are_named_and_the_others_run(small):
     for name, source in ODD.items():
         path = small / "notebooks" / f"{name}.py"
@@ -275,6 +314,8 @@ def test_one_run_a_tag_at_a_time(small):
     assert go(small, "20_alone", tag="busy")[0]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("kernel")
 def test_the_page_is_self_contained_and_shows_text_as_text(small):
     go(small, "20_alone")
     report = small / "reports" / "latest"

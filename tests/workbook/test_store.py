@@ -8,6 +8,7 @@ import pytest
 from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.vortex.choices import Choice
 from leptonfit.workbook import store
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.parameters import Settings
 
 
@@ -42,6 +43,8 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
     assert document["provenance"]["versions"]["numpy"] == np.__version__
     assert document["provenance"]["data_folder"] is None
     pd.testing.assert_frame_equal(pd.read_csv(path.parent / "02_profile_scan.t.csv"), table)
+    shown = pd.read_csv(path.parent / "02_profile_scan.t.shown.csv", dtype=str)
+    pd.testing.assert_frame_equal(shown, format_table(table), check_dtype=False)
 
 
 @pytest.mark.parametrize(

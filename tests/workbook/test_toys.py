@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from leptonfit.vortex.choices import Choice
+from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import VortexModel
 from leptonfit.workbook import store, toys
 
 CHOICE = Choice(moment="spin_half", amplitude="saturated", radius="free", bounds="wide")
-SIGMA = {"sigma_m_model": 1e-3, "sigma_g_model": 1e-3}
+MODEL = VortexModel(load_measurements("report_2025"), sigma_m_model=1e-3, sigma_g_model=1e-3)
 TRUTH = [0.3459, 7.96587, 0.3142027, 0.03852561, 0.3142047, 0.0022908689, 1.2885085, 5.2148883]
 
 
@@ -20,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(jobs, monkeypatch, **changed):
     monkeypatch.setattr(toys, "count_cores", lambda: jobs)
-    return toys.cover_choice(CHOICE, np.array(TRUTH), **{"n_toys": 10, "seed": 1, **SIGMA, **changed})
+    return toys.cover_choice(CHOICE, np.array(TRUTH), MODEL, **{"n_toys": 10, "seed": 1, **changed})
 
 
 def test_one_core_or_two_and_nothing_left_behind(folder, monkeypatch):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.combinations import determined_combinations
-from leptonfit.inference.derived import Values, profile_derived
+from leptonfit.inference.derived import Values, add_derived
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.intervals import EndResult
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
 from leptonfit.inference.tension import TensionResult, assess_tension
 
+EFFORT = Effort(n_starts=16, seed=1)
 CLOSED = ("identified", "bound_limited", "disjoint")
 """Verdicts on a set that is closed on both sides."""
 _MISSED, _MORE_STARTS = 1e-2, 4
@@ -67,8 +69,7 @@ def assess_problem(
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,
-    n_starts: int = 16,
-    seed: int = 1,
+    effort: Effort = EFFORT,
 ) -> AssessmentResult:
     """Profile parameters and derived quantities of a problem, and state for each whether the data determine it.
 
@@ -81,8 +82,8 @@ def assess_problem(
         Functions of a mapping of parameter names to arrays, by the name of the quantity.
     level : float
         Confidence level of the verdicts.
-    n_starts, seed : int
-        Fresh starts at each point of a profile, and their seed.
+    effort : Effort
+        Fresh starts at each point of a profile; by default 16.
 
     Raises
     ------
@@ -94,11 +95,13 @@ def assess_problem(
     for name in derived:
         if name in problem.names:
             raise ValueError(f"derived quantity {name!r}: is the name of a parameter")
-    profiles = {name: scan_profile(problem, name, n_starts=n_starts, seed=seed, levels=(level,)) for name in names}
+    sets = SetOptions(levels=(level,))
+    profiles = {name: scan_profile(problem, name, effort=effort, sets=sets) for name in names}
     lowest = min((profile.best_chi2 for profile in profiles.values()), default=np.inf)
+    more = replace(effort, n_starts=_MORE_STARTS * effort.n_starts)
     for name, profile in profiles.items():
         if profile.best_chi2 - lowest > _MISSED * min(profile.levels.values()):
-            profiles[name] = scan_profile(problem, name, n_starts=_MORE_STARTS * n_starts, seed=seed, levels=(level,))
+            profiles[name] = scan_profile(problem, name, effort=more, sets=sets)
     verdicts = {name: assess_profile(problem, profile) for name, profile in profiles.items()}
     best = min(profiles.values(), key=lambda profile: profile.best_chi2)
     errors = covariance(problem, best.best_x).standard_errors
@@ -106,9 +109,11 @@ def assess_problem(
     is_open = [name for name in names if verdicts[name].code not in CLOSED]
     inner = choose_allowed_point(problem, profiles[is_open[0]]) if is_open else best.best_x
     for name, function in derived.items():
-        found = profile_derived(problem, name, function, n_starts=n_starts, seed=seed)
-        profiles[name], verdicts[name] = found.profile, found.verdict
-        estimates[name] = found.value, found.delta_error
+        extended = add_derived(problem, best.best_x, name, function)
+        at = np.append(best.best_x, extended.start[-1])
+        profiles[name] = scan_profile(extended, name, effort=effort, sets=sets)
+        verdicts[name] = assess_profile(extended, profiles[name])
+        estimates[name] = float(at[-1]), float(covariance(extended, at).standard_errors[-1])
     return AssessmentResult(
         names=problem.names,
         best_x=best.best_x,

@@ -1,4 +1,4 @@
-"""Asymptotic p-values of the profile likelihood, and limits for a Gaussian estimate: closed forms."""
+"""Asymptotic p-values of the profile likelihood, and Feldman–Cousins intervals of a Gaussian estimate."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import numpy as np
 from scipy.optimize import elementwise
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm
-
-METHODS = {"cls": "CLs", "fc": "Feldman–Cousins, Gaussian", "q_tilde": "q̃ alone", "pinned": "pinned Δχ²"}
-"""Names of the methods to construct a limit, and their labels in figures and tables."""
 
 
 def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,23 +46,3 @@ def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.n
     between = np.clip(x, least * (1 + 1e-9), 2 * d)
     lower = elementwise.find_root(ends, (np.full(x.shape, 1e-12), between / 2), args=(between, confidence)).x
     return np.where(x <= least, 0.0, np.where(x >= 2 * d, x - d, lower)), np.where(x >= 0, x + d, upper)
-
-
-def gaussian_limit(method: str, x: np.ndarray | float, confidence: np.ndarray | float) -> np.ndarray:
-    """Upper limit (...) on the mean of a Gaussian of unit width measured at x (...); 0 where every mean is excluded.
-
-    Raises
-    ------
-    ValueError
-        If `method` is not one of `METHODS`.
-    """
-    x, confidence = np.broadcast_arrays(np.asarray(x, dtype=float), confidence)
-    if method == "cls":
-        return x + norm.isf((1 - confidence) * norm.cdf(x))
-    if method == "fc":
-        return feldman_cousins(x, confidence)[1]
-    if method == "q_tilde":
-        return np.maximum(x + norm.ppf(confidence), 0.0)
-    if method == "pinned":
-        return x + np.hypot(x, norm.ppf(confidence))
-    raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")

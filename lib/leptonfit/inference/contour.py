@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 
-from leptonfit.inference.multistart import draw_starts
+from leptonfit.inference.multistart import Effort, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
@@ -43,13 +42,7 @@ class MapResult(Result):
 
 
 def scan_map(
-    problem: LeastSquaresProblem,
-    first: tuple[str, np.ndarray],
-    second: tuple[str, np.ndarray],
-    *,
-    n_starts: int,
-    seed: int,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
+    problem: LeastSquaresProblem, first: tuple[str, np.ndarray], second: tuple[str, np.ndarray], *, effort: Effort
 ) -> MapResult:
     """Minimise χ² at every pair of values, from fresh starts and then from the solutions at neighbouring pairs.
 
@@ -58,20 +51,19 @@ def scan_map(
     problem : LeastSquaresProblem
     first, second : (str, ndarray)
         Names and values of the two parameters.
-    n_starts, seed : int
-        Number of fresh starts at each pair, and their seed.
-    ranges : mapping, optional
-        Ranges of the starts for parameters without finite bounds, other than the two.
+    effort : Effort
+        Fresh starts at each pair.
     """
     names, grids = (first[0], second[0]), (np.asarray(first[1], dtype=float), np.asarray(second[1], dtype=float))
     held = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1)
     columns = [problem.index(name) for name in names]
     pinned = {name: (float(grid[0]), float(grid[0])) for name, grid in zip(names, grids, strict=True)}
     n_nodes = held[..., 0].size
-    starts = draw_starts(problem, n_starts * n_nodes, np.random.default_rng(seed), {**(ranges or {}), **pinned})
+    rng = np.random.default_rng(effort.seed)
+    starts = draw_starts(problem, effort.n_starts * n_nodes, rng, {**(effort.ranges or {}), **pinned})
     x = np.full((*held.shape[:2], problem.n_par), np.nan)
     chi2, converged = np.full(held.shape[:2], np.inf), np.zeros(held.shape[:2], dtype=bool)
-    offered = starts.reshape(*held.shape[:2], n_starts, problem.n_par)
+    offered = starts.reshape(*held.shape[:2], effort.n_starts, problem.n_par)
     for _ in range(1 + _SWEEPS):
         offered[..., columns] = held[:, :, None, :]
         fit = solve(problem, offered, fixed=names)

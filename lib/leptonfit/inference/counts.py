@@ -14,12 +14,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import elementwise
 from scipy.special import gammaincc, gammainccinv, lambertw, xlogy
-from scipy.stats import norm, poisson
 
 from leptonfit.inference.binned import BinnedModel
 
-BANDS = (-2, -1, 0, 1, 2)
-"""Positions of θ̂, in standard deviations, at which the band of expected limits is given."""
 _REACH, _LEAST = 10.0, 40
 """Range of counts beyond max(n, b): this number of standard deviations, plus this number of counts."""
 
@@ -154,58 +151,34 @@ def _lower_end(n: int, background: float, confidence: float) -> float:
 
 
 @dataclass(frozen=True)
-class ExactLimits:
-    """Exact limits on θ for the data sets in which a single count over a known background determines it.
+class SingleCounts:
+    """Data sets in which a single count over a known background determines θ.
 
     Attributes
     ----------
     rows : ndarray (n,) of int
         Indices of these data sets.
-    observed : dict of ndarray (n, n_levels)
-        Limits for `cls`, `fc` and `q_tilde`.
-    expected : dict of ndarray (n, n_levels, 5)
-        Limits for the counts at the quantiles of −2 to 2 standard deviations at θ = 0.
-    fc_low : ndarray (n, n_levels)
-        Lower end of the Feldman–Cousins interval.
+    counts, background, signal : ndarray (n,)
+        Count, expectation without signal, and signal for θ = 1.
     """
 
     rows: np.ndarray
-    observed: dict[str, np.ndarray]
-    expected: dict[str, np.ndarray]
-    fc_low: np.ndarray
+    counts: np.ndarray
+    background: np.ndarray
+    signal: np.ndarray
 
 
-def find_exact(model: BinnedModel, data: np.ndarray, used: np.ndarray, levels: np.ndarray) -> ExactLimits:
-    """Exact limits where one bin of counts in use has the whole, positive signal, and no nuisance acts on this bin.
+def find_single_counts(model: BinnedModel, data: np.ndarray, used: np.ndarray) -> SingleCounts:
+    """Data sets where one bin of counts in use has the whole, positive signal, and no nuisance acts on this bin.
 
     Parameters
     ----------
     model : BinnedModel
     data, used : ndarray (rows, n_bins)
-    levels : ndarray (n_levels,)
     """
     decides = used & ((model.signal != 0) | model.signal_shifts.any(axis=0))
     known = model.is_counted & (model.signal > 0) & ~model.shifts.any(axis=0) & ~model.signal_shifts.any(axis=0)
     known = known & (data == np.round(data))
     rows = np.flatnonzero((decides.sum(axis=-1) == 1) & (decides & known).any(axis=-1))
     bins = np.argmax(decides[rows], axis=-1)
-    n, background, signal = data[rows, bins], model.base[bins], model.signal[bins]
-    band = poisson.ppf(norm.cdf(BANDS), background[:, None])
-    methods = ("cls", "fc", "q_tilde")
-    counts = np.column_stack([n, band])  # (n, 1 + 5)
-    ends = {method: np.empty((*counts.shape, len(levels))) for method in methods}
-    low = np.empty((len(rows), len(levels)))
-    for row, (b, s) in enumerate(zip(background, signal, strict=True)):
-        every = counts[row][:, None]
-        ends["cls"][row] = poisson_upper(every, b, levels, cls=True) / s
-        ends["q_tilde"][row] = poisson_upper(every, b, levels, cls=False) / s
-        found = np.array(
-            [[poisson_feldman_cousins(int(k), float(b), float(level)) for level in levels] for k in counts[row]]
-        )
-        ends["fc"][row], low[row] = found[..., 1] / s, found[0, :, 0] / s
-    return ExactLimits(
-        rows,
-        {method: ends[method][:, 0] for method in methods},
-        {method: np.moveaxis(ends[method][:, 1:], 1, 2) for method in methods},
-        low,
-    )
+    return SingleCounts(rows, data[rows, bins], model.base[bins], model.signal[bins])

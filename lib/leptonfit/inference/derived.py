@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leptonfit.inference.differences import differentiate
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend
 from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.result import Result
@@ -53,10 +53,8 @@ def profile_derived(
     function: Callable[[Values], np.ndarray],
     gradient: Callable[[Values], Values] | None = None,
     *,
-    n_starts: int,
-    seed: int,
+    effort: Effort,
     grid: np.ndarray | None = None,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> DerivedResult:
     """Profile χ² along a quantity g(x) and judge whether the data determine it.
 
@@ -71,12 +69,10 @@ def profile_derived(
         Name of the quantity; no parameter may have the same name.
     function, gradient : callable
         As for `add_derived`.
-    n_starts, seed : int
-        Number of fresh starts at each value and for the best fit, and their seed.
+    effort : Effort
+        Fresh starts at each value, and for the best fit.
     grid : ndarray (n_grid,), optional
         Values to scan; by default `scan_profile` chooses them.
-    ranges : mapping, optional
-        Ranges of the starts for parameters without finite bounds.
 
     Raises
     ------
@@ -91,15 +87,16 @@ def profile_derived(
     ...     lambda x: (np.exp(-x * t) - y) / 0.02,
     ...     lambda x: (-t * np.exp(-x * t) / 0.02)[..., None],
     ... )
-    >>> found = profile_derived(problem, "half_life", lambda p: np.log(2) / p["b"], n_starts=2, seed=1)
+    >>> found = profile_derived(problem, "half_life", lambda p: np.log(2) / p["b"], effort=Effort(2, seed=1))
     >>> found.verdict.code
     'identified'
     """
-    best = run_multistart(problem, n_starts=n_starts, seed=seed, ranges={**guess_ranges(problem), **(ranges or {})})
+    ranges = {**guess_ranges(problem), **(effort.ranges or {})}
+    best = run_multistart(problem, effort=replace(effort, ranges=ranges))
     if not np.isfinite(best.chi2[0]):
-        raise ValueError(f"{name}: none of {n_starts} starts has a finite χ²")
+        raise ValueError(f"{name}: none of {effort.n_starts} starts has a finite χ²")
     extended, value, error = _add(problem, best.x[0], name, function, gradient)
-    profile = scan_profile(extended, name, grid, n_starts=n_starts, seed=seed, ranges=ranges)
+    profile = scan_profile(extended, name, grid, effort=effort)
     return DerivedResult(name, value, error, profile, assess_profile(extended, profile))
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leptonfit.inference.assess import CLOSED, AssessmentResult, choose_allowed_point
+from leptonfit.inference.assess import CLOSED, EFFORT, AssessmentResult, choose_allowed_point
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.model_problem import ModelProblem
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem, extend, restrict
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.profile import SetOptions, scan_profile
 from leptonfit.inference.result import Result
 
+_FEW = Effort(n_starts=8, seed=1)
 PRECISIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Relative errors of another parameter that are tried."""
 
@@ -58,7 +60,7 @@ def add_prior(
 
 
 def precision_that_closes(
-    problem: LeastSquaresProblem, x: np.ndarray, name: str, other: str, *, n_starts: int = 8, seed: int = 1
+    problem: LeastSquaresProblem, x: np.ndarray, name: str, other: str, *, effort: Effort = _FEW
 ) -> float | None:
     """Largest relative error of another parameter, of `PRECISIONS`, with which the data determine a parameter.
 
@@ -69,7 +71,7 @@ def precision_that_closes(
         Allowed point, whose value of the other parameter is taken as measured.
     name, other : str
         The parameter that is open, and the other one.
-    n_starts, seed : int
+    effort : Effort
         As for `scan_profile`.
 
     Returns
@@ -79,7 +81,7 @@ def precision_that_closes(
     """
 
     def is_closed(changed: LeastSquaresProblem) -> bool:
-        profile = scan_profile(changed, name, n_starts=n_starts, seed=seed)
+        profile = scan_profile(changed, name, effort=effort)
         return assess_profile(changed, profile).code in CLOSED
 
     value = float(x[problem.index(other)])
@@ -124,13 +126,7 @@ class NextDatumResult(Result):
 
 
 def find_next_datum(
-    problem: ModelProblem,
-    found: AssessmentResult,
-    name: str,
-    *,
-    x: np.ndarray | None = None,
-    n_starts: int = 16,
-    seed: int = 1,
+    problem: ModelProblem, found: AssessmentResult, name: str, *, x: np.ndarray | None = None, effort: Effort = EFFORT
 ) -> NextDatumResult:
     """Find where one more datum, with the median error of the present ones, would shorten an interval most.
 
@@ -149,7 +145,7 @@ def find_next_datum(
     name : str
     x : ndarray (n,), optional
         Values of x to consider; by default 101 from the first datum to twice the range of the data.
-    n_starts, seed : int
+    effort : Effort
         As for `scan_profile`.
 
     Raises
@@ -188,11 +184,8 @@ def find_next_datum(
         lambda z: (problem.predict(np.array([best]), z) - measured) / sigma,
         lambda z: problem.predict_jacobian(np.array([best]), z) / sigma,
     )
-    again = assess_profile(more, scan_profile(more, name, n_starts=n_starts, seed=seed, levels=_levels(found, name)))
+    sets = SetOptions(levels=[float(key) for key in profile.levels])
+    again = assess_profile(more, scan_profile(more, name, effort=effort, sets=sets))
     nothing = (-np.inf, np.inf)
     before = found.verdicts[name].interval or nothing
     return NextDatumResult(name, x, shortening, best, before, again.interval or nothing)
-
-
-def _levels(found: AssessmentResult, name: str) -> tuple[float, ...]:
-    return tuple(float(level) for level in found.profiles[name].levels)

@@ -151,6 +151,26 @@ EMPTY_SET = IntervalSet(np.empty((0, 2)), (), (), decided=True)
 
 
 @dataclass(frozen=True)
+class Nodes:
+    """Computed points of a profile.
+
+    Attributes
+    ----------
+    theta : ndarray (n,)
+        Values of the parameter, ascending.
+    chi2, trusted : ndarray (n,)
+        Profile at these values, and whether each of its values is trusted.
+    best : float
+        Lowest χ² known anywhere.
+    """
+
+    theta: np.ndarray
+    chi2: np.ndarray
+    trusted: np.ndarray
+    best: float
+
+
+@dataclass(frozen=True)
 class _Run:
     """Consecutive nodes `first` to `last` that all lie below the level."""
 
@@ -161,12 +181,9 @@ class _Run:
 
 
 def find_identified_sets(
-    theta: np.ndarray,
-    chi2: np.ndarray,
-    trusted: np.ndarray,
-    *,
+    nodes: Nodes,
     levels: Mapping[str, float],
-    best: float,
+    *,
     own_ends: tuple[EndResult | None, EndResult | None],
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
     judge: Callable[[float, int], EndResult],
@@ -175,14 +192,9 @@ def find_identified_sets(
 
     Parameters
     ----------
-    theta : ndarray (n,)
-        Points of the profile, ascending.
-    chi2, trusted : ndarray (n,)
-        Profile at these points, and whether each value is trusted.
+    nodes : Nodes
     levels : mapping
         Δχ² by name.
-    best : float
-        Lowest χ² known anywhere.
     own_ends : (EndResult or None, EndResult or None)
         End of a set at the first and at the last point if these are bounds of the parameter itself; None if they are
         not.
@@ -196,6 +208,7 @@ def find_identified_sets(
     -------
     dict of IntervalSet by level
     """
+    theta, chi2, trusted, best = nodes.theta, nodes.chi2, nodes.trusted, nodes.best
     runs = [run for level, rise in levels.items() for run in _find_runs(level, chi2 <= best + rise, trusted)]
     n = len(theta)
     edges = [(run, run.first, run.first - 1) for run in runs if run.is_clean and run.first > 0]

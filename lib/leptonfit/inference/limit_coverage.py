@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from leptonfit.inference.binned import BinnedModel
-from leptonfit.inference.counts import find_exact
-from leptonfit.inference.limits import METHODS, Profile, asymptotic_p_values, feldman_cousins
+from leptonfit.inference.constructions import CONSTRUCTIONS
+from leptonfit.inference.counts import find_single_counts
+from leptonfit.inference.profile_likelihood import ProfileLikelihood
 from leptonfit.inference.result import Integers, Result
 
 
@@ -70,22 +71,20 @@ def cover_limits(
     toys, centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
     sigma = np.full(n_toys, float(model.theta_sigma()))
     used = np.ones((n_toys, model.n_bins), dtype=bool)
-    seen = Profile(model, toys, used, sigma, centres)
-    flat = Profile(model, model.expected(0.0)[None], used[:1], sigma[:1])
     t, rows = np.full(n_toys, theta) / sigma, np.arange(n_toys)
-    low, high = feldman_cousins((seen.theta_hat / sigma)[:, None], levels)
-    covered = {"fc": (low <= t[:, None]) & (t[:, None] <= high)}
-    p_values = asymptotic_p_values(seen.q_tilde(t, rows), flat.q_tilde(t[:1], rows[:1]))
-    for name, p in zip(("cls", "q_tilde"), p_values, strict=True):
-        covered[name] = p[:, None] > 1 - levels
-    covered["pinned"] = (seen.q(t, rows) - seen.zero)[:, None] <= norm.ppf(levels) ** 2
-    exact = find_exact(model, toys, used, levels)
-    for name, limit in exact.observed.items():
-        covered[name][exact.rows] = theta <= limit
-    covered["fc"][exact.rows] &= exact.fc_low <= theta
-    if theta == 0:
-        covered |= {name: np.ones((n_toys, len(levels)), dtype=bool) for name in METHODS if name != "fc"}
-    return LimitCoverageResult(theta, levels, {name: covered[name].sum(axis=0) for name in METHODS}, n_toys)
+    seen = ProfileLikelihood(model, toys, used, sigma, centres).at(t, rows)
+    asimov = ProfileLikelihood(model, model.expected(0.0)[None], used[:1], sigma[:1]).at(t[:1], rows[:1])
+    single = find_single_counts(model, toys, used)
+    counted = list(zip(single.rows, single.counts, single.background, single.signal, strict=True))
+    n_covered = {}
+    for key, one in CONSTRUCTIONS.items():
+        covered = np.stack([one.covers(seen, asimov, level) for level in levels], axis=-1)
+        for row, n, background, signal in counted:
+            ends = one.exact(np.array([n]), float(background), levels)
+            if ends is not None:
+                covered[row] = (ends[0][0] / signal <= theta) & (theta <= ends[1][0] / signal)
+        n_covered[key] = (covered | (theta == 0 and not one.has_low_end)).sum(axis=0)
+    return LimitCoverageResult(theta, levels, n_covered, n_toys)
 
 
 def draw_toys(

@@ -17,7 +17,7 @@ import numpy as np
 
 from leptonfit.inference.derivatives import check_points
 from leptonfit.inference.differences import differentiate
-from leptonfit.inference.multistart import run_multistart
+from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.scan import guess_ranges
 
@@ -143,7 +143,7 @@ def problem_from_model(
     data, counts = _read_data(x, y, sigma)
     names = tuple(parameter.name for parameter in free)
     call = _Caller(model, names, fixed, equal)
-    free = _move_start(free, parameters, lambda z: call(data.x, z))
+    free = _move_start(free, parameters, lambda z: model(data.x, **call.fill(z)))
     start = np.array([parameter.start for parameter in free])
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
     call.inspect(data, start)
@@ -303,17 +303,17 @@ class _Caller:
     def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Values (..., *shape) of a function of the model's arguments; `shape` is that of its value for one set."""
         if self.broadcasts:
-            return np.asarray(function(x, **self._fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
-        rows = [np.broadcast_to(function(x, **self._fill(row)), shape) for row in z.reshape(-1, z.shape[-1])]
+            return np.asarray(function(x, **self.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
+        rows = [np.broadcast_to(function(x, **self.fill(row)), shape) for row in z.reshape(-1, z.shape[-1])]
         return np.reshape(rows, (*z.shape[:-1], *shape))
 
-    def _fill(self, values: np.ndarray) -> dict[str, Any]:
+    def fill(self, values: np.ndarray) -> dict[str, Any]:
         found = {**self.fixed, **dict(zip(self.names, values, strict=True))}
         return {**found, **{name: found[other] for name, other in self.equal.items()}}
 
     def inspect(self, data: Data, start: np.ndarray) -> None:
         """Check the model at the start and learn whether it broadcasts."""
-        first = np.asarray(self.model(data.x, **self._fill(start)))
+        first = np.asarray(self.model(data.x, **self.fill(start)))
         at = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, start, strict=True))
         if first.shape not in ((len(data.y),), ()):
             raise ValueError(f"the model returns the shape {first.shape} at {at}: must be ({len(data.y)},), as y has")
@@ -490,7 +490,7 @@ def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
         raise ValueError(
             f"sigma = None: needs more data than parameters; there are {problem.n_res} and {problem.n_par}"
         )
-    best = run_multistart(problem, n_starts=_SIGMA_STARTS, seed=1, ranges=guess_ranges(problem))
+    best = run_multistart(problem, effort=Effort(_SIGMA_STARTS, 1, guess_ranges(problem)))
     if not best.converged.any():
         raise ValueError(f"sigma = None: none of {_SIGMA_STARTS} starts converged, so that σ cannot be estimated")
     sigma = math.sqrt(best.chi2[0] / degrees)

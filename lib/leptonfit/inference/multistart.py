@@ -22,6 +22,25 @@ _WIDE = 1e4
 
 
 @dataclass(frozen=True)
+class Effort:
+    """Fresh starts of a search.
+
+    Parameters
+    ----------
+    n_starts : int
+        Number of fresh starts: of a multi-start, or at each point of a scan.
+    seed : int
+        Seed of the starts; the same seed gives the same result.
+    ranges : mapping, optional
+        Ranges in which the starts of a parameter are drawn instead of its bounds.
+    """
+
+    n_starts: int
+    seed: int
+    ranges: Mapping[str, tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True)
 class MultistartResult(Result):
     """Independent minimisations, sorted by χ² (starts without a finite χ² are last).
 
@@ -96,23 +115,15 @@ def draw_starts(
 
 
 def run_multistart(
-    problem: LeastSquaresProblem,
-    *,
-    n_starts: int,
-    seed: int,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    fixed: Mapping[str, float] | None = None,
+    problem: LeastSquaresProblem, *, effort: Effort, fixed: Mapping[str, float] | None = None
 ) -> MultistartResult:
-    """Minimise from `n_starts` Latin-hypercube starts.
+    """Minimise from Latin-hypercube starts.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
-    n_starts : int
-    seed : int
-        Seed of the starts; the same seed gives the same result.
-    ranges : mapping, optional
-        Ranges in which the starts of a parameter are drawn instead of its bounds; needed where bounds are infinite.
+    effort : Effort
+        Its ranges are needed where bounds are infinite.
     fixed : mapping, optional
         Fixed parameters and their values.
 
@@ -123,13 +134,14 @@ def run_multistart(
     Raises
     ------
     ValueError
-        If `n_starts` < 1, or a range or fixed value cannot be used.
+        If there are no starts, or a range or fixed value cannot be used.
     """
-    if n_starts < 1:
-        raise ValueError(f"n_starts = {n_starts}: must be at least 1")
+    if effort.n_starts < 1:
+        raise ValueError(f"n_starts = {effort.n_starts}: must be at least 1")
     fixed = fixed or {}
     pinned = {name: (value, value) for name, value in fixed.items()}
-    starts = draw_starts(problem, n_starts, np.random.default_rng(seed), {**(ranges or {}), **pinned})
+    rng = np.random.default_rng(effort.seed)
+    starts = draw_starts(problem, effort.n_starts, rng, {**(effort.ranges or {}), **pinned})
     fit = solve(problem, starts, fixed=tuple(fixed))
     order = np.argsort(fit.chi2, kind="stable")
     chi2, converged = fit.chi2[order], fit.converged[order]

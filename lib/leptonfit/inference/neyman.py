@@ -15,10 +15,11 @@ import numpy as np
 from scipy.special import xlogy
 from scipy.stats import norm
 
+from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits, draw_toys
-from leptonfit.inference.limits import Profile, feldman_cousins, find_end
 from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.profile_likelihood import ProfileLikelihood, find_end
 from leptonfit.inference.result import Result
 
 __all__ = ["LimitCoverageResult", "ToyLimitResult", "cover_limits", "run_feldman_cousins"]
@@ -147,13 +148,14 @@ class _Observed:
 
     def __init__(self, model: BinnedModel, data: np.ndarray) -> None:
         self.model, self.data = model, data
-        self.profile = Profile(model, data[None], np.ones((1, model.n_bins), dtype=bool), model.theta_sigma()[None])
+        every = np.ones((1, model.n_bins), dtype=bool)
+        self.profile = ProfileLikelihood(model, data[None], every, model.theta_sigma()[None])
 
     def first_guess(self, levels: np.ndarray) -> np.ndarray:
         """First θ values: around those where the profile reaches the χ² quantile, or the Gaussian limit if none."""
         sigma = float(self.model.theta_sigma())
         quantiles = norm.ppf((1 + levels) / 2) ** 2
-        ends = sigma * find_end(lambda t, row, rise: rise - self.profile.q_tilde(t, row), 1, quantiles)[0]
+        ends = sigma * find_end(lambda t, row, rise: rise - self.profile.at(t, row).q_tilde, 1, quantiles)[0]
         ends = np.where(np.isfinite(ends), ends, sigma * feldman_cousins(np.zeros(1), levels)[1])
         return np.linspace(_FROM * ends.min(), _TO * ends.max(), _POINTS)
 

@@ -8,17 +8,18 @@ search bound of another parameter causes an end, that bound is released to see w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.release import look_behind, refit_released
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.scan import Effort, Scan, guess_ranges, guess_values
+from leptonfit.inference.scan import Scan, SearchOptions, guess_ranges, guess_values
 from leptonfit.inference.stationarity import vanished_columns
 
 _FLAT, _ROUNDING = 1e-6, 1e-12
@@ -124,18 +125,49 @@ class ProfileResult(Result):
     n_solved: int
 
 
+@dataclass(frozen=True)
+class WarmStart:
+    """Initial solutions of a profile, for example those of a similar problem; kept where no lower χ² is found.
+
+    Parameters
+    ----------
+    grid : ndarray (n_grid,)
+        Values of the scanned parameter, as for `scan_profile`.
+    x : ndarray (n_grid, n_par)
+    """
+
+    grid: np.ndarray
+    x: np.ndarray
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    """Identified sets to find on a profile.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        Confidence levels.
+    release : bool
+        True to release the search bounds that are active at an end or at the best fit, which takes several times as
+        long. If False, such ends are left open in `released_set`.
+    """
+
+    levels: Sequence[float] = (0.68, 0.95)
+    release: bool = True
+
+
+_EFFORT, _SETS = Effort(n_starts=16, seed=1), SetOptions()
+
+
 def scan_profile(
     problem: LeastSquaresProblem,
     name: str,
-    grid: np.ndarray | None = None,
+    grid: np.ndarray | WarmStart | None = None,
     *,
-    n_starts: int = 16,
-    seed: int = 1,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
+    effort: Effort = _EFFORT,
     references: tuple[float, ...] = (),
-    warm: np.ndarray | None = None,
-    levels: Sequence[float] = (0.68, 0.95),
-    release: bool = True,
+    sets: SetOptions = _SETS,
 ) -> ProfileResult:
     """Profile χ² along one parameter and find its identified sets.
 
@@ -144,26 +176,17 @@ def scan_profile(
     problem : LeastSquaresProblem
     name : str
         Name of the parameter to scan.
-    grid : ndarray (n_grid,), optional
+    grid : ndarray (n_grid,) or WarmStart, optional
         Values, ascending and inside the bounds; at least two. By default 41 values across the set of the highest
         level and somewhat beyond. Further points are added outside a given grid, only to find the ends of the sets,
         so that a verdict does not depend on where the grid ends.
-    n_starts : int
-        Number of fresh starts at each value, and with the parameter free. May be 0 if `warm` is given.
-    seed : int
-        Seed of the starts.
-    ranges : mapping, optional
-        Ranges in which starts are drawn instead of the bounds. For infinite bounds the default is the range of the
-        grid for the scanned parameter, and five standard deviations around a first fit for the others.
+    effort : Effort
+        Fresh starts at each value, and with the parameter free; by default 16. There may be none at a `WarmStart`. For
+        infinite bounds the default range is that of the grid for the scanned parameter, and five standard deviations
+        around a first fit for the others.
     references : tuple of float
         Additional values at which the profile is evaluated, inside the scan or outside.
-    warm : ndarray (n_grid, n_par), optional
-        Initial solutions, for example those of a similar problem; they are kept where no lower χ² is found.
-    levels : sequence of float
-        Confidence levels of the sets.
-    release : bool
-        True to release the search bounds that are active at an end or at the best fit, which takes several times as
-        long. If False, such ends are left open in `released_set`.
+    sets : SetOptions
 
     Returns
     -------
@@ -176,35 +199,35 @@ def scan_profile(
         functions of the problem fail their check.
     """
     problem.check()
-    rises = find_levels(levels, problem.sigma_degrees)
+    rises = find_levels(sets.levels, problem.sigma_degrees)
     column, asked = problem.index(name), np.asarray(references, dtype=float)
     low, high = float(problem.lower[column]), float(problem.upper[column])
-    if n_starts < (1 if warm is None else 0):
-        raise ValueError(f"n_starts = {n_starts}: must be at least 1, or 0 where warm solutions are given")
-    if grid is None and warm is not None:
-        raise ValueError("warm: must come with the grid that it belongs to")
-    grid = grid if grid is None else np.asarray(grid, dtype=float)
+    warm = grid.x if isinstance(grid, WarmStart) else None
+    if effort.n_starts < (1 if warm is None else 0):
+        raise ValueError(f"n_starts = {effort.n_starts}: must be at least 1, or 0 where warm solutions are given")
+    if grid is not None:
+        grid = np.asarray(grid.grid if isinstance(grid, WarmStart) else grid, dtype=float)
     if grid is not None and (grid.ndim != 1 or len(grid) < 2 or not (np.diff(grid) > 0).all()):
         raise ValueError(f"grid of {name}: must be at least two ascending values")
     for value in (*(() if grid is None else grid), *asked):
         if not low <= value <= high:
             raise ValueError(f"{name} = {value:g}: must lie in [{low:g}, {high:g}], its bounds")
-    given, rng = ranges, np.random.default_rng(seed)
-    ranges = {**guess_ranges(problem), **(given or {})}
+    given = effort.ranges or {}
+    ranges = {**guess_ranges(problem), **given}
+    if grid is not None and not np.isfinite([low, high]).all() and name not in given:
+        ranges[name] = float(grid[0]), float(grid[-1])
+    options = SearchOptions(rises, effort.n_starts, np.random.default_rng(effort.seed), ranges)
     if grid is None:
-        effort = Effort(rises, n_starts, rng, ranges)
-        scan = Scan(problem, name, np.union1d(guess_values(problem, name, effort), asked), effort)
+        scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options)
         grid = scan.choose_grid()
         scan.add(grid)
     else:
-        if not np.isfinite([low, high]).all() and name not in (given or {}):
-            ranges[name] = float(grid[0]), float(grid[-1])
         theta = np.union1d(grid, asked)
         known = np.full((len(theta), problem.n_par), np.nan)
         if warm is not None:
             known[np.searchsorted(theta, grid)] = warm
-        scan = Scan(problem, name, theta, Effort(rises, n_starts, rng, ranges), warm=known)
-    return _report(scan, grid, asked, release=release)
+        scan = Scan(problem, name, theta, options, warm=known)
+    return _report(scan, grid, asked, release=sets.release)
 
 
 def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -> ProfileResult:
@@ -213,7 +236,7 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
     held_by, n_solved = scan.best_held_by, path.n_solved
     behind_it, released = None, scan.sets
     if release and scan.is_rejected:
-        x, lowest, converged, boxes = refit_released(problem, path.best_x, scan.effort)
+        x, lowest, converged, boxes = refit_released(problem, path.best_x, scan.options)
         if boxes:
             behind_it = ReleaseResult(boxes, lowest, x, converged, is_decided=converged)
     elif release:
@@ -250,8 +273,8 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
         best_chi2=path.best_chi2,
         best_x=path.best_x,
         best_converged=path.best_converged,
-        is_flat=bool(above <= _FLAT * min(scan.effort.rises.values()) + _ROUNDING * path.best_chi2),
-        levels=dict(scan.effort.rises),
+        is_flat=bool(above <= _FLAT * min(scan.options.rises.values()) + _ROUNDING * path.best_chi2),
+        levels=dict(scan.options.rises),
         identified_set=scan.sets,
         released_set={level: found.close_by_data(physical) for level, found in released.items()},
         reference_held_by=held_by,

@@ -13,7 +13,7 @@ from leptonfit.inference.continuation import significant_drop
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.scan import Effort, Scan
+from leptonfit.inference.scan import Scan, SearchOptions
 from leptonfit.inference.solve import solve
 
 _RELEASES = 4
@@ -56,13 +56,15 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
             is_decided = False
             break
         kept = _kept_nodes(scan)
-        effort = replace(scan.effort, ranges={**boxes.given, **scan.effort.ranges})
+        options = replace(scan.options, ranges={**boxes.given, **scan.options.ranges})
         theta = np.union1d(scan.path.theta[kept], _beyond_ends(scan))
         warm = np.full((len(theta), problem.n_par), np.nan)
         warm[np.searchsorted(theta, scan.path.theta[kept])] = scan.path.x[kept]
-        wider = Scan(problem, scan.name, theta, effort, warm=warm, open_ends=scan.open_ends())
+        wider = Scan(problem, scan.name, theta, options, warm=warm, open_ends=scan.open_ends())
         if scan.path.best_chi2 - wider.path.best_chi2 > significant_drop(wider.path.best_chi2):
-            wider = Scan(problem, scan.name, theta, effort, warm=warm)  # a lower best χ² may close an end that was open
+            wider = Scan(
+                problem, scan.name, theta, options, warm=warm
+            )  # a lower best χ² may close an end that was open
         is_decided = wider.is_decided
         if is_decided:
             scan = wider
@@ -104,7 +106,7 @@ def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes
 
 
 def refit_released(
-    problem: LeastSquaresProblem, x: np.ndarray, effort: Effort
+    problem: LeastSquaresProblem, x: np.ndarray, options: SearchOptions
 ) -> tuple[np.ndarray, float, bool, dict[str, np.ndarray]]:
     """Release the search bounds that are active at the best fit x (n_par,) and refit, until none is active.
 
@@ -126,8 +128,8 @@ def refit_released(
         elif is_final or not boxes.tries:
             break
         else:  # no search bound is active any more: look for a lower χ² from fresh starts
-            ranges, is_final = {**boxes.given, **effort.ranges}, True
-            starts = np.concatenate([x[None], draw_starts(problem, effort.n_starts, effort.rng, ranges)])
+            ranges, is_final = {**boxes.given, **options.ranges}, True
+            starts = np.concatenate([x[None], draw_starts(problem, options.n_starts, options.rng, ranges)])
         fit = solve(problem, starts)
         lowest = int(np.nanargmin(fit.chi2))
         x, chi2, converged = fit.x[lowest], float(fit.chi2[lowest]), bool(fit.converged[lowest])
@@ -182,7 +184,7 @@ def _kept_nodes(scan: Scan) -> np.ndarray:
 def _beyond_ends(scan: Scan) -> np.ndarray:
     """Values beyond the ends that search bounds make, at doubled distances: a box may part a set in two."""
     middle, (low, high) = float(scan.path.best_x[scan.path.column]), scan.problem.box(scan.name)
-    found = scan.sets[max(scan.effort.rises, key=lambda level: scan.effort.rises[level])]
+    found = scan.sets[max(scan.options.rises, key=lambda level: scan.options.rises[level])]
     ends = [(-1, one.reason, found.intervals[0, 0]) for one in found.below[:1]]
     ends += [(1, one.reason, found.intervals[-1, 1]) for one in found.above[-1:]]
     beyond = [end + side * abs(end - middle) * _BEYOND for side, reason, end in ends if reason == "box"]

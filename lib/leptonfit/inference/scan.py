@@ -13,7 +13,7 @@ import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sigma, find_active_bounds, with_shifts
 from leptonfit.inference.continuation import WARM, ProfilePath, significant_drop
-from leptonfit.inference.intervals import EndResult, IntervalSet, find_identified_sets
+from leptonfit.inference.intervals import EndResult, IntervalSet, Nodes, find_identified_sets
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.solve import solve
@@ -36,7 +36,7 @@ _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
 
 
 @dataclass(frozen=True)
-class Effort:
+class SearchOptions:
     """Search options of a profile: Δχ² by level, fresh starts per point, random generator, ranges of the starts."""
 
     rises: Mapping[str, float]
@@ -60,7 +60,7 @@ class Scan:
         Name of the scanned parameter.
     theta : ndarray (n,)
         Values of the parameter, ascending.
-    effort : Effort
+    options : SearchOptions
     warm : ndarray (n, n_par), optional
         Initial solutions; nan where there is none.
     open_ends : mapping, optional
@@ -72,19 +72,19 @@ class Scan:
         problem: LeastSquaresProblem,
         name: str,
         theta: np.ndarray,
-        effort: Effort,
+        options: SearchOptions,
         *,
         warm: np.ndarray | None = None,
         open_ends: Mapping[tuple[str, int], EndResult] | None = None,
     ) -> None:
-        self.problem, self.name, self.effort = problem, name, effort
+        self.problem, self.name, self.options = problem, name, options
         self._open_ends = dict(open_ends or {})
         path = ProfilePath(problem, name, theta)
         if warm is not None:
             known = np.flatnonzero(np.isfinite(warm).all(axis=-1))
             path.improve(known, warm[known], np.full(len(known), WARM))
         self._fit_all(path)
-        low = path.fit_free(effort.n_starts, effort.rng, effort.ranges, effort.rise)
+        low = path.fit_free(options.n_starts, options.rng, options.ranges, options.rise)
         between = path.points_between(low)
         if len(between):
             path = path.with_points(between, 3)
@@ -94,22 +94,22 @@ class Scan:
         if len(between) or len(beyond):
             self._fit_all(path)
         step = max((theta[-1] - theta[0]) / 4, min(conditional_sigma(problem, path.best_x, name), theta[-1] - theta[0]))
-        top = max(effort.rises, key=lambda level: effort.rises[level])
+        top = max(options.rises, key=lambda level: options.rises[level])
         sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
         self.path = path
         if not self.is_rejected:  # no set is quoted for a rejected model
-            self.path = path.extend(effort.rise, float(step), effort.n_starts, effort.rng, effort.ranges, sides)
+            self.path = path.extend(options.rise, float(step), options.n_starts, options.rng, options.ranges, sides)
             self._bracket()
         self.sets = self._find_sets()
 
     def _fit_all(self, path: ProfilePath) -> None:
-        path.fit_all(self.effort.n_starts, self.effort.rng, self.effort.ranges)
+        path.fit_all(self.options.n_starts, self.options.rng, self.options.ranges)
 
     def _bracket(self) -> None:
         """Add nodes where the node just outside a set is not trusted, until a closer one is trusted."""
         for _ in range(_HALVINGS):
             path, trusted = self.path, self.path.trusted()
-            inside = path.chi2 <= path.best_chi2 + self.effort.rise
+            inside = path.chi2 <= path.best_chi2 + self.options.rise
             beside = np.flatnonzero(inside[:-1] != inside[1:])
             outer = np.where(inside[beside], beside + 1, beside)
             lost = beside[~trusted[outer] & np.isfinite(path.chi2[outer])]
@@ -161,7 +161,7 @@ class Scan:
 
     def choose_grid(self) -> np.ndarray:
         """Default grid (41,) across the set of the highest level within the bounds, and somewhat beyond."""
-        path, found = self.path, self.sets[max(self.effort.rises, key=lambda level: self.effort.rises[level])]
+        path, found = self.path, self.sets[max(self.options.rises, key=lambda level: self.options.rises[level])]
         low, high = self.problem.lower[path.column], self.problem.upper[path.column]
         middle = path.best_x[path.column]
         ends = found.intervals[np.isfinite(found.intervals)] if len(found.intervals) else np.empty(0)
@@ -178,11 +178,8 @@ class Scan:
         while True:
             best, between = path.best_chi2, _Between(path)
             sets = find_identified_sets(
-                path.theta,
-                path.chi2,
-                path.trusted(),
-                levels=self.effort.rises,
-                best=best,
+                Nodes(path.theta, path.chi2, path.trusted(), best),
+                self.options.rises,
                 own_ends=own,
                 evaluate=between.fit,
                 judge=partial(self._judge, between),
@@ -219,7 +216,7 @@ class Scan:
         Where no minimisation converges at θ, or χ² jumps there, the nearest known point outside the set is judged.
         """
         (chi2,), (slope,), (x,) = between.fit(np.array([theta]))
-        if not chi2 - self.path.best_chi2 > 0.5 * min(self.effort.rises.values()):
+        if not chi2 - self.path.best_chi2 > 0.5 * min(self.options.rises.values()):
             _, (slope,), (x,) = between.fit(between.neighbour(theta, side))
         pushing = find_active_bounds(self.problem, x, fixed=(self.name,))
         reason = "crossing" if not pushing else "physical_other" if all(b.is_physical for b in pushing) else "box"
@@ -305,14 +302,14 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
     return found
 
 
-def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.ndarray:
+def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions) -> np.ndarray:
     """Initial values of a scanned parameter if no grid is given: around its best fit, and across its box.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     name : str
-    effort : Effort
+    options : SearchOptions
 
     Raises
     ------
@@ -321,7 +318,7 @@ def guess_values(problem: LeastSquaresProblem, name: str, effort: Effort) -> np.
     """
     column = problem.index(name)
     low, high = problem.lower[column], problem.upper[column]
-    starts = np.concatenate([problem.start[None], draw_starts(problem, effort.n_starts, effort.rng, effort.ranges)])
+    starts = np.concatenate([problem.start[None], draw_starts(problem, options.n_starts, options.rng, options.ranges)])
     fit = solve(problem, starts)
     if not np.isfinite(fit.chi2).any():
         raise ValueError(f"{name}: χ² is finite at none of {len(starts)} starts")

@@ -9,8 +9,9 @@ import numpy as np
 
 from leptonfit.inference.identifiability import verdict_code
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.profile import ProfileResult, WarmStart, scan_profile
 from leptonfit.inference.result import Booleans, Result
 
 FACTORS = (1.0, 10.0, 100.0, 1000.0)
@@ -48,8 +49,7 @@ def scan_sigma_ladder(
     *,
     sigma_m_model: float,
     sigma_g_model: float,
-    n_starts: int,
-    seed: int,
+    effort: Effort,
 ) -> SigmaLadderResult:
     """Profile χ² at increasing σ, starting from a given profile at the smallest σ.
 
@@ -59,18 +59,15 @@ def scan_sigma_ladder(
     Parameters
     ----------
     build : callable
-        Function (sigma_m_model=, sigma_g_model=) → problem: `build_problem` with all other arguments given.
+        Function (sigma_m_model=, sigma_g_model=) → problem: the same model with these errors.
     profile : ProfileResult
         Profile of the problem at `sigma_m_model` and `sigma_g_model`.
-    n_starts, seed : int
-        As for `scan_profile`.
+    effort : Effort
     """
     steps = [profile]
     for factor in FACTORS[1:]:
         problem = build(sigma_m_model=factor * sigma_m_model, sigma_g_model=factor * sigma_g_model)
-        steps.append(
-            scan_profile(problem, profile.parameter, profile.grid, n_starts=n_starts, seed=seed, warm=steps[-1].x)
-        )
+        steps.append(scan_profile(problem, profile.parameter, WarmStart(profile.grid, steps[-1].x), effort=effort))
     return SigmaLadderResult(
         sigma_m_model=sigma_m_model * np.array(FACTORS),
         sigma_g_model=sigma_g_model * np.array(FACTORS),

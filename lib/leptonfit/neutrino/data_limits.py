@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.goodness import GoodnessResult, assess_goodness
 from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits
-from leptonfit.inference.limits import DELTA_CHI2, METHODS, LimitsResult, find_limits
+from leptonfit.inference.limits import DELTA_CHI2, LimitsResult, find_limits
 from leptonfit.inference.neyman import ToyLimitResult, run_feldman_cousins
 from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
@@ -39,7 +40,7 @@ class DataLimitsResult(Result):
     observed : bool
         Whether the counts were measured; if not, this workbook simulated them.
     limits : LimitsResult
-        Limits by four constructions, and whether each construction is valid for this data set.
+        Limits by every construction, and whether each construction is valid for this data set.
     toys : ToyLimitResult
         Feldman–Cousins limits from toys.
     coverage : tuple of LimitCoverageResult
@@ -91,8 +92,8 @@ class DataLimitsResult(Result):
         percents = [f"{100 * level:g}" for level in self.limits.confidence]
         return {
             **{
-                method: dict(zip(percents, to_moment(self.limits.observed[method]).tolist(), strict=True))
-                for method in METHODS
+                method: dict(zip(percents, to_moment(ends).tolist(), strict=True))
+                for method, ends in self.limits.observed.items()
             },
             "fc_toys": dict(zip(percents, to_moment(self.toys.limit).tolist(), strict=True)),
             "delta_chi2": dict(zip(map(str, DELTA_CHI2), to_moment(self.limits.delta_chi2).tolist(), strict=True)),
@@ -106,7 +107,7 @@ class DataLimitsResult(Result):
             },
             "theta_hat": float(self.limits.theta_hat) * MU_UNIT**2,
             "theta_sigma": float(self.limits.sigma) * MU_UNIT**2,
-            "is_valid": {method: bool(self.limits.is_valid[method]) for method in METHODS},
+            "is_valid": {method: bool(holds) for method, holds in self.limits.is_valid.items()},
             "p_value": self.goodness.p_value,
             "observed": self.observed,
             "flavour_class": self.flavour_class,
@@ -194,7 +195,7 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
     level = 100 * measured[0].limits.confidence[0]
     parts = []
     for one in measured:
-        others = [one.moment_limit(name) for name in METHODS] + [float(to_moment(one.toys.limit[0]))]
+        others = [one.moment_limit(name) for name in one.limits.observed] + [float(to_moment(one.toys.limit[0]))]
         limit = one.moment_limit(method)
         stated = (
             f"{limit:.3g} μ_B"
@@ -204,12 +205,12 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
             else "no limit"
         )
         parts.append(
-            f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {stated} by {METHODS[method]}"
+            f"{one.title} ({FLAVOUR_CLASSES[one.flavour_class]}): {stated} by {CONSTRUCTIONS[method].title}"
             f"{'' if one.limits.is_valid[method] else ' (approximation not valid here)'}, "
             f"{np.nanmin(others):.3g} to {np.nanmax(others):.3g} over all constructions, best fit "
             f"{one.significance:+.1f} σ from zero"
         )
-    excess = [one.title for one in measured if one.limits.fc_low[-1] > 0]
+    excess = [one.title for one in measured if one.limits.low["fc"][-1] > 0]
     code = "excess" if excess else "no_moment_seen"
     highest = 100 * measured[0].limits.confidence[-1]
     seen = (
@@ -224,7 +225,10 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
 def _mark(found: Sequence[DataLimitsResult]) -> str:
     """Sentence that lists constructions whose approximation does not hold for a measured data set; empty if none."""
     invalid = [
-        f"{METHODS[method]} at {one.title}" for one in found for method in METHODS if not one.limits.is_valid[method]
+        f"{CONSTRUCTIONS[method].title} at {one.title}"
+        for one in found
+        for method, holds in one.limits.is_valid.items()
+        if not holds
     ]
     return f" Approximations that do not hold at these counts: {', '.join(invalid)}." if invalid else ""
 
@@ -234,10 +238,10 @@ def _warn(found: Sequence[DataLimitsResult]) -> str:
     short = []
     for one in found:
         toys = one.coverage[-1]
-        for method in METHODS:
+        for method, n_covered in toys.n_covered.items():
             if toys.interval(method, 0)[1] < toys.confidence[0]:
-                share = toys.n_covered[method][0] / toys.n_toys
-                short.append(f"{METHODS[method]} at {one.title} ({100 * share:.0f} %)")
+                share = n_covered[0] / toys.n_toys
+                short.append(f"{CONSTRUCTIONS[method].title} at {one.title} ({100 * share:.0f} %)")
     return f" Constructions whose coverage in toys is below the stated confidence: {', '.join(short)}." if short else ""
 
 

@@ -6,8 +6,7 @@ Every number in these files has a unit, a source and a mark: *observed* (publish
 
 from __future__ import annotations
 
-import io
-import tomllib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import InputError, read_csv, read_toml
 
-MARKS = ("observed", "simulated", "textbook")
 FLAVOUR_CLASSES = {
     "reactor": "ν̄_e of reactors",
     "solar": "solar mixture",
@@ -27,104 +25,21 @@ FLAVOUR_CLASSES = {
 }
 """Neutrinos to whose effective moment a limit applies; moments of different classes are different quantities."""
 
-_UNITS = {
-    "flux_total": "cm-2 s-1",
-    "exposure_on": "kg d",
-    "exposure_off": "kg d",
-    "background_rate": "counts/(kg d keV)",
-    "background_factor": "1",
-    "lindhard_k": "1",
-    "scale": "1",
-    "mass": "kg",
-    "distance": "m",
-    "protons": "protons on target",
-    "per_proton": "neutrinos of each flavour per proton",
-    "light_yield": "PE/keVee",
-    "time_efficiency": "1",
-    "quenching": "MeVee of x MeV: a polynomial without constant term",
-    "pe_spread": "1; 1/keVee: shape of the gamma law at E_ee is a + b E_ee",
-    "efficiency": "1; 1/PE; PE; 1: a/(1 + exp(-b (PE - c))) + d",
-}
-"""Required units of the quantities."""
-_FLUX_UNITS = {
-    "flux": "cm-2 s-1",
-    "survival": "1",
-    "endpoint": "MeV",
-    "line": "MeV",
-    "energy": "MeV",
-    "density": "MeV-1",
-    "fraction": "1",
-    "below_2_mev": "antineutrinos per fission per MeV",
-    "coefficients": "antineutrinos per fission per MeV: exp of a polynomial in E/MeV, 2 to 8 MeV",
-}
-"""Required units in the tables of fluxes."""
 
-
-def read_tables(name: str, *, data: Path | None = None) -> dict[str, Any]:
-    """Tables of a TOML file in `data/neutrino`; unit, source and mark of each quantity are checked.
+def read_columns(stem: str, described: Mapping[str, Any], *, data: Path | None = None) -> pd.DataFrame:
+    """Table of a CSV file, with exactly the columns that the TOML file beside it describes.
 
     Raises
     ------
     InputError
-        If an entry is missing or not valid; the message names the file, the quantity and the entry.
+        If the file is not valid, or a column is not described or is missing.
     """
-    path = f"neutrino/{name}"
-    try:
-        tables = tomllib.loads(read_checked(path, data=data).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {path}: must be TOML: {error}") from None
-    _check_quantities(path, "", tables)
-    return tables
-
-
-def _check_quantities(path: str, name: str, table: Mapping[str, Any]) -> None:
-    if name and not any(isinstance(inner, dict) for inner in table.values()):
-        for key in ("unit", "source", "mark"):
-            if not isinstance(table.get(key), str) or not table[key]:
-                raise InputError(f"data file {path}: {name} has no {key}: every number needs one")
-        if table["mark"] not in MARKS:
-            raise InputError(f"data file {path}: mark of {name} = {table['mark']}: must be one of {', '.join(MARKS)}")
-        known, leaf = (_FLUX_UNITS, name.rpartition(".")[2]) if path.endswith("flux.toml") else (_UNITS, name)
-        required = known.get(leaf)
-        if required and table["unit"] != required:
-            raise InputError(f"data file {path}: unit of {name} = {table['unit']}: must be {required}")
-        if "value" in table:
-            number = np.array(table["value"], dtype=object).ravel()
-            if not all(isinstance(one, int | float) and np.isfinite(one) for one in number):
-                raise InputError(f"data file {path}: {name} = {table['value']}: must be a number")
-        return
-    for key, inner in table.items():
-        if isinstance(inner, dict):
-            _check_quantities(path, f"{name}.{key}" if name else key, inner)
-
-
-def read_columns(stem: str, tables: Mapping[str, Any], *, data: Path | None = None) -> pd.DataFrame:
-    """Table of the CSV file beside a TOML file, with exactly the columns that the TOML file describes.
-
-    Raises
-    ------
-    InputError
-        If a column is not described or is missing, or an entry is not a number.
-    """
-    path = f"neutrino/{stem}.csv"
-    described = list(tables.get("columns", {}))
-    try:
-        table = pd.read_csv(io.BytesIO(read_checked(path, data=data)), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {path}: must be CSV: {error}") from None
-    for name in sorted(set(table.columns) ^ set(described)):
-        where = f"described in {stem}.toml" if name in table.columns else "in the file"
-        raise InputError(f"data file {path}: column {name} must be {where}")
-    for name in described:
-        if tables["columns"][name]["unit"] == "text":
-            continue
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        wrong = np.flatnonzero(~np.isfinite(numbers))
-        if len(wrong):
-            found = table[name].iloc[wrong[0]]
-            raise InputError(f"data file {path}: {name} in row {wrong[0] + 1} = {found or 'nothing'}: must be a number")
-        table[name] = numbers.astype(float)
-    return table
+    columns = read_csv(f"neutrino/{stem}.csv", data=data)
+    for name in sorted(columns.keys() ^ described.keys()):
+        where = f"described in {stem}.toml" if name in columns else "in the file"
+        raise InputError(f"data file neutrino/{stem}.csv: column {name} must be {where}")
+    numbers = {name: float for name, column in described.items() if column["unit"] != "text"}
+    return pd.DataFrame(columns).astype(numbers)
 
 
 def load_published(*, data: Path | None = None) -> pd.DataFrame:
@@ -133,31 +48,12 @@ def load_published(*, data: Path | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        As for `load_experiment`; and if a flavour class, a mark or a confidence is not allowed.
+        If an entry is not valid, a name occurs twice, or the limits of a class have different confidences.
     """
     stem, path = "published_limits", "neutrino/published_limits.csv"
-    table = read_columns(stem, read_tables(f"{stem}.toml", data=data), data=data)
-    for name, allowed in (("flavour_class", tuple(FLAVOUR_CLASSES)), ("mark", MARKS), ("disputed", ("yes", "no"))):
-        for i, value in enumerate(table[name]):
-            if value not in allowed:
-                raise InputError(
-                    f"data file {path}: {name} in row {i + 1} = {value or 'nothing'}: "
-                    f"must be one of {', '.join(allowed)}"
-                )
-    for i, row in enumerate(table.itertuples()):
-        if not row.limit > 0:
-            raise InputError(f"data file {path}: limit in row {i + 1} = {row.limit:g}: must be above 0")
-        if not 0.5 < row.confidence < 1:
-            raise InputError(
-                f"data file {path}: confidence in row {i + 1} = {row.confidence:g}: must be above 0.5 and below 1"
-            )
-        if not row.source:
-            raise InputError(f"data file {path}: row {i + 1} has no source")
-        if row.year != int(row.year):
-            raise InputError(f"data file {path}: year in row {i + 1} = {row.year:g}: must be a whole number")
-    if not len(table) or table["name"].duplicated().any():
-        said = table["name"][table["name"].duplicated()].iloc[0] if len(table) else "no row"
-        raise InputError(f"data file {path}: name = {said}: every row must have a name of its own, and one at least")
+    table = read_columns(stem, read_toml(f"neutrino/{stem}.toml", data=data)["columns"], data=data)
+    for name in table["name"][table["name"].duplicated()]:
+        raise InputError(f"data file {path}: name = {name}: every row must have a name of its own")
     for flavour, group in table.groupby("flavour_class"):
         if group["confidence"].nunique() > 1:
             several = ", ".join(f"{one:g}" for one in group["confidence"].unique())
@@ -175,42 +71,27 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If a flux, a fraction or a density is negative, an endpoint or line is not above 0, or tables differ in length.
+        If an entry is not valid, energies do not ascend, tables differ in length, or fractions do not add up to 1.
     """
     path = "neutrino/flux.toml"
-    tables = read_tables("flux.toml", data=data)
-
-    def refuse(name: str, value: object, allowed: str) -> None:
-        raise InputError(f"data file {path}: {name} = {value}: must be {allowed}")
-
-    try:
-        reactor, solar = tables["reactor"], tables["solar"]["branch"]
-        knots = reactor["energy"]["value"]
-        if not (np.diff(knots) > 0).all():
-            refuse("reactor.energy", knots, "ascending")
-        for name, isotope in reactor["isotope"].items():
-            if not 0 <= isotope["fraction"]["value"] <= 1:
-                refuse(f"reactor.isotope.{name}.fraction", isotope["fraction"]["value"], "from 0 to 1")
-            below = isotope["below_2_mev"]["value"]
-            if len(below) != len(knots) or min(below) < 0:
-                refuse(f"reactor.isotope.{name}.below_2_mev", below, f"{len(knots)} numbers, 0 or more")
-            if len(isotope["coefficients"]["value"]) != 6:
-                refuse(f"reactor.isotope.{name}.coefficients", isotope["coefficients"]["value"], "6 numbers")
-        for name, branch in solar.items():
-            if not branch["flux"]["value"] > 0:
-                refuse(f"solar.branch.{name}.flux", branch["flux"]["value"], "above 0")
-            if not 0 <= branch["survival"]["value"] <= 1:
-                refuse(f"solar.branch.{name}.survival", branch["survival"]["value"], "from 0 to 1")
-            for key in ("endpoint", "line"):
-                if key in branch and not branch[key]["value"] > 0:
-                    refuse(f"solar.branch.{name}.{key}", branch[key]["value"], "above 0")
-            if "density" in branch and (
-                min(branch["density"]["value"]) < 0 or len(branch["density"]["value"]) != len(branch["energy"]["value"])
-            ):
-                refuse(f"solar.branch.{name}.density", branch["density"]["value"], "one number, 0 or more, an energy")
-        _ = solar["B8"], [reactor["capture"][key] for key in ("per_fission", "endpoints")]
-    except KeyError as error:
-        raise InputError(f"data file {path}: {error.args[0]} is missing") from None
+    tables = read_toml(path, data=data)
+    reactor = tables["reactor"]
+    isotopes, capture, branches = reactor["isotope"], reactor["capture"], tables["solar"]["branch"]
+    curves = {f"reactor.isotope.{name}.below_2_mev": (reactor, one["below_2_mev"]) for name, one in isotopes.items()}
+    for name, one in branches.items():
+        if "density" in one:
+            curves[f"solar.branch.{name}.density"] = one, one["density"]
+    for name, (grid, curve) in curves.items():
+        energy = grid["energy"]["value"]
+        if not (np.diff(energy) > 0).all():
+            raise InputError(f"data file {path}: energy of {name} = {energy}: must be ascending")
+        if len(curve["value"]) != len(energy):
+            raise InputError(f"data file {path}: {name} has {len(curve['value'])} numbers: must have {len(energy)}")
+    if len(capture["endpoints"]) != len(capture["per_fission"]):
+        raise InputError(f"data file {path}: reactor.capture: must have an endpoint for each number per fission")
+    total = sum(one["fraction"]["value"] for one in isotopes.values())
+    if not math.isclose(total, 1, rel_tol=1e-6):
+        raise InputError(f"data file {path}: sum of reactor.isotope fractions = {total:.6g}: must be 1")
     return tables
 
 
@@ -220,19 +101,12 @@ def load_targets(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If an entry of an atom is missing, or its shells do not hold as many electrons as it has protons.
+        If an entry is not valid, or the shells of an atom do not hold as many electrons as it has protons.
     """
     path = "neutrino/targets.toml"
-    atoms: dict[str, Any] = read_tables("targets.toml", data=data).get("atom", {})
+    atoms: dict[str, Any] = read_toml(path, data=data)["atom"]
     for name, atom in atoms.items():
-        for key in ("n_protons", "mass_number", "shells", "n_outer"):
-            if key not in atom:
-                raise InputError(f"data file {path}: atom.{name} has no {key}")
         held = atom["n_outer"] + sum(n for _, n in atom["shells"])
         if held != atom["n_protons"]:
             raise InputError(f"data file {path}: atom.{name} holds {held} electrons: must be {atom['n_protons']}")
-        if not atom["unit"].startswith("mass number u") or (atom["shells"] and "shells keV" not in atom["unit"]):
-            raise InputError(
-                f"data file {path}: unit of atom.{name} = {atom['unit']}: must be mass number u; shells keV"
-            )
     return atoms

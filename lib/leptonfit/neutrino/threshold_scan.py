@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.gaussian_process import CurveResult, fit_curve
-from leptonfit.inference.limits import find_limits, gaussian_limit
+from leptonfit.inference.limits import find_limits
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 from leptonfit.inference.result import Booleans, Result
@@ -110,45 +110,49 @@ class ThresholdScanResult(Result):
         return float(np.linalg.pinv(self.toy_correlation, rtol=1e-6, hermitian=True).sum())
 
 
-def scan_thresholds(
-    likelihood: Likelihood,
-    *,
-    confidence: Sequence[float],
-    method: str,
-    n_thresholds: int,
-    n_toys: int,
-    seed: int | np.random.SeedSequence,
-) -> ThresholdScanResult:
-    """Limits of a data set above each of its thresholds, computed together.
+@dataclass(frozen=True)
+class ScanSettings:
+    """What a threshold scan computes for each data set.
 
-    Parameters
+    Attributes
     ----------
-    likelihood : Likelihood
-    confidence : sequence of float
+    confidence : tuple of float
     method : str
-        One of `METHODS`.
+        Key of `CONSTRUCTIONS`.
     n_thresholds : int
         Largest number of thresholds, chosen evenly among the attainable thresholds.
     n_toys : int
-    seed : int or SeedSequence
     """
+
+    confidence: tuple[float, ...]
+    method: str
+    n_thresholds: int
+    n_toys: int
+
+
+def scan_thresholds(
+    likelihood: Likelihood, settings: ScanSettings, *, seed: int | np.random.SeedSequence
+) -> ThresholdScanResult:
+    """Limits of a data set above each of its thresholds, computed together; `seed` is that of its toys."""
     experiment, model = likelihood.experiment, likelihood.model
     attainable = experiment.n_bins - 1
-    first = np.unique(np.linspace(0, attainable - 1, min(n_thresholds, attainable)).round().astype(int))
+    first = np.unique(np.linspace(0, attainable - 1, min(settings.n_thresholds, attainable)).round().astype(int))
     tried, used = len(first), likelihood.above(first)
     sets_limit = np.isfinite(model.theta_sigma(used=used))
     first, used = first[sets_limit], used[sets_limit]
-    found = find_limits(model, likelihood.data, confidence=confidence, used=used)
-    limit, expected = np.sqrt(found.observed[method]), np.sqrt(found.expected[method])
+    found = find_limits(model, likelihood.data, confidence=settings.confidence, used=used)
+    limit, expected = np.sqrt(found.observed[settings.method]), np.sqrt(found.expected[settings.method])
     rng = np.random.default_rng(seed)
-    nothing = np.zeros((n_toys, len(model.nuisances)))
+    nothing = np.zeros((settings.n_toys, len(model.nuisances)))
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
-    toys = model.draw(np.zeros(n_toys), nothing, rng)
+    toys = model.draw(np.zeros(settings.n_toys), nothing, rng)
     fits = model.fit(toys[:, None], used=used, centres=centres[:, None])
 
+    gaussian = CONSTRUCTIONS[settings.method].gaussian
+
     def compare(theta: np.ndarray) -> np.ndarray:  # same formula for data and toys, so that their scatter is comparable
-        limits = gaussian_limit(method, theta / found.sigma, confidence[0])
-        return np.log(limits / gaussian_limit(method, 0.0, confidence[0])) / 2
+        limits = gaussian(theta / found.sigma, settings.confidence[0])[1]
+        return np.log(limits / gaussian(np.zeros(1), settings.confidence[0])[1]) / 2
 
     log_ratio = compare(fits.theta)
     threshold = experiment.columns["low"][first]
@@ -169,7 +173,7 @@ def scan_thresholds(
         energy=threshold * scale,
         limit=limit,
         expected=expected[:, :, 2],
-        is_valid=found.is_valid[method],
+        is_valid=found.is_valid[settings.method],
         band=expected[:, 0],
         sigma=found.sigma,
         signal_above=np.array([likelihood.spectrum.magnetic[i:].sum() for i in first]),
@@ -181,28 +185,16 @@ def scan_thresholds(
     )
 
 
-def scan_all(
-    slugs: Sequence[str],
-    *,
-    confidence: Sequence[float],
-    method: str,
-    n_thresholds: int,
-    n_toys: int,
-    seed: int,
-    jobs: int = 1,
-) -> list[ThresholdScanResult]:
+def scan_all(slugs: Sequence[str], settings: ScanSettings, *, seed: int, jobs: int = 1) -> list[ThresholdScanResult]:
     """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds."""
-    chosen = [slug for slug in SPECTRA if slug in slugs]
-    seeds = dict(zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True))
-    task = partial(_scan, confidence=tuple(confidence), method=method, n_thresholds=n_thresholds, n_toys=n_toys)
-    return map_ordered(task, [(slug, seeds[slug]) for slug in chosen], jobs=jobs)
+    seeds = zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True)
+    tasks = [(slug, own) for slug, own in seeds if slug in slugs]
+    return map_ordered(partial(_scan, settings=settings), tasks, jobs=jobs)
 
 
-def _scan(
-    task: tuple[str, np.random.SeedSequence], *, data: Path | None = None, **options: object
-) -> ThresholdScanResult:
+def _scan(task: tuple[str, np.random.SeedSequence], *, settings: ScanSettings) -> ThresholdScanResult:
     slug, seed = task
-    return scan_thresholds(load_likelihood(slug, data=data), seed=seed, **options)  # type: ignore[arg-type]
+    return scan_thresholds(load_likelihood(slug), settings, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,15 @@ are ignored, nor where a limit of U cuts the allowed R in two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.vortex.closures import CLOSURES, Closure
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, bounds_by_name
-from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.closures import Closure
+from leptonfit.vortex.model import LEPTONS, VortexModel
 
 _POINTS, _ROUNDS, _KEPT, _GRID = 401, 6, 2.0, 401
 _STEP = 1e-6
@@ -47,30 +45,22 @@ class CMuResult(Result):
     is_feasible: Booleans
 
 
-def feasible_c_mu(
-    measurements: Measurements,
-    beta: np.ndarray,
-    *,
-    closure: str = "stream",
-    r_max: float = 10.0,
-    bounds: Bounds = REPORT_BOUNDS,
-) -> CMuResult:
-    """Find the feasible intervals of C_μ at each β (n,), with the universal moment map.
+def feasible_c_mu(model: VortexModel, beta: np.ndarray) -> CMuResult:
+    """Find the feasible intervals of C_μ at each β (n,).
 
     Raises
     ------
     ValueError
-        If the closure is unknown or does not accept that r_max.
+        If the moment map is not universal, or there is a gradient term, with which U need not grow with A.
     """
-    if closure not in CLOSURES:
-        raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CLOSURES)}")
-    energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
+    model.require_closed_form()
+    energy, limits, values = model.energy, model.limits, model.measurements.values
     beta = np.asarray(beta, dtype=float)
     own = []
-    for lepton, mass, moment in zip(("e", "mu"), measurements.values[:2], measurements.values[3:], strict=True):
+    for lepton, mass, moment in zip(("e", "mu"), values[:2], values[3:], strict=True):
         q = moment_range(energy, mass, beta, *(limits[f"{kind}_{lepton}"] for kind in "RUA"))
-        own.append(moment / (MOMENT_FACTOR * q[:, ::-1]))
-    tau = moment_range(energy, measurements.values[2], beta, *(limits[f"{kind}_tau"] for kind in "RUA"))
+        own.append(moment / (model.moment_factor * q[:, ::-1]))
+    tau = moment_range(energy, values[2], beta, *(limits[f"{kind}_tau"] for kind in "RUA"))
     low = np.maximum(np.maximum(own[0][:, 0], own[1][:, 0]), limits["c_mu"][0])
     high = np.minimum(np.minimum(own[0][:, 1], own[1][:, 1]), limits["c_mu"][1])
     feasible = (low <= high) & np.isfinite(tau[:, 0])
@@ -78,70 +68,62 @@ def feasible_c_mu(
     return CMuResult(beta=beta, electron=own[0], muon=own[1], joint=joint, is_feasible=feasible)
 
 
-def find_edges(measurements: Measurements, low: float, high: float, **model: Any) -> np.ndarray:
+def find_edges(model: VortexModel, low: float, high: float) -> np.ndarray:
     """Values of β (n,) between `low` and `high`, ascending, at which exact solutions begin or end.
 
     The relative precision is 1e-12. A set narrower than 1/400 of the range can be missed.
 
-    Parameters
-    ----------
-    measurements : Measurements
-    low, high : float
-    **model
+    Raises
+    ------
+    ValueError
         As for `feasible_c_mu`.
     """
     grid = np.linspace(low, high, _GRID)
-    feasible = feasible_c_mu(measurements, grid, **model).is_feasible
+    feasible = feasible_c_mu(model, grid).is_feasible
     changes = np.flatnonzero(feasible[1:] != feasible[:-1])
     below, above, side = grid[changes], grid[changes + 1], feasible[changes]
     while True:
         middle = (below + above) / 2
         if not ((above - below > 1e-12 * above) & (below < middle) & (middle < above)).any():
             break
-        same = feasible_c_mu(measurements, middle, **model).is_feasible == side
+        same = feasible_c_mu(model, middle).is_feasible == side
         below, above = np.where(same, middle, below), np.where(same, above, middle)
     return (below + above) / 2
 
 
-def edge_at_corners(
-    measurements: Measurements, *, closure: str = "stream", r_max: float = 10.0, bounds: Bounds = REPORT_BOUNDS
-) -> float:
+def edge_at_corners(model: VortexModel) -> float:
     """β, in closed form, at which the largest q of e and the smallest q of μ require the same C_μ.
 
     Exact solutions begin at this β if the largest q of e lies at the upper limits of R and A, the smallest q of μ lies
     at their lower limits, and no bound on U or C_μ is reached first. The squares of q are then linear in β.
     """
-    energy, limits = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds)
+    energy, limits, values = model.energy, model.limits, model.measurements.values
     constant, slope = [], []
     for row, (lepton, end) in enumerate((("e", 1), ("mu", 0))):
         radius, amplitude = np.array(limits[f"R_{lepton}"][end]), np.array(limits[f"A_{lepton}"][end])
-        scale = radius**2 / energy.flow(radius, amplitude) / measurements.values[3 + row] ** 2
+        scale = radius**2 / energy.flow(radius, amplitude) / values[3 + row] ** 2
         still = energy.static(radius, amplitude, np.array(0.0))
-        constant.append(scale * (measurements.values[row] - still))
+        constant.append(scale * (values[row] - still))
         slope.append(scale * (still - energy.static(radius, amplitude, np.array(1.0))))
     return float((constant[1] - constant[0]) / (slope[0] - slope[1]))
 
 
-def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray, **model: Any) -> float:
+def sigma_shift(model: VortexModel, edge: float) -> float:
     """Distance that β may lie beyond an edge of the exact solutions per √Δχ², to first order in the errors.
 
     The exact solutions end where a margin h(β, y) of the data y falls to zero. Beyond the edge
-    χ²_min = h²/(∇h C ∇h), with C the covariance and ∇h the gradient with respect to y.
+    χ²_min = h²/(∇h C ∇h), with C the covariance of the model and ∇h the gradient with respect to y.
 
     Parameters
     ----------
-    measurements : Measurements
+    model : VortexModel
     edge : float
         Edge from `find_edges`.
-    covariance : ndarray (5, 5)
-        Covariance of the measured values.
-    **model
-        As for `feasible_c_mu`.
     """
-    values = measurements.values
+    values = model.measurements.values
 
     def margin(beta: float, y: np.ndarray) -> float:
-        return _margin(replace(measurements, values=y), beta, **model)
+        return _margin(replace(model, measurements=replace(model.measurements, values=y)), beta)
 
     # on the side without solutions, where the smallest margin belongs to the violated constraint
     side = 1 if margin(edge * (1 + _STEP), values) < 0 else -1
@@ -149,16 +131,12 @@ def sigma_shift(measurements: Measurements, edge: float, covariance: np.ndarray,
     by_beta = (margin(far, values) - margin(near, values)) / (far - near)
     moves = 0.1 * _STEP * np.diag(values)
     by_value = [(margin(near, values + move) - margin(near, values - move)) / (2 * move.max()) for move in moves]
-    return float(np.sqrt(np.array(by_value) @ covariance @ np.array(by_value)) / abs(by_beta))
+    return float(np.sqrt(np.array(by_value) @ model.covariance @ np.array(by_value)) / abs(by_beta))
 
 
-def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
+def _margin(model: VortexModel, beta: float) -> float:
     """Smallest margin in ln C_μ or in a mass: positive where exact solutions exist, negative where they do not."""
-    found, limits = (
-        feasible_c_mu(measurements, np.array([beta]), **model),
-        bounds_by_name(model.get("bounds", REPORT_BOUNDS)),
-    )
-    energy = CLOSURES[model.get("closure", "stream")](r_max=model.get("r_max", 10.0))
+    found, energy, limits = feasible_c_mu(model, np.array([beta])), model.energy, model.limits
     low = np.max([found.electron[0, 0], found.muon[0, 0], limits["c_mu"][0]])
     high = np.min([found.electron[0, 1], found.muon[0, 1], limits["c_mu"][1]])
     gaps = [np.log(high / low)]  # nan where a mass cannot be met
@@ -170,7 +148,7 @@ def _margin(measurements: Measurements, beta: float, **model: Any) -> float:
         square = limits[f"U_{lepton}"][end] ** 2
         return sign * (square * energy.flow(radius, amplitude) + energy.static(radius, amplitude, np.array(beta)))
 
-    for lepton, mass in zip(LEPTONS, measurements.values[:3], strict=True):
+    for lepton, mass in zip(LEPTONS, model.measurements.values[:3], strict=True):
         heaviest, lightest = (
             _largest(partial(weigh, lepton=lepton, sign=sign), 1, limits[f"R_{lepton}"])[0] for sign in (1, -1)
         )
@@ -250,47 +228,35 @@ class ManifoldResult(Result):
 
 
 def solution_manifold(
-    measurements: Measurements,
-    beta: float,
-    *,
-    lepton: str = "e",
-    closure: str = "stream",
-    r_max: float = 10.0,
-    bounds: Bounds = REPORT_BOUNDS,
-    n_radius: int = 200,
-    n_amplitude: int = 5,
+    model: VortexModel, beta: float, *, lepton: str = "e", n_radius: int = 200, n_amplitude: int = 5
 ) -> ManifoldResult:
     """Compute the exact solutions that one lepton alone allows at one β: a surface, not a point.
 
     Parameters
     ----------
-    measurements : Measurements
+    model : VortexModel
+        Its moment map must be universal.
     beta : float
     lepton : str
         "e", "mu" or "tau"; the τ has no g-factor here and therefore no C_μ.
-    closure, r_max, bounds
-        As for `feasible_c_mu`.
     n_radius, n_amplitude : int
         Number of points along R and along A.
     """
-    energy, limits, row = CLOSURES[closure](r_max=r_max), bounds_by_name(bounds), LEPTONS.index(lepton)
+    model.require_closed_form()
+    energy, limits, values, row = model.energy, model.limits, model.measurements.values, LEPTONS.index(lepton)
     radius = np.linspace(*limits[f"R_{lepton}"], n_radius)
     amplitude = np.linspace(*limits[f"A_{lepton}"], n_amplitude)
     r, a = np.meshgrid(radius, amplitude)
     with np.errstate(invalid="ignore"):
-        velocity = np.sqrt((measurements.values[row] - energy.static(r, a, np.array(beta))) / energy.flow(r, a))
+        velocity = np.sqrt((values[row] - energy.static(r, a, np.array(beta))) / energy.flow(r, a))
     inside = (velocity >= limits[f"U_{lepton}"][0]) & (velocity <= limits[f"U_{lepton}"][1])
     velocity = np.where(inside, velocity, np.nan)
-    moment = measurements.values[3 + row] if row < 2 else np.nan
-    return ManifoldResult(
-        beta=beta, radius=radius, amplitude=amplitude, velocity=velocity, c_mu=moment / (MOMENT_FACTOR * r * velocity)
-    )
+    c_mu = (values[3 + row] if row < 2 else np.nan) / (model.moment_factor * r * velocity)
+    return ManifoldResult(beta=beta, radius=radius, amplitude=amplitude, velocity=velocity, c_mu=c_mu)
 
 
-def describe_c_mu(
-    scan: CMuResult, there: CMuResult, claims: Mapping[str, Any], *, bounds: Bounds = REPORT_BOUNDS
-) -> str:
-    """Sentences that compare the allowed C_μ at one β, within the bounds given, with the report's claims on C_μ.
+def describe_c_mu(scan: CMuResult, there: CMuResult, *, claim: float, limits: tuple[float, float]) -> str:
+    """Sentences that compare the allowed C_μ at one β, within the bounds given, with the value the report claims.
 
     Parameters
     ----------
@@ -298,12 +264,11 @@ def describe_c_mu(
         Intervals over the scan of β.
     there : CMuResult
         Interval at the single β.
-    claims : mapping
-        Claims from `load_claims`.
-    bounds : mapping
-        As for `feasible_c_mu`.
+    claim : float
+        C_μ that the report calibrates on the electron alone.
+    limits : tuple of float
+        Bounds on C_μ.
     """
-    claim, limits = claims["c_mu"]["electron_alone"], bounds_by_name(bounds)["c_mu"]
     n_feasible, n = int(np.count_nonzero(scan.is_feasible)), len(scan.beta)
     low, high = there.electron[0]
     alone = f"from {low:.5g} to {high:.5g}" if np.isfinite(low) else "at no value"

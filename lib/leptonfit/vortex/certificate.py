@@ -7,16 +7,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.result import Result
 from leptonfit.vortex.c_mu import find_edges, sigma_shift
-from leptonfit.vortex.cross_lepton import REPORT_BOUNDS, Bounds, total_covariance
 from leptonfit.vortex.enclosures import FitEnclosure
-from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.model import VortexModel
 
 _BESIDE, _DEPTH, _GAP = 4e-9, 8, 1e-3
 """Relative half width of the enclosure of an edge; largest number of halvings of a piece; relative width above which
@@ -49,37 +47,22 @@ class CertificateResult(Result):
     c_mu: np.ndarray
 
 
-def certify(
-    measurements: Measurements,
-    beta_low: float,
-    beta_high: float,
-    *,
-    sigma_m_model: float,
-    sigma_g_model: float,
-    include_sigma_exp: bool = False,
-    closure: str = "stream",
-    r_max: float = 10.0,
-    bounds: Bounds = REPORT_BOUNDS,
-) -> CertificateResult:
+def certify(model: VortexModel, beta_low: float, beta_high: float) -> CertificateResult:
     """Prove for every β of an interval that χ²_min is zero, or that it is at least some positive number.
 
     Parameters
     ----------
-    measurements : Measurements
+    model : VortexModel
+        With the universal moment map and no gradient term.
     beta_low, beta_high : float
         Ends of the interval; equal for a single β.
-    sigma_m_model, sigma_g_model, include_sigma_exp, closure, r_max, bounds
-        As for `build_problem`, with the universal moment map and no gradient term.
 
     Raises
     ------
     ValueError
-        If the closure is not one of `CERTIFIABLE`, or the proof does not hold for the given β, r_max or bounds.
+        If the closure is not one of `CERTIFIABLE`, or the proof does not hold for the given β, bounds or moment map.
     """
-    covariance = total_covariance(measurements, sigma_m_model, sigma_g_model, include_sigma_exp)
-    fit = FitEnclosure(
-        measurements, (beta_low, beta_high), covariance=covariance, closure=closure, r_max=r_max, bounds=bounds
-    )
+    fit = FitEnclosure(model, (beta_low, beta_high))
     none = np.full(2, np.nan)
     c_mu = fit.shared_c_mu()
     if c_mu is not None:
@@ -151,38 +134,33 @@ class CertifiedScanResult(Result):
         return np.array([[one.beta_high, other.beta_low] for one, other in proven]).reshape(-1, 2)
 
 
-def certify_scan(measurements: Measurements, low: float, high: float, **model: Any) -> CertifiedScanResult:
+def certify_scan(model: VortexModel, low: float, high: float) -> CertifiedScanResult:
     """Cover a range of β with certificates, and enclose the values where exact solutions begin or end.
 
     Parameters
     ----------
-    measurements : Measurements
+    model : VortexModel
+        As for `certify`.
     low, high : float
         Range of β.
-    **model
-        As for `certify`.
 
     Raises
     ------
     ValueError
         As for `certify`.
     """
-    geometry = {name: model[name] for name in ("closure", "r_max", "bounds") if name in model}
-    covariance = total_covariance(
-        measurements, model["sigma_m_model"], model["sigma_g_model"], model.get("include_sigma_exp", False)
-    )
     edges, cuts = [], {low, high}
-    for root in find_edges(measurements, low, high, **geometry):
+    for root in find_edges(model, low, high):
         beside = [root * (1 - _BESIDE), root * (1 + _BESIDE)]
         if low < beside[0] and beside[1] < high:
-            edges += [certify(measurements, end, end, **model) for end in beside]
-            excluded = 6 * sigma_shift(measurements, root, covariance, **geometry)  # beyond, χ² is far above any level
+            edges += [certify(model, end, end) for end in beside]
+            excluded = 6 * sigma_shift(model, root)  # beyond, χ² is far above any level
             cuts |= {*beside, *(cut for cut in (root - excluded, root + excluded) if low < cut < high)}
     pieces = []
     todo = [(*pair, 0) for pair in reversed(list(itertools.pairwise(sorted(cuts))))]
     while todo:
         start, end, depth = todo.pop()
-        piece = certify(measurements, start, end, **model)
+        piece = certify(model, start, end)
         if piece.status == "undecided" and depth < _DEPTH and end - start > 1e-6 * end:
             middle = math.sqrt(start * end) if start else end / 2**_DEPTH
             todo += [(middle, end, depth + 1), (start, middle, depth + 1)]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import InputError, read_toml
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend, restrict
 from leptonfit.inference.result import Result
-from leptonfit.vortex.closures import SHAPES, Closure
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
-from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.closures import SHAPES
+from leptonfit.vortex.model import BOUNDS, LEPTONS, Bounds, VortexModel
 from leptonfit.vortex.moments import CURRENTS, moment_factor, rms_factor
 
 AXES: dict[str, tuple[str, ...]] = {
@@ -118,22 +115,12 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
     Raises
     ------
     InputError
-        If the file does not match its checksum, or a block names an unknown axis or choice.
+        If the file is not valid, or a block names an unknown choice.
     """
     name = "closures.toml"
-    try:
-        blocks = tomllib.loads(read_checked(name, data=data).decode()).get("block", [])
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name}: {error}") from error
     found: dict[Choice, None] = {}
-    for block in blocks if isinstance(blocks, list) else [blocks]:
-        for axis, values in block.items():
-            if axis != "meaning" and not (isinstance(values, list) and values):
-                raise InputError(f"{name}: {axis} = {values!r}: must be a list of choices")
+    for block in read_toml(name, data=data)["block"]:
         listed = {axis: values for axis, values in block.items() if axis != "meaning"}
-        unknown = set(listed) - {field.name for field in fields(Choice)}
-        if unknown:
-            raise InputError(f"{name}: axis {sorted(unknown)[0]!r}: must be one of {', '.join(AXES)}")
         for values in itertools.product(*listed.values()):
             chosen = dict(zip(listed, values, strict=True))
             if chosen.get("gradient") == "on" and chosen.get("shape") == "gaussian":
@@ -141,35 +128,27 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
             try:
                 found[Choice(**chosen)] = None
             except ValueError as error:
-                raise InputError(f"{name}: {error}") from error
+                raise InputError(f"data file {name}: {error}") from error
     if not found:
-        raise InputError(f"{name}: no combination: must have at least one [[block]] of choices that go together")
+        raise InputError(f"data file {name}: no combination: must have choices that go together")
     return tuple(found)
 
 
-def build_choice(
-    choice: Choice,
-    measurements: Measurements,
-    *,
-    sigma_m_model: float,
-    sigma_g_model: float,
-    include_sigma_exp: bool = False,
-    r_max: float = 10.0,
-    closure: Callable[..., Closure] | None = None,
-    k: float | None = None,
-) -> LeastSquaresProblem:
+def limit_radius(bounds: Bounds, r_max: float) -> Bounds:
+    """Bounds by parameter kind in which no R exceeds r_max."""
+    low, high = bounds["R"]
+    return {**bounds, "R": (low, min(high, r_max))}
+
+
+def build_choice(choice: Choice, model: VortexModel) -> LeastSquaresProblem:
     """Build the least-squares problem of a choice.
 
     Parameters
     ----------
     choice : Choice
-    measurements : Measurements
-    sigma_m_model, sigma_g_model, include_sigma_exp, r_max
-        As for `build_problem`.
-    closure : callable, optional
-        Constructor of a user-defined closure, called with r_max=; it replaces frame, shape and gradient.
-    k : float, optional
-        User-defined moment factor, which replaces that of `current`.
+    model : VortexModel
+        Measured values, errors and r_max; the rest is that of the choice. If its closure is a constructor, this
+        closure and its moment factor replace frame, shape, current and gradient.
 
     Returns
     -------
@@ -180,23 +159,22 @@ def build_choice(
     Raises
     ------
     ValueError
-        As for `build_problem`, or if `closure` is given and frame, shape or gradient are not those of the report.
+        As for `VortexModel`, or if the closure is a constructor and frame, shape, current or gradient are not those of
+        the report.
     """
-    if closure is not None and {"frame", "shape", "gradient"} & set(choice.changed):
-        raise ValueError(f"{choice.name}: frame, shape and gradient must be the report's beside an energy of one's own")
-    bounds = {**BOUNDS[choice.bounds], "R": (BOUNDS[choice.bounds]["R"][0], min(BOUNDS[choice.bounds]["R"][1], r_max))}
-    problem = build_problem(
-        measurements,
-        sigma_m_model=sigma_m_model,
-        sigma_g_model=sigma_g_model,
-        include_sigma_exp=include_sigma_exp,
-        closure=closure or choice.closure,
-        r_max=r_max,
-        gradient=GRADIENT if choice.gradient == "on" and closure is None else 0.0,
+    is_own = not isinstance(model.closure, str)
+    if is_own and {"frame", "shape", "current", "gradient"} & set(choice.changed):
+        raise ValueError(
+            f"{choice.name}: frame, shape, current and gradient must be the report's beside a closure of one's own"
+        )
+    problem = replace(
+        model,
+        closure=model.closure if is_own else choice.closure,
+        gradient=GRADIENT if choice.gradient == "on" else 0.0,
         moment_map="mass_scaled" if choice.moment in ("mass_scaled", "spin_half") else "universal",
-        moment_factor=moment_factor(choice.current, shape=choice.shape) if k is None else k,
-        bounds=bounds,
-    )
+        moment_factor=model.moment_factor if is_own else moment_factor(choice.current, shape=choice.shape),
+        bounds=limit_radius(BOUNDS[choice.bounds], model.r_max),
+    ).problem
     held = {f"A_{lepton}": BOUNDS[choice.bounds]["A"][1] for lepton in LEPTONS if choice.amplitude == "saturated"}
     kept = problem.residual_names
     if choice.moment == "spin_half":
@@ -204,17 +182,17 @@ def build_choice(
     elif choice.moment == "none":
         held["c_mu"], kept = problem.parameters[problem.index("c_mu")].start, kept[:3]
     problem = restrict(problem, fixed=held, residuals=kept)
-    return problem if choice.radius == "none" else _share_radius(problem, choice, measurements)
+    return problem if choice.radius == "none" else _share_radius(problem, choice, model)
 
 
-def _share_radius(problem: LeastSquaresProblem, choice: Choice, measurements: Measurements) -> LeastSquaresProblem:
+def _share_radius(problem: LeastSquaresProblem, choice: Choice, model: VortexModel) -> LeastSquaresProblem:
     """Add the constraint m R_rms = κ to a problem.
 
     The weight in R_rms cancels in the ratio m R_rms/κ and only sets the scale of κ. If κ is the mean of the three
     leptons, their deviations add up to zero. They are then two constraints, written as two orthonormal contrasts.
     """
     columns = [problem.index(f"R_{lepton}") for lepton in LEPTONS]
-    scale = measurements.values[:3] * rms_factor("deficit", shape=choice.shape)
+    scale = model.measurements.values[:3] * rms_factor("deficit", shape=choice.shape)
     n_par, is_free = problem.n_par, choice.radius == "free"
     smallest, largest = problem.lower[columns] * scale, problem.upper[columns] * scale
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import EMPTY_SET, LEVELS, IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR, run_multistart
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, run_multistart
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.vortex.choices import SPIN_HALF_C, Choice, build_choice
-from leptonfit.vortex.closures import Closure
-from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.model import VortexModel
 
 N_CHECKED = 3
 _N_C_MU = 9
@@ -198,51 +196,29 @@ def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
 
 
 def compare_choice(
-    choice: Choice,
-    measurements: Measurements,
-    grid: np.ndarray,
-    *,
-    reference: float,
-    sigma_m_model: float,
-    sigma_g_model: float,
-    n_starts: int,
-    seed: int,
-    r_max: float = 10.0,
-    name: str | None = None,
-    closure: Callable[..., Closure] | None = None,
-    k: float | None = None,
+    choice: Choice, model: VortexModel, grid: np.ndarray, *, reference: float, effort: Effort, name: str | None = None
 ) -> ComparedResult:
     """Profile β under one closure, and check the profile with fresh starts.
 
     Parameters
     ----------
     choice : Choice
-    measurements : Measurements
+    model : VortexModel
+        As for `build_choice`.
     grid : ndarray (n_beta,)
         Scan of β.
     reference : float
         Value of β to which the verdict refers.
-    sigma_m_model, sigma_g_model, r_max, closure, k
-        As for `build_choice`.
-    n_starts, seed : int
-        As for `scan_profile`.
+    effort : Effort
     name : str, optional
         By default the name of the choice.
     """
     began = time.perf_counter()
-    problem = build_choice(
-        choice,
-        measurements,
-        sigma_m_model=sigma_m_model,
-        sigma_g_model=sigma_g_model,
-        r_max=r_max,
-        closure=closure,
-        k=k,
-    )
-    profile = scan_profile(problem, "beta", grid, n_starts=n_starts, seed=seed, references=(reference,))
+    problem = build_choice(choice, model)
+    profile = scan_profile(problem, "beta", grid, effort=effort, references=(reference,))
     verdict = assess_profile(problem, profile, reference=reference)
     freedom, name = verdict.degrees_of_freedom, name or choice.name
-    checked, is_inside = _own_values(profile, grid, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    checked, is_inside = _own_values(profile, grid, np.random.default_rng([effort.seed, zlib.crc32(name.encode())]))
     found = ComparedResult(
         name=name,
         choice=choice,
@@ -261,15 +237,14 @@ def compare_choice(
         contains_reference=verdict.contains_reference,
         on_bounds=verdict.nuisances_on_bounds,
         c_mu_best=_best_c_mu(choice, problem, profile),
-        c_mu=_feasible_c_mu(problem, profile, verdict.contains_reference, n_starts=n_starts, seed=seed),
+        c_mu=_feasible_c_mu(problem, profile, verdict.contains_reference, effort),
         checked=checked,
         is_inside=is_inside,
         multistart_chi2=_start_afresh(
             problem,
             checked,
             np.where(is_inside, profile.best_chi2 + LEVELS["0.95"], -np.inf),
-            n_starts=n_starts,
-            seed=seed + 2,
+            replace(effort, seed=effort.seed + 2),
         ),
         n_trusted=int(profile.trusted.sum()),
         n_grid=len(grid),
@@ -279,19 +254,19 @@ def compare_choice(
 
 
 def compare_choices(
-    choices: Sequence[Choice], measurements: Measurements, grid: np.ndarray, *, jobs: int = 1, **model: Any
+    choices: Sequence[Choice], model: VortexModel, grid: np.ndarray, *, reference: float, effort: Effort, jobs: int = 1
 ) -> tuple[ComparedResult, ...]:
     """Compare several closures, in parallel processes.
 
     Parameters
     ----------
     choices : sequence of Choice
-    measurements, grid, **model
+    model, grid, reference, effort
         As for `compare_choice`.
     jobs : int
         Number of processes.
     """
-    compare = partial(compare_choice, measurements=measurements, grid=grid, **model)
+    compare = partial(compare_choice, model=model, grid=grid, reference=reference, effort=effort)
     return tuple(map_ordered(compare, choices, jobs=jobs))
 
 
@@ -302,7 +277,7 @@ def _best_c_mu(choice: Choice, problem: LeastSquaresProblem, profile: ProfileRes
 
 
 def _feasible_c_mu(
-    problem: LeastSquaresProblem, profile: ProfileResult, contains: bool | None, *, n_starts: int, seed: int
+    problem: LeastSquaresProblem, profile: ProfileResult, contains: bool | None, effort: Effort
 ) -> IntervalSet | None:
     """95 % set of C_μ with β fixed at the reference value; empty where that value is excluded."""
     if "c_mu" not in problem.names or profile.best_chi2 >= CHI2_FLOOR:
@@ -313,7 +288,8 @@ def _feasible_c_mu(
     low, high = problem.lower[column], problem.upper[column]
     held = restrict(problem, fixed={"beta": float(profile.references[0])})
     grid = np.clip(np.geomspace(low, high, _N_C_MU), low, high)
-    return scan_profile(held, "c_mu", grid, n_starts=n_starts, seed=seed, release=False).identified_set["0.95"]
+    within = SetOptions(release=False)
+    return scan_profile(held, "c_mu", grid, effort=effort, sets=within).identified_set["0.95"]
 
 
 def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -330,15 +306,13 @@ def _own_values(profile: ProfileResult, grid: np.ndarray, rng: np.random.Generat
     return checked, np.array([found.contains(value) for value in checked])
 
 
-def _start_afresh(
-    problem: LeastSquaresProblem, beta: np.ndarray, wanted: np.ndarray, *, n_starts: int, seed: int
-) -> np.ndarray:
+def _start_afresh(problem: LeastSquaresProblem, beta: np.ndarray, wanted: np.ndarray, effort: Effort) -> np.ndarray:
     """Lowest χ² from starts independent of the profile; up to 16 times as many starts until χ² reaches `wanted`."""
     found = np.full(len(beta), np.inf)
     for row, value in enumerate(beta):
         held = restrict(problem, fixed={"beta": float(value)})
-        for n in (n_starts, 4 * n_starts, 11 * n_starts):
-            again = run_multistart(held, n_starts=n, seed=seed + n)
+        for n in (effort.n_starts, 4 * effort.n_starts, 11 * effort.n_starts):
+            again = run_multistart(held, effort=replace(effort, n_starts=n, seed=effort.seed + n))
             found[row] = min(found[row], float(np.nanmin(again.chi2)))
             if found[row] <= max(wanted[row], CHI2_FLOOR) or not np.isfinite(wanted[row]):
                 break

@@ -13,17 +13,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 from mpmath.ctx_iv import MPIntervalContext
 
 from leptonfit.vortex.closures import CLOSURES, HillClosure
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, Bounds, bounds_by_name
-from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.model import LEPTONS, VortexModel
 
 CERTIFIABLE = tuple(name for name, closure in CLOSURES.items() if isinstance(closure(r_max=10.0), HillClosure))
 """Closures with closed forms; the functional of the report is a sum over a grid and is not included."""
@@ -63,22 +63,10 @@ class LeptonEnclosure:
         bulk, far = cube * (self.integrals.b - self.integrals.c * one), self.integrals.d * cube**2
         return [mass_over_pi + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
 
-    def _between(
-        self,
-        radius: Interval,
-        amplitude: float,
-        beta: Interval,
-        mass_over_pi: Interval,
-        slope: Interval,
-        whole: Interval,
-        *,
-        power: int = 0,
-    ) -> Interval:
-        """R^power U² over an interval of R: the hull of its end values if the slope has one sign, else `whole`."""
-        if not (radius.delta > 0 and (slope.a > 0 or slope.b < 0)):
-            return whole
-        ends = [(end, *self._parts(end, amplitude, beta, mass_over_pi)[:2]) for end in (radius.a, radius.b)]
-        return _hull(*(end**power * (energy / flow) for end, energy, flow in ends))
+    def _square_speed(self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval) -> Interval:
+        """U² that meets the mass."""
+        energy, flow = self._parts(radius, amplitude, beta, mass_over_pi)[:2]
+        return energy / flow
 
     def allows(self, radius: Interval) -> bool | None:
         """Whether some A is allowed at every R of an interval (True) or at no R (False); None if neither is certain."""
@@ -89,7 +77,8 @@ class LeptonEnclosure:
                 return None
             # dU²/dR has the sign of `slope`; where this sign is definite, the ends of the interval bound U²
             slope = stiff * (self.integrals.a - far) - self.mass_over_pi * (bulk + 2 * far)
-            speeds.append(self._between(radius, amplitude, self.beta, self.mass_over_pi, slope, energy / flow))
+            at_end = partial(self._square_speed, amplitude=amplitude, beta=self.beta, mass_over_pi=self.mass_over_pi)
+            speeds.append(_between(radius, slope, energy / flow, at_end))
         least, most = speeds
         if least.a > self.fastest.b or most.b < self.slowest.a:
             return False
@@ -105,7 +94,11 @@ class LeptonEnclosure:
         if flow.a > 0:
             a = self.integrals.a
             slope = mass_over_pi * (2 * a - bulk - 4 * far) + stiff * (5 * a + 2 * bulk - far)  # sign of d(R²U²)/dR
-            free = self._between(radius, amplitude, beta, mass_over_pi, slope, square * (energy / flow), power=2)
+
+            def at_end(end: Interval) -> Interval:
+                return end**2 * self._square_speed(end, amplitude, beta, mass_over_pi)
+
+            free = _between(radius, slope, square * (energy / flow), at_end)
         slow, fast = square * self.slowest, square * self.fastest  # q² at the limits of U grows with R
         return _hull(_clip(free.a, slow.a, fast.a), _clip(free.b, slow.b, fast.b))
 
@@ -172,22 +165,15 @@ class LeptonEnclosure:
 class FitEnclosure:
     """Bounds on the solutions of the whole fit for β in an interval."""
 
-    def __init__(
-        self,
-        measurements: Measurements,
-        beta: tuple[float, float],
-        *,
-        covariance: np.ndarray,
-        closure: str,
-        r_max: float,
-        bounds: Bounds,
-    ):
-        limits = bounds_by_name(bounds)
-        _check(beta, limits, closure, r_max)
+    def __init__(self, model: VortexModel, beta: tuple[float, float]):
+        limits, covariance = model.limits, model.covariance
+        model.require_closed_form()
+        _check(beta, limits)
         self.limits = [[limits[f"{kind}_{lepton}"] for kind in "RUA"] for lepton in LEPTONS]
         self.c_mu = tuple(_IV.mpf(end) ** 2 for end in limits["c_mu"])
-        self.integrals, self.beta = _integrals(closure, r_max), _IV.mpf(list(beta))
-        self.values = [_IV.mpf(float(value)) for value in measurements.values]
+        self.integrals, self.beta = _integrals(model), _IV.mpf(list(beta))
+        self.moment_factor = _IV.mpf(model.moment_factor)
+        self.values = [_IV.mpf(float(value)) for value in model.measurements.values]
         sigma = np.sqrt(np.diag(covariance))
         # χ² ≥ Σ(Δ/σ)²/λ; Gershgorin's circles bound λ, the largest eigenvalue of the correlation matrix
         inflation = np.abs(covariance / np.outer(sigma, sigma)).sum(axis=1).max()
@@ -201,7 +187,7 @@ class FitEnclosure:
 
     def _calibrated(self, index: int, square: Interval, t: float = 0.0) -> Interval:
         """C_μ² for which q² gives the g-factor."""
-        return self._moved(3 + index, t) ** 2 / (_IV.mpf(MOMENT_FACTOR) ** 2 * square)
+        return self._moved(3 + index, t) ** 2 / (self.moment_factor**2 * square)
 
     def _reach(self, index: int, t: float) -> tuple[Interval, Interval] | None:
         """Bounds on C_μ² for e or μ, on q² for the τ, within t standard errors; None without a solution."""
@@ -243,6 +229,13 @@ class FitEnclosure:
         return ends * [1 + 1e-15, 1 - 1e-15]
 
 
+def _between(radius: Interval, slope: Interval, whole: Interval, at_end: Callable[[Interval], Interval]) -> Interval:
+    """Values over an interval of R: the hull of those at its ends if the slope has one sign, else `whole`."""
+    if not (radius.delta > 0 and (slope.a > 0 or slope.b < 0)):
+        return whole
+    return _hull(at_end(radius.a), at_end(radius.b))
+
+
 def _hull(one: Interval, other: Interval) -> Interval:
     """Smallest interval that contains two intervals."""
     low = one.a if one.a < other.a else other.a
@@ -254,14 +247,13 @@ def _clip(value: Interval, low: Interval, high: Interval) -> Interval:
     return low if value < low.a else high if value > high.b else value
 
 
-def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]], closure: str, r_max: float) -> None:
+def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]]) -> None:
     """Refuse input for which the monotonicity used in the proof does not hold.
 
     Raises
     ------
     ValueError
-        If β does not ascend within its bounds, a bound on R is not positive, a bound on U, A or C_μ is negative, or
-        r_max is not finite or is below the largest R.
+        If β does not ascend within its bounds, a bound on R is not positive, or a bound on U, A or C_μ is negative.
     """
     low, high = limits["beta"]
     if not max(low, 0.0) <= beta[0] <= beta[1] <= high:
@@ -273,22 +265,19 @@ def _check(beta: tuple[float, float], limits: Mapping[str, tuple[float, float]],
             raise ValueError(
                 f"bounds of {name}: must be {'positive' if name[0] == 'R' else 'at least 0'}, not {lower:g}"
             )
-    largest = max(limits[f"R_{lepton}"][1] for lepton in LEPTONS)
-    if not (largest <= r_max < math.inf or closure.startswith("lab")):
-        raise ValueError(f"r_max = {r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
 
 
-def _integrals(closure: str, r_max: float) -> _Integrals:
-    """Constants of a closure as intervals, from exact integrals over the power series of the density.
+def _integrals(model: VortexModel) -> _Integrals:
+    """Constants of the closure as intervals, from exact integrals over the power series of the density.
 
     Raises
     ------
     ValueError
         If the closure has no closed form.
     """
-    if closure not in CERTIFIABLE:
-        raise ValueError(f"closure = {closure!r}: must be one of {', '.join(CERTIFIABLE)} to be certified")
-    energy = CLOSURES[closure](r_max=r_max)
+    if model.closure not in CERTIFIABLE:
+        raise ValueError(f"closure = {model.closure!r}: must be one of {', '.join(CERTIFIABLE)} to be certified")
+    energy = model.energy
     assert isinstance(energy, HillClosure)
     series, remainder = _series(energy.shape)
     # x² (2/3 v_r² + 4/3 v_θ²), with v_r = (3 − 3x²)/2 and v_θ = (3 − 6x²)/2, each plus 1 in the lab frame
@@ -299,7 +288,7 @@ def _integrals(closure: str, r_max: float) -> _Integrals:
     flow_term, static = _exact(c) + around, _exact(s) + around
     if energy.frame == "lab":
         return _Integrals(a=_IV.mpf(0), b=_exact(Fraction(10, 7)), c=flow_term, d=_IV.mpf(0), s=static)
-    cube = _IV.mpf(r_max) ** 3
+    cube = _IV.mpf(energy.r_max) ** 3
     return _Integrals(a=2 * cube / 3, b=_exact(Fraction(2, 21)), c=flow_term, d=-1 / (3 * cube), s=static)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import InputError, read_toml
 
 QUANTITIES = ("m_e", "m_mu", "m_tau", "g_e", "g_mu")
 """Order of the measured quantities everywhere: three masses (units of m_e), then two g-factors (magnitudes)."""
@@ -53,15 +52,17 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
     Raises
     ------
     InputError
-        If the set is unknown, or the file does not match its checksum.
+        If the set is unknown, or the file is not valid.
     """
-    tables = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())
+    tables = read_toml("charged_leptons.toml", data=data)
     if name not in SETS:
         raise InputError(f"measurements = {name!r}: must be one of {', '.join(SETS)}")
     table = tables[name]
     sigma = np.array([table[quantity]["uncertainty"] for quantity in QUANTITIES])
     correlation = np.eye(len(QUANTITIES))
     for first, second, coefficient in table["correlations"]:
+        if first == second:
+            raise InputError(f"data file charged_leptons.toml: correlation of {first} with itself")
         i, j = QUANTITIES.index(first), QUANTITIES.index(second)
         correlation[i, j] = correlation[j, i] = coefficient
     return Measurements(
@@ -80,7 +81,7 @@ def load_predictions(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    predicted: dict[str, Any] = tomllib.loads(read_checked("charged_leptons.toml", data=data).decode())["predicted"]
+    predicted: dict[str, Any] = read_toml("charged_leptons.toml", data=data)["predicted"]
     return predicted

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
 from leptonfit.inference.solve import solve
+from leptonfit.vortex.model import VortexModel
 
 FACTORS = np.geomspace(1e-2, 1e8, 21)
 
@@ -75,37 +76,35 @@ class SigmaModelResult(Result):
 
 
 def estimate_sigma_model(
-    build: Callable[..., LeastSquaresProblem],
+    build: Callable[[VortexModel], LeastSquaresProblem],
+    model: VortexModel,
     *,
-    sigma_m_model: float,
-    sigma_g_model: float,
     beta_range: tuple[float, float],
-    n_starts: int,
-    seed: int,
+    effort: Effort,
 ) -> SigmaModelResult:
     """Maximise the likelihood over a common factor of both model errors, from 1e-2 to 1e8.
 
     Parameters
     ----------
     build : callable
-        Function (sigma_m_model=, sigma_g_model=) → LeastSquaresProblem.
-    sigma_m_model, sigma_g_model : float
-        Errors at f = 1.
+        Function VortexModel → LeastSquaresProblem.
+    model : VortexModel
+        Its errors are those at f = 1.
     beta_range : tuple of float
         Range from which starting values of β are drawn.
-    n_starts, seed : int
+    effort : Effort
         Fresh starts at each factor, in addition to starts from the minima of neighbouring factors.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(effort.seed)
+    sigma_m_model, sigma_g_model = model.sigma_m_model, model.sigma_g_model
     known: dict[float, tuple[float, np.ndarray]] = {}
-    names = build(sigma_m_model=sigma_m_model, sigma_g_model=sigma_g_model).residual_names
-    n_measured = sum(name.startswith(("m_", "g_")) for name in names)
+    n_measured = sum(name.startswith(("m_", "g_")) for name in build(model).residual_names)
 
     def fit(log_f: float) -> tuple[float, np.ndarray]:
         if log_f not in known:
             f = math.exp(log_f)
-            problem = build(sigma_m_model=f * sigma_m_model, sigma_g_model=f * sigma_g_model)
-            starts = draw_starts(problem, n_starts, rng, {"beta": beta_range})
+            problem = build(replace(model, sigma_m_model=f * sigma_m_model, sigma_g_model=f * sigma_g_model))
+            starts = draw_starts(problem, effort.n_starts, rng, {"beta": beta_range})
             nearest = sorted(known, key=lambda other: abs(other - log_f))[:2]
             starts = np.concatenate([starts, *(known[other][1][None] for other in nearest)])
             found = solve(problem, starts)

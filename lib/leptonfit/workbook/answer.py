@@ -8,15 +8,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_end
+from leptonfit.inference.assess import (
+    CLOSED,
+    EFFORT,
+    AssessmentResult,
+    assess_problem,
+    choose_allowed_point,
+    describe_end,
+)
 from leptonfit.inference.derived import Values
 from leptonfit.inference.determine import find_next_datum, precision_that_closes
 from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.model_problem import ModelProblem
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.inference.result import encode
@@ -163,8 +171,7 @@ def assess(
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,
-    n_starts: int = 16,
-    seed: int = 1,
+    effort: Effort = EFFORT,
 ) -> Answer:
     """Decide for each parameter of a problem whether the data determine it.
 
@@ -178,13 +185,12 @@ def assess(
         Functions of a mapping of parameter names to arrays, by the name of the derived quantity.
     level : float
         Confidence level of the intervals.
-    n_starts, seed : int
-        Fresh starts at each point of a profile, and their seed.
+    effort : Effort
+        Fresh starts at each point of a profile; by default 16.
 
     Raises
     ------
     ValueError
         If there is no parameter of a given name, or no start has a finite χ².
     """
-    options: dict[str, Any] = {"derived": derived, "level": level, "n_starts": n_starts, "seed": seed}
-    return Answer(problem, assess_problem(problem, names, **options))
+    return Answer(problem, assess_problem(problem, names, derived=derived, level=level, effort=effort))

@@ -113,7 +113,10 @@ def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
 @click.option("--data", type=click.Path(path_type=Path), help="Another data folder.")
 @click.option("--write", is_flag=True, help=f"Write the folder's {SUMS} first.")
 def check_command(data: Path | None, write: bool) -> None:
-    """Check that notebook pairs agree and that data files match their checksums."""
+    """Check that notebook pairs agree, and that data files match their checksums and are valid."""
+    from leptonfit.neutrino.experiments import load_all
+    from leptonfit.vortex.choices import load_choices
+    from leptonfit.vortex.measurements import SETS, load_measurements
     from leptonfit.workbook import pairs
 
     folder = data or ROOT / "data"
@@ -122,8 +125,12 @@ def check_command(data: Path | None, write: bool) -> None:
     if write:
         store.write_checksums(folder)
     check_folder(folder)
+    load_all(data=folder)
+    load_choices(data=folder)
+    for name in SETS:
+        load_measurements(name, data=folder)
     _fail_on(pairs.compare_pairs())
-    click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are what {SUMS} says")
+    click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
 
 
 @cli.command("notebooks")
@@ -139,10 +146,10 @@ def notebooks_command(names: tuple[str, ...]) -> None:
 @click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
 def figures_command(record: bool) -> None:
     """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
-    from leptonfit.workbook import manuscript
+    from leptonfit.workbook import manuscript, recording
 
     if record:
-        manuscript.record_reenactment(click.echo)
+        recording.record_reenactment(click.echo)
     _fail_on(manuscript.write_all(click.echo))
 
 

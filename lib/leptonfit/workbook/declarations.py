@@ -24,7 +24,7 @@ _TAGS = re.compile(r'\btags"?\s*[=:]\s*(\[[^\]]*\])')
 _SEVERAL = "…"
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
 _STATED = ("needs", "constraints")
-_TAKEN = ("notebook", "values", "started", "declared")
+_TAKEN = ("notebook", "values", "started", "declared", "published")
 """Attributes of `parameters.Settings`, which no parameter may use as a name."""
 _ALLOWED_NODES = (
     ast.Expression,

@@ -24,7 +24,7 @@ from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_t
 from leptonfit.workbook.parameters import read_all, upstream
 
 PDF = "report.pdf"
-GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "9": "Manuscript"}
+GROUPS = {"0": "Charged leptons", "1": "Neutrino magnetic moments", "2": "Your own fits", "9": "Manuscript"}
 """Title of each analysis, by the first digit of its notebooks' names."""
 JUDGED = {
     "Charged leptons": "“The report” is Cross-Lepton Fit: Final Summary and Critical Questions, of 2025-12-23; its "
@@ -122,7 +122,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
         "tables": [
             _tabulate(caption, pd.read_csv(found, dtype=str, keep_default_na=False))
             for kind, caption in CLAIMED.items()
-            if (found := folder / "results" / f"{name}.{kind}.csv").is_file()
+            if (found := folder / "results" / f"{name}.{kind}.shown.csv").is_file()
         ],
         "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,

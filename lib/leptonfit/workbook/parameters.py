@@ -7,7 +7,7 @@ import contextlib
 import difflib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,16 @@ def refuse_unknown(name: str, value: object, known: Iterable[str]) -> InputError
 
 @dataclass(frozen=True)
 class Settings:
-    """Checked parameters of one execution, as attributes (lists as tuples), and its start time."""
+    """Checked parameters of one execution, as attributes (lists as tuples), its start time, and what it publishes.
+
+    `published` holds the content of files by name, until `store.save` writes them.
+    """
 
     notebook: str
     values: Mapping[str, Value]
     started: float
     declared: Mapping[str, Declaration] | None = None
+    published: dict[str, bytes] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         if name not in self.values:

@@ -310,28 +310,28 @@ def _run_graph(
 def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], show_progress: bool) -> str | None:
     """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
     folder, parameters = request.folder, request.parameters(name)
-    outputs = [folder / "results" / f"{name}.json", folder / f"{name}.ipynb", folder / f"{name}.html"]
+    result, pages = folder / "results" / f"{name}.json", (folder / f"{name}.ipynb", folder / f"{name}.html")
     fingerprint = _fingerprint(request, name, parameters)
     record = folder / "results" / f".{name}.inputs"
-    if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, outputs):
+    if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, folder, name):
         say(f"{name}: up to date")
         return None
     began, partial = time.monotonic(), folder / f".{name}.ipynb"
     say(f"{name}: running")
     with _PAGE:  # delete all files of the old run, and write the page without them
-        for old in (*outputs, record, *(folder / "results").glob(f"{name}.*.csv")):
+        for old in (record, *_list_outputs(folder, name)):
             old.unlink(missing_ok=True)
         partial.touch()
         page.write_index(folder, request.root)
     error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
     with _PAGE:
-        os.replace(partial, outputs[1])
-        notebook_page.write_notebook(outputs[1], outputs[2])
+        os.replace(partial, pages[0])
+        notebook_page.write_notebook(*pages)
     if error:
-        return f"{name}: {error}; the partial notebook is {_relative(outputs[1], request.root)}"
-    if not outputs[0].is_file():
-        return f"{name}: finished without saving results to {_relative(outputs[0], request.root)}"
-    store.write_whole(record, _record(fingerprint, outputs))
+        return f"{name}: {error}; the partial notebook is {_relative(pages[0], request.root)}"
+    if not result.is_file():
+        return f"{name}: finished without saving results to {_relative(result, request.root)}"
+    store.write_whole(record, _record(fingerprint, folder, name))
     say(f"{name}: finished in {time.monotonic() - began:.1f} s: {store.load(name, folder)['verdict']}")
     return None
 
@@ -352,10 +352,15 @@ def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _record(fingerprint: str, outputs: Sequence[Path]) -> str:
+def _list_outputs(folder: Path, name: str) -> list[Path]:
+    """Return what a notebook left: its results, what it published, and its pages."""
+    return sorted([*folder.glob(f"{name}.*"), *folder.glob(f"results/{name}.*")])
+
+
+def _record(fingerprint: str, folder: Path, name: str) -> str:
     """Return the record of a finished notebook: the digests of its input and of its outputs."""
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in outputs]
-    return "\n".join([fingerprint, *digests]) + "\n"
+    outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _list_outputs(folder, name)}
+    return json.dumps([fingerprint, outputs])
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
 from leptonfit.inference.result import decode, encode
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.parameters import Settings
 
 SCHEMA_VERSION = 3
@@ -48,6 +49,9 @@ def save(
 ) -> Path:
     """Write a notebook's results to `results/NN_topic.json`, its tables to `results/NN_topic.<name>.csv`.
 
+    The CSV has the numbers of a table. Its text for the page and for LaTeX is in `NN_topic.<name>.shown.csv`.
+    What the notebook published is written beside them, as `results/NN_topic.<file>`.
+
     Parameters
     ----------
     settings : Settings
@@ -73,10 +77,6 @@ def save(
         raise ValueError(f"mark = {mark!r}: must be one of {', '.join(MARKS)}")
     folder = report_folder() / "results"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (tables or {}).items():
-        if not len(table.columns):
-            continue  # nothing was tabulated
-        write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
     document = {
         "schema_version": SCHEMA_VERSION,
         "parameters": dict(settings.values),
@@ -86,8 +86,15 @@ def save(
         "mark": mark,
         "provenance": provenance(settings),
     }
+    content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    for name, table in (tables or {}).items():
+        if len(table.columns):  # else nothing was tabulated
+            write_whole(folder / f"{settings.notebook}.{name}.csv", table.to_csv(index=False))
+            write_whole(folder / f"{settings.notebook}.{name}.shown.csv", format_table(table).to_csv(index=False))
+    for name, published in settings.published.items():
+        write_whole(folder / f"{settings.notebook}.{name}", published)
     path = folder / f"{settings.notebook}.json"
-    write_whole(path, json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_whole(path, content)
     return path
 
 

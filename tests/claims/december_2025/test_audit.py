@@ -11,9 +11,9 @@ from leptonfit.claims.december_2025.degeneracy import run_degeneracy_checks
 from leptonfit.claims.december_2025.recorded import describe_findings, load_recorded
 from leptonfit.claims.december_2025.reenactment import build_reported
 from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.reported_functional import ReportedClosure
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +22,10 @@ CLAIMS = load_claims()
 
 
 def audit(claims):
-    problem, velocity = build_reported(REPORT, claims["tight"]), claims["c_mu"]["electron_point"][1]
-    scans = [recompute_scan(claims, name, REPORT, n_starts=4, seed=1) for name in ("tight", "loose")]
-    checks = run_degeneracy_checks(problem, ReportedClosure(), claims, n_starts=4, seed=1, velocity=velocity)
+    model, velocity = build_reported(REPORT, claims["tight"]), claims["c_mu"]["electron_point"][1]
+    given = {"reference": claims["golden_loop"]["beta"], "effort": Effort(4, 1)}
+    scans = [recompute_scan(claims[name], REPORT, **given) for name in ("tight", "loose")]
+    checks = run_degeneracy_checks(model, claims, effort=Effort(4, 1), velocity=velocity)
     return {row.name: row for row in audit_report(claims, REPORT, scans, checks)}
 
 
@@ -117,19 +118,16 @@ def test_the_recorded_runs_are_of_the_reports_analyses_and_carry_their_versions(
 def test_the_finding_is_that_it_does_not_reproduce(rows):
     runs = load_recorded(CLAIMS)
     grid = runs[0].report.tight[0].beta
-    profile = scan_profile(build_reported(REPORT, CLAIMS["tight"]), "beta", grid, n_starts=4, seed=1)
-    code, said = describe_findings(runs, profile, list(rows.values()), CLAIMS)
+    profile = scan_profile(build_reported(REPORT, CLAIMS["tight"]).problem, "beta", grid, effort=Effort(4, 1))
+    code, said = describe_findings(runs, profile, list(rows.values()), claimed=CLAIMS["tight"]["beta_min"])
     assert code == "not_reproduced"
     assert said.startswith("6 recorded runs of the tight scan")
     assert "5 different β, from 2.85 to 3.24" in said
     assert "zero (< 1e-6) at 41 of 41 points" in said
     stated = runs[0].report.tight[:1]
     alone = replace(runs[0], report=replace(runs[0].report, tight=stated))
-    claims = copy.deepcopy(CLAIMS)
-    claims["tight"]["beta_min"] = stated[0].beta_min
-    assert describe_findings([alone], profile, list(rows.values()), claims)[0] == "reproduced"
-    claims["tight"]["beta_min"] += 0.02
-    assert describe_findings([alone], profile, list(rows.values()), claims)[0] == "not_reproduced"
+    for claimed, code in ((stated[0].beta_min, "reproduced"), (stated[0].beta_min + 0.02, "not_reproduced")):
+        assert describe_findings([alone], profile, list(rows.values()), claimed=claimed)[0] == code
 
 
 def test_a_recorded_run_stands_for_its_own_set_up_only():

@@ -1,27 +1,31 @@
 """The degeneracy checks and variants, against arithmetic done here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from leptonfit.claims.december_2025.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import null_directions
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.profile import scan_profile
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements, load_predictions
+from leptonfit.vortex.model import BOUNDS, VortexModel
 
 pytestmark = pytest.mark.slow
 
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()
-PROBLEM = build_problem(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8)
+MODEL = VortexModel(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8)
+PROBLEM = MODEL.problem
 REFERENCE = 3.043233053
 
 
 @pytest.fixture(scope="module")
 def checks():
-    found = run_degeneracy_checks(PROBLEM, CLOSURES["stream"](r_max=10.0), CLAIMS, n_starts=8, seed=1)
+    found = run_degeneracy_checks(MODEL, CLAIMS, effort=Effort(8, 1))
     return {check.name: check for check in found}
 
 
@@ -48,7 +52,7 @@ def test_what_is_frozen_echoes_where_it_was_frozen(checks):
 
 
 def test_directions_change_no_residual():
-    profile = scan_profile(PROBLEM, "beta", np.array([2.9, 3.1]), n_starts=8, seed=1)
+    profile = scan_profile(PROBLEM, "beta", np.array([2.9, 3.1]), effort=Effort(8, 1))
     x = profile.x[0]
     directions = null_directions(PROBLEM, x)
     assert len(directions.free) == len(PROBLEM.names) - PROBLEM.on_bounds(x).sum() - 5
@@ -66,9 +70,8 @@ def test_directions_change_no_residual():
 
 @pytest.fixture(scope="module")
 def variants():
-    found = compare_variants(
-        PROBLEM, np.linspace(0.8, 3.5, 10), CLAIMS, load_predictions()["g_tau"], sigma_g_model=2e-8, n_starts=12, seed=1
-    )
+    grid, g_tau = np.linspace(0.8, 3.5, 10), load_predictions()["g_tau"]["value"]
+    found = compare_variants(MODEL, grid, CLAIMS, g_tau=g_tau, effort=Effort(12, 1))
     return {variant.name: variant for variant in found}
 
 
@@ -100,10 +103,8 @@ def test_the_tau_moment_would_reject_the_closure(variants):
 
 
 def test_every_parameter_has_its_set():
-    problem = build_problem(
-        REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8, bounds={**BOUNDS["report"], "beta": (0.8, 3.5)}
-    )
-    profiles = profile_every_parameter(problem, n_points=31, n_starts=8, seed=1)
+    problem = replace(MODEL, bounds={**BOUNDS["report"], "beta": (0.8, 3.5)}).problem
+    profiles = profile_every_parameter(problem, n_points=31, effort=Effort(8, 1))
     beta = profiles["beta"].identified_set["0.95"].intervals
     assert beta == pytest.approx(np.array([[1.1148662, 3.5]]), abs=1e-6)
     low, high = profiles["c_mu"].identified_set["0.95"].intervals[0]

@@ -52,7 +52,7 @@ def test_a_finer_grid_of_the_functional_nears_the_closed_form_of_the_stabilisati
     claim, x = CLAIMS["tight"], None
     errors = []
     for n_radii in (100, 1000):
-        problem = build_reported(REPORT, claim, n_radii=n_radii)
+        problem = build_reported(REPORT, claim, n_radii=n_radii).problem
         x = problem.start
         slope = problem.jacobian(x)[0, problem.index("beta")] * 1e-6  # −A² R³ s of the electron
         errors.append(abs(-slope / (x[problem.index("A_e")] ** 2 * x[problem.index("R_e")] ** 3) - 32 * np.pi / 105))
@@ -60,11 +60,11 @@ def test_a_finer_grid_of_the_functional_nears_the_closed_form_of_the_stabilisati
 
 
 def test_the_multi_start_takes_c_mu_by_least_squares():
-    found = reenact_multi_start(REPORT, CLAIMS, seed=3)
+    found = reenact_multi_start(REPORT, CLAIMS["multi_start"], seed=3)
     assert found.chi2.tolist() == sorted(found.chi2)
     assert ((found.beta_start >= 2.8) & (found.beta_start <= 3.3)).all()
     assert len(found.beta) == CLAIMS["multi_start"]["n_starts"]
-    again = reenact_multi_start(REPORT, CLAIMS, seed=3)
+    again = reenact_multi_start(REPORT, CLAIMS["multi_start"], seed=3)
     assert again.chi2.tolist() == found.chi2.tolist()
 
 
@@ -117,7 +117,7 @@ def test_each_setting_reaches_the_optimiser(calls):
     assert calls[0]["x"] == pytest.approx([250.0, *start])
     reenact_scan(REPORT, few("tight", 2), "tight", Setting("", n_radii=400))
     assert calls[-1]["x"] == pytest.approx([250.0, *start_of("tight")])
-    problem = build_reported(REPORT, CLAIMS["tight"], n_radii=400)
+    problem = build_reported(REPORT, CLAIMS["tight"], n_radii=400).problem
     assert calls[-1]["chi2"] == pytest.approx(float(np.sum(problem.residuals(np.array([3.25, *calls[-1]["x"]])) ** 2)))
 
 
@@ -128,7 +128,7 @@ def test_the_loose_scan_is_the_loose_one(calls):
 
 
 def test_the_multi_start_is_boxed_and_calibrates_c_mu(calls):
-    reenact_multi_start(REPORT, CLAIMS, seed=3)
+    reenact_multi_start(REPORT, CLAIMS["multi_start"], seed=3)
     assert len(calls) == CLAIMS["multi_start"]["n_starts"]
     call, start = calls[0], start_of("multi_start")
     assert call["bounds"][0] == tuple(CLAIMS["multi_start"]["beta_box"])
@@ -136,7 +136,8 @@ def test_the_multi_start_is_boxed_and_calibrates_c_mu(calls):
     moment, g = 0.2 * start[0:6:3] * start[1:6:3], REPORT.values[3:]
     c_mu = np.linspace(0.0, 200.0, 400001)
     misfit = ((c_mu[:, None] * moment - g) ** 2).sum(axis=-1).min()
-    masses = build_reported(REPORT, CLAIMS["multi_start"]).residuals(np.array([call["x"][0], 250.0, *start]))[:3]
+    problem = build_reported(REPORT, CLAIMS["multi_start"]).problem
+    masses = problem.residuals(np.array([call["x"][0], 250.0, *start]))[:3]
     assert call["chi2"] == pytest.approx(float(np.sum(masses**2)) + misfit / 2e-8**2, rel=1e-6)
 
 

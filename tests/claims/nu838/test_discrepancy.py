@@ -22,12 +22,13 @@ from leptonfit.claims.nu838.model_comparison import (
 )
 from leptonfit.claims.nu838.report_838 import COVARIATES, load_covariates, load_report
 from leptonfit.inference.compare import EvidenceResult, aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
-from leptonfit.inference.limits import gaussian_limit
+from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.neutrino import joint as joint_module
 from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.joint import join, join_classes
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
-from leptonfit.neutrino.threshold_scan import scan_all
+from leptonfit.neutrino.threshold_scan import ScanSettings, scan_all
+from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def likelihoods():
 
 @pytest.fixture(scope="module")
 def scans():
-    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=N_TOYS, seed=838)
+    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, N_TOYS), seed=838)
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +351,7 @@ def execute(conditions, ranges, monkeypatch, *, residuals, aic=0.0, whole=(0.1, 
 def test_the_second_rule_fires_where_nothing_is_lost(conditions, ranges, monkeypatch, given, fires):
     found = execute(conditions, ranges, monkeypatch, **given)
     assert found.second_rule is fires
-    shown = tabulate_falsification({"observed": found}).iloc[0]
+    shown = format_table(tabulate_falsification({"observed": found})).iloc[0]
     assert shown.iloc[-1] == {True: "yes", False: "no", None: "not executable"}[fires]
     if fires:
         assert shown["Δlog10 μ left, EFT → zero (baseline)"].count("none beyond the errors") == 3
@@ -432,7 +433,7 @@ def test_data_from_the_baseline_prefer_the_baseline(compared):
 
 @pytest.fixture(scope="module")
 def counted():
-    return scan_all(SPECTRA, confidence=(0.9,), method="cls", n_thresholds=8, n_toys=1000, seed=5)
+    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, 1000), seed=5)
 
 
 def draw_ratios(scan, likelihood, theta, n_toys, rng):
@@ -443,7 +444,8 @@ def draw_ratios(scan, likelihood, theta, n_toys, rng):
     toys = model.draw(np.full(n_toys, theta), nothing, rng)
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
     found = model.fit(toys[:, None], used=used, centres=centres[:, None]).theta / scan.sigma
-    return np.log(gaussian_limit("cls", found, 0.9) / gaussian_limit("cls", 0.0, 0.9)) / 2 - scan.toy_mean
+    limit, at_zero = (CONSTRUCTIONS["cls"].gaussian(x, 0.9)[1] for x in (found, np.zeros(1)))
+    return np.log(limit / at_zero) / 2 - scan.toy_mean
 
 
 def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(counted, likelihoods):
@@ -518,21 +520,22 @@ def test_a_covariate_changed_changes_the_evidence_as_a_run_of_its_own_finds(comp
 N_DRAWS, N_REPEATS = 300_000, 200
 
 
-def weigh(model, data, truths, rng):
-    """Evidence (t,), effective draws (t,), posterior distribution functions at truths (t, n_par), and widths over the
-    prior's, of data sets (t, n): by draws of the prior, weighted by their likelihood. A second way to all of them."""
+def weigh(model, data, truths, rng, names=()):
+    """Evidence (t,), effective draws (t,), and of the parameters `names` posterior distribution functions at the truths
+    (t, n_names) and widths over the prior's, of data sets (t, n): by draws of the prior, weighted by their likelihood.
+    A second way to all of them."""
     c = model.conditions
     first = np.searchsorted(c.owner, np.arange(len(c.slugs)))
     ones = c.whitener.sum(axis=1)
     weight = np.add.reduceat(ones**2, first)
     white_data = data @ c.whitener.T
     along_data = np.add.reduceat(white_data * ones, first, axis=1)
-    n_par = len(model.names)
+    columns = [model.names.index(name) for name in names]
     total, squares = np.zeros((2, len(data), 1))
-    below, first_moment, second_moment = np.zeros((3, len(data), n_par))
+    below, first_moment, second_moment = np.zeros((3, len(data), len(columns)))
     reference = model.log_likelihood(truths[0])
     for _ in range(N_DRAWS // 20_000):
-        cube = rng.uniform(size=(20_000, n_par))
+        cube = rng.uniform(size=(20_000, len(model.names)))
         x = model.transform(cube)
         white = np.broadcast_to(model.predict(x), (len(x), c.n)) @ c.whitener.T
         variance = model.shared_variance(x)
@@ -549,9 +552,10 @@ def weigh(model, data, truths, rng):
         w = np.exp(log_l - reference)
         total += w.sum(axis=1, keepdims=True)
         squares += (w**2).sum(axis=1, keepdims=True)
+        cube, x = cube[:, columns], x[:, columns]
         first_moment += w @ cube
         second_moment += w @ cube**2
-        below += np.stack([w[t] @ (x < truths[t]) for t in range(len(w))])
+        below += [w_t @ (x < truth) for w_t, truth in zip(w, truths[:, columns], strict=True)]
     log_evidence = np.log(total[:, 0] / N_DRAWS) + reference
     width = np.sqrt(second_moment / total - (first_moment / total) ** 2) * np.sqrt(12)
     return log_evidence, (total**2 / squares)[:, 0], below / total, width
@@ -576,7 +580,7 @@ def test_what_is_put_in_comes_back_as_often_as_it_should(repeated):
     (calibration by simulation, S. Talts et al., arXiv:1804.06788); few parameters are measured, and those are."""
     models, found = repeated
     truths, data = found[True]
-    _, effective, below, width = weigh(models[True], data, truths, np.random.default_rng(18))
+    _, effective, below, width = weigh(models[True], data, truths, np.random.default_rng(18), EFT)
     enough = effective > 30
     assert enough.mean() > 0.9
     for level in (0.68, 0.95):
@@ -613,7 +617,7 @@ def test_both_samplers_agree_with_draws_of_the_prior(repeated, ranges):
     for is_eft, result in ((True, one.eft), (False, one.baseline)):
         truth = models[is_eft].transform(np.full((1, len(models[is_eft].names)), 0.5))
         log_evidence, effective, below, width = weigh(
-            models[is_eft], drawn.log_ratio[None], truth, np.random.default_rng(2)
+            models[is_eft], drawn.log_ratio[None], truth, np.random.default_rng(2), models[is_eft].names
         )
         assert effective[0] > 500
         assert abs(result.evidence.log_evidence - log_evidence[0]) < 4 * result.evidence.error
@@ -653,8 +657,8 @@ def test_a_moment_put_into_counts_is_covered(counted, likelihoods, ranges):
     for name, fixed in (("alone", (*BASELINE, *BEYOND_MOMENT)), ("moment", BEYOND_MOMENT), ("eft", ())):
         model = DiscrepancyModel(conditions, True, ranges, fixed)
         truths = np.tile(point(model, mu0=2e-11), (200, 1))
-        _, effective, below, _ = weigh(model, data, truths, np.random.default_rng(24))
-        below = below[effective > 30, model.names.index("mu0")]
+        _, effective, below, _ = weigh(model, data, truths, np.random.default_rng(24), ("mu0",))
+        below = below[effective > 30, 0]
         assert len(below) > 190
         covered[name] = [np.mean(np.abs(below - 0.5) <= level / 2) for level in (0.68, 0.95)]
     assert (

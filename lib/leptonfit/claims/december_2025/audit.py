@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.vortex.c_mu import feasible_c_mu
 from leptonfit.vortex.certificate import certify
 from leptonfit.vortex.closures import HillClosure
-from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
 from leptonfit.vortex.golden_loop import solve_golden_loop
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
+from leptonfit.vortex.model import MOMENT_FACTOR, VortexModel
 from leptonfit.vortex.reported_functional import ReportedClosure
 
 N_PARAMETERS = 11
@@ -42,27 +43,30 @@ def audit_report(
     checks : sequence of DegeneracyResult
         From `run_degeneracy_checks`.
     """
+    tight = scans[0]
+    model = VortexModel(measurements, sigma_m_model=tight.sigma_m_model, sigma_g_model=tight.sigma_g_model)
+    reported = replace(model, closure="reported")
     by_name, computed = {check.name: check for check in checks}, dict(zip(SCANS, scans, strict=True))
     loop = solve_golden_loop(older_constants=(claims["golden_loop"]["older_c1"], claims["golden_loop"]["older_c2"]))
     found = [
-        ("monotonicity", _compare_scans(claims)),
-        ("multi_start", _compare_multi_start(claims)),
-        ("spread", _compare_spread(claims, scans[0])),
-        *(("offset", _subtract_reference(claims, name)) for name in SCANS),
-        *(("variation", _count_zeros(claims, name, scan)) for name, scan in computed.items()),
-        *(("local_minima", _count_zeros(claims, name, scan)) for name, scan in computed.items()),
-        *(("per_constraint", _count_constraints(claims, name, measurements)) for name in SCANS),
-        *(("residual", _square_residual(claims, name)) for name in SCANS),
-        ("sigma", _compare_sigma(claims, measurements)),
-        ("precision", _compare_precision(claims, measurements)),
-        ("model_precision", _reach_precision(claims, scans)),
-        ("reference", _certify_reference(claims, measurements, scans[0])),
-        ("c_mu_factor", _divide_c_mu(claims, measurements)),
-        ("c_mu_joint", _bound_c_mu(claims, measurements)),
-        ("flow_energy", _cut_flow_energy(claims)),
-        ("stabilisation", _sum_stabilisation(claims)),
-        ("a_sqrt_beta", _refit_amplitude(claims, by_name["restricted refit"])),
-        ("mass_only", _count_masses(claims, by_name["mass only"])),
+        ("monotonicity", _compare_scans(claims["tight"], claims["loose"])),
+        ("multi_start", _compare_multi_start(claims["multi_start"], claims["tight"])),
+        ("spread", _compare_spread(claims["multi_start"]["beta_spread"], tight)),
+        *(("offset", _subtract_reference(name, claims[name], claims["golden_loop"])) for name in SCANS),
+        *(("variation", _count_zeros(name, claims[name], scan)) for name, scan in computed.items()),
+        *(("local_minima", _count_zeros(name, claims[name], scan)) for name, scan in computed.items()),
+        *(("per_constraint", _count_constraints(name, claims[name])) for name in SCANS),
+        *(("residual", _square_residual(name, claims[name])) for name in SCANS),
+        ("sigma", _compare_sigma(tight.sigma_m_model, measurements)),
+        ("precision", _compare_precision(claims["precision"]["codata"], measurements)),
+        ("model_precision", _reach_precision(claims["precision"]["target"], scans)),
+        ("reference", _certify_reference(claims["audit"]["excluded"], model)),
+        ("c_mu_factor", _divide_c_mu(claims["c_mu"], claims["golden_loop"]["beta"], model)),
+        ("c_mu_joint", _bound_c_mu(claims["c_mu"]["joint"], claims["tight"]["beta_range"][0], reported)),
+        ("flow_energy", _cut_flow_energy(claims["audit"]["r_max"], claims["degeneracy"]["amplitude"])),
+        ("stabilisation", _sum_stabilisation(claims["audit"]["grid_radius"])),
+        ("a_sqrt_beta", _refit_amplitude(claims["degeneracy"]["a_sqrt_beta"], by_name["restricted refit"])),
+        ("mass_only", _count_masses(claims["mass_only"], tight.sigma_m_model, by_name["mass only"])),
         *(
             ("single_lepton", _scan_electron(scanned, by_name[f"single lepton, {scanned['n_beta']} points"]))
             for scanned in claims["single_lepton"]
@@ -74,8 +78,7 @@ def audit_report(
     return tuple(state_claim(claims, claims["statements"][key], numbers) for key, numbers in found)
 
 
-def _compare_scans(claims: Mapping[str, Any]) -> Numbers:
-    tight, loose = claims["tight"], claims["loose"]
+def _compare_scans(tight: Mapping[str, Any], loose: Mapping[str, Any]) -> Numbers:
     least = min(loose[sigma] / tight[sigma] for sigma in ("sigma_m_model", "sigma_g_model")) ** 2
     allowed = tight["chi2_min"] / least
     low, high = loose["beta_range"]
@@ -83,8 +86,7 @@ def _compare_scans(claims: Mapping[str, Any]) -> Numbers:
     return {"verdict": HOLDING[loose["chi2_min"] <= allowed if applies else None], "least": least, "allowed": allowed}
 
 
-def _compare_multi_start(claims: Mapping[str, Any]) -> Numbers:
-    multi, tight = claims["multi_start"], claims["tight"]
+def _compare_multi_start(multi: Mapping[str, Any], tight: Mapping[str, Any]) -> Numbers:
     same = all(multi[sigma] == tight[sigma] for sigma in ("sigma_m_model", "sigma_g_model"))
     inside = tight["beta_range"][0] <= multi["beta_best"] <= tight["beta_range"][1]
     return {
@@ -95,8 +97,8 @@ def _compare_multi_start(claims: Mapping[str, Any]) -> Numbers:
     }
 
 
-def _compare_spread(claims: Mapping[str, Any], scan: RecomputedScan) -> Numbers:
-    low, high = claims["multi_start"]["beta_spread"]
+def _compare_spread(spread: Sequence[float], scan: RecomputedScan) -> Numbers:
+    low, high = spread
     within = scan.chi2_min[(low <= scan.beta) & (scan.beta <= high)]
     return {
         "verdict": HOLDING[True if (within >= CHI2_FLOOR).any() else None],
@@ -106,8 +108,7 @@ def _compare_spread(claims: Mapping[str, Any], scan: RecomputedScan) -> Numbers:
     }
 
 
-def _subtract_reference(claims: Mapping[str, Any], name: str) -> Numbers:
-    scan, loop = claims[name], claims["golden_loop"]
+def _subtract_reference(name: str, scan: Mapping[str, Any], loop: Mapping[str, Any]) -> Numbers:
     offset = abs(scan["beta_min"] - loop["beta"])
     return {
         "verdict": HOLDING[abs(offset - scan["offset"]) <= 5e-4],
@@ -119,21 +120,21 @@ def _subtract_reference(claims: Mapping[str, Any], name: str) -> Numbers:
     }
 
 
-def _count_zeros(claims: Mapping[str, Any], name: str, scan: RecomputedScan) -> Numbers:
+def _count_zeros(name: str, stated: Mapping[str, Any], scan: RecomputedScan) -> Numbers:
     return {
         "verdict": HOLDING[None if scan.n_zero else True],
         "case": "all" if scan.n_zero == scan.n_grid else "some",
         "which": name,
-        "scan": claims[name],
-        "percent": 100 * claims[name]["variation"],
+        "scan": stated,
+        "percent": 100 * stated["variation"],
         "n_zero": scan.n_zero,
         "n_grid": scan.n_grid,
         "largest": format_chi2(scan.largest_chi2),
     }
 
 
-def _count_constraints(claims: Mapping[str, Any], name: str, measurements: Measurements) -> Numbers:
-    scan, n_constraints = claims[name], len(measurements.values)
+def _count_constraints(name: str, scan: Mapping[str, Any]) -> Numbers:
+    n_constraints = len(QUANTITIES)
     ratio, freedom = scan["chi2_min"] / scan["constraints"], n_constraints - N_PARAMETERS
     is_sum_right = abs(ratio - scan["chi2_per_constraint"]) <= 0.5
     return {
@@ -147,40 +148,37 @@ def _count_constraints(claims: Mapping[str, Any], name: str, measurements: Measu
     }
 
 
-def _square_residual(claims: Mapping[str, Any], name: str) -> Numbers:
-    scan = claims[name]
+def _square_residual(name: str, scan: Mapping[str, Any]) -> Numbers:
     least = (scan["mass_residual"] / scan["sigma_m_model"]) ** 2
     return {"verdict": HOLDING[least <= scan["chi2_min"]], "which": name, "scan": scan, "least": least}
 
 
-def _compare_sigma(claims: Mapping[str, Any], measurements: Measurements) -> Numbers:
+def _compare_sigma(sigma_m_model: float, measurements: Measurements) -> Numbers:
     known = np.sqrt(np.diag(measurements.covariance))[:3] / measurements.values[:3]
-    finer = [QUANTITIES[k] for k in range(3) if known[k] > claims["tight"]["sigma_m_model"]]
+    finer = [QUANTITIES[k] for k in range(3) if known[k] > sigma_m_model]
     return {"verdict": HOLDING[not finer], "m_tau": known[2], "finer": ", ".join(finer) or "none"}
 
 
-def _compare_precision(claims: Mapping[str, Any], measurements: Measurements) -> Numbers:
-    best, worst = sorted(claims["precision"]["codata"])
+def _compare_precision(stated: Sequence[float], measurements: Measurements) -> Numbers:
+    best, worst = sorted(stated)
     sigma = np.sqrt(np.diag(measurements.covariance)) / measurements.values
     outside = [f"{name} {s:.1e}" for name, s in zip(QUANTITIES, sigma, strict=True) if s > worst or 0 < s < best]
     return {"verdict": HOLDING[not outside], "best": best, "worst": worst, "outside": ", ".join(outside) or "none"}
 
 
-def _reach_precision(claims: Mapping[str, Any], scans: Sequence[RecomputedScan]) -> Numbers:
+def _reach_precision(target: Sequence[float], scans: Sequence[RecomputedScan]) -> Numbers:
     reached = max(np.sqrt(scan.chi2_at_claimed) * scan.sigma_m_model for scan in scans)
-    return {"verdict": HOLDING[bool(reached > claims["precision"]["target"][1])], "reached": reached}
+    return {"verdict": HOLDING[bool(reached > target[1])], "reached": reached}
 
 
-def _certify_reference(claims: Mapping[str, Any], measurements: Measurements, scan: RecomputedScan) -> Numbers:
-    beta = claims["audit"]["excluded"]
-    found = certify(measurements, beta, beta, sigma_m_model=scan.sigma_m_model, sigma_g_model=scan.sigma_g_model)
+def _certify_reference(beta: float, model: VortexModel) -> Numbers:
+    found = certify(model, beta, beta)
     holds = {"zero": False, "positive": True, "undecided": None}[found.status]
     return {"verdict": HOLDING[holds], "case": found.status, "bound": found.chi2_bound}
 
 
-def _divide_c_mu(claims: Mapping[str, Any], measurements: Measurements) -> Numbers:
-    stated = claims["c_mu"]
-    low, high = feasible_c_mu(measurements, np.array([claims["golden_loop"]["beta"]])).electron[0]
+def _divide_c_mu(stated: Mapping[str, Any], beta: float, model: VortexModel) -> Numbers:
+    low, high = feasible_c_mu(model, np.array([beta])).electron[0]
     least, most = (stated["electron_alone"] / end for end in stated["joint"][::-1])
     radius, velocity = stated["electron_point"]
     is_sum_right = least - 0.05 <= stated["factor"] <= most + 0.05
@@ -189,15 +187,14 @@ def _divide_c_mu(claims: Mapping[str, Any], measurements: Measurements) -> Numbe
         "verdict": HOLDING[is_sum_right and disagrees],
         "least": least,
         "most": most,
-        "point": measurements.values[3] / (MOMENT_FACTOR * radius * velocity),
+        "point": model.measurements.values[3] / (MOMENT_FACTOR * radius * velocity),
         "low": low,
         "high": high,
     }
 
 
-def _bound_c_mu(claims: Mapping[str, Any], measurements: Measurements) -> Numbers:
-    start, stated = np.array([claims["tight"]["beta_range"][0]]), claims["c_mu"]["joint"]
-    found = feasible_c_mu(measurements, start, closure="reported").joint[0]
+def _bound_c_mu(stated: Sequence[float], beta: float, model: VortexModel) -> Numbers:
+    found = feasible_c_mu(model, np.array([beta])).joint[0]
     return {
         "verdict": HOLDING[bool((np.abs(found - stated) < 1).all())],
         "case": "some" if np.isfinite(found[0]) else "none",
@@ -206,16 +203,15 @@ def _bound_c_mu(claims: Mapping[str, Any], measurements: Measurements) -> Number
     }
 
 
-def _cut_flow_energy(claims: Mapping[str, Any]) -> Numbers:
-    outer = [factor * claims["audit"]["r_max"] for factor in (0.5, 1, 2, 4)]
-    radius, amplitude = np.array(1.0), np.array(claims["degeneracy"]["amplitude"])
-    energy = [float(HillClosure(r_max=r_max).flow(radius, amplitude)) for r_max in outer]
+def _cut_flow_energy(r_max: float, amplitude: float) -> Numbers:
+    outer = [factor * r_max for factor in (0.5, 1, 2, 4)]
+    energy = [float(HillClosure(r_max=end).flow(np.array(1.0), np.array(amplitude))) for end in outer]
     growth = energy[2] / energy[1]
     return {"verdict": HOLDING[growth < 1.01], "outer": outer, "energy": energy, "growth": growth}
 
 
-def _sum_stabilisation(claims: Mapping[str, Any]) -> Numbers:
-    radius, one = np.array(claims["audit"]["grid_radius"]), np.array(1.0)
+def _sum_stabilisation(grid_radius: float) -> Numbers:
+    radius, one = np.array(grid_radius), np.array(1.0)
     exact, summed = (
         -float(closure.static(radius, one, one) / radius**3) for closure in (HillClosure(), ReportedClosure())
     )
@@ -223,14 +219,13 @@ def _sum_stabilisation(claims: Mapping[str, Any]) -> Numbers:
     return {"verdict": HOLDING[abs(error) < 0.01], "exact": exact, "summed": summed, "percent": 100 * error}
 
 
-def _refit_amplitude(claims: Mapping[str, Any], refit: DegeneracyResult) -> Numbers:
-    is_met = bool(np.abs(refit.values - claims["degeneracy"]["a_sqrt_beta"]).max() < 1e-4)
+def _refit_amplitude(stated: float, refit: DegeneracyResult) -> Numbers:
+    is_met = bool(np.abs(refit.values - stated).max() < 1e-4)
     return {"verdict": HOLDING[is_met], "low": refit.values.min(), "high": refit.values.max()}
 
 
-def _count_masses(claims: Mapping[str, Any], masses: DegeneracyResult) -> Numbers:
-    stated = claims["mass_only"]
-    met = np.sqrt(masses.chi2_min) * claims["tight"]["sigma_m_model"] < stated["residual"]
+def _count_masses(stated: Mapping[str, Any], sigma_m_model: float, masses: DegeneracyResult) -> Numbers:
+    met = np.sqrt(masses.chi2_min) * sigma_m_model < stated["residual"]
     n_met = int(np.count_nonzero(met))
     return {
         "verdict": HOLDING[n_met == stated["n_converged"] and masses.n_zero <= 1],

@@ -11,12 +11,12 @@ import numpy as np
 
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort
 from leptonfit.inference.problem import LeastSquaresProblem, extend, restrict
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.vortex.closures import Closure
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR
+from leptonfit.vortex.model import LEPTONS, VortexModel
 
 
 @dataclass(frozen=True)
@@ -86,26 +86,20 @@ class DegeneracyCheck:
         others = {p.name: p.start for p in problem.parameters if p.name not in (*self.free, "beta")}
         return restrict(problem, fixed={**others, **self.values}, residuals=self.constraints)
 
-    def conclude(
-        self,
-        problem: LeastSquaresProblem,
-        energy: Closure,
-        x: np.ndarray,
-        chi2: np.ndarray,
-        trusted: Booleans,
-        seconds: float,
-    ) -> DegeneracyResult:
+    def conclude(self, model: VortexModel, minima: Minima, seconds: float) -> DegeneracyResult:
         """Collect the fits at each β into one result.
 
-        The columns of `x` (n, n_free) are the parameters named in `free`. R and A of the electron, which the followed
-        quantity needs, are taken from these columns or else from the fixed `values`.
+        The columns of x (n, n_free) in `minima` are the parameters named in `free`. R and A of the electron, which the
+        followed quantity needs, are taken from these columns or else from the fixed `values`.
         """
+        x, chi2, trusted = minima
         at = {**self.values, **dict(zip(("beta", *self.free), (self.beta, *x.T), strict=True))}
         follow: dict[str, Callable[[], np.ndarray]] = {
             "": lambda: np.full(len(self.beta), np.nan),
-            "E_stab/β": lambda: -energy.static(np.array(at["R_e"]), np.array(at["A_e"]), self.beta) / self.beta,
+            "E_stab/β": lambda: -model.energy.static(np.array(at["R_e"]), np.array(at["A_e"]), self.beta) / self.beta,
             "A √β": lambda: at["A_e"] * np.sqrt(self.beta),
         }
+        problem = model.problem
         symbols = [problem.parameters[problem.index(name)].symbol for name in self.free]
         return DegeneracyResult(
             self.name,
@@ -188,36 +182,27 @@ def plan_degeneracy_checks(
 
 
 def run_degeneracy_checks(
-    problem: LeastSquaresProblem,
-    energy: Closure,
-    claims: Mapping[str, Any],
-    *,
-    n_starts: int,
-    seed: int,
-    velocity: float | None = None,
+    model: VortexModel, claims: Mapping[str, Any], *, effort: Effort, velocity: float | None = None
 ) -> tuple[DegeneracyResult, ...]:
     """Run the checks of `plan_degeneracy_checks` with converged fits.
 
     Parameters
     ----------
-    problem : LeastSquaresProblem
-        The cross-lepton fit.
-    energy, claims, velocity
-        As for `plan_degeneracy_checks`; `energy` is the closure of the fit.
-    n_starts, seed : int
-        As for `scan_profile`.
+    model : VortexModel
+    claims, velocity
+        As for `plan_degeneracy_checks`.
+    effort : Effort
     """
 
     def converge(part: LeastSquaresProblem, check: DegeneracyCheck) -> Minima:
-        profile = scan_profile(part, "beta", check.beta, n_starts=n_starts, seed=seed, release=False)
+        profile = scan_profile(part, "beta", check.beta, effort=effort, sets=SetOptions(release=False))
         return profile.x[:, [part.index(name) for name in check.free]], profile.chi2_min, profile.trusted
 
-    return conclude_checks(problem, energy, plan_degeneracy_checks(energy, claims, velocity=velocity), converge)
+    return conclude_checks(model, plan_degeneracy_checks(model.energy, claims, velocity=velocity), converge)
 
 
 def conclude_checks(
-    problem: LeastSquaresProblem,
-    energy: Closure,
+    model: VortexModel,
     checks: Sequence[DegeneracyCheck],
     minimise: Callable[[LeastSquaresProblem, DegeneracyCheck], Minima],
 ) -> tuple[DegeneracyResult, ...]:
@@ -225,8 +210,7 @@ def conclude_checks(
 
     Parameters
     ----------
-    problem, energy
-        As for `run_degeneracy_checks`.
+    model : VortexModel
     checks : sequence of DegeneracyCheck
     minimise : callable
         Takes the fit of a check and the check. Returns, at each β, the free parameters (n, n_free), χ² (n,), and
@@ -237,8 +221,8 @@ def conclude_checks(
         n, began = len(check.beta), time.perf_counter()
         minima = np.empty((n, 0)), np.full(n, np.nan), np.ones(n, dtype=bool)
         if check.constraints:
-            minima = minimise(check.restrict(problem), check)
-        found.append(check.conclude(problem, energy, *minima, time.perf_counter() - began))
+            minima = minimise(check.restrict(model.problem), check)
+        found.append(check.conclude(model, minima, time.perf_counter() - began))
     return tuple(found)
 
 
@@ -281,42 +265,33 @@ class VariantResult(Result):
 
 
 def compare_variants(
-    problem: LeastSquaresProblem,
-    grid: np.ndarray,
-    claims: dict[str, Any],
-    g_tau: Mapping[str, float],
-    *,
-    sigma_g_model: float,
-    n_starts: int,
-    seed: int,
+    model: VortexModel, grid: np.ndarray, claims: Mapping[str, Any], *, g_tau: float, effort: Effort
 ) -> tuple[VariantResult, ...]:
     """Profile β for variants of the fit: one constraint added or left out, or parameters fixed.
 
     Parameters
     ----------
-    problem : LeastSquaresProblem
-        The cross-lepton fit, with the universal moment map.
+    model : VortexModel
+        With the universal moment map; its error of the g-factors is also that of the τ's.
     grid : ndarray (n,)
         Scan of β.
-    claims : dict
+    claims : mapping
         From `load_claims`.
-    g_tau : mapping
-        Predicted `value` of the τ's g-factor, which nobody has measured to this precision.
-    sigma_g_model : float
-        Error assigned to the g-factor of the τ.
-    n_starts, seed : int
-        As for `scan_profile`.
+    g_tau : float
+        Predicted g-factor of the τ, which nobody has measured to this precision.
+    effort : Effort
     """
+    problem, factor, sigma = model.problem, model.moment_factor, model.sigma_g_model
     columns = [problem.index(name) for name in ("c_mu", "R_tau", "U_tau")]
 
     def moment(x: np.ndarray) -> np.ndarray:
         c_mu, radius, velocity = (x[..., j] for j in columns)
-        return (MOMENT_FACTOR * c_mu * radius * velocity - g_tau["value"])[..., None] / sigma_g_model
+        return (factor * c_mu * radius * velocity - g_tau)[..., None] / sigma
 
     def slopes(x: np.ndarray) -> np.ndarray:
         rows = np.zeros((*x.shape[:-1], 1, problem.n_par))
         for j in columns:
-            rows[..., 0, j] = MOMENT_FACTOR / sigma_g_model * np.prod([x[..., k] for k in columns if k != j], axis=0)
+            rows[..., 0, j] = factor / sigma * np.prod([x[..., k] for k in columns if k != j], axis=0)
         return rows
 
     amplitudes = {f"A_{lepton}": problem.upper[problem.index(f"A_{lepton}")] for lepton in LEPTONS}
@@ -337,7 +312,7 @@ def compare_variants(
     reference = claims["golden_loop"]["beta"]
     compared = []
     for name, variant in variants.items():
-        profile = scan_profile(variant, "beta", grid, n_starts=n_starts, seed=seed, references=(reference,))
+        profile = scan_profile(variant, "beta", grid, effort=effort, references=(reference,))
         verdict = assess_profile(variant, profile, reference=reference)
         compared.append(
             VariantResult(
@@ -357,9 +332,7 @@ def compare_variants(
     return tuple(compared)
 
 
-def profile_every_parameter(
-    problem: LeastSquaresProblem, *, n_points: int, n_starts: int, seed: int
-) -> dict[str, ProfileResult]:
+def profile_every_parameter(problem: LeastSquaresProblem, *, n_points: int, effort: Effort) -> dict[str, ProfileResult]:
     """Profile each parameter over its bounds, which must be finite; all other parameters are free.
 
     Parameters
@@ -367,14 +340,13 @@ def profile_every_parameter(
     problem : LeastSquaresProblem
     n_points : int
         Points of each scan, spaced evenly, or evenly in the logarithm if the lower bound is positive.
-    n_starts, seed : int
-        As for `scan_profile`.
+    effort : Effort
     """
     profiles = {}
     for parameter in problem.parameters:
         space = np.geomspace if parameter.lower > 0 else np.linspace
         grid = np.clip(space(parameter.lower, parameter.upper, n_points), parameter.lower, parameter.upper)
-        profiles[parameter.name] = scan_profile(problem, parameter.name, grid, n_starts=n_starts, seed=seed)
+        profiles[parameter.name] = scan_profile(problem, parameter.name, grid, effort=effort)
     return profiles
 
 

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ import numpy as np
 from leptonfit.claims.claim import Claim, Verdict
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, run_degeneracy_checks
 from leptonfit.claims.december_2025.reenactment import SETTINGS, ReenactedReportResult, build_reported
-from leptonfit.datafiles import read_checked
-from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, run_multistart
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.datafiles import read_json
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, MultistartResult, run_multistart
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
-from leptonfit.vortex.cross_lepton import REPORT_BOUNDS
 from leptonfit.vortex.measurements import Measurements
-from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
+from leptonfit.vortex.model import REPORT_BOUNDS
+from leptonfit.vortex.reported_functional import N_RADII
 
 RECORDED = "reenacted_2025.json"
 
@@ -57,9 +57,7 @@ class ConvergedReportResult(Result):
         return self.seconds | {check.name: check.seconds for check in self.checks}
 
 
-def converge_report(
-    measurements: Measurements, claims: Mapping[str, Any], *, n_starts: int, seed: int
-) -> ConvergedReportResult:
+def converge_report(measurements: Measurements, claims: Mapping[str, Any], *, effort: Effort) -> ConvergedReportResult:
     """Compute the converged minima of all analyses of the report.
 
     Parameters
@@ -67,35 +65,27 @@ def converge_report(
     measurements : Measurements
     claims : mapping
         From `load_claims`.
-    n_starts, seed : int
-        As for `scan_profile`.
+    effort : Effort
+        Fresh starts at each point of a scan; the multi-start has as many starts as the report's.
     """
-    multi = claims["multi_start"]
-    boxed = build_reported(measurements, multi, bounds={**REPORT_BOUNDS, "beta": tuple(multi["beta_box"])})
+    tight, multi = build_reported(measurements, claims["tight"]), claims["multi_start"]
+    boxed = replace(build_reported(measurements, multi), bounds={**REPORT_BOUNDS, "beta": tuple(multi["beta_box"])})
     times, profiles = [time.perf_counter()], {}
     for name in ("tight", "loose"):
         claim = claims[name]
         low, high = claim["beta_range"]
         grid = np.linspace(low, high, claim["n_beta"])
-        profiles[name] = scan_profile(
-            build_reported(measurements, claim), "beta", grid, n_starts=n_starts, seed=seed, release=False
-        )
+        problem = build_reported(measurements, claim).problem
+        profiles[name] = scan_profile(problem, "beta", grid, effort=effort, sets=SetOptions(release=False))
         times.append(time.perf_counter())
-    free = run_multistart(boxed, n_starts=multi["n_starts"], seed=seed)
+    free = run_multistart(boxed.problem, effort=replace(effort, n_starts=multi["n_starts"]))
     times.append(time.perf_counter())
     at = np.array([claims["tight"]["beta_range"][0], claims["golden_loop"]["beta"]])
     return ConvergedReportResult(
         **profiles,
         multi_start=free,
-        c_mu=feasible_c_mu(measurements, at, closure="reported"),
-        checks=run_degeneracy_checks(
-            build_reported(measurements, claims["tight"]),
-            ReportedClosure(),
-            claims,
-            n_starts=n_starts,
-            seed=seed,
-            velocity=claims["c_mu"]["electron_point"][1],
-        ),
+        c_mu=feasible_c_mu(tight, at),
+        checks=run_degeneracy_checks(tight, claims, effort=effort, velocity=claims["c_mu"]["electron_point"][1]),
         seconds=dict(zip((*profiles, "multi-start"), np.diff(times).tolist(), strict=True)),
     )
 
@@ -161,14 +151,14 @@ def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tup
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    runs = (RecordedRunResult.from_dict(run) for run in json.loads(read_checked(RECORDED, data=data)))
+    runs = (RecordedRunResult.from_dict(run) for run in read_json(RECORDED, data=data))
     return tuple(run for run in runs if run.setup == digest_setup(claims))
 
 
 def describe_findings(
-    runs: Sequence[RecordedRunResult], converged: ProfileResult, audit: Sequence[Claim], claims: dict[str, Any]
+    runs: Sequence[RecordedRunResult], converged: ProfileResult, audit: Sequence[Claim], *, claimed: float
 ) -> tuple[str, str]:
     """Verdict code and sentence for the re-enactment and the audit.
 
@@ -179,8 +169,8 @@ def describe_findings(
         The converged tight scan.
     audit : sequence of Claim
         From `audit_report`.
-    claims : dict
-        From `load_claims`.
+    claimed : float
+        β at which the report finds the minimum of that scan.
 
     Returns
     -------
@@ -191,17 +181,17 @@ def describe_findings(
     stated = [run.report.tight[0].beta_min for run in runs]
     harmless = [setting.name for setting in SETTINGS if setting.n_radii == N_RADII and not setting.analytic]
     moved = [scan.beta_min for scan in runs[0].report.tight if scan.name in harmless]
-    claim, step = claims["tight"]["beta_min"], float(np.diff(converged.grid).max())
+    step = float(np.diff(converged.grid).max())
     n_zero = int(np.count_nonzero(converged.chi2_min < CHI2_FLOOR))
     count = Counter(claim.verdict for claim in audit)
     said = (
         f"{len(runs)} recorded runs of the tight scan, which differ only in library versions or in the processor's "
         f"kernel, put the minimum at {len(set(stated))} different β, from {min(stated):.2f} to {max(stated):.2f}. "
         f"{len(moved) - 1} further settings, which do not change the model, move it from {min(moved):.2f} to "
-        f"{max(moved):.2f}. The report claims {claim:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of "
+        f"{max(moved):.2f}. The report claims {claimed:g}. Converged, χ²_min is zero (< 1e-6) at {n_zero} of "
         f"{len(converged.grid)} points. Of {len(audit)} "
         f"claims audited, {count[Verdict.CONTRADICTED]} are contradicted and {count[Verdict.NO_MEANING]} have no "
         "meaning."
     )
-    spread = max(abs(value - other) for value in (*moved, *stated, claim) for other in (*moved, *stated))
+    spread = max(abs(value - other) for value in (*moved, *stated, claimed) for other in (*moved, *stated))
     return "not_reproduced" if spread > 1.5 * step else "reproduced", said

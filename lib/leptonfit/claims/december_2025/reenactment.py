@@ -26,8 +26,8 @@ from leptonfit.claims.december_2025.degeneracy import (
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import LEPTONS, MOMENT_FACTOR, REPORT_BOUNDS, Bounds, build_problem
 from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.model import LEPTONS, MOMENT_FACTOR, VortexModel
 from leptonfit.vortex.reported_functional import N_RADII, ReportedClosure
 
 
@@ -133,7 +133,7 @@ def reenact_scan(
     setting : Setting
     """
     claim = claims[name]
-    problem = build_reported(measurements, claim, n_radii=setting.n_radii)
+    problem = build_reported(measurements, claim, n_radii=setting.n_radii).problem
     low, high = claim["beta_range"]
     grid = np.linspace(low, high, claim["n_beta"])
     source = claims[setting.start]
@@ -162,16 +162,13 @@ def reenact_scan(
     )
 
 
-def build_reported(
-    measurements: Measurements, claim: Mapping[str, Any], *, n_radii: int = N_RADII, bounds: Bounds = REPORT_BOUNDS
-) -> LeastSquaresProblem:
-    """Return the report's fit with the σ of a claim and the report's functional on a grid of `n_radii` radii."""
-    return build_problem(
+def build_reported(measurements: Measurements, claim: Mapping[str, Any], *, n_radii: int = N_RADII) -> VortexModel:
+    """Return the report's model with the σ of a claim and the report's functional on a grid of `n_radii` radii."""
+    return VortexModel(
         measurements,
         sigma_m_model=claim["sigma_m_model"],
         sigma_g_model=claim["sigma_g_model"],
         closure=partial(ReportedClosure, n_radii=n_radii),
-        bounds=bounds,
     )
 
 
@@ -209,19 +206,18 @@ class ReenactedMultiStartResult(Result):
 
 
 def reenact_multi_start(
-    measurements: Measurements, claims: Mapping[str, Any], *, seed: int
+    measurements: Measurements, claim: Mapping[str, Any], *, seed: int
 ) -> ReenactedMultiStartResult:
     """Run the report's multi-start with a given seed, since the report states none.
 
     Parameters
     ----------
     measurements : Measurements
-    claims : mapping
-        From `load_claims`.
+    claim : mapping
+        "multi_start" of `load_claims`.
     seed : int
     """
-    claim = claims["multi_start"]
-    problem = build_reported(measurements, claim)
+    problem = build_reported(measurements, claim).problem
     column = problem.index("c_mu")
     others = np.delete(np.arange(problem.n_par), column)
     low, high = problem.lower[others], problem.upper[others]
@@ -263,7 +259,8 @@ def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tup
     claims : mapping
         From `load_claims`.
     """
-    problem, energy = build_reported(measurements, claims["multi_start"]), ReportedClosure()
+    model = build_reported(measurements, claims["multi_start"])
+    problem = model.problem
     radius, velocity = claims["c_mu"]["electron_point"]
     start = problem.start.copy()
     for lepton, mass in zip(LEPTONS, measurements.values, strict=False):
@@ -286,7 +283,7 @@ def reenact_checks(measurements: Measurements, claims: Mapping[str, Any]) -> tup
         judged = solve(part, stopped, fixed=("beta",), max_iter=0)
         return stopped[:, columns[1:]], judged.chi2, judged.converged
 
-    return conclude_checks(problem, energy, plan_degeneracy_checks(energy, claims, velocity=velocity), stop)
+    return conclude_checks(model, plan_degeneracy_checks(model.energy, claims, velocity=velocity), stop)
 
 
 @dataclass(frozen=True)
@@ -321,7 +318,7 @@ def reenact_report(
     return ReenactedReportResult(
         tight=tuple(scan("tight", setting) for setting in SETTINGS),
         loose=(scan("loose", replace(SETTINGS[0], start="loose")),),
-        multi_start=reenact_multi_start(measurements, claims, seed=seed),
+        multi_start=reenact_multi_start(measurements, claims["multi_start"], seed=seed),
         checks=reenact_checks(measurements, claims),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from leptonfit.datafiles import read_checked
-from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.datafiles import read_toml
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.profile import SetOptions, scan_profile
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import build_problem
 from leptonfit.vortex.measurements import Measurements
+from leptonfit.vortex.model import VortexModel
 
 
 def load_claims(*, data: Path | None = None) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def load_claims(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    return tomllib.loads(read_checked("reported_2025.toml", data=data).decode())
+    return read_toml("reported_2025.toml", data=data)
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,25 @@ class ReportedOptimiserResult(Result):
 
 
 def run_reported_optimiser(
-    problem: LeastSquaresProblem, starts: np.ndarray, claims: dict[str, Any]
+    problem: LeastSquaresProblem, starts: np.ndarray, options: Mapping[str, Any]
 ) -> ReportedOptimiserResult:
-    """Minimise χ² as the report did: L-BFGS-B with finite differences and the report's tolerances.
+    """Minimise χ² as the report did: L-BFGS-B with finite differences.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
     starts : ndarray (n_starts, n_par)
-    claims : dict
-        From `load_claims`.
+    options : mapping
+        Options of the optimiser, such as its tolerances.
     """
-    options = dict(claims["multi_start"]["optimiser"])
     bounds = list(zip(problem.lower, problem.upper, strict=True))
     fits = [
         minimize(
-            lambda x: float(np.sum(problem.residuals(x) ** 2)), start, method="L-BFGS-B", bounds=bounds, options=options
+            lambda x: float(np.sum(problem.residuals(x) ** 2)),
+            start,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options=dict(options),
         )
         for start in starts
     ]
@@ -135,25 +138,24 @@ class RecomputedScan(Result):
 
 
 def recompute_scan(
-    claims: dict[str, Any], name: str, measurements: Measurements, *, n_starts: int, seed: int
+    claim: Mapping[str, Any], measurements: Measurements, *, reference: float, effort: Effort
 ) -> RecomputedScan:
-    """Recompute one of the report's profile scans ("tight" or "loose") with the `stream` closure at r_max = 10.
+    """Recompute one of the report's profile scans with the `stream` closure at r_max = 10.
 
     Parameters
     ----------
-    claims : dict
-        From `load_claims`.
-    name : str
+    claim : mapping
+        "tight" or "loose" of `load_claims`.
     measurements : Measurements
-    n_starts, seed : int
-        As for `scan_profile`.
+    reference : float
+        β from which the offset is counted.
+    effort : Effort
     """
-    claim = claims[name]
-    problem = build_problem(measurements, sigma_m_model=claim["sigma_m_model"], sigma_g_model=claim["sigma_g_model"])
+    model = VortexModel(measurements, sigma_m_model=claim["sigma_m_model"], sigma_g_model=claim["sigma_g_model"])
     low, high = claim["beta_range"]
     grid = np.linspace(low, high, claim["n_beta"])
     profile = scan_profile(
-        problem, "beta", grid, n_starts=n_starts, seed=seed, references=(claim["beta_min"],), release=False
+        model.problem, "beta", grid, effort=effort, references=(claim["beta_min"],), sets=SetOptions(release=False)
     )
     return RecomputedScan(
         title=claim["title"],
@@ -162,7 +164,7 @@ def recompute_scan(
         claimed_beta_min=claim["beta_min"],
         claimed_chi2_min=claim["chi2_min"],
         claimed_offset=claim["offset"],
-        offset=abs(claim["beta_min"] - claims["golden_loop"]["beta"]),
+        offset=abs(claim["beta_min"] - reference),
         chi2_at_claimed=float(profile.reference_chi2[0]),
         largest_chi2=float(profile.chi2_min.max()),
         beta=grid,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leptonfit.datafiles import InputError, read_checked
+from leptonfit.datafiles import read_toml
 from leptonfit.neutrino.experiments import SPECTRA
-from leptonfit.neutrino.sheets import read_tables
 
 COVARIATES = ("G_src", "delta_pi", "R_E", "U_env", "z", "xi")
 
@@ -21,10 +19,9 @@ def load_report(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file does not match its checksum.
+        If the file is not valid.
     """
-    report: dict[str, Any] = tomllib.loads(read_checked("report_838.toml", data=data).decode())
-    return report
+    return read_toml("report_838.toml", data=data)
 
 
 def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
@@ -33,13 +30,7 @@ def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
     Raises
     ------
     InputError
-        If a data set does not have exactly six covariates.
+        If the file is not valid.
     """
-    table = read_tables("covariates_838.toml", data=data)
-    for slug in SPECTRA:
-        if len(table.get(slug, [])) != len(COVARIATES):
-            raise InputError(
-                f"data file neutrino/covariates_838.toml: {slug} = {table.get(slug)}: must be "
-                f"{len(COVARIATES)} numbers, {', '.join(COVARIATES)}"
-            )
+    table = read_toml("neutrino/covariates_838.toml", data=data)
     return {slug: np.array(table[slug], dtype=float) for slug in SPECTRA}

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
 from leptonfit.inference.identifiability import assess_multistart
-from leptonfit.inference.multistart import CHI2_FLOOR, draw_starts, format_chi2, run_multistart
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, draw_starts, format_chi2, run_multistart
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.cross_lepton import BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, whole
-from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
+from leptonfit.workbook.figures.fits import EndPoints, label_waterfall
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY
 
 OURS, REPORTED = "this solver", "the report's"
 _PARTS = {OURS: 8, REPORTED: 1}
@@ -40,14 +40,14 @@ class MultistartExplorer(Explorer):
         default = declared.resolve(start)
         self._claims = load_claims()
         box = {**BOUNDS[str(default["bounds"])], "beta": tuple(self._claims["multi_start"]["beta_box"])}
-        self._problem = build_problem(
+        self._problem = VortexModel(
             load_measurements(str(default["measurements"])),
             sigma_m_model=float(default["sigma_m_model"]),
             sigma_g_model=float(default["sigma_g_model"]),
             closure=str(default["closure"]),
             r_max=float(default["r_max"]),
             bounds=box,
-        )
+        ).problem
         fewest = int(declared.parameters["n_starts"].low)
         super().__init__(
             {
@@ -69,41 +69,37 @@ class MultistartExplorer(Explorer):
         left, right = self.figure.subplots(
             1, 2, sharey=True, gridspec_kw={"left": 0.08, "right": 0.985, "top": 0.9, "bottom": 0.14, "wspace": 0.06}
         )
-        self._marks = {}
+        self._ends = []
         for ax in (left, right):
-            (good,) = ax.plot([], [], "o", color=BLUE, label="stationary (KKT ≤ 1e-6)")
-            (bad,) = ax.plot([], [], "s", color=RED, mfc="none", label="not stationary")
+            self._ends.append(EndPoints(ax, "start", "o", BLUE))
             ax.axhline(CHI2_FLOOR, color=GREY, lw=0.8)
-            self._marks[ax] = good, bad
         left.set_ylim(CHI2_FLOOR / 10, 1e16)
-        left.set_yscale("log")
-        left.set_xlabel("start, sorted by χ²")
-        left.set_ylabel(r"$\chi^2$ at the end (zero below $10^{-6}$)")
-        left.xaxis.set_major_locator(MaxNLocator(integer=True))
-        left.legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+        label_waterfall(left)
         right.set_xlim(*self._claims["multi_start"]["beta_box"])
         right.axvline(self._claims["golden_loop"]["beta"], color=GREEN, ls=":", lw=1.2)
         right.set_xlabel(r"$\beta$ at the end; dotted: the reference")
-        self._left, self._right = left, right
+        self._left = left
 
     def advance(self) -> Iterator[None]:
         """Run a few starts between pictures; at the end, show the verdict."""
         n_starts, seed = self.controls["n_starts"].value, self.controls["seed"].value
         optimiser = self.controls["optimiser"].value
-        problem = self._problem
+        problem, options = self._problem, self._claims["multi_start"]["optimiser"]
         starts = draw_starts(problem, n_starts, np.random.default_rng(seed))
         chi2, beta, converged = np.empty((3, 0))
         for first in range(0, n_starts, _PARTS[optimiser]):
             part = starts[first : first + _PARTS[optimiser]]
-            end = solve(problem, part) if optimiser == OURS else run_reported_optimiser(problem, part, self._claims)
+            end = solve(problem, part) if optimiser == OURS else run_reported_optimiser(problem, part, options)
             chi2, converged = np.append(chi2, end.chi2), np.append(converged, end.converged)
             beta = np.append(beta, end.x[:, problem.index("beta")])
-            self._update(chi2, beta, converged.astype(bool), n_starts)
+            for ends, along in zip(self._ends, (None, beta), strict=True):
+                ends.update(chi2, converged.astype(bool), along)
+            self._left.set_xlim(0, n_starts + 1)
             self.say("running", f"{len(chi2)} of {n_starts} starts by {optimiser} optimiser.")
             if len(chi2) < n_starts:
                 yield
         if optimiser == OURS:
-            result = run_multistart(problem, n_starts=n_starts, seed=seed)
+            result = run_multistart(problem, effort=Effort(n_starts, seed))
             band = assess_multistart(problem, result, "beta")
             self.say(band.code, f"{result.summary()}. {band.sentence}")
         else:
@@ -112,11 +108,3 @@ class MultistartExplorer(Explorer):
             stops = f"The report's optimiser stops where χ² is stationary at {stationary} of {n_starts} starts"
             self.say("reported", f"{stops}; the lowest χ² is {lowest}.")
         yield
-
-    def _update(self, chi2: np.ndarray, beta: np.ndarray, converged: np.ndarray, n_starts: int) -> None:
-        order = np.argsort(chi2)
-        rank, shown = np.arange(1, len(chi2) + 1), np.maximum(chi2, CHI2_FLOOR)
-        for along, ax in ((rank, self._left), (beta[order], self._right)):
-            for artist, chosen in zip(self._marks[ax], (converged[order], ~converged[order]), strict=True):
-                artist.set_data(along[chosen], shown[order][chosen])
-        self._left.set_xlim(0, n_starts + 1)

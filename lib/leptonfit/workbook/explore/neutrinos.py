@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
-from leptonfit.inference.limits import METHODS, LimitsResult, find_limits
+from leptonfit.inference.constructions import CONSTRUCTIONS
+from leptonfit.inference.limits import LimitsResult, find_limits
 from leptonfit.neutrino.experiments import SPECTRA, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
+from leptonfit.workbook.figures.neutrinos import SpectrumPanels
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 _POINTS = 61
-_LINES = dict(zip(METHODS, ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":")), strict=True))
+_LINES = ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":"))
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False}
 _REACH = 5.0
 """Distance above θ̂, or above zero if θ̂ < 0, up to which Δχ² is drawn, in standard deviations of θ̂."""
@@ -35,7 +38,7 @@ class NeutrinoExplorer(Explorer):
         Magnetic moment in μ_B.
     confidence : float
     limit_method : str
-        One of `METHODS`.
+        Key of `CONSTRUCTIONS`.
     """
 
     def __init__(
@@ -44,7 +47,8 @@ class NeutrinoExplorer(Explorer):
         self._likelihoods: dict[str, Likelihood] = {}
         self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
         level = read_notebook("12_recoil_spectra").parameters["confidence_levels"]
-        methods = [(title, name) for name, title in METHODS.items()]
+        self._scanned = read_notebook("13_threshold_scan").parameters["limit_method"].choices
+        methods = [(one.title, key) for key, one in CONSTRUCTIONS.items()]
         super().__init__(
             {
                 "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in SPECTRA], dataset),
@@ -65,10 +69,10 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
-        """Notebook of the spectra, or of the threshold scan if bins are left out; the scan does not accept q̃."""
+        """Notebook of the spectra, or of the threshold scan if bins are left out and it accepts the construction."""
         if self.controls["threshold"].value == 1:
             return ("12_recoil_spectra",)
-        return () if self.controls["limit_method"].value == "q_tilde" else ("13_threshold_scan",)
+        return ("13_threshold_scan",) if self.controls["limit_method"].value in self._scanned else ()
 
     def parameters(self) -> dict[str, Value]:
         """Return the parameters for the notebooks; the threshold scan runs every threshold."""
@@ -86,22 +90,14 @@ class NeutrinoExplorer(Explorer):
         )
         top, below, right = (self.figure.add_subplot(place) for place in (grid[0, 0], grid[1, 0], grid[:, 1]))
         below.sharex(top)
-        top.tick_params(labelbottom=False)
-        self._top, self._below, self._right = top, below, right
-        (self._bars,) = top.plot([], [], "-", color="black", lw=0.8)
-        (self._points,) = top.plot([], [], "o", color="black", ms=3, label="data")
-        (self._none,) = top.plot([], [], "-", color=GREY, label="no moment")
-        (self._moment,) = top.plot([], [], "-", color=BLUE)
-        (self._pulls,) = below.plot([], [], "o", color="black", ms=3)
-        for level in (-2, 0, 2):
-            below.axhline(level, color=GREY, lw=0.6, ls="-" if level == 0 else ":")
-        below.set_ylim(-4, 4)
-        below.set_ylabel("pull")
+        self._top, self._right = top, right
+        self._panels = SpectrumPanels((top, below), ("no moment", "with the moment put in"))
         self._left_out = [ax.axvspan(0, 0, color=GREY, alpha=0.25, lw=0) for ax in (top, below)]
         (self._curve,) = right.plot([], [], color=BLUE)
         (self._here,) = right.plot([], [], "D", color="black", mfc="white", ms=7)
         self._limit_lines = {
-            name: right.axvline(1, color=colour, ls=style, lw=1.4) for name, (colour, style) in _LINES.items()
+            name: right.axvline(1, color=colour, ls=style, lw=1.4)
+            for name, (colour, style) in zip(CONSTRUCTIONS, cycle(_LINES), strict=False)
         }
         right.set_ylim(0, 10)
         right.set_xlabel(r"$\mu_\nu$ ($10^{-11}\,\mu_{\rm B}$)")
@@ -113,15 +109,16 @@ class NeutrinoExplorer(Explorer):
         likelihood, mu = self._likelihood, float(self.controls["mu_nu"].value)
         used, level = self._used, float(limits.confidence[0])
         rise = float(likelihood.model.fit(likelihood.data, theta=mu**2, used=used).value - self._lowest)
-        found = {name: 1e11 * float(to_moment(limits.observed[name][0])) for name in METHODS}
+        found = {name: 1e11 * float(to_moment(ends[0])) for name, ends in limits.observed.items()}
         self._update_spectrum(mu)
         self._curve.set_data(moments, rises)
         self._here.set_data([mu], [min(rise, 9.8)])
         chosen = str(self.controls["limit_method"].value)
+        title = CONSTRUCTIONS[chosen].title
         for name, line in self._limit_lines.items():
             line.set_xdata([found[name]] * 2)
             line.set_linewidth(2.6 if name == chosen else 1.1)
-            line.set_label(f"{METHODS[name]}: {found[name]:.3g}")
+            line.set_label(f"{CONSTRUCTIONS[name].title}: {found[name]:.3g}")
         self._right.set_xlim(0, max(1.15 * mu, moments[-1]))
         self._right.legend(
             title=f"limits at {100 * level:g} % (1e-11 μ_B)", ncols=2, fontsize=7.5, title_fontsize=8, **_ABOVE
@@ -133,10 +130,10 @@ class NeutrinoExplorer(Explorer):
         row = f"its table of conditions has a row from {lowest:g} {experiment.unit}"
         self.remark = row if "13_threshold_scan" in self.notebooks else ""
         if not self.notebooks:
-            self.remark = "no notebook takes q̃ above a threshold: it can be zero"
+            self.remark = f"no notebook takes {title} above a threshold: it can be zero"
         sentence = (
             f"{experiment.title} ({source}), {experiment.moment}, from {lowest:g} {experiment.unit}: "
-            f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {METHODS[chosen]}; best fit μ² {sigmas:+.2f} "
+            f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {title}; best fit μ² {sigmas:+.2f} "
             f"standard deviations from zero; Δχ²({mu:g}e-11 μ_B) = {rise:.3g}."
         )
         self.say("excluded" if mu > found[chosen] else "allowed", sentence)
@@ -177,7 +174,7 @@ class NeutrinoExplorer(Explorer):
         threshold = self.controls["threshold"]
         threshold.value, threshold.max = 1, load_experiment(change["new"]).n_bins - 1
         limits = self._current[1].observed
-        reach = 1e11 * max(float(to_moment(limits[name][0])) for name in METHODS)
+        reach = 1e11 * max(float(to_moment(ends[0])) for ends in limits.values())
         moment = self.controls["mu_nu"]
         moment.max = max(float(f"{3 * reach:.1g}"), float(moment.value))
         self._quiet = before
@@ -186,24 +183,9 @@ class NeutrinoExplorer(Explorer):
 
     def _update_spectrum(self, mu: float) -> None:
         compared = compare_spectrum(self._likelihood, [mu**2])
-        edges, middle = compared.edges, (compared.edges[1:] + compared.edges[:-1]) / 2
-        gap = np.full(len(middle), np.nan)
-        bars = np.stack([compared.data - compared.errors, compared.data + compared.errors, gap], axis=1).ravel()
-        self._bars.set_data(np.repeat(middle, 3), bars)
-        self._points.set_data(middle, compared.data)
-        self._points.set_markerfacecolor("black" if compared.mark == "observed" else "white")
-        self._points.set_label(f"{compared.mark} data" + (", background taken off" if compared.subtracted else ""))
-        for line, expected in zip((self._none, self._moment), compared.expected, strict=True):
-            line.set_data(np.repeat(edges, 2)[1:-1], np.repeat(expected, 2))
-        self._moment.set_label("with the moment put in")
-        self._pulls.set_data(middle, compared.residuals)
-        self._top.set_xlim(edges[0], edges[-1])
-        reach = np.concatenate([compared.data - compared.errors, compared.data + compared.errors, *compared.expected])
-        self._top.set_ylim(reach.min() - 0.05 * np.ptp(reach), reach.max() + 0.15 * np.ptp(reach))
+        self._panels.update(compared)
         self._top.legend(fontsize=7.5, ncols=2, **_ABOVE)
-        self._top.set_ylabel("events/(kt y)" if compared.slug == "superk" else "counts")
-        self._below.set_xlabel(f"energy ({compared.unit})" if compared.unit != "PE" else "photoelectrons (PE)")
-        cut = edges[self.controls["threshold"].value - 1]
+        cut = compared.edges[self.controls["threshold"].value - 1]
         for span in self._left_out:
-            span.set_width(cut - edges[0])
-            span.set_x(edges[0])
+            span.set_width(cut - compared.edges[0])
+            span.set_x(compared.edges[0])

@@ -6,23 +6,22 @@ from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle
 
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
-from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult, scan_profile
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, format_chi2
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, LEPTONS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
-from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED
+from leptonfit.workbook.figures.fits import ProfileCurve
+from leptonfit.workbook.figures.style import BLUE, GREEN, RED
 
 N_STARTS = 2
 """Fresh starts at each β: an eighth of the notebook's starts. All are used if the verdict would be `unreliable`."""
@@ -107,17 +106,9 @@ class ProfileExplorer(Explorer):
         )
         left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
         self._left, self._right, self._below = left, right, below
-        (self._trusted,) = left.plot([], [], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
-        (self._untrusted,) = left.plot([], [], "x", color=RED, ms=7, label="computed, not trusted")
-        self._level = left.axhline(1, color=GREY, ls="--", lw=1, label="95 % level")
-        left.axvline(self._reference, color=GREY, ls=":", lw=1.2, label=f"reference {self._reference:.6g}")
+        self._curve = ProfileCurve(left, r"$\beta$", reference=self._reference)
         (self._marker,) = left.plot([], [], "D", color="black", mfc="white", ms=7, label="vortices, below right")
-        self._spans: list[Rectangle] = []
-        left.set_yscale("log")
         left.minorticks_off()
-        left.set_xlabel(r"$\beta$ (dimensionless)")
-        left.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
-        left.axvspan(np.nan, np.nan, color=GREEN, alpha=0.13, lw=0, label="95 % set")
         left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=7.5, borderaxespad=0.2)
         self._band = right.fill_between([0, 1], [1, 1], [2, 2], color=GREEN, alpha=0.4, hatch="//")
         (self._fitted,) = right.plot([], [], ".", color=BLUE, ms=4)
@@ -158,7 +149,7 @@ class ProfileExplorer(Explorer):
         chosen, profile, _, feasible = self._current
         beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
         start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
-        problem = self._build(chosen)
+        problem = self._model(chosen).problem
         start[problem.index("beta")] = beta
         fit = solve(problem, start, fixed=("beta",))
         chi2 = float(fit.chi2)
@@ -176,32 +167,26 @@ class ProfileExplorer(Explorer):
         return self._found
 
     def _scan(self, chosen: dict[str, Value], *, release: bool) -> _Found:
-        problem = self._build(chosen)
+        model = self._model(chosen)
+        problem = model.problem
         grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
         for n_starts in (N_STARTS, self._n_starts):
             profile = scan_profile(
                 problem,
                 "beta",
                 grid,
-                n_starts=n_starts,
-                seed=self._seed,
+                effort=Effort(n_starts, self._seed),
                 references=(self._reference,),
-                release=release,
+                sets=SetOptions(release=release),
             )
             verdict = assess_profile(problem, profile, reference=self._reference)
             if verdict.code != "unreliable":
                 break
-        feasible = feasible_c_mu(
-            self._measured,
-            grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)],
-            closure=str(chosen["closure"]),
-            r_max=float(chosen["r_max"]),
-            bounds=BOUNDS[str(chosen["bounds"])],
-        )
+        feasible = feasible_c_mu(model, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)])
         return chosen, profile, verdict, feasible
 
-    def _build(self, chosen: dict[str, Value]) -> LeastSquaresProblem:
-        return build_problem(
+    def _model(self, chosen: dict[str, Value]) -> VortexModel:
+        return VortexModel(
             self._measured,
             sigma_m_model=float(chosen["sigma_m_model"]),
             sigma_g_model=float(chosen["sigma_g_model"]),
@@ -211,29 +196,15 @@ class ProfileExplorer(Explorer):
         )
 
     def _update_profile(self, profile: ProfileResult, feasible: CMuResult, c_mu: int, beta: float, chi2: float) -> None:
-        grid, shown = profile.grid, np.maximum(profile.chi2_min, CHI2_FLOOR)
-        self._trusted.set_data(grid[profile.trusted], shown[profile.trusted])
-        self._untrusted.set_data(grid[~profile.trusted], shown[~profile.trusted])
-        level = profile.best_chi2 + LEVELS["0.95"]
-        self._level.set_ydata([level, level])
+        self._curve.update(profile)
         self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
-        for span in self._spans:
-            span.remove()
-        self._spans = [
-            self._left.axvspan(max(a, grid[0]), min(b, grid[-1]), color=GREEN, alpha=0.13, lw=0)
-            for a, b in profile.identified_set["0.95"].intervals
-        ]
-        margin = 0.02 * (grid[-1] - grid[0])
-        for ax in (self._left, self._right):
-            ax.set_xlim(grid[0] - margin, grid[-1] + margin)
-        heights = np.append(shown[np.isfinite(shown)], level)
-        self._left.set_ylim(tidy(heights.min() / 5), tidy(20 * heights.max()))
+        self._right.set_xlim(self._left.get_xlim())
         exact = feasible.is_feasible
         self._none.set_visible(not exact.any())
         low, high = feasible.joint[exact].T if exact.any() else np.ones((2, 0))
         self._band.set_data(feasible.beta[exact], low, high)
         values = profile.x[:, c_mu]
-        self._fitted.set_data(grid, values)
+        self._fitted.set_data(profile.grid, values)
         ends = np.append(low, high) if exact.any() else values[np.isfinite(values)]
         self._right.set_ylim(tidy(ends.min() / 1.3), tidy(ends.max() * 1.3))
 

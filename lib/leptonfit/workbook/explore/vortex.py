@@ -6,23 +6,21 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import contourpy
 import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
-from matplotlib.collections import LineCollection
 
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.solve import solve
-from leptonfit.vortex.closures import CLOSURES
-from leptonfit.vortex.cross_lepton import BOUNDS, LEPTONS, MOMENT_FACTOR, build_problem
-from leptonfit.vortex.flow import FlowResult, lay_out_flow
+from leptonfit.vortex.flow import lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
+from leptonfit.vortex.model import BOUNDS, LEPTONS, MOMENT_FACTOR, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider
-from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE, RED
+from leptonfit.workbook.figures.leptons import FlowPicture, trace
+from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE
 
 SYMBOLS = {"e": "e", "mu": "μ", "tau": "τ"}
 SHADES = mpl.colormaps["Blues_r"].resampled(256)
@@ -31,21 +29,12 @@ _PARAMETERS = {"R": "radius", "U": "velocity", "A": "amplitude", "beta": "beta",
 """Name in the notebook of each quantity shown."""
 _EXTENT, _STEP, _PAUSE = 1.5, 1.01, 0.03
 """Half width of the picture, factor on β in one step of the walk, and seconds between two steps."""
-_INSIDE = np.array([-0.17, -0.12, -0.06, 0.0])
-_OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
-"""Contour levels of ψ: ψ/(U R²) inside and on the surface; ψ/U outside, with even spacing far from the vortex."""
 
 
 def trace_streamlines(*, extent: float) -> list[np.ndarray]:
     """Return contours of ψ/(U R²), with the surface, as lines (n, 2) in units of R."""
     flow = lay_out_flow(0.0, r_max=2.0, extent=extent, n=121)
-    return trace(flow, np.append(_INSIDE, [0.05, 0.2, 0.45, 0.8]))
-
-
-def trace(flow: FlowResult, levels: np.ndarray) -> list[np.ndarray]:
-    """Return the contours of ψ at the given levels as lines (n, 2)."""
-    generator = contourpy.contour_generator(flow.x, flow.z, flow.psi)
-    return [np.asarray(line) for level in levels for line in generator.lines(level)]
+    return trace(flow, np.array([-0.17, -0.12, -0.06, 0.0, 0.05, 0.2, 0.45, 0.8]))
 
 
 class VortexExplorer(Explorer):
@@ -67,12 +56,14 @@ class VortexExplorer(Explorer):
     def __init__(self, **start: Value) -> None:
         default = read_notebook("02_profile_scan").resolve({})
         measured = load_measurements(str(default["measurements"]))
-        self._energy = CLOSURES[str(default["closure"])](r_max=float(str(default["r_max"])))
-        self._problem = build_problem(
+        model = VortexModel(
             measured,
             sigma_m_model=float(str(default["sigma_m_model"])),
             sigma_g_model=float(str(default["sigma_g_model"])),
+            closure=str(default["closure"]),
+            r_max=float(str(default["r_max"])),
         )
+        self._energy, self._problem = model.energy, model.problem
         self._measured = dict(zip(QUANTITIES, measured.values, strict=True))
         reference = load_claims()["golden_loop"]["beta"]
         first = self._problem.start.copy()
@@ -121,18 +112,12 @@ class VortexExplorer(Explorer):
             right=0.985,
             top=0.94,
             bottom=0.13,
-            wspace=0.5,
+            wspace=0.62,
             hspace=0.62,
         )
         left, right, below = (self.figure.add_subplot(place) for place in (grid[:, 0], grid[0, 1], grid[1, 1]))
-        ends = (-_EXTENT, _EXTENT)
-        left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="$x$ (dimensionless)", ylabel="$z$, axis (dimensionless)")
-        extent = (-_EXTENT, _EXTENT, -_EXTENT, _EXTENT)
-        self._density = left.imshow(np.ones((2, 2)), origin="lower", cmap=SHADES, vmin=0, vmax=1, extent=extent)
-        self._lines = LineCollection([], colors=RED, linewidths=0.9)
-        left.add_collection(self._lines)
-        self.figure.colorbar(self._density, ax=left, shrink=0.8)
-        left.set_title(r"streamlines over density ($\rho_{\rm vac}$)", fontsize=9)
+        self._flow = FlowPicture(left, _EXTENT)
+        left.set(xlabel="$x$ (dimensionless)", ylabel="$z$, axis (dimensionless)")
         names = (r"flow energy $U^2 I$", r"stabilisation $\beta S$", "mass, the difference")
         self._bars = right.barh(range(3), [1, 1, 1], color=[BLUE, ORANGE, GREEN], height=0.6)
         self._mass = right.axvline(1, color="black", ls="--", lw=1.2, label="measured mass")
@@ -164,9 +149,7 @@ class VortexExplorer(Explorer):
         mass, g = flow + static, MOMENT_FACTOR * x["c_mu"] * x["R"] * x["U"]
         measured_mass, measured_g = self._measured[f"m_{lepton}"], self._measured.get(f"g_{lepton}")
         laid = lay_out_flow(x["A"], r_max=2.0, extent=_EXTENT / x["R"], n=151)
-        self._density.set_data(laid.density)
-        lines = trace(laid, np.append(_INSIDE, _OUTSIDE / x["R"] ** 2))
-        self._lines.set_segments([x["R"] * line for line in lines])
+        self._flow.update(laid, x["R"])
         for bar, value in zip(self._bars, (flow, -static, mass), strict=True):
             bar.set_width(max(value, 0.0))
         self._mass.set_xdata([measured_mass] * 2)

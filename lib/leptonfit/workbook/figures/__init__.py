@@ -8,7 +8,6 @@ from leptonfit.workbook.figures.fits import (
     plot_map,
     plot_nuisance_paths,
     plot_profile,
-    plot_recorded_waterfall,
     plot_sigma_ladder,
     plot_spectrum,
     plot_waterfall,
@@ -38,6 +37,7 @@ from leptonfit.workbook.figures.neutrinos import (
     plot_response,
     plot_thresholds,
 )
+from leptonfit.workbook.figures.sheet import plot_contact_sheet
 from leptonfit.workbook.figures.style import STYLE, use_style
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "plot_coherence",
     "plot_compared",
     "plot_comparison",
+    "plot_contact_sheet",
     "plot_corner",
     "plot_coverage",
     "plot_degeneracy",
@@ -68,7 +69,6 @@ __all__ = [
     "plot_profile",
     "plot_published",
     "plot_recoils",
-    "plot_recorded_waterfall",
     "plot_reenacted",
     "plot_response",
     "plot_scorecard",

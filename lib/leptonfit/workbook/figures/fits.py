@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from leptonfit.claims.december_2025.reenactment import ReenactedMultiStartResult
@@ -23,6 +25,53 @@ from leptonfit.vortex.certificate import CertifiedScanResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, bar, note
 
 
+class ProfileCurve:
+    """Curve of χ²_min along a scan with the 95 % set, the 95 % level and a reference; `update` shows another profile.
+
+    Values below 1e-6 are numerical noise and are drawn at 1e-6.
+
+    Parameters
+    ----------
+    ax : Axes
+    label : str
+        Label of the scanned parameter.
+    reference : float, optional
+    """
+
+    def __init__(self, ax: Axes, label: str, *, reference: float | None = None) -> None:
+        self.ax = ax
+        self._shade: dict[str, Any] = {"color": GREEN, "alpha": 0.13, "lw": 0}
+        self.spans: list[Rectangle] = []
+        ax.axvspan(np.nan, np.nan, label="95 % set, bounds as given", **self._shade)
+        (self.trusted,) = ax.plot([], [], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
+        (self.untrusted,) = ax.plot([], [], "x", color=RED, ms=7, label="computed, not trusted")
+        self.level = ax.axhline(1, color=GREY, ls="--", lw=1, label="95 % level")
+        if reference is not None:
+            ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"reference {reference:.6g}")
+        ax.set_yscale("log")
+        ax.set_xlabel(f"{label} (dimensionless)")
+        ax.set_ylabel(r"$\chi^2_{\min}$ (zero below $10^{-6}$)")
+
+    def update(self, profile: ProfileResult) -> None:
+        """Show another profile, and fit the axes to it."""
+        grid, shown = profile.grid, np.maximum(profile.chi2_min, CHI2_FLOOR)
+        self.trusted.set_data(grid[profile.trusted], shown[profile.trusted])
+        self.untrusted.set_data(grid[~profile.trusted], shown[~profile.trusted])
+        level = profile.best_chi2 + LEVELS["0.95"]
+        self.level.set_ydata([level, level])
+        for span in self.spans:
+            span.remove()
+        self.spans = [
+            self.ax.axvspan(max(a, grid[0]), min(b, grid[-1]), **self._shade)
+            for a, b in profile.identified_set["0.95"].intervals
+        ]
+        margin = 0.02 * (grid[-1] - grid[0])
+        self.ax.set_xlim(grid[0] - margin, grid[-1] + margin)
+        heights = [*shown[np.isfinite(shown)], level]
+        ends = min(heights) / 6, max(heights) * 10
+        self.ax.set_ylim(*(float(f"{end:.6g}") for end in ends))  # six digits do not move with the noise of a fit
+
+
 def plot_profile(
     ax: Axes,
     problem: LeastSquaresProblem,
@@ -30,63 +79,37 @@ def plot_profile(
     *,
     claims: Sequence[RecomputedScan] = (),
     certified: CertifiedScanResult | None = None,
-) -> Axes:
+) -> ProfileCurve:
     """χ²_min along the scan, with the 95 % set, the reference value and the claimed minima inside the scan.
 
     Bars at the bottom show where `certified` proves that χ²_min is zero, or at least 3.84.
-
-    Values below 1e-6 are numerical noise and are drawn at 1e-6.
     """
+    low, high = profile.grid[[0, -1]]
+    references = [value for value in profile.references[:1] if low <= value <= high]
     label = problem.parameters[problem.index(profile.parameter)].label
-    grid, low, high = profile.grid, profile.grid[0], profile.grid[-1]
-    shown, trusted = np.maximum(profile.chi2_min, CHI2_FLOOR), profile.trusted
-    for number, (a, b) in enumerate(profile.identified_set["0.95"].intervals):
-        ax.axvspan(
-            max(a, low),
-            min(b, high),
-            color=GREEN,
-            alpha=0.13,
-            lw=0,
-            label="" if number else "95 % set, bounds as given",
-        )
-    ax.plot(grid[trusted], shown[trusted], "o-", color=BLUE, label=r"computed $\chi^2_{\min}$")
-    if not trusted.all():
-        ax.plot(grid[~trusted], shown[~trusted], "x", color=RED, ms=7, label="computed, not trusted")
-    for reference in profile.references[:1]:
-        if low <= reference <= high:
-            ax.axvline(reference, color=GREY, ls=":", lw=1.2, label=f"reference {reference:.6g}")
+    curve = ProfileCurve(ax, label, reference=references[0] if references else None)
+    curve.update(profile)
+    if profile.trusted.all():
+        curve.untrusted.set_label("")
     inside = [scan for scan in claims if low <= scan.claimed_beta_min <= high]
     for scan, marker in zip(inside, "sD^v", strict=False):
         at = (scan.claimed_beta_min, scan.claimed_chi2_min)
         text = f"claimed: {at[1]:,.0f} at {at[0]:g} ($\\sigma_m$ = {scan.sigma_m_model:.0e})"
         ax.plot(*at, marker, color=RED, mfc="none", mew=1.6, ms=8, ls="none", label=text)
-    level = profile.best_chi2 + LEVELS["0.95"]
-    ax.axhline(level, color=GREY, ls="--", lw=1)
-    note(ax, "95 % level", high, level, ha="right")
-    if (profile.chi2_min < CHI2_FLOOR).any():
-        ax.axhline(CHI2_FLOOR, color=GREY, lw=0.8)
-        note(ax, r"zero: $\chi^2 < 10^{-6}$", low, CHI2_FLOOR, ha="left")
-    ax.set_yscale("log")
-    heights = [level, *shown[np.isfinite(shown)], *(scan.claimed_chi2_min for scan in inside)]
-    bottom = min(heights) / (6 if certified is None else 60)
-    ax.set_ylim(bottom, max(heights) * 10)
-    proven = (
-        {}
-        if certified is None
-        else {
+    bottom, top = ax.get_ylim()
+    if certified is not None:
+        bottom /= 10
+        proven = {
             r"proven: $\chi^2_{\min}=0$": (certified.intervals("zero"), GREEN, 5),
             r"proven: $\chi^2_{\min}\geq 3.84$": (certified.intervals("positive", level=LEVELS["0.95"]), GREY, 2.5),
         }
-    )
-    for text, (intervals, colour, width) in proven.items():
-        for number, ends in enumerate(intervals):
-            named = "" if number else text
-            ax.plot(ends, [bottom * 4] * 2, color=colour, lw=width, solid_capstyle="butt", label=named)
-    ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
-    ax.set_xlabel(f"{label} (dimensionless)")
-    ax.set_ylabel(r"$\chi^2_{\min}$ (dimensionless)")
+        for text, (intervals, colour, width) in proven.items():
+            for number, ends in enumerate(intervals):
+                named = "" if number else text
+                ax.plot(ends, [bottom * 4] * 2, color=colour, lw=width, solid_capstyle="butt", label=named)
+    ax.set_ylim(bottom, max([top, *(10 * scan.claimed_chi2_min for scan in inside)]))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
-    return ax
+    return curve
 
 
 def plot_nuisance_paths(axes: Sequence[Axes], problem: LeastSquaresProblem, profile: ProfileResult) -> Sequence[Axes]:
@@ -127,45 +150,59 @@ def plot_sigma_ladder(ax: Axes, ladder: SigmaLadderResult) -> Axes:
     return ax
 
 
+class EndPoints:
+    """Markers of where the starts of one optimiser end, hollow where χ² is not stationary; at least 1e-6 is drawn.
+
+    Parameters
+    ----------
+    ax : Axes
+    name : str
+        Name of the optimiser in the legend.
+    marker, colour : str
+    """
+
+    def __init__(self, ax: Axes, name: str, marker: str, colour: str) -> None:
+        (self.stationary,) = ax.plot([], [], marker, color=colour, label=f"{name}, stationary (KKT ≤ 1e-6)")
+        (self.stalled,) = ax.plot([], [], marker, color=colour, mfc="none", label=f"{name}, not stationary")
+
+    def update(self, chi2: np.ndarray, converged: np.ndarray, along: np.ndarray | None = None) -> None:
+        """Show other end points (n_starts,), against their rank in χ² or against a value `along` of each."""
+        order = np.argsort(chi2)
+        places = np.arange(1, len(chi2) + 1) if along is None else along[order]
+        for artist, chosen in ((self.stationary, converged[order]), (self.stalled, ~converged[order])):
+            artist.set_data(places[chosen], np.maximum(chi2[order][chosen], CHI2_FLOOR))
+
+
 def plot_waterfall(
-    ax: Axes, result: MultistartResult, reported: ReportedOptimiserResult, *, claimed_chi2: float
+    ax: Axes,
+    result: MultistartResult,
+    *,
+    claimed_chi2: float,
+    reported: ReportedOptimiserResult | None = None,
+    recorded: ReenactedMultiStartResult | None = None,
 ) -> Axes:
-    """Sorted χ² of every start by our solver and by the report's, with the best claimed χ²; at least 1e-6 is drawn."""
-    rank = np.arange(1, len(result.chi2) + 1)
-    ours = np.maximum(result.chi2, CHI2_FLOOR)
-    ax.plot(rank[result.converged], ours[result.converged], "o-", color=BLUE, label="this solver, stationary")
-    if not result.converged.all():
-        ax.plot(rank[~result.converged], ours[~result.converged], "x", color=BLUE, label="this solver, not stationary")
-    order = np.argsort(reported.chi2)
-    theirs, stalled = np.maximum(reported.chi2[order], CHI2_FLOOR), ~reported.converged[order]
-    ax.plot(rank, theirs, "-", color=RED, lw=1)
-    ax.plot(rank[stalled], theirs[stalled], "s", color=RED, mfc="none", label="report's optimiser, not stationary")
-    if not stalled.all():
-        ax.plot(rank[~stalled], theirs[~stalled], "s", color=RED, label="report's optimiser, stationary")
-    return _finish_waterfall(ax, len(rank), claimed_chi2)
-
-
-def plot_recorded_waterfall(
-    ax: Axes, result: MultistartResult, recorded: ReenactedMultiStartResult, claimed_chi2: float
-) -> Axes:
-    """Sorted χ² of every start by our solver and of the recorded multi-start; values below 1e-6 are drawn at 1e-6."""
-    rank = np.arange(1, len(result.chi2) + 1)
-    ours = np.maximum(result.chi2, CHI2_FLOOR)
-    ax.plot(rank, ours, "o-", color=BLUE, label=f"this solver, {int(result.converged.sum())} of {len(rank)} stationary")
-    theirs = np.maximum(recorded.chi2, CHI2_FLOOR)
-    ax.plot(np.arange(1, len(theirs) + 1), theirs, "s-", color=RED, mfc="none", lw=1, label="re-enacted, recorded")
-    return _finish_waterfall(ax, len(rank), claimed_chi2)
-
-
-def _finish_waterfall(ax: Axes, n_starts: int, claimed_chi2: float) -> Axes:
+    """Sorted χ² of every start by our solver and by the report's, here or recorded, with the best claimed χ²."""
+    for run, name, marker, colour in ((result, "this solver", "o", BLUE), (reported, "report's optimiser", "s", RED)):
+        if run is not None:
+            shown = np.sort(np.maximum(run.chi2, CHI2_FLOOR))
+            ax.plot(np.arange(1, len(shown) + 1), shown, color=colour, lw=1)
+            EndPoints(ax, name, marker, colour).update(run.chi2, run.converged)
+    if recorded is not None:
+        shown = np.maximum(recorded.chi2, CHI2_FLOOR)
+        ax.plot(np.arange(1, len(shown) + 1), shown, "s-", color=RED, mfc="none", lw=1, label="re-enacted, recorded")
     ax.axhline(claimed_chi2, color=GREY, ls="--", lw=1)
-    note(ax, f"claimed best {claimed_chi2:g}", n_starts, claimed_chi2, ha="right")
+    note(ax, f"claimed best {claimed_chi2:g}", len(result.chi2), claimed_chi2, ha="right")
+    label_waterfall(ax)
+    return ax
+
+
+def label_waterfall(ax: Axes) -> None:
+    """Set scale, labels and legend of sorted χ²."""
     ax.set_yscale("log")
     ax.set_xlabel("start, sorted by χ²")
-    ax.set_ylabel(r"$\chi^2$ at the end (dimensionless)")
+    ax.set_ylabel(r"$\chi^2$ at the end (zero below $10^{-6}$)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0)
-    return ax
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
 
 
 def plot_best_band(ax: Axes, problem: LeastSquaresProblem, result: MultistartResult) -> Axes:

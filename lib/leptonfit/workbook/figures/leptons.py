@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import contourpy
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from leptonfit.claims.claim import Claim
@@ -19,21 +21,56 @@ from leptonfit.vortex.flow import FlowResult, OuterRadiusResult
 from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
 
+INSIDE = np.linspace(-0.17, -0.02, 5)
+OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2
+"""Contour levels of ψ: ψ/(U R²) inside; ψ/U outside, with even spacing far from the vortex."""
 
-def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
+
+def trace(flow: FlowResult, levels: np.ndarray) -> list[np.ndarray]:
+    """Return the contours of ψ at the given levels as lines (n, 2)."""
+    generator = contourpy.contour_generator(flow.x, flow.z, flow.psi)
+    return [np.asarray(line) for level in levels for line in generator.lines(level)]
+
+
+class FlowPicture:
+    """Streamlines of a vortex over its density, with its surface; `update` shows another vortex.
+
+    Parameters
+    ----------
+    ax : Axes
+    extent : float
+        Half width of the picture.
+    """
+
+    def __init__(self, ax: Axes, extent: float) -> None:
+        ends = (-extent, extent)
+        self.density = ax.imshow(
+            np.ones((2, 2)), extent=(*ends, *ends), origin="lower", cmap="Blues_r", vmin=0, vmax=1.15
+        )
+        ax.figure.colorbar(self.density, ax=ax, label=r"density over $\rho_{\rm vac}$", shrink=0.8)
+        self.inside = LineCollection([], colors=RED, linewidths=1)
+        self.outside = LineCollection([], colors=GREY, linewidths=0.8)
+        ax.add_collection(self.inside)
+        ax.add_collection(self.outside)
+        (self.surface,) = ax.plot([], [], color="black", lw=1.2)
+        ax.set(xlim=ends, ylim=ends, aspect="equal")
+
+    def update(self, flow: FlowResult, radius: float = 1.0) -> None:
+        """Show another vortex, with a radius in units of the picture; `flow` is in units of the vortex radius."""
+        self.density.set_data(flow.density)
+        self.inside.set_segments([radius * line for line in trace(flow, INSIDE)])
+        self.outside.set_segments([radius * line for line in trace(flow, OUTSIDE / radius**2)])
+        angle = np.linspace(0, 2 * np.pi, 200)
+        self.surface.set_data(radius * np.cos(angle), radius * np.sin(angle))
+
+
+def plot_model(axes: Sequence[Axes], flow: FlowResult) -> FlowPicture:
     """Streamlines of the vortex over its density, and the flow energy within a radius."""
     left, right = axes
-    extent = (flow.x[0], flow.x[-1], flow.z[0], flow.z[-1])
-    image = left.imshow(flow.density, extent=extent, origin="lower", cmap="Blues_r", vmin=0, vmax=1.15)
-    left.figure.colorbar(image, ax=left, label=r"density over $\rho_{\rm vac}$", shrink=0.8)
-    inside, outside = np.linspace(-0.18, -0.02, 5), np.linspace(0.02, 2.0, 12)
-    left.contour(flow.x, flow.z, flow.psi, levels=inside, colors=RED, linewidths=1, linestyles="solid")
-    left.contour(flow.x, flow.z, flow.psi, levels=outside, colors=GREY, linewidths=0.8)
-    angle = np.linspace(0, 2 * np.pi, 200)
-    left.plot(np.cos(angle), np.sin(angle), color="black", lw=1.2)
+    picture = FlowPicture(left, flow.x[-1])
+    picture.update(flow)
     left.set_xlabel("$x$ in vortex radii")
     left.set_ylabel("$z$ (axis) in vortex radii")
-    left.set_aspect("equal")
     right.plot(flow.radius, flow.energy, color=BLUE, label="flow energy within $r$")
     right.plot(flow.radius, 2 * np.pi / 3 * flow.radius**3, "--", color=GREY, label=r"empty box, $(2\pi/3)\,r^3$")
     right.plot(flow.radius[0], flow.energy[0], "o", color=RED, label="inside the vortex")
@@ -41,7 +78,7 @@ def plot_model(axes: Sequence[Axes], flow: FlowResult) -> Sequence[Axes]:
     right.set_xlabel("$r$ in vortex radii")
     right.set_ylabel(r"energy over $U^2 R^3 \rho_{\rm vac}$")
     right.legend()
-    return axes
+    return picture
 
 
 def plot_outer_radius(ax: Axes, scan: OuterRadiusResult, claimed: float) -> Axes:

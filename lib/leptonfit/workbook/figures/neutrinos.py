@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leptonfit.inference.limits import DELTA_CHI2, METHODS
+from leptonfit.inference.constructions import CONSTRUCTIONS
+from leptonfit.inference.limits import DELTA_CHI2
 from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.experiments import ResponsePoints
 from leptonfit.neutrino.flux import Flux
@@ -36,7 +38,7 @@ _NAMES = {
     "nu_mu_bar": "ν̄_μ",
     "nu_e": "ν_e",
 }
-_MARKERS = {"cls": ("s", BLUE), "fc": ("o", GREEN), "q_tilde": ("v", RED), "pinned": ("D", ORANGE)}
+_CONSTRUCTION_COLOURS = (BLUE, GREEN, RED, ORANGE)
 
 
 def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Axes:
@@ -144,66 +146,84 @@ def plot_recoils(
     return axes
 
 
-def plot_compared(
-    axes: tuple[Axes, Axes], compared: ComparedSpectrumResult, labels: Sequence[str]
-) -> tuple[Axes, Axes]:
+class SpectrumPanels:
+    """Panels of data against expectations, and of residuals below; `update` shows another data set or moment.
+
+    Parameters
+    ----------
+    axes : tuple of Axes
+        The upper and the lower one, with a common axis of energy.
+    labels : sequence of str
+        Names of the expectations, the one at θ = 0 first.
+    """
+
+    def __init__(self, axes: tuple[Axes, Axes], labels: Sequence[str]) -> None:
+        self.axes = top, below = axes
+        (self.bars,) = top.plot([], [], "-", color="black", lw=0.8)
+        (self.points,) = top.plot([], [], "o", color="black", ms=2.5, label="data")
+        self.curves = [
+            top.stairs([0], [0, 1], color=colour, ls=style, lw=1.3, label=label, baseline=None)
+            for label, colour, style in zip(labels, (GREY, BLUE, RED), ("-", "-", "--"), strict=False)
+        ]
+        below.axhline(0, color=GREY, lw=0.8)
+        (self.pulls,) = below.plot([], [], "o", color="black", ms=2.5)
+        self.shift = below.stairs([0], [0, 1], color=BLUE, lw=1, baseline=None)
+        below.set_ylim(-3.9, 3.9)
+        below.set_ylabel("residual/σ")
+        top.set_xlabel("energy")
+        top.xaxis.label.set_visible(False)  # the label is below the residuals
+        top.tick_params(labelbottom=False)
+
+    def update(self, compared: ComparedSpectrumResult) -> None:
+        """Show another comparison, and fit the axes to it."""
+        top, below = self.axes
+        edges, middle = compared.edges, (compared.edges[1:] + compared.edges[:-1]) / 2
+        low, high = compared.data - compared.errors, compared.data + compared.errors
+        gaps = np.full(len(middle), np.nan)
+        self.bars.set_data(np.repeat(middle, 3), np.stack([low, high, gaps], axis=1).ravel())
+        self.points.set_data(middle, compared.data)
+        self.points.set_label(f"{compared.mark} data")
+        self.pulls.set_data(middle, compared.residuals)
+        for points in (self.points, self.pulls):
+            points.set_markerfacecolor("black" if compared.mark == "observed" else "white")
+        for curve, expected in zip(self.curves, compared.expected, strict=True):
+            curve.set_data(expected, edges)
+        self.shift.set_data((compared.expected[1] - compared.expected[0]) / compared.errors, edges)
+        reach = np.concatenate([low, high, compared.expected[:2].ravel()])
+        bottom, height = np.nanmin(reach), np.nanmax(reach) - np.nanmin(reach)  # a missing limit gives a curve of nan
+        top.set_ylim(bottom - 0.08 * height, bottom + 1.45 * height)
+        rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
+        top.set_ylabel(f"{rate} less background" if compared.subtracted else rate)
+        below.set_xlabel(f"{'recoil' if compared.unit == 'MeV' else 'measured energy'} ({compared.unit})")
+        scale = "log" if edges[-1] / edges[0] > 25 else "linear"
+        for ax in self.axes:
+            if ax.get_xscale() != scale:
+                ax.set_xscale(scale)
+            ax.set_xlim(edges[0], edges[-1])
+
+
+def plot_compared(axes: tuple[Axes, Axes], compared: ComparedSpectrumResult, labels: Sequence[str]) -> SpectrumPanels:
     """Data against expectations, and the residuals below; `labels` names the expectations, the one at θ = 0 first."""
-    top, below = axes
-    middle = (compared.edges[1:] + compared.edges[:-1]) / 2
-    top.errorbar(
-        middle,
-        compared.data,
-        compared.errors,
-        fmt="o",
-        color="black",
-        ms=2.5,
-        lw=0.8,
-        mfc="black" if compared.mark == "observed" else "white",
-        label=f"{compared.mark} data",
-    )
-    for curve, label, colour, style in zip(
-        compared.expected, labels, (GREY, BLUE, RED), ("-", "-", "--"), strict=False
-    ):
-        top.stairs(curve, compared.edges, color=colour, ls=style, lw=1.3, label=label, baseline=None)
-    reach = np.concatenate(
-        [compared.data + compared.errors, compared.data - compared.errors, compared.expected[:2].ravel()]
-    )
-    low, high = np.nanmin(reach), np.nanmax(reach)  # a missing limit gives a curve of nan
-    top.set_ylim(low - 0.08 * (high - low), high + 0.45 * (high - low))
-    rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
-    top.set_ylabel(f"{rate} less background" if compared.subtracted else rate, fontsize=7.5)
-    top.set_title(f"{compared.title} ({compared.mark})", fontsize=9)
-    top.legend(fontsize=6, ncols=2, loc="upper right")
-    top.tick_params(labelbottom=False, labelsize=7)
-    top.set_xlabel("energy")
-    top.xaxis.label.set_visible(False)  # the label is below the residuals
-    below.axhline(0, color=GREY, lw=0.8)
-    below.plot(
-        middle, compared.residuals, "o", color="black", ms=2.5, mfc="black" if compared.mark == "observed" else "white"
-    )
-    shift = (compared.expected[1] - compared.expected[0]) / compared.errors
-    below.stairs(shift, compared.edges, color=BLUE, lw=1, baseline=None)
-    below.set_ylim(-3.9, 3.9)
-    below.set_ylabel("residual/σ", fontsize=7.5)
-    below.set_xlabel(f"{'recoil' if compared.unit == 'MeV' else 'measured energy'} ({compared.unit})", fontsize=8)
-    below.tick_params(labelsize=7)
+    panels = SpectrumPanels(axes, labels)
+    panels.update(compared)
+    axes[0].set_title(f"{compared.title} ({compared.mark})", fontsize=9)
+    axes[0].legend(fontsize=6, ncols=2, loc="upper right")
     for ax in axes:
-        ax.set_xlim(float(compared.edges[0]), float(compared.edges[-1]))
-        if compared.edges[-1] / compared.edges[0] > 25:
-            ax.set_xscale("log")
-    return axes
+        ax.tick_params(labelsize=7)
+        ax.yaxis.label.set_fontsize(7.5)
+        ax.xaxis.label.set_fontsize(8)
+    return panels
 
 
 def plot_all_compared(
-    figure: Figure, compared: Sequence[ComparedSpectrumResult], labels: Sequence[Sequence[str]], *, columns: int = 3
+    figure: Figure, compared: Sequence[ComparedSpectrumResult], labels: Sequence[Sequence[str]]
 ) -> Figure:
-    """Data with expectations and residuals, one panel for each data set."""
-    n_rows = -(-len(compared) // columns)
+    """Data with expectations and residuals, one panel for each data set, two in a row."""
     if not compared:
         return figure
-    grid = figure.add_gridspec(n_rows, columns)
+    grid = figure.add_gridspec(-(-len(compared) // 2), 2)
     for i, (one, names) in enumerate(zip(compared, labels, strict=True)):
-        inner = grid[i // columns, i % columns].subgridspec(2, 1, height_ratios=[3, 1.2], hspace=0.05)
+        inner = grid[i // 2, i % 2].subgridspec(2, 1, height_ratios=[3, 1.2], hspace=0.05)
         top = figure.add_subplot(inner[0])
         plot_compared((top, figure.add_subplot(inner[1], sharex=top)), one, names)
     return figure
@@ -242,12 +262,15 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     if not found:
         ax.set_axis_off()
         return ax
+    shifts = dict(zip(CONSTRUCTIONS, np.linspace(-0.24, 0.24, len(CONSTRUCTIONS)), strict=True))
+    colours = dict(zip(CONSTRUCTIONS, cycle(_CONSTRUCTION_COLOURS), strict=False))
     for row, one in enumerate(found):
         band = to_moment(one.limits.expected["cls"][level])
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
             ax.fill_betweenx([row - 0.36, row + 0.36], band[low], band[high], color=GREY, alpha=alpha, lw=0)
         ax.plot([band[2]] * 2, [row - 0.36, row + 0.36], color=GREY, lw=1)
-        for shift, (method, (marker, colour)) in zip((-0.24, -0.08, 0.08, 0.24), _MARKERS.items(), strict=True):
+        for method, shift in shifts.items():
+            marker, colour = CONSTRUCTIONS[method].marker, colours[method]
             face = colour if one.observed else "white"
             value = one.moment_limit(method, level)
             if 0 < value < math.inf:
@@ -264,12 +287,12 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
                     )
         toys = to_moment(one.toys.limit[level])
         if 0 < toys < math.inf:
-            ax.plot(toys, row - 0.08, "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
+            ax.plot(toys, row + shifts["fc"], "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
         if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
             ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
             ax.annotate(one.published_name, (one.published * 1e-11, row + 0.36), fontsize=6, ha="center", va="top")
-    for method, (marker, colour) in _MARKERS.items():
-        ax.plot([], [], marker, color=colour, label=METHODS[method])
+    for method, colour in colours.items():
+        ax.plot([], [], CONSTRUCTIONS[method].marker, color=colour, label=CONSTRUCTIONS[method].title)
     ax.plot([], [], "P", color=GREEN, label="Feldman–Cousins, toys")
     ax.plot([], [], "*", color="black", ms=8, ls="none", label="published")
     ax.fill_betweenx([], [], [], color=GREY, alpha=0.3, lw=0, label="expected CLs, ±1 and ±2 σ")

@@ -1,125 +1,53 @@
-"""Tables of results as pandas data frames."""
+"""Tables of results as pandas data frames of numbers, shown as text by their formats."""
 
+import pandas as pd
+from IPython.display import HTML
+
+from leptonfit.inference.multistart import format_chi2
+from leptonfit.workbook.formats import format_table, from_records, percent, write_set
 from leptonfit.workbook.tables.claims import tabulate_claims
-from leptonfit.workbook.tables.closures import (
-    tabulate_changes,
-    tabulate_comparison,
-    tabulate_coverage,
-    tabulate_sigma_model,
-)
-from leptonfit.workbook.tables.discrepancy import (
-    tabulate_falsification,
-    tabulate_joint,
-    tabulate_models,
-    tabulate_relations,
-    tabulate_scorecard,
-    tabulate_variations,
-    tabulate_widths,
-)
+from leptonfit.workbook.tables.closures import tabulate_changes, tabulate_comparison
+from leptonfit.workbook.tables.discrepancy import tabulate_falsification, tabulate_models, tabulate_relations
 from leptonfit.workbook.tables.fits import (
+    describe_holders,
     describe_set,
-    show,
-    tabulate_directions,
-    tabulate_errors,
-    tabulate_holders,
+    tabulate_c_mu,
+    tabulate_figures,
     tabulate_notebooks,
-    tabulate_numbers,
-    tabulate_optimisers,
     tabulate_parameter_sets,
-    tabulate_parameters,
     tabulate_profile,
-    tabulate_profiles,
-    tabulate_pulls,
-    tabulate_sets,
     tabulate_starts,
 )
-from leptonfit.workbook.tables.leptons import (
-    tabulate_c_mu,
-    tabulate_closures,
-    tabulate_degeneracy,
-    tabulate_edges,
-    tabulate_golden_loop,
-    tabulate_standing,
-    tabulate_variants,
-)
-from leptonfit.workbook.tables.neutrinos import (
-    tabulate_calibration,
-    tabulate_conditions,
-    tabulate_data_limits,
-    tabulate_estimators,
-    tabulate_fits,
-    tabulate_limit_coverage,
-    tabulate_meta,
-    tabulate_nuisances,
-    tabulate_published,
-    tabulate_spectra,
-    tabulate_spreads,
-    tabulate_threshold_claims,
-    tabulate_thresholds,
-    tabulate_tuning,
-)
-from leptonfit.workbook.tables.reported import (
-    tabulate_c_mu_claims,
-    tabulate_multistart_claims,
-    tabulate_reenacted,
-    tabulate_runs,
-    tabulate_scans,
-    tabulate_three_ways,
-)
+from leptonfit.workbook.tables.neutrinos import tabulate_data_limits, tabulate_fits
+from leptonfit.workbook.tables.reported import tabulate_three_ways
 
 __all__ = [
+    "describe_holders",
     "describe_set",
+    "format_chi2",
+    "format_table",
+    "from_records",
+    "percent",
     "show",
     "tabulate_c_mu",
-    "tabulate_c_mu_claims",
-    "tabulate_calibration",
     "tabulate_changes",
     "tabulate_claims",
-    "tabulate_closures",
     "tabulate_comparison",
-    "tabulate_conditions",
-    "tabulate_coverage",
     "tabulate_data_limits",
-    "tabulate_degeneracy",
-    "tabulate_directions",
-    "tabulate_edges",
-    "tabulate_errors",
-    "tabulate_estimators",
     "tabulate_falsification",
+    "tabulate_figures",
     "tabulate_fits",
-    "tabulate_golden_loop",
-    "tabulate_holders",
-    "tabulate_joint",
-    "tabulate_limit_coverage",
-    "tabulate_meta",
     "tabulate_models",
-    "tabulate_multistart_claims",
     "tabulate_notebooks",
-    "tabulate_nuisances",
-    "tabulate_numbers",
-    "tabulate_optimisers",
     "tabulate_parameter_sets",
-    "tabulate_parameters",
     "tabulate_profile",
-    "tabulate_profiles",
-    "tabulate_published",
-    "tabulate_pulls",
-    "tabulate_reenacted",
     "tabulate_relations",
-    "tabulate_runs",
-    "tabulate_scans",
-    "tabulate_scorecard",
-    "tabulate_sets",
-    "tabulate_sigma_model",
-    "tabulate_spectra",
-    "tabulate_spreads",
-    "tabulate_standing",
     "tabulate_starts",
     "tabulate_three_ways",
-    "tabulate_threshold_claims",
-    "tabulate_thresholds",
-    "tabulate_tuning",
-    "tabulate_variants",
-    "tabulate_variations",
-    "tabulate_widths",
+    "write_set",
 ]
+
+
+def show(table: pd.DataFrame) -> HTML:
+    """Show a table with its formats as plain HTML, which is identical on every execution."""
+    return HTML(format_table(table).to_html(index=False, border=0))

@@ -1,47 +1,51 @@
-"""Tables that compare closures, of coverage, and of the model error estimated from the residuals."""
+"""Tables that compare closures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from leptonfit.inference.coverage import NOMINAL, CoverageResult
-from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.inference.tension import format_p
 from leptonfit.vortex.comparison import ComparedResult, share_of_scan
-from leptonfit.vortex.sigma_model import SigmaModelResult
-from leptonfit.workbook.tables.fits import describe_holders, describe_set
+from leptonfit.workbook.formats import Column, from_records, percent, write_set
+from leptonfit.workbook.tables.fits import describe_holders
 
-_WORDS = {True: "yes", False: "no", None: "cannot be said"}
+_UNKNOWN = "cannot be said"
 
 
-def tabulate_comparison(compared: Sequence[ComparedResult]) -> pd.DataFrame:
+def tabulate_comparison(compared: Iterable[ComparedResult]) -> pd.DataFrame:
     """Results of every closure in the same form, one row for each closure."""
-    return pd.DataFrame(
-        [
-            {
-                "closure": one.name,
-                "constraints": one.n_constraints,
-                "parameters": one.n_parameters,
-                "rank": one.rank,
-                "68 % set of β": _describe(one, one.identified_set["0.68"]),
-                "95 % set of β": _describe(one, one.identified_set["0.95"]),
-                "held by": "" if one.verdict_code == "rejected" else describe_holders(one.identified_set["0.95"]),
-                "95 % set, search bounds released": _describe(one, one.released_set),
-                "lowest χ²": format_chi2(one.best_chi2),
-                "p": "not testable" if one.p_value is None else format_p(one.p_value).removeprefix("= "),
-                "verdict": one.verdict_code,
-                "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
-                "contains the reference": _WORDS[None if one.verdict_code == "unreliable" else one.contains_reference],
-                "C_μ at the reference": _describe_c_mu(one),
-                "on bounds": ", ".join(one.on_bounds) or "none",
-                "fresh starts agree": _WORDS[one.is_confirmed],
-            }
-            for one in compared
-        ]
+    return from_records(
+        compared,
+        {
+            "closure": "name",
+            "constraints": "n_constraints",
+            "parameters": "n_parameters",
+            "rank": "rank",
+            "68 % set of β": _set_column(lambda one: one.identified_set["0.68"]),
+            "95 % set of β": _set_column(lambda one: one.identified_set["0.95"]),
+            "held by": lambda one: (
+                "" if one.verdict_code == "rejected" else describe_holders(one.identified_set["0.95"])
+            ),
+            "95 % set, search bounds released": _set_column(lambda one: one.released_set),
+            "lowest χ²": ("best_chi2", format_chi2),
+            "p": ("p_value", lambda p: format_p(p).removeprefix("= "), "not testable"),
+            "verdict": "verdict_code",
+            "fits": (_fits, None, _UNKNOWN),
+            "contains the reference": (
+                lambda one: None if one.verdict_code == "unreliable" else one.contains_reference,
+                None,
+                _UNKNOWN,
+            ),
+            "C_μ at the reference": (_c_mu, _write_c_mu, None, ("profiled", "at the lowest χ²")),
+            "on bounds": lambda one: ", ".join(one.on_bounds) or "none",
+            "fresh starts agree": ("is_confirmed", None, _UNKNOWN),
+        },
     )
 
 
@@ -51,61 +55,56 @@ def tabulate_changes(compared: Sequence[ComparedResult], low: float, high: float
     Closures that fit come first, then the rows are sorted by this share.
     """
     single = [one for one in compared if len(one.choice.changed) == 1]
-    rows = []
-    for one in sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))):
-        found, is_quoted = one.identified_set["0.95"], one.verdict_code not in ("rejected", "unreliable", "empty")
-        rows.append(
-            {
-                "change": ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
-                "fits": _WORDS[one.fits] if one.verdict_code != "unreliable" else _WORDS[None],
-                "95 % set of β": _describe(one, found),
-                "share of the scan": f"{100 * share_of_scan(one, low, high):.0f} %" if is_quoted else "",
-                "ends below by": found.reason_below if is_quoted else "",
-                "ends above by": found.reason_above if is_quoted else "",
-                "held by": describe_holders(found) if is_quoted else "",
-                "parameters less constraints": one.n_parameters - one.n_constraints,
-            }
-        )
-    return pd.DataFrame(rows)
 
+    def is_quoted(one: ComparedResult) -> bool:
+        return one.verdict_code not in ("rejected", "unreliable", "empty")
 
-def tabulate_coverage(toys: CoverageResult) -> pd.DataFrame:
-    """Nominal coverage and coverage in the toys, one row for each level."""
-    return pd.DataFrame(
-        [
-            {
-                "level": level,
-                "nominal": f"{NOMINAL[level]:.4f}",
-                "toys": len(toys.delta_chi2),
-                "not converged": toys.n_failed,
-                "covered": f"{toys.n_covered(level) / max(toys.n_toys, 1):.4f}",
-                "95 % interval": "{:.4f} to {:.4f}".format(*toys.interval(level)),
-                "within its error": _WORDS[toys.covers(level)],
-            }
-            for level in NOMINAL
-        ]
+    return from_records(
+        sorted(single, key=lambda one: (not one.fits, share_of_scan(one, low, high))),
+        {
+            "change": lambda one: ", ".join(f"{axis}: {value}" for axis, value in one.choice.changed.items()),
+            "verdict": "verdict_code",
+            "fits": (_fits, None, _UNKNOWN),
+            "95 % set of β": _set_column(lambda one: one.identified_set["0.95"]),
+            "share of the scan": (
+                lambda one: share_of_scan(one, low, high) if is_quoted(one) else np.nan,
+                percent(".0f"),
+            ),
+            "ends below by": lambda one: one.identified_set["0.95"].reason_below if is_quoted(one) else "",
+            "ends above by": lambda one: one.identified_set["0.95"].reason_above if is_quoted(one) else "",
+            "held by": lambda one: describe_holders(one.identified_set["0.95"]) if is_quoted(one) else "",
+            "parameters less constraints": lambda one: one.n_parameters - one.n_constraints,
+        },
     )
 
 
-def tabulate_sigma_model(found: Mapping[str, SigmaModelResult]) -> pd.DataFrame:
-    """Model error estimated from the residuals of each closure."""
-    return pd.DataFrame([{"closure": name, "model error": one.describe()} for name, one in found.items()])
+def _fits(one: ComparedResult) -> bool | None:
+    return None if one.verdict_code == "unreliable" else one.fits
 
 
-def _describe(one: ComparedResult, found: IntervalSet) -> str:
-    """Describe a set with six digits, or state that the model is rejected or that no statement is possible."""
-    if one.verdict_code == "unreliable":
-        return _WORDS[None]
-    if one.verdict_code == "rejected":
+def _set_column(read: Any) -> Column:
+    """Column of a set, with no ends where the model is rejected or no statement is possible."""
+
+    def ends(one: ComparedResult) -> np.ndarray:
+        return np.empty(0) if one.verdict_code in ("unreliable", "rejected") else read(one).intervals
+
+    return Column(ends, _write_set, missing=None, also=("verdict", "fits"))
+
+
+def _write_set(verdict: str, fits: bool | None, *ends: float) -> str:
+    if verdict == "unreliable":
+        return _UNKNOWN
+    if verdict == "rejected":
         return "none, rejected"
-    ends = [
-        f"{'open' if a == -math.inf else f'{a:.6g}'} to {'open' if b == math.inf else f'{b:.6g}'}"
-        for a, b in found.intervals
-    ]
-    return ("; ".join(ends) or "none") + ("" if one.fits or not ends else ", in tension")
+    text = write_set(*ends, form=".6g")
+    return text if fits or text == "none" else f"{text}, in tension"
 
 
-def _describe_c_mu(one: ComparedResult) -> str:
-    if one.c_mu is None:
-        return "" if one.c_mu_best != one.c_mu_best else f"{one.c_mu_best:.5g} at the lowest χ²"
-    return describe_set(one.c_mu)
+def _c_mu(one: ComparedResult) -> tuple[Any, ...]:
+    return one.c_mu is not None, one.c_mu_best, *(() if one.c_mu is None else one.c_mu.intervals.ravel())
+
+
+def _write_c_mu(is_profiled: bool, best: float, *ends: float) -> str:
+    if is_profiled:
+        return write_set(*ends)
+    return "" if math.isnan(best) else f"{best:.5g} at the lowest χ²"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,62 +10,9 @@ import pandas as pd
 
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
 from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
-from leptonfit.claims.december_2025.reenactment import ReenactedScanResult
-from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
-from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.vortex.cross_lepton import MOMENT_FACTOR
-
-
-def tabulate_scans(scans: Sequence[RecomputedScan]) -> pd.DataFrame:
-    """Scans of the report, claimed beside computed with the closure `stream` and the report's bounds."""
-    return pd.DataFrame(
-        [
-            {
-                "scan": scan.title,
-                "σ_m": f"{scan.sigma_m_model:.0e}",
-                "claimed minimum at β": f"{scan.claimed_beta_min:.3f}",
-                "claimed χ²_min": f"{scan.claimed_chi2_min:.0f}",
-                "computed χ²_min there (stream)": format_chi2(scan.chi2_at_claimed),
-                "computed zero at (stream)": f"{scan.n_zero} of {scan.n_grid} points",
-                "claimed offset": f"{scan.claimed_offset:.3f}",
-                "recomputed offset": f"{scan.offset:.4f}",
-            }
-            for scan in scans
-        ]
-    )
-
-
-def tabulate_reenacted(scans: Sequence[ReenactedScanResult]) -> pd.DataFrame:
-    """Minimum that the report's optimiser reaches, one row for each setting."""
-    rows = []
-    for scan in scans:
-        shown = scan.chi2.min() >= CHI2_FLOOR
-        row = {
-            "setting": scan.name,
-            "minimum at β": f"{scan.beta_min:.3f}" if shown else "none, zero",
-            "χ² there": f"{scan.chi2.min():,.0f}" if shown else format_chi2(float(scan.chi2.min())),
-            "variation": f"{100 * scan.variation:,.0f} %" if shown else "no meaning",
-            "local minima": f"{scan.n_local_minima}" if shown else "no meaning",
-            "says converged": f"{np.count_nonzero(scan.says_converged)} of {len(scan.beta)}",
-            "χ² is zero": f"{np.count_nonzero(scan.chi2 < CHI2_FLOOR)} of {len(scan.beta)}",
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def tabulate_runs(runs: Sequence[RecordedRunResult]) -> pd.DataFrame:
-    """Minima that the report's optimiser reaches with the stated settings, one row for each recorded run."""
-    rows = []
-    for run in runs:
-        row = {"recorded": run.recorded, "SciPy": run.versions["scipy"], "NumPy": run.versions["numpy"]}
-        row |= {"kernel": run.kernel, "machine": run.machine}
-        for name, scan in (("tight", run.report.tight[0]), ("loose", run.report.loose[0])):
-            row |= {f"{name} minimum at β": f"{scan.beta_min:.3f}", f"{name} χ² there": f"{scan.chi2.min():,.0f}"}
-        best = run.report.multi_start
-        rows.append({**row, "multi-start's best": f"{best.chi2[0]:,.0f} at {best.beta[0]:.3f}"})
-    return pd.DataFrame(rows)
+from leptonfit.inference.multistart import CHI2_FLOOR
+from leptonfit.vortex.model import MOMENT_FACTOR
+from leptonfit.workbook.formats import from_records
 
 
 def tabulate_three_ways(
@@ -144,11 +91,12 @@ def tabulate_three_ways(
         )
         for check, exact in zip(again.checks, converged.checks, strict=True)
     ]
-    columns = ["analysis", "claimed", "re-enacted (recorded run)", "converged"]
-    table = pd.DataFrame([row[:4] for row in rows], columns=columns)
-    for column_name, at in (("re-enacted in s", 4), ("converged in s", 5)):
-        table[column_name] = ["" if row[at] is None else f"{row[at]:.2f}" for row in rows]
-    return table
+    titles = ("analysis", "claimed", "re-enacted (recorded run)", "converged")
+    return from_records(
+        rows,
+        {title: k for k, title in enumerate(titles)}
+        | {"re-enacted in s": (4, "{:.2f}"), "converged in s": (5, "{:.2f}")},
+    )
 
 
 def _interval(values: np.ndarray) -> str:
@@ -173,53 +121,3 @@ def _describe_check(check: DegeneracyResult, *, within: tuple[float, float] | No
     if check.followed:
         said.append(f"{check.followed} from {np.nanmin(check.values):.6g} to {np.nanmax(check.values):.6g}")
     return ", ".join(said)
-
-
-def tabulate_c_mu_claims(claims: Mapping[str, Any], scan: CMuResult, there: CMuResult) -> pd.DataFrame:
-    """C_μ of the report, claimed beside computed at the start of the scan and at the reference β."""
-    claim = claims["c_mu"]
-
-    low, high = there.electron[0]
-    return pd.DataFrame(
-        {
-            "quantity": ["electron alone", "joint", "ratio of the two"],
-            "claimed": [
-                f"{claim['electron_alone']:g}",
-                "{:g} to {:g}".format(*claim["joint"]),
-                f"a factor of about {claim['factor']:g}",
-            ],
-            f"computed at β = {there.beta[0]:.10g}": [
-                _interval(there.electron[0]),
-                _interval(there.joint[0]),
-                f"any up to {high / low:.3g}" if np.isfinite(low) else "none",
-            ],
-            f"computed at β = {scan.beta[0]:.6g}": [_interval(scan.electron[0]), _interval(scan.joint[0]), ""],
-        }
-    )
-
-
-def tabulate_multistart_claims(
-    problem: LeastSquaresProblem, claims: Mapping[str, Any], result: MultistartResult, reported: ReportedOptimiserResult
-) -> pd.DataFrame:
-    """Multi-start of the report: claimed, by the report's optimiser from these starts, and by our solver."""
-    claim, column = claims["multi_start"], problem.index("beta")
-
-    def spread(beta: np.ndarray) -> str:
-        return f"{beta.min():.3f} to {beta.max():.3f}"
-
-    return pd.DataFrame(
-        {
-            "quantity": ["starts", "lowest χ²", "β of the end points"],
-            "claimed": [
-                f"{claim['n_starts']}",
-                f"{claim['chi2_best']:g}",
-                "{:g} to {:g}".format(*claim["beta_spread"]),
-            ],
-            "its optimiser, these starts": [
-                f"{len(reported.chi2)}",
-                format_chi2(float(np.nanmin(reported.chi2))),
-                spread(reported.x[:, column]),
-            ],
-            "computed": [f"{len(result.chi2)}", format_chi2(float(result.chi2[0])), spread(result.x[:, column])],
-        }
-    )

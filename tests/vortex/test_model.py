@@ -6,12 +6,13 @@ from scipy import optimize
 
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.multistart import Effort
+from leptonfit.inference.profile import SetOptions, scan_profile
 from leptonfit.inference.sigma_ladder import scan_sigma_ladder
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.closures import HillClosure
-from leptonfit.vortex.cross_lepton import BOUNDS, MOMENT_FACTOR, REPORT_BOUNDS, build_problem
 from leptonfit.vortex.measurements import load_measurements
+from leptonfit.vortex.model import BOUNDS, MOMENT_FACTOR, REPORT_BOUNDS, VortexModel
 
 REPORT = load_measurements("report_2025")
 REFERENCE = 3.043233053
@@ -20,10 +21,11 @@ EDGE = 1.11487085978  # of the exact set, report's bounds and r_max = 10
 
 
 def scan(low, high, n, *, sigma=TIGHT, n_starts=8, measured=REPORT, release=True, **closure):
-    problem = build_problem(measured, **sigma, **closure)
+    problem = VortexModel(measured, **sigma, **closure).problem
     grid = np.linspace(low, high, n)
     asked = (REFERENCE, 3.14, 3.18)
-    return problem, scan_profile(problem, "beta", grid, n_starts=n_starts, seed=5, references=asked, release=release)
+    sets = SetOptions(release=release)
+    return problem, scan_profile(problem, "beta", grid, effort=Effort(n_starts, 5), references=asked, sets=sets)
 
 
 def stabilisation(radius, amplitude):
@@ -55,7 +57,7 @@ def coefficient_gap(beta, r_max=10.0, bounds=REPORT_BOUNDS):
 
 
 def test_jacobian_by_complex_step():
-    problem = build_problem(REPORT, **TIGHT, include_sigma_exp=True)
+    problem = VortexModel(REPORT, **TIGHT, include_sigma_exp=True).problem
     rng = np.random.default_rng(3)
     low, high = problem.search_box({"beta": (0.5, 5.0)})
     x, step = rng.uniform(low, high, (7, 11)), 1e-30
@@ -66,7 +68,7 @@ def test_jacobian_by_complex_step():
 
 def test_residuals_are_pulls_and_chi2_is_that_of_the_full_covariance():
     measured = load_measurements("codata_2022")
-    problem = build_problem(measured, sigma_m_model=1e-7, sigma_g_model=1e-9, include_sigma_exp=True)
+    problem = VortexModel(measured, sigma_m_model=1e-7, sigma_g_model=1e-9, include_sigma_exp=True).problem
     x = problem.start
     closure = HillClosure()
     _, c_mu, *geometry = x
@@ -81,7 +83,7 @@ def test_residuals_are_pulls_and_chi2_is_that_of_the_full_covariance():
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [2.85, 2.97, 3.14, 3.25])
 def test_random_starts_reach_zero_and_the_rest_are_reported(beta):
-    problem = build_problem(REPORT, **TIGHT)
+    problem = VortexModel(REPORT, **TIGHT).problem
     rng = np.random.default_rng(int(1000 * beta))
     low, high = problem.search_box({"beta": (beta, beta)})
     fit = solve(problem, rng.uniform(low, high, (1000, 11)), fixed=("beta",))
@@ -94,7 +96,7 @@ def test_random_starts_reach_zero_and_the_rest_are_reported(beta):
 @pytest.mark.parametrize(("sigma_m", "sigma_g"), [(1e-3, 2e-8), (1e-2, 2e-8), (1e-8, 1e-2)])
 def test_a_narrow_curved_valley_is_followed_to_its_end(sigma_m, sigma_g):
     """One kind of measurement 10⁵ times as precise as the other: below the edge, most starts reach the minimum."""
-    problem = build_problem(REPORT, sigma_m_model=sigma_m, sigma_g_model=sigma_g)
+    problem = VortexModel(REPORT, sigma_m_model=sigma_m, sigma_g_model=sigma_g).problem
     rng = np.random.default_rng(8)
     low, high = problem.search_box({"beta": (1.0, 1.0)})
     fit = solve(problem, rng.uniform(low, high, (200, 11)), fixed=("beta",))
@@ -175,6 +177,7 @@ def test_the_edge_of_the_set_and_its_shift_with_sigma():
     assert profile.trusted.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("r_max", "bounds"),
     [
@@ -219,6 +222,7 @@ def test_a_tau_out_of_reach_leaves_no_beta(r_max):
     assert profile.best_chi2 == pytest.approx(floor, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.0), (1e3, 1e4)])
 def test_a_scan_elsewhere_has_the_same_verdict(low, high):
     problem, profile = scan(low, high, 5)
@@ -228,6 +232,7 @@ def test_a_scan_elsewhere_has_the_same_verdict(low, high):
     assert (profile.chi2_min > 1).all() == (high < EDGE)
 
 
+@pytest.mark.slow
 def test_wide_bounds_leave_no_edge_but_the_physical_one():
     """With R, U and A almost free exact solutions exist down to β = 0."""
     problem, profile = scan(0.9, 1.3, 9, bounds=BOUNDS["wide"])
@@ -239,25 +244,25 @@ def test_wide_bounds_leave_no_edge_but_the_physical_one():
 @pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), [(0.8, 1.4), (2.85, 3.25)])
 def test_chi2_never_rises_along_the_sigma_ladder(low, high):
-    _, profile = scan(low, high, 21, release=False)
+    _, profile = scan(low, high, 9, release=False)
 
     def build(**sigma):
-        return build_problem(REPORT, **sigma)
+        return VortexModel(REPORT, **sigma).problem
 
-    ladder = scan_sigma_ladder(build, profile, **TIGHT, n_starts=8, seed=5)
+    ladder = scan_sigma_ladder(build, profile, **TIGHT, effort=Effort(8, 5))
     assert (np.diff(ladder.chi2_min, axis=0) <= 1e-9 * ladder.chi2_min[:-1]).all()
     assert ladder.trusted.all()
     # every rung from scratch, by itself, agrees: the ladder is not monotonic by construction alone
     for row, sigma_m in enumerate(ladder.sigma_m_model):
         sigma = {"sigma_m_model": sigma_m, "sigma_g_model": ladder.sigma_g_model[row]}
-        alone = scan(low, high, 21, sigma=sigma, release=False)[1]
+        alone = scan(low, high, 9, sigma=sigma, release=False)[1]
         np.testing.assert_allclose(np.maximum(alone.chi2_min, 1e-6), np.maximum(ladder.chi2_min[row], 1e-6), rtol=1e-6)
 
 
 def test_experimental_errors_loosen_the_tau_most():
     """σ_m = 1e-6 on τ is finer than its measurement, 6.6e-5: with σ_exp the τ pull shrinks by that factor."""
-    without = build_problem(REPORT, **TIGHT)
-    included = build_problem(REPORT, **TIGHT, include_sigma_exp=True)
+    without = VortexModel(REPORT, **TIGHT).problem
+    included = VortexModel(REPORT, **TIGHT, include_sigma_exp=True).problem
     ratio = without.residuals(without.start) / included.residuals(included.start)
     assert ratio[2] == pytest.approx(np.hypot(1e-6, 0.23 / 3477.228) / 1e-6, rel=1e-9)
     assert np.abs(ratio[[0, 1, 3, 4]] - 1).max() < 3e-3
@@ -277,4 +282,4 @@ def test_experimental_errors_loosen_the_tau_most():
 )
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):
-        build_problem(REPORT, **{**TIGHT, **change})
+        VortexModel(REPORT, **{**TIGHT, **change})
