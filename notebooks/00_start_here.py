@@ -31,8 +31,8 @@ r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.vortex.flow import describe_energy, lay_out_flow, scan_outer_radius
-from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.claims.december_2025 import load_claims
+from leptonfit.vortex import describe_energy, lay_out_flow, scan_outer_radius
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("00_start_here", globals())

@@ -42,12 +42,9 @@ budget = "quick"  # effort; explicit values win [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.identifiability import assess_multistart
-from leptonfit.inference.multistart import Effort, run_multistart
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.model import BOUNDS, VortexModel
-from leptonfit.claims.december_2025.recorded import load_recorded
-from leptonfit.claims.december_2025.reported import load_claims, run_reported_optimiser
+from leptonfit import Effort, assess_multistart, run_multistart
+from leptonfit.claims.december_2025 import load_claims, load_recorded, run_reported_optimiser
+from leptonfit.vortex import BOUNDS, VortexModel, load_measurements
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (

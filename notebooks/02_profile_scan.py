@@ -54,16 +54,11 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
-from leptonfit.inference.multistart import Effort
-from leptonfit.inference.profile import WarmStart, scan_profile
-from leptonfit.inference.solve import solve
-from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
-from leptonfit.vortex.enclosures import CERTIFIABLE
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.model import BOUNDS, VortexModel
-from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
-from leptonfit.inference.sigma_ladder import scan_sigma_ladder
+from leptonfit import Effort, WarmStart, assess_profile, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve
+from leptonfit.claims.december_2025 import load_claims, recompute_scan
+from leptonfit.vortex import (
+    BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, load_measurements, mark_verdict,
+)
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (

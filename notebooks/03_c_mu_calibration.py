@@ -44,15 +44,9 @@ budget = "quick"  # effort; never changes the grid [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.contour import scan_map
-from leptonfit.inference.identifiability import assess_profile
-from leptonfit.inference.multistart import Effort
-from leptonfit.inference.problem import restrict
-from leptonfit.inference.profile import SetOptions, scan_profile
-from leptonfit.vortex.c_mu import describe_c_mu, feasible_c_mu, solution_manifold
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.model import BOUNDS, VortexModel
-from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit import Effort, SetOptions, assess_profile, restrict, scan_map, scan_profile
+from leptonfit.claims.december_2025 import load_claims
+from leptonfit.vortex import BOUNDS, VortexModel, describe_c_mu, feasible_c_mu, load_measurements, solution_manifold
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (

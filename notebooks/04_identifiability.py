@@ -42,19 +42,12 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.active_bounds import describe_bounds
-from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum, null_directions
-from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import Effort
-from leptonfit.inference.profile import scan_profile
-from leptonfit.vortex.c_mu import edge_at_corners, find_edges, sigma_shift, solution_manifold
-from leptonfit.vortex.certificate import certify_scan, describe_certificate, mark_verdict
-from leptonfit.claims.december_2025.degeneracy import compare_variants, profile_every_parameter, run_degeneracy_checks
-from leptonfit.vortex.enclosures import CERTIFIABLE
-from leptonfit.vortex.golden_loop import solve_golden_loop
-from leptonfit.vortex.measurements import load_measurements, load_predictions
-from leptonfit.vortex.model import BOUNDS, VortexModel
-from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit import LEVELS, Effort, assess_profile, describe_bounds, jacobian_spectrum, null_directions, scan_profile
+from leptonfit.claims.december_2025 import compare_variants, load_claims, profile_every_parameter, run_degeneracy_checks
+from leptonfit.vortex import (
+    BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, edge_at_corners, find_edges,
+    load_measurements, load_predictions, mark_verdict, sigma_shift, solution_manifold, solve_golden_loop,
+)
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 constraints = (

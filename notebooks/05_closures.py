@@ -42,19 +42,13 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.coverage import NOMINAL
-from leptonfit.inference.multistart import Effort
-from leptonfit.inference.parallel import count_cores
-from leptonfit.vortex.choices import AXES, Choice, build_choice, limit_radius, load_choices
-from leptonfit.vortex.closures import ComplexStepClosure
-from leptonfit.vortex.comparison import (
-    compare_choice, compare_choices, describe_boxes, describe_comparison, select_shown,
+from leptonfit import NOMINAL, Effort, count_cores
+from leptonfit.claims.december_2025 import load_claims
+from leptonfit.vortex import (
+    AXES, CURRENTS, REPORT_BOUNDS, Choice, ComplexStepClosure, VortexModel, build_choice, compare_choice,
+    compare_choices, describe_boxes, describe_comparison, estimate_sigma_model, limit_radius, load_choices,
+    load_measurements, moment_factor, select_shown,
 )
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.vortex.model import REPORT_BOUNDS, VortexModel
-from leptonfit.vortex.moments import CURRENTS, moment_factor
-from leptonfit.claims.december_2025.reported import load_claims
-from leptonfit.vortex.sigma_model import estimate_sigma_model
 from leptonfit.workbook import figures, parameters, publish, store, tables, toys
 
 constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")

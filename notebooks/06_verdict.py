@@ -36,10 +36,9 @@ measurements = "report_2025"  # set of measured values as in the notebooks read 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.claims.december_2025.claims import (
-    answer_options, answer_questions, describe_claims, find_standing, judge_claims,
+from leptonfit.claims.december_2025 import (
+    answer_options, answer_questions, describe_claims, find_standing, judge_claims, load_claims,
 )
-from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.workbook import figures, parameters, publish, run, store, tables
 
 needs = ("01_multi_start", "02_profile_scan", "03_c_mu_calibration", "05_closures")

@@ -34,11 +34,11 @@ budget = "quick"  # effort; explicit values win [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.claims.december_2025.audit import audit_report
-from leptonfit.inference.multistart import CHI2_FLOOR, Effort
-from leptonfit.vortex.measurements import load_measurements
-from leptonfit.claims.december_2025.recorded import converge_report, describe_findings, load_recorded
-from leptonfit.claims.december_2025.reported import load_claims, recompute_scan
+from leptonfit import CHI2_FLOOR, Effort
+from leptonfit.claims.december_2025 import (
+    audit_report, converge_report, describe_findings, load_claims, load_recorded, recompute_scan,
+)
+from leptonfit.vortex import load_measurements
 from leptonfit.workbook import figures, parameters, publish, recording, store, tables
 
 settings = parameters.read_settings("08_reported", globals())

@@ -31,8 +31,7 @@ include_disputed = False  # count limits whose theory was refuted
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
-from leptonfit.neutrino.published import combine_published, describe_published
+from leptonfit.neutrino import FLAVOUR_CLASSES, combine_published, describe_published, load_published
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("11_limits", globals())

@@ -40,15 +40,11 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.constructions import CONSTRUCTIONS
-from leptonfit.inference.parallel import count_cores
-from leptonfit.neutrino.data_limits import analyse_all, describe_limits, list_fluxes
-from leptonfit.neutrino.experiments import RESPONSE, SPECTRA, load_response
-from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood, to_moment
-from leptonfit.neutrino.response import quench_lindhard
-from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
-from leptonfit.neutrino.simulation import expect_limit
-from leptonfit.neutrino.spectra import MU_UNIT
+from leptonfit import CONSTRUCTIONS, count_cores
+from leptonfit.neutrino import (
+    FLAVOUR_CLASSES, MU_UNIT, RESPONSE, SPECTRA, analyse_all, compare_spectrum, describe_limits, expect_limit,
+    list_fluxes, load_likelihood, load_response, quench_lindhard, to_moment,
+)
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("12_recoil_spectra", globals())

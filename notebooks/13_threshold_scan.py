@@ -35,13 +35,11 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.parallel import count_cores
-from leptonfit.neutrino.experiments import load_response
-from leptonfit.claims.nu838.report_838 import load_report
-from leptonfit.neutrino.response import calibrate_quenching, calibrate_scale
-from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
-from leptonfit.neutrino.threshold_scan import (
-    ALL, ScanSettings, choose_compared, compare_spreads, describe_scan, measure_coherence, scan_all, select_counts,
+from leptonfit import count_cores
+from leptonfit.claims.nu838 import load_report
+from leptonfit.neutrino import (
+    ALL, FLAVOUR_CLASSES, ScanSettings, calibrate_quenching, calibrate_scale, choose_compared, compare_spreads,
+    describe_scan, load_response, measure_coherence, scan_all, select_counts,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 

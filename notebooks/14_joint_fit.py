@@ -34,17 +34,12 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit.inference.parallel import count_cores
-from leptonfit.claims.nu838.discrepancy import BASELINE, gather_conditions
-from leptonfit.neutrino.joint import join_classes
-from leptonfit.neutrino.likelihood import load_likelihood, to_moment
-from leptonfit.claims.nu838.falsification import falsify, relate_thresholds, vary
-from leptonfit.claims.nu838.model_comparison import (
-    PRIOR_DOMINATED, choose_ranges, compare_models, describe_comparison,
+from leptonfit import count_cores
+from leptonfit.claims.nu838 import (
+    BASELINE, PRIOR_DOMINATED, choose_ranges, compare_models, describe_comparison, falsify, gather_conditions,
+    load_covariates, load_report, relate_thresholds, vary,
 )
-from leptonfit.claims.nu838.report_838 import load_covariates, load_report
-from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
-from leptonfit.neutrino.threshold_scan import select_counts
+from leptonfit.neutrino import FLAVOUR_CLASSES, join_classes, load_likelihood, select_counts, to_moment
 from leptonfit.workbook import declarations, figures, parameters, store, tables
 
 needs = ("13_threshold_scan",)

@@ -27,12 +27,10 @@ seed = 838  # seed of the toys behind what is read [0, 9223372036854775807]
 # %%
 import matplotlib.pyplot as plt
 
-from leptonfit.neutrino.experiments import SPECTRA, load_experiment
-from leptonfit.claims.nu838.report_838 import load_report
-from leptonfit.claims.nu838.scorecard import (
-    add_points, audit_report, describe_scorecard, judge_results, rank_differences, score_models,
+from leptonfit.claims.nu838 import (
+    add_points, audit_report, describe_scorecard, judge_results, load_report, rank_differences, score_models,
 )
-from leptonfit.neutrino.sheets import load_published
+from leptonfit.neutrino import SPECTRA, load_experiment, load_published
 from leptonfit.workbook import figures, parameters, store, tables
 
 needs = ("13_threshold_scan", "14_joint_fit")

@@ -28,7 +28,7 @@ confidence_levels = 0.9  # confidence of the limits; the first is shown [0.55, 0
 limit_method = "cls"  # construction of the limit [cls | fc | q_tilde | pinned]
 
 # %%
-from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino import SPECTRA
 from leptonfit.workbook import parameters, store
 from leptonfit.workbook.explore import NeutrinoExplorer
 

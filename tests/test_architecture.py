@@ -1,8 +1,10 @@
 """Imports run one way, and nothing in the tree points outside it."""
 
 import ast
+import importlib
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,38 @@ def test_imports_run_one_way(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         imported |= {name.split(".")[1] for name in names if name.startswith("leptonfit.")}
     assert imported <= MAY_IMPORT[room]
+
+
+FACES = [path.parent for path in sorted((ROOT / "lib/leptonfit").rglob("__init__.pyi"))]
+
+
+@pytest.mark.parametrize("folder", FACES, ids=lambda folder: folder.name)
+def test_every_name_of_a_face_is_what_its_module_defines(folder):
+    name = ".".join(folder.relative_to(ROOT / "lib").parts)
+    face = importlib.import_module(name)
+    listed = [
+        (f"{name}.{node.module}", alias.name)
+        for node in ast.parse((folder / "__init__.pyi").read_text()).body
+        for alias in node.names
+    ]
+    assert sorted(one for _, one in listed) == sorted(face.__all__)
+    for module, one in listed:
+        assert getattr(face, one) is getattr(importlib.import_module(module), one), f"{name}.{one}"
+
+
+def test_importing_the_library_loads_nothing_heavy():
+    heavy = "numpy", "scipy", "matplotlib", "pandas", "sklearn", "IPython"
+    code = f"import leptonfit, sys; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_notebook_imports_from_at_most_four_modules_of_the_library(path):
+    nodes = ast.parse(path.read_text()).body
+    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    assert len([module for module in modules if module.split(".")[0] == "leptonfit"]) <= 4
 
 
 def tracked_files():

@@ -150,10 +150,3 @@ def test_what_would_determine_it_is_said(files):
     assert sentences[-1].startswith("One more datum, with the present error, does most at x = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")
-
-
-def test_importing_the_face_is_light():
-    assert "problem_from_model" in leptonfit.__all__
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        leptonfit.nothing  # noqa: B018
-    assert all(getattr(leptonfit, name) for name in leptonfit.__all__)

@@ -1,1 +1,5 @@
-"""Neutrino magnetic moments: from flux to recoil spectrum to upper limit, for each data set."""
+"""Limits on neutrino magnetic moments. Names are listed in the stub file and loaded when they are first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
-"""Charged leptons as Hill vortices: measurements, closures and the cross-lepton fit."""
+"""Hill-vortex model of the charged leptons. Names are listed in the stub file and loaded when they are first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

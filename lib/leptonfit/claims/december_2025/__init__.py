@@ -1,1 +1,5 @@
-"""The report of December 2025: one vacuum stiffness β fitted to the charged leptons."""
+"""The report of December 2025, judged. Names are listed in the stub file and loaded when they are first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

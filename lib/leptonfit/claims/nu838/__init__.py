@@ -1,1 +1,5 @@
-"""Report NU838: a model of the disagreement between limits on neutrino magnetic moments."""
+"""The report NU838, judged. Names are listed in the stub file and loaded when they are first used."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

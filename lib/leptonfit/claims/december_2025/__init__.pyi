@@ -1,0 +1,15 @@
+from .audit import audit_report as audit_report
+from .claims import answer_options as answer_options
+from .claims import answer_questions as answer_questions
+from .claims import describe_claims as describe_claims
+from .claims import find_standing as find_standing
+from .claims import judge_claims as judge_claims
+from .degeneracy import compare_variants as compare_variants
+from .degeneracy import profile_every_parameter as profile_every_parameter
+from .degeneracy import run_degeneracy_checks as run_degeneracy_checks
+from .recorded import converge_report as converge_report
+from .recorded import describe_findings as describe_findings
+from .recorded import load_recorded as load_recorded
+from .reported import load_claims as load_claims
+from .reported import recompute_scan as recompute_scan
+from .reported import run_reported_optimiser as run_reported_optimiser

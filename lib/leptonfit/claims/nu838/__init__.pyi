@@ -1,0 +1,17 @@
+from .discrepancy import BASELINE as BASELINE
+from .discrepancy import gather_conditions as gather_conditions
+from .falsification import falsify as falsify
+from .falsification import relate_thresholds as relate_thresholds
+from .falsification import vary as vary
+from .model_comparison import PRIOR_DOMINATED as PRIOR_DOMINATED
+from .model_comparison import choose_ranges as choose_ranges
+from .model_comparison import compare_models as compare_models
+from .model_comparison import describe_comparison as describe_comparison
+from .report_838 import load_covariates as load_covariates
+from .report_838 import load_report as load_report
+from .scorecard import add_points as add_points
+from .scorecard import audit_report as audit_report
+from .scorecard import describe_scorecard as describe_scorecard
+from .scorecard import judge_results as judge_results
+from .scorecard import rank_differences as rank_differences
+from .scorecard import score_models as score_models
