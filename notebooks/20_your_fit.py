@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 import leptonfit
-from leptonfit.datafiles import data_folder
+from leptonfit.datafiles import read_csv
 from leptonfit.workbook import figures, parameters, store, tables
 
 settings = parameters.read_settings("20_your_fit", globals())
@@ -51,7 +51,7 @@ def decay(t, a, b, c):
 
 
 bounds = {"a": (0, 20), "b": (0, 5), "c": (-3, 3)}
-long = pd.read_csv(data_folder() / "examples/decay_long.csv")
+long = pd.DataFrame(read_csv("examples/decay_long.csv"))
 
 # %%
 problem = leptonfit.problem_from_model(decay, long.t, long.y, long.sigma, bounds)
@@ -68,7 +68,7 @@ measured_long.plot()
 # ## The same fit to data over a short time
 
 # %%
-short = pd.read_csv(data_folder() / "examples/decay_short.csv")
+short = pd.DataFrame(read_csv("examples/decay_short.csv"))
 problem = leptonfit.problem_from_model(decay, short.t, short.y, short.sigma, bounds)
 measured_short = leptonfit.assess(problem, ["b"], **how)
 print(measured_short)

@@ -65,7 +65,6 @@ def test_a_fifth_construction_is_one_object(monkeypatch):
     assert "power constrained" in [text.get_text() for text in ax.get_legend().get_texts()]
     plt.close()
     assert "power constrained" in tables.tabulate_data_limits([found]).columns
-    assert "power constrained" in tables.tabulate_limit_coverage([found]).columns
 
 
 def test_results_come_back_from_json(xenon):

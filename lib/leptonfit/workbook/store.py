@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
         "data_folder": None if folder == ROOT / "data" else str(folder),
         "seed": settings.values.get("seed"),
         "seconds": round(time.monotonic() - settings.started, 3),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "machine": machine(),
     }
 
