@@ -136,6 +136,37 @@ def test_models_that_cannot_be_loaded_are_refused(files):
         own_fit.load_function(str(files / "broken.py:f"))
 
 
+def test_what_cannot_be_assessed_is_refused():
+    problem = leptonfit.problem_from_model(decay, T, decay(T, 5, 0.8, 0.2), 0.1, {"a": (0, 20), "b": (0, 5), "c": 0.2})
+    for names, derived, message in (
+        ([], None, "at least one parameter must be assessed"),
+        (["z"], None, "parameter 'z': must be one of a, b"),
+        (["a"], {"b": lambda p: p["b"]}, "derived quantity 'b': is the name of a parameter"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            leptonfit.assess(problem, names, derived=derived)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--level", "95"], "--level 95: must be between 0 and 1"),
+        (["--counts", "--sigma", "1"], "--sigma 1: counts have no error of their own"),
+        (["--y", "z"], "has no column z; it has t, y, sigma"),
+    ],
+)
+def test_refused_options_give_one_line_and_write_nothing(files, monkeypatch, capsys, more, message):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("sys.argv", ["leptonfit", "fit", "decay.csv", "decay.py:decay", "--bounds", BOUNDS, *more])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (files / "reports").exists()
+
+
 def test_what_would_determine_it_is_said(files):
     short = np.linspace(0, 0.4, 9)
     y = decay(short, 5, 0.8, 0.2) + 0.1 * np.array([0.4, -1.1, 0.9, 0.2, -0.6, 1.2, -0.1, 0.3, -0.8])

@@ -92,6 +92,8 @@ def assess_problem(
         finite χ².
     """
     names, derived = problem.names if names is None else tuple(names), derived or {}
+    if not names:
+        raise ValueError("names: at least one parameter must be assessed")
     for name in derived:
         if name in problem.names:
             raise ValueError(f"derived quantity {name!r}: is the name of a parameter")

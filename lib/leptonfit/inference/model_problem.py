@@ -78,14 +78,11 @@ class ModelProblem(LeastSquaresProblem):
         Maps (x, parameters (..., n_par)) to predictions (..., n) for any x of n points.
     predict_jacobian : callable
         Maps the same to the derivatives of the predictions (..., n, n_par).
-    notes : tuple of str
-        What was assumed or left out when the problem was made, one sentence each.
     """
 
     data: Data = None  # type: ignore[assignment]  # fields after those with defaults need a default
     predict: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
     predict_jacobian: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
-    notes: tuple[str, ...] = ()
 
 
 def problem_from_model(

@@ -64,7 +64,7 @@ class Answer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed or left out when the problem was made."""
-        return self.problem.notes if isinstance(self.problem, ModelProblem) else ()
+        return self.problem.notes
 
     def rows(self) -> list[tuple[str, ...]]:
         """Texts of the table: a row for each parameter, in the order of `columns`."""
