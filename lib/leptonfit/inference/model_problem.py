@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leptonfit.inference.derivatives import check_points
-from leptonfit.inference.differences import differentiate
+from leptonfit.inference.differences import complex_steps, differentiate
 from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.scan import guess_ranges
@@ -26,7 +26,7 @@ Model = Callable[..., np.ndarray]
 POISSON = "poisson"
 """Value of `sigma` for counts."""
 
-_COMPLEX_STEP, _AGREEMENT = 1e-30, 1e-6
+_AGREEMENT = 1e-6
 _STEP = 1e-2
 _STEPS = tuple(_STEP / 4**k for k in range(9))
 """Steps of a difference quotient, as fractions of the parameter's magnitude, or of the width of its box."""
@@ -388,11 +388,10 @@ class _Slope:
         return self.call.apply(self.given, x, z, (_count(x), z.shape[-1]))
 
     def _by_complex_steps(self, x: Any, z: np.ndarray) -> np.ndarray:
-        """Im f(z + ih)/h (W. Squire and G. Trapp, SIAM Rev. 40, 110 (1998), doi:10.1137/S003614459631241X)."""
-        step = _COMPLEX_STEP * np.where(z != 0, np.abs(z), 1.0)
-        moved = z[..., None, :] + 1j * step[..., None, :] * np.eye(z.shape[-1])
-        values = np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
-        return np.moveaxis(values.imag / step[..., None], -2, -1)
+        def predict(moved: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
+
+        return np.moveaxis(complex_steps(predict, z), -2, -1)
 
     def _by_differences(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Five-point quotients, central where there is room within the bounds, else one-sided, of fourth order."""
