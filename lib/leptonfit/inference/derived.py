@@ -174,6 +174,8 @@ def _add(
     value, slope = float(quantity(x)), slopes(x)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         raise ValueError(f"{name} = {value:g}: it and its derivatives must be finite at the best fit")
+    if not np.any(slopes(check_points(problem))) and not slope.any():
+        raise ValueError(f"{name} = {value:g}: does not depend on the parameters")
     error = _delta_error(problem, x, slope)
     scale = _uncertainty(problem, x, quantity)
     scale = max(scale, error) if np.isfinite(error) else scale
