@@ -2,6 +2,9 @@ from .inference.active_bounds import describe_bounds as describe_bounds
 from .inference.binned import BinnedModel as BinnedModel
 from .inference.constructions import CONSTRUCTIONS as CONSTRUCTIONS
 from .inference.contour import scan_map as scan_map
+from .inference.conversions import from_curve_fit as from_curve_fit
+from .inference.conversions import from_iminuit as from_iminuit
+from .inference.conversions import from_lmfit as from_lmfit
 from .inference.coverage import NOMINAL as NOMINAL
 from .inference.derived import profile_derived as profile_derived
 from .inference.determine import add_prior as add_prior
@@ -23,7 +26,9 @@ from .inference.parallel import map_ordered as map_ordered
 from .inference.problem import LeastSquaresProblem as LeastSquaresProblem
 from .inference.problem import Parameter as Parameter
 from .inference.problem import extend as extend
+from .inference.problem import join as join
 from .inference.problem import restrict as restrict
+from .inference.problem import soften as soften
 from .inference.profile import ProfileResult as ProfileResult
 from .inference.profile import SetOptions as SetOptions
 from .inference.profile import WarmStart as WarmStart

@@ -78,6 +78,31 @@ def test_given_derivatives_are_used_and_checked():
         wrong.check()
 
 
+def test_given_derivatives_of_one_parameter_set_are_enough():
+    def slopes(t, a, b, c):
+        return np.stack([np.exp(-b * t), -a * t * np.exp(-b * t), np.ones_like(t)], axis=-1)
+
+    problem = problem_from_model(decay, T, measured(), 0.15, BOUNDS, jacobian=slopes)
+    problem.check()
+    batch = problem.start * np.linspace(0.9, 1.1, 6).reshape(2, 3, 1)
+    assert problem.jacobian(batch)[1, 2] * 0.15 == pytest.approx(exact_jacobian(batch[1, 2]), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda t, a, b: np.polynomial.polynomial.polyval(t, [a, b]),
+        lambda t, a, b: a * np.exp(b * t) / np.exp(b * t).max(),
+    ],
+)
+def test_a_model_that_only_seems_to_take_batches_is_called_for_one_set_at_a_time(model):
+    problem = problem_from_model(model, T, measured(), 0.15, {"a": (-1, 9), "b": (-1, 1)})
+    problem.check()
+    assert "one parameter set at a time" in problem.notes[0]
+    x = np.array([[2.0, 0.3], [1.0, -0.2]])
+    assert problem.residuals(x)[1] == pytest.approx((model(T, *x[1]) - measured()) / 0.15)
+
+
 def test_a_covariance_gives_the_same_chi2_as_its_inverse():
     covariance = np.diag(np.linspace(0.1, 0.2, len(T)) ** 2) + 0.01
     problem = problem_from_model(decay, T, measured(), covariance, BOUNDS)

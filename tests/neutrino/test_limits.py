@@ -42,6 +42,7 @@ class PowerConstrained(Construction):
     """Limit of q̃ alone, but not below its expectation after a fluctuation by −1 σ (arXiv:1105.3166)."""
 
     key, title, marker = "power", "power constrained", "^"
+    least_counts, largest_bend = 20.0, np.inf
 
     def gaussian(self, x, confidence):
         high = np.maximum(x, -1.0) + norm.ppf(confidence)

@@ -283,3 +283,19 @@ def test_experimental_errors_loosen_the_tau_most():
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):
         VortexModel(REPORT, **{**TIGHT, **change})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"closure": "reported", "gradient": 1.0},
+            "gradient = 1: must be 0, because this closure has no gradient term",
+        ),
+        ({"closure": "lab", "r_max": -1.0}, "r_max = -1: must be above 0"),
+        ({"moment_factor": np.nan}, "moment_factor = nan: must be finite"),
+    ],
+)
+def test_models_that_mean_nothing_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        VortexModel(REPORT, sigma_m_model=1e-6, sigma_g_model=2e-8, **changed)

@@ -87,6 +87,7 @@ def test_a_line_is_read(declare, line, expected):
         ("x = 1e999  # length", "x = inf: must be a number"),
         ("x = None  # points [1, 9]", "x = None: its comment must hold the value for each budget"),
         ("x = None  # points {quick: few}", "x = None: its comment must hold the value for each budget"),
+        ("x = 5  # points {quick: 1, full: 2}", "x = 5: must be None where its comment has a value for each budget"),
         ("x = None  # points {full: 5}", "x = None: must have a value for the budget quick"),
         (BUDGET + "x = None  # points {quick: 5, full: 70} [1, 50]", "x = 70: must be an integer from 1 to 50"),
         (BUDGET + "x = None  # points {quick: 5}", "x = None: must have a value for the budget full"),

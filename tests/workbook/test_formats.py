@@ -91,6 +91,12 @@ def test_any_frame_is_shown_and_no_record_gives_no_column():
     assert tables.format_table(pd.DataFrame()).empty
 
 
+def test_a_row_may_have_one_number_where_others_have_two():
+    table = tables.from_records([(1.0, (2.0, 3.0)), (2.0, 5.0)], {"x": 0, "y": (1, "{:g} to {:g}", None)})
+    assert table["y low"].tolist() == [2.0, 5.0]
+    assert np.isnan(table["y high"].iloc[1])
+
+
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(AttributeError, match="has no attribute 'missing'"):
         tables.from_records(FITS, {"x": "missing"})

@@ -77,8 +77,20 @@ def test_what_is_published_is_the_same_bytes_twice_with_its_fonts(settings):
 def test_an_axis_without_a_name_is_not_published(settings):
     figure, ax = plt.subplots()
     ax.set_ylabel("y (m)")
-    with pytest.raises(ValueError, match="figure bare: an axis has no name"):
+    with pytest.raises(ValueError, match="figure bare: a panel has no x label"):
         publish.figure(settings, "bare", figure)
+    assert settings.published == {}
+    _, (above, below) = plt.subplots(2, sharex=True)
+    below.set_xlabel("x (m)")  # it also names the axis of the panel above
+    publish.figure(settings, "shared", above.figure)
+    assert "shared.png" in settings.published
+
+
+def test_numbers_without_a_known_mark_or_a_name_of_letters_are_refused(settings):
+    with pytest.raises(ValueError, match="mark = 'guessed': must be one of"):
+        publish.numbers(settings, mark="guessed", width=1.0)
+    with pytest.raises(ValueError, match="number 'set_95': a LaTeX macro has letters only"):
+        publish.numbers(settings, set_95=1.0)
     assert settings.published == {}
 
 
@@ -130,6 +142,8 @@ def test_each_macro_names_its_source_and_mark_once():
         ("95 % set of β", r"95 \% set of $\beta$"),
         ("R & U {x}", r"R \& U \{x\}"),
         ("A √β", r"A $\surd\beta$"),
+        ("a$β", r"a\$$\beta$"),
+        ("θ̂ and q̃", r"$\hat{\theta}$ and $\tilde{q}$"),
     ],
 )
 def test_text_becomes_latex(text, tex):

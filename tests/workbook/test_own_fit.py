@@ -78,6 +78,20 @@ def test_columns_are_matched_by_name_and_else_by_place(files):
     assert swapped.data.y == pytest.approx(0.1)
 
 
+def test_a_column_is_never_used_twice_nor_left_out(files):
+    rows = [line.split(",") for line in (files / "decay.csv").read_text().splitlines()[1:]]
+    (files / "turned.csv").write_text("\n".join(["activity,t", *(f"{y},{t}" for t, y, _ in rows)]))
+    turned = own_fit.problem_from_files(files / "turned.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert turned.data.x == pytest.approx(T, abs=1e-4)
+    assert turned.data.y[0] == pytest.approx(float(rows[0][1]))
+    (files / "named.csv").write_text("\n".join(["t,y,err", *(",".join(row) for row in rows)]))
+    named = own_fit.problem_from_files(files / "named.csv", str(files / "decay.py:decay"), BOUNDS)
+    assert named.data.sigma == pytest.approx(0.1)
+    (files / "more.csv").write_text("\n".join(["t,y,err,n", *(",".join([*row, "1"]) for row in rows)]))
+    with pytest.raises(leptonfit.datafiles.InputError, match="which of err, n is σ"):
+        own_fit.problem_from_files(files / "more.csv", str(files / "decay.py:decay"), BOUNDS)
+
+
 def test_a_table_of_two_columns_has_an_unknown_sigma(files):
     rows = [line.rsplit(",", 1)[0] for line in (files / "decay.csv").read_text().splitlines()]
     (files / "two.csv").write_text("\n".join(rows))
@@ -98,7 +112,7 @@ def test_empty_entries_are_missing_values(files):
     [
         ("t,y\n1,2,3\n4,5,6\n", "a row has more entries than the head"),
         ("t,y\n1,2\n3,x\n", "y in row 2 = x: must be a number"),
-        ("t\n1\n", "has 1 column: must have x and y at least"),
+        ("t\n1\n", "has 1 column, separated by commas: must have x and y at least"),
         ("", "must be a CSV file"),
     ],
 )
@@ -115,6 +129,7 @@ def test_tables_that_cannot_be_read_are_refused(files, text, message):
         ("a=0:20,b", "--bounds b: must be name=low:high"),
         ("a=0:20,b=0::-1", "the start must be finite and in"),
         ("a=0:20,b=0:,c=1", "infinite bounds need a Parameter with a start"),
+        ("a=0:20,b=0:5,a=1", "--bounds a=1: a is given twice"),
         ("a=0:20,b=0:5", "parameter 'c': the model needs it"),
     ],
 )
@@ -131,9 +146,45 @@ def test_models_that_cannot_be_loaded_are_refused(files):
     ):
         with pytest.raises(leptonfit.datafiles.InputError, match=message):
             own_fit.load_function(reference)
+    (files / "leaves.py").write_text("raise SystemExit(3)\n")
+    with pytest.raises(leptonfit.datafiles.InputError, match=r"leaves\.py failed: SystemExit: 3"):
+        own_fit.load_function(str(files / "leaves.py:f"))
     (files / "broken.py").write_text("1 / 0\n")
     with pytest.raises(leptonfit.datafiles.InputError, match=r"broken\.py failed: ZeroDivisionError"):
         own_fit.load_function(str(files / "broken.py:f"))
+
+
+def test_what_cannot_be_assessed_is_refused():
+    problem = leptonfit.problem_from_model(decay, T, decay(T, 5, 0.8, 0.2), 0.1, {"a": (0, 20), "b": (0, 5), "c": 0.2})
+    for names, derived, message in (
+        ("z", None, "parameter 'z': must be one of a, b"),
+        (["a"], {"h": lambda p: 0 * p["b"] + 1}, "h = 1: does not depend on the parameters"),
+        ([], None, "at least one parameter must be assessed"),
+        (["z"], None, "parameter 'z': must be one of a, b"),
+        (["a"], {"b": lambda p: p["b"]}, "derived quantity 'b': is the name of a parameter"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            leptonfit.assess(problem, names, derived=derived)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--level", "95"], "--level 95: must be between 0 and 1"),
+        (["--counts", "--sigma", "1"], "--sigma 1: counts have no error of their own"),
+        (["--y", "z"], "has no column z beside x; it has y, sigma"),
+    ],
+)
+def test_refused_options_give_one_line_and_write_nothing(files, monkeypatch, capsys, more, message):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("sys.argv", ["leptonfit", "fit", "decay.csv", "decay.py:decay", "--bounds", BOUNDS, *more])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (files / "reports").exists()
 
 
 def test_what_would_determine_it_is_said(files):
@@ -146,7 +197,7 @@ def test_what_would_determine_it_is_said(files):
     answer = leptonfit.assess(open_, ["b"])
     assert answer.verdicts["b"].code.startswith(("open", "not"))
     sentences = answer.explain("b")
-    assert any(sentence.startswith("With c = ") for sentence in sentences)
-    assert sentences[-1].startswith("One more datum, with the present error, does most at x = ")
+    assert any(sentence.startswith("A measurement c = ") for sentence in sentences)
+    assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at x = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")

@@ -12,7 +12,7 @@ from leptonfit.inference.combinations import determined_combinations
 from leptonfit.inference.derived import Values, add_derived
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
-from leptonfit.inference.intervals import EndResult
+from leptonfit.inference.intervals import EMPTY_SET, EndResult
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
@@ -65,7 +65,7 @@ class AssessmentResult(Result):
 
 def assess_problem(
     problem: LeastSquaresProblem,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | str | None = None,
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,
@@ -91,7 +91,10 @@ def assess_problem(
         If there is no parameter of a given name, a derived quantity has the name of a parameter, or no start has a
         finite χ².
     """
-    names, derived = problem.names if names is None else tuple(names), derived or {}
+    names = problem.names if names is None else (names,) if isinstance(names, str) else tuple(names)
+    derived = derived or {}
+    if not names:
+        raise ValueError("names: at least one parameter must be assessed")
     for name in derived:
         if name in problem.names:
             raise ValueError(f"derived quantity {name!r}: is the name of a parameter")
@@ -102,7 +105,12 @@ def assess_problem(
     for name, profile in profiles.items():
         if profile.best_chi2 - lowest > _MISSED * min(profile.levels.values()):
             profiles[name] = scan_profile(problem, name, effort=more, sets=sets)
+    lowest = min(profile.best_chi2 for profile in profiles.values())
     verdicts = {name: assess_profile(problem, profile) for name, profile in profiles.items()}
+    for name, profile in profiles.items():
+        if profile.best_chi2 - lowest > _MISSED * min(profile.levels.values()):
+            said = f"The verdict on {name} is unreliable: its profile does not reach the lowest χ² known, {lowest:.6g}."
+            verdicts[name] = replace(verdicts[name], code="unreliable", sentence=said, allowed=EMPTY_SET)
     best = min(profiles.values(), key=lambda profile: profile.best_chi2)
     errors = covariance(problem, best.best_x).standard_errors
     estimates = {name: (float(best.best_x[problem.index(name)]), float(errors[problem.index(name)])) for name in names}
@@ -149,4 +157,6 @@ def describe_end(end: EndResult) -> str:
     if end.reason == "box":
         names = dict.fromkeys(bound.symbol for bound in end.held_by if not bound.is_physical)
         return f"search bounds of {', '.join(names)}"
+    if end.reason == "bound_own":
+        return f"not closed ({', '.join(f'search bound {bound}' for bound in end.held_by)})"
     return describe_bounds(end.held_by) or "not reached"

@@ -55,8 +55,8 @@ class Construction(ABC):
     key: str
     title: str
     marker: str
-    least_counts = 20.0
-    largest_bend = math.inf
+    least_counts: float
+    largest_bend: float
     has_low_end = False
 
     @abstractmethod
@@ -112,7 +112,7 @@ class CLs(InvertedTest):
     """Ratio of p-values with and without signal."""
 
     key, title, marker = "cls", "CLs", "s"
-    least_counts = 8.0
+    least_counts, largest_bend = 8.0, math.inf
 
     def gaussian(self, x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Zero, and x + Φ⁻¹(1 − α Φ(x))."""
@@ -131,7 +131,7 @@ class FeldmanCousins(Construction):
     """Likelihood-ratio ordering, for a Gaussian θ̂ or for one count."""
 
     key, title, marker = "fc", "Feldman–Cousins, Gaussian", "o"
-    largest_bend = 0.03
+    least_counts, largest_bend = 20.0, 0.03
     has_low_end = True
 
     def gaussian(self, x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +149,7 @@ class QTilde(InvertedTest):
     """p-value of q̃, without the denominator of CLs."""
 
     key, title, marker = "q_tilde", "q̃ alone", "v"
+    least_counts, largest_bend = 20.0, math.inf
 
     def gaussian(self, x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Zero, and x + Φ⁻¹(1 − α) where that is positive."""
@@ -167,6 +168,7 @@ class Pinned(InvertedTest):
     """Rise of Q above its value at θ = 0."""
 
     key, title, marker = "pinned", "pinned Δχ²", "D"
+    least_counts, largest_bend = 20.0, math.inf
 
     def gaussian(self, x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Zero, and x + √(x² + Φ⁻¹(1 − α)²)."""

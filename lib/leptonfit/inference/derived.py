@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leptonfit.inference.differences import differentiate
+from leptonfit.inference.derivatives import check_points
+from leptonfit.inference.differences import complex_steps, differentiate
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.multistart import Effort, run_multistart
@@ -18,7 +20,7 @@ from leptonfit.inference.scan import guess_ranges
 
 Values = Mapping[str, np.ndarray]
 _STIFFNESS = 1e-4
-_STEP = 0.1
+_STEP, _SAME = 0.1, 1e-6
 _ROUNDING, _UNSEEN = 1e-14, 1e-6
 
 
@@ -122,7 +124,7 @@ def add_derived(
         Maps a mapping of parameter names to arrays (...) to g (...).
     gradient : callable, optional
         Maps the same mapping to a mapping of parameter names to ∂g/∂parameter (...); the derivative by an omitted name
-        is 0. By default difference quotients with error control are used.
+        is 0. By default complex steps are used where the function accepts them, else difference quotients.
     """
     return _add(problem, x, name, function, gradient)[0]
 
@@ -143,12 +145,13 @@ def _add(
     def quantity(at: np.ndarray) -> np.ndarray:
         return np.broadcast_to(function({key: at[..., j] for j, key in enumerate(names)}), at.shape[:-1])
 
-    def slopes(at: np.ndarray) -> np.ndarray:
-        """Gradient ∇g (..., n_par)."""
-        if gradient is not None:
-            given = gradient({key: at[..., j] for j, key in enumerate(names)})
-            zero = np.zeros(at.shape[:-1])
-            return np.stack([np.broadcast_to(given.get(key, zero), zero.shape) for key in names], axis=-1)
+    def as_given(at: np.ndarray) -> np.ndarray:
+        assert gradient is not None
+        given = gradient({key: at[..., j] for j, key in enumerate(names)})
+        zero = np.zeros(at.shape[:-1])
+        return np.stack([np.broadcast_to(given.get(key, zero), zero.shape) for key in names], axis=-1)
+
+    def by_differences(at: np.ndarray) -> np.ndarray:
         columns = []
         for j in range(len(names)):
 
@@ -162,9 +165,17 @@ def _add(
             columns.append(differentiate(along, at[..., j], step, lower=problem.lower[j], upper=problem.upper[j]))
         return np.stack(columns, axis=-1)
 
+    def by_complex_steps(at: np.ndarray) -> np.ndarray:
+        return complex_steps(quantity, at)
+
+    slopes = as_given if gradient is not None else by_differences
+    if gradient is None and _agree(by_complex_steps, by_differences, np.stack([x, *check_points(problem)])):
+        slopes = by_complex_steps
     value, slope = float(quantity(x)), slopes(x)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         raise ValueError(f"{name} = {value:g}: it and its derivatives must be finite at the best fit")
+    if not np.any(slopes(check_points(problem))) and not slope.any():
+        raise ValueError(f"{name} = {value:g}: does not depend on the parameters")
     error = _delta_error(problem, x, slope)
     scale = _uncertainty(problem, x, quantity)
     scale = max(scale, error) if np.isfinite(error) else scale
@@ -184,6 +195,21 @@ def _add(
         value,
         error,
     )
+
+
+def _agree(
+    exact: Callable[[np.ndarray], np.ndarray], other: Callable[[np.ndarray], np.ndarray], points: np.ndarray
+) -> bool:
+    """Whether a function accepts complex numbers, and derivatives by complex steps agree with difference quotients."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        coarse = other(points)
+        try:
+            found = exact(points)
+        except Exception:  # whatever a function of real numbers raises when it is given complex ones
+            return False
+    both, size = np.isfinite(coarse), np.max(np.abs(coarse), axis=-1, keepdims=True)
+    return bool(both.any() and (np.abs(found - coarse) <= _SAME * size)[both].all())
 
 
 def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray) -> float:

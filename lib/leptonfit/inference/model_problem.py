@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leptonfit.inference.derivatives import check_points
-from leptonfit.inference.differences import differentiate
+from leptonfit.inference.differences import complex_steps, differentiate
 from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.scan import guess_ranges
@@ -26,7 +26,7 @@ Model = Callable[..., np.ndarray]
 POISSON = "poisson"
 """Value of `sigma` for counts."""
 
-_COMPLEX_STEP, _AGREEMENT = 1e-30, 1e-6
+_AGREEMENT, _SAME = 1e-6, 1e-10
 _STEP = 1e-2
 _STEPS = tuple(_STEP / 4**k for k in range(9))
 """Steps of a difference quotient, as fractions of the parameter's magnitude, or of the width of its box."""
@@ -78,14 +78,11 @@ class ModelProblem(LeastSquaresProblem):
         Maps (x, parameters (..., n_par)) to predictions (..., n) for any x of n points.
     predict_jacobian : callable
         Maps the same to the derivatives of the predictions (..., n, n_par).
-    notes : tuple of str
-        What was assumed or left out when the problem was made, one sentence each.
     """
 
     data: Data = None  # type: ignore[assignment]  # fields after those with defaults need a default
     predict: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
     predict_jacobian: Callable[[Any, np.ndarray], np.ndarray] = None  # type: ignore[assignment]
-    notes: tuple[str, ...] = ()
 
 
 def problem_from_model(
@@ -144,9 +141,8 @@ def problem_from_model(
     names = tuple(parameter.name for parameter in free)
     call = _Caller(model, names, fixed, equal)
     free = _move_start(free, parameters, lambda z: model(data.x, **call.fill(z)))
-    start = np.array([parameter.start for parameter in free])
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
-    call.inspect(data, start)
+    call.inspect(data, _draw_probes(free))
     if not call.broadcasts:
         notes.append("The model is called for one parameter set at a time, which is slower than one call for all.")
     residuals, by_prediction = _poisson(data.y) if counts else _gaussian(data)
@@ -298,11 +294,11 @@ class _Caller:
         self.broadcasts = False
 
     def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
-        return self.apply(self.model, x, z, (_count(x),))
+        return self.apply(self.model, x, z, (_count(x),), at_once=self.broadcasts)
 
-    def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...], *, at_once: bool) -> np.ndarray:
         """Values (..., *shape) of a function of the model's arguments; `shape` is that of its value for one set."""
-        if self.broadcasts:
+        if at_once:
             return np.asarray(function(x, **self.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
         rows = [np.broadcast_to(function(x, **self.fill(row)), shape) for row in z.reshape(-1, z.shape[-1])]
         return np.reshape(rows, (*z.shape[:-1], *shape))
@@ -311,8 +307,9 @@ class _Caller:
         found = {**self.fixed, **dict(zip(self.names, values, strict=True))}
         return {**found, **{name: found[other] for name, other in self.equal.items()}}
 
-    def inspect(self, data: Data, start: np.ndarray) -> None:
-        """Check the model at the start and learn whether it broadcasts."""
+    def inspect(self, data: Data, probes: np.ndarray) -> None:
+        """Check the model at the first of the probes (2, 3, n_par), the start, and learn whether it broadcasts."""
+        start = probes[0, 0]
         first = np.asarray(self.model(data.x, **self.fill(start)))
         at = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, start, strict=True))
         if first.shape not in ((len(data.y),), ()):
@@ -325,16 +322,26 @@ class _Caller:
             raise ValueError(f"the model is {first[i]:g} for datum {i + 1} at {at}")
         if not np.array_equal(first, self(data.x, start)):
             raise ValueError(f"the model changes its answer from call to call at {at}")
-        batch = start * np.linspace(1.0, 1.01, 6).reshape(2, 3, 1)
-        alone = self(data.x, batch)
-        self.broadcasts = True
+        self.broadcasts = self.agrees(self.model, data.x, probes, (len(data.y),))
+
+    def agrees(self, function: Model, x: Any, probes: np.ndarray, shape: tuple[int, ...]) -> bool:
+        """Whether a function gives the same values for all parameter sets (2, 3, n_par) at once as for one by one."""
+        alone = self.apply(function, x, probes, shape, at_once=False)
         try:
-            together = self(data.x, batch)
+            together = np.broadcast_to(self.apply(function, x, probes, shape, at_once=True), alone.shape)
         except Exception:  # whatever a function of single numbers raises when it is given arrays
-            self.broadcasts = False
-            return
-        same_shape = np.broadcast_shapes(together.shape, alone.shape) == alone.shape
-        self.broadcasts = same_shape and np.allclose(together, alone, rtol=1e-10, equal_nan=True)
+            return False
+        size = np.max(np.abs(alone), initial=0.0, where=np.isfinite(alone))
+        return np.allclose(together, alone, rtol=_SAME, atol=_SAME * float(size), equal_nan=True)
+
+
+def _draw_probes(parameters: Sequence[Parameter]) -> np.ndarray:
+    """Parameter sets (2, 3, n_par): the start, and five points near it inside the bounds, different in each number."""
+    start, low, high = np.array([(one.start, one.lower, one.upper) for one in parameters]).T
+    room = np.where(high - start >= start - low, np.minimum(high - start, 1e100), -np.minimum(start - low, 1e100))
+    size = np.where(start != 0, np.abs(start), 1.0)
+    step = np.sign(room) * np.minimum(np.abs(room), size) * (1 + 0.1 * np.arange(len(start)))
+    return np.clip(start + step * np.linspace(0.0, 0.01, 6)[:, None], low, high).reshape(2, 3, -1)
 
 
 def _count(x: Any) -> int:
@@ -348,6 +355,7 @@ class _Slope:
     def __init__(self, call: _Caller, jacobian: Model | None, bounds: np.ndarray) -> None:
         self.call, self.given, self.bounds = call, jacobian, bounds
         self._steps = np.full(bounds.shape[1], _STEP)
+        self._given_at_once = False
         self._compute = self._by_differences if jacobian is None else self._as_given
 
     def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
@@ -361,6 +369,10 @@ class _Slope:
         needs longer steps than one that is exact to rounding.
         """
         if self.given is not None:
+            shape = (problem.n_res, problem.n_par)
+            self._given_at_once = self.call.broadcasts and self.call.agrees(
+                self.given, problem.data.x, _draw_probes(problem.parameters), shape
+            )
             return []
         x, points = problem.data.x, check_points(problem)
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -388,14 +400,13 @@ class _Slope:
 
     def _as_given(self, x: Any, z: np.ndarray) -> np.ndarray:
         assert self.given is not None
-        return self.call.apply(self.given, x, z, (_count(x), z.shape[-1]))
+        return self.call.apply(self.given, x, z, (_count(x), z.shape[-1]), at_once=self._given_at_once)
 
     def _by_complex_steps(self, x: Any, z: np.ndarray) -> np.ndarray:
-        """Im f(z + ih)/h (W. Squire and G. Trapp, SIAM Rev. 40, 110 (1998), doi:10.1137/S003614459631241X)."""
-        step = _COMPLEX_STEP * np.where(z != 0, np.abs(z), 1.0)
-        moved = z[..., None, :] + 1j * step[..., None, :] * np.eye(z.shape[-1])
-        values = np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
-        return np.moveaxis(values.imag / step[..., None], -2, -1)
+        def predict(moved: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
+
+        return np.moveaxis(complex_steps(predict, z), -2, -1)
 
     def _by_differences(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Five-point quotients, central where there is room within the bounds, else one-sided, of fourth order."""

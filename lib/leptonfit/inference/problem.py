@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -87,6 +87,8 @@ class LeastSquaresProblem:
     sigma_degrees : int, optional
         Degrees of freedom of σ where it was estimated from the same data. Levels of Δχ² then follow the F
         distribution F(1, ν) instead of χ².
+    notes : tuple of str
+        What was assumed or left out when the problem was made, one sentence each.
 
     Raises
     ------
@@ -100,6 +102,7 @@ class LeastSquaresProblem:
     jacobian: Callable[[np.ndarray], np.ndarray]
     p_value: Callable[[np.ndarray], float | None] | None = None
     sigma_degrees: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -267,6 +270,7 @@ def restrict(
         lambda x: problem.jacobian(fill(x))[..., rows, :][..., free],
         None if p_value is None else lambda x: p_value(fill(x)),
         problem.sigma_degrees,
+        problem.notes,
     )
 
 
@@ -307,4 +311,78 @@ def extend(
         all_slopes,
         None if p_value is None else lambda x: p_value(x[:n_par]),
         problem.sigma_degrees,
+        problem.notes,
+    )
+
+
+def join(problems: Sequence[LeastSquaresProblem]) -> LeastSquaresProblem:
+    """Problem of several independent data sets; parameters of the same name are shared.
+
+    Parameters
+    ----------
+    problems : sequence of LeastSquaresProblem
+
+    Raises
+    ------
+    ValueError
+        If there is no problem, two parameters of the same name differ, or a σ was estimated from one of the data sets.
+    """
+    parameters: dict[str, Parameter] = {}
+    for problem in problems:
+        for parameter in problem.parameters:
+            if parameters.setdefault(parameter.name, parameter) != parameter:
+                raise ValueError(
+                    f"parameter {parameter.name!r}: start, bounds and labels must be the same in all problems"
+                )
+        if problem.sigma_degrees is not None:
+            raise ValueError("problems: σ must be known in each of several data sets")
+    if not parameters:
+        raise ValueError("problems: at least one must be given")
+    names = list(parameters)
+    columns = [np.array([names.index(name) for name in problem.names]) for problem in problems]
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        parts = [problem.residuals(x[..., own]) for problem, own in zip(problems, columns, strict=True)]
+        return np.concatenate(parts, axis=-1)
+
+    def jacobian(x: np.ndarray) -> np.ndarray:
+        parts = []
+        for problem, own in zip(problems, columns, strict=True):
+            rows = np.zeros((*x.shape[:-1], problem.n_res, len(names)))
+            rows[..., own] = problem.jacobian(x[..., own])
+            parts.append(rows)
+        return np.concatenate(parts, axis=-2)
+
+    is_tested = all(problem.p_value is None for problem in problems)
+    return LeastSquaresProblem(
+        tuple(parameters.values()),
+        tuple(f"{name} of data set {k}" for k, problem in enumerate(problems, 1) for name in problem.residual_names),
+        residuals,
+        jacobian,
+        None if is_tested else lambda x: None,
+        notes=tuple(dict.fromkeys(note for problem in problems for note in problem.notes)),
+    )
+
+
+def soften(problem: LeastSquaresProblem) -> LeastSquaresProblem:
+    """Copy of a problem with the robust loss 2 (√(1 + r²) − 1) in place of r², which limits the pull of outliers.
+
+    The residual becomes r √(2/(1 + √(1 + r²))). The loss is not −2 ln L, so that no confidence level holds and χ² does
+    not test the model (the loss `soft_l1` of SciPy's `least_squares`).
+    """
+
+    def root(r: np.ndarray) -> np.ndarray:
+        return np.sqrt(1 + r * r)
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        r = problem.residuals(x)
+        return np.asarray(r * np.sqrt(2 / (1 + root(r))))
+
+    def jacobian(x: np.ndarray) -> np.ndarray:
+        s = root(problem.residuals(x))
+        return np.asarray((np.sqrt((1 + s) / 2) / s)[..., None] * problem.jacobian(x))
+
+    note = "The loss is robust (soft L1): no confidence level holds, and χ² does not test the model."
+    return replace(
+        problem, residuals=residuals, jacobian=jacobian, p_value=lambda x: None, notes=(*problem.notes, note)
     )

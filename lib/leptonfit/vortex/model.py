@@ -8,6 +8,7 @@ whereas the axisymmetric flow has no magnetic moment.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
@@ -88,6 +89,13 @@ class VortexModel:
             raise ValueError(f"closure = {self.closure!r}: must be one of {', '.join(CLOSURES)}")
         if self.moment_map not in MOMENT_MAPS:
             raise ValueError(f"moment_map = {self.moment_map!r}: must be one of {', '.join(MOMENT_MAPS)}")
+        if not np.isfinite(self.moment_factor):
+            raise ValueError(f"moment_factor = {self.moment_factor:g}: must be finite")
+        if not self.r_max > 0:
+            raise ValueError(f"r_max = {self.r_max:g}: must be above 0")
+        make = CLOSURES[self.closure] if isinstance(self.closure, str) else self.closure
+        if self.gradient and "gradient" not in inspect.signature(make).parameters:
+            raise ValueError(f"gradient = {self.gradient:g}: must be 0, because this closure has no gradient term")
         largest = max(high for name, (_, high) in self.limits.items() if name.startswith("R_"))
         if not (largest <= self.r_max < np.inf or self._is_lab):
             raise ValueError(f"r_max = {self.r_max:g}: must be finite and at least {largest:g}, the largest R allowed")

@@ -64,7 +64,7 @@ class Answer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed or left out when the problem was made."""
-        return self.problem.notes if isinstance(self.problem, ModelProblem) else ()
+        return self.problem.notes
 
     def rows(self) -> list[tuple[str, ...]]:
         """Texts of the table: a row for each parameter, in the order of `columns`."""
@@ -120,17 +120,24 @@ class Answer:
             precision = precision_that_closes(self.problem, at, name, other)
             value = f"{other} = {at[self.problem.index(other)]:.4g}"
             if precision:
-                sentences.append(f"With {value} known to {100 * precision:g} % the data determine {name}.")
+                error = f"a relative error of {100 * precision:g} % or less"
+                sentences.append(f"A measurement {value} with {error} would determine {name}.")
             elif precision is not None:
-                sentences.append(f"With {value} known exactly the data determine {name}.")
+                sentences.append(f"The exact value {value} would determine {name}.")
+        if not sentences:
+            sentences.append(f"No other parameter alone, even if known exactly, lets the data determine {name}.")
         if isinstance(self.problem, ModelProblem) and np.ndim(self.problem.data.x) == 1:
             datum = find_next_datum(self.problem, self.result, name)
             low, high = datum.after
-            sentences.append(
-                f"One more datum, with the present error, does most at x = {datum.best_x:.4g}: {name} would be in "
-                f"[{low:.4g}, {high:.4g}]."
-            )
-        return sentences or [f"No other parameter alone, even if known exactly, lets the data determine {name}."]
+            more = "one further datum, with the median error of the present ones,"
+            if np.isfinite([low, high]).all():
+                sentences.append(
+                    f"So would {more} at x = {datum.best_x:.4g}, where it shortens the interval most: {name} would be "
+                    f"in [{low:.4g}, {high:.4g}]."
+                )
+            else:
+                sentences.append(f"No {more} closes the interval, at x from {datum.x[0]:.4g} to {datum.x[-1]:.4g}.")
+        return sentences
 
     def plot(self) -> Figure:
         """Draw the data with the best fit, if the problem has them, and the profile of each parameter."""
@@ -167,7 +174,7 @@ class Answer:
 
 def assess(
     problem: LeastSquaresProblem,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | str | None = None,
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,

@@ -174,7 +174,10 @@ def fit_command(
     if not 0 < level < 1:
         raise InputError(f"--level {level:g}: must be between 0 and 1, such as 0.95")
     problem = own_fit.problem_from_files(data, model, bounds, y=y, sigma=sigma, counts=counts)
-    answer = assess(problem, level=level)
+    try:
+        answer = assess(problem, level=level)
+    except ValueError as error:  # no start has a finite χ², or the model fails inside its bounds
+        raise InputError(str(error)) from None
     click.echo(answer)
     click.echo(f"page: {answer.save(out or Path('reports') / data.stem)}")
 

@@ -310,6 +310,8 @@ def _read_declaration(name: str, statement: ast.Assign | ast.AnnAssign, comment:
     budgets: dict[str, Value] = {}
     if default is None:
         comment, budgets = _read_budgets(name, comment)
+    elif "{" in comment:
+        raise InputError(f"{name} = {default!r}: must be None where its comment has a value for each budget")
     kind = type(next(iter(budgets.values()))) if default is None else type(default)
     if isinstance(statement, ast.AnnAssign):
         annotation = ast.unparse(statement.annotation)

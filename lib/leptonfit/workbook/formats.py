@@ -71,7 +71,7 @@ def from_records(
         column = Column(*spec) if isinstance(spec, tuple) else Column(spec)
         values = [_read(column.value, row) for row in rows]
         if any(isinstance(value, list) for value in values):
-            values = [[] if value is None else value for value in values]
+            values = [[] if value is None else value if isinstance(value, list) else [value] for value in values]
             parts = list(zip_longest(*values, fillvalue=np.nan)) or [(np.nan,) * len(rows)] * 2
             names = [f"{title} {ending}".rstrip() for ending in _name_parts(column, len(parts))]
         else:

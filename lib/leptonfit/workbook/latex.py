@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 
 _SYMBOLS = {
@@ -67,13 +69,15 @@ def write_macros(numbers: pd.DataFrame) -> str:
 
 def escape(text: str) -> str:
     """Text as LaTeX, Greek letters and signs as mathematics."""
-    parts: list[str] = []
+    parts: list[tuple[bool, str]] = []
     for c in text:
-        if c in _ACCENTS:
-            parts.append(f"${_ACCENTS[c]}{{{parts.pop().strip('$')}}}$")
+        if c in _ACCENTS and parts:
+            parts.append((True, f"{_ACCENTS[c]}{{{parts.pop()[1]}}}"))
         else:
-            parts.append(f"${_SYMBOLS[c]}$" if c in _SYMBOLS else _SPECIAL.get(c, c))
-    return "".join(parts).replace("$$", "")
+            parts.append((True, _SYMBOLS[c]) if c in _SYMBOLS else (False, _SPECIAL.get(c, c)))
+    groups = itertools.groupby(parts, key=lambda part: part[0])
+    texts = ((is_math, "".join(word for _, word in group)) for is_math, group in groups)
+    return "".join(f"${word}$" if is_math else word for is_math, word in texts)
 
 
 def write_tabular(table: pd.DataFrame) -> str:

@@ -26,8 +26,9 @@ def problem_from_files(
     Parameters
     ----------
     data : Path
-        CSV file with a head. The column called like the model's first argument is x, else the first column; the column
-        `y` (or the one named) is y, else the second; the column `sigma` is the standard error, else the third.
+        CSV file with a head. The column called like the model's first argument is x, else the first one. Of the others,
+        the column `y` (or the one named) is y, else the first; then `sigma` is the standard error, else the only one
+        that is left. Without such a column σ is estimated.
     model : str
         `file.py:function`.
     bounds : str
@@ -44,11 +45,16 @@ def problem_from_files(
         If a file, column, function or bound cannot be used.
     """
     function = load_function(model)
-    first = next(iter(inspect.signature(function).parameters), None)
     table = read_table(data)
+    try:
+        first = next(iter(inspect.signature(function).parameters), None)
+    except ValueError as error:
+        raise InputError(f"model = {model}: {error}") from None
     x_column = first if first in table.columns else table.columns[0]
-    y_column = _choose(table, y, "y", 1, data)
-    errors = POISSON if counts else _read_sigma(table, sigma, data)
+    others = [name for name in table.columns if name != x_column]
+    y_column = _choose(others, y, "y", data)
+    others.remove(y_column)
+    errors = POISSON if counts else _read_sigma(table, others, sigma, data)
     try:
         return problem_from_model(
             function, table[x_column].to_numpy(), table[y_column].to_numpy(), errors, read_bounds(bounds)
@@ -71,7 +77,7 @@ def load_function(reference: str) -> Callable[..., Any]:
         raise InputError(f"model = {reference}: must be FILE.py:FUNCTION with a file that exists")
     try:
         found = runpy.run_path(str(path), run_name=path.stem)
-    except Exception as error:  # whatever the user's file raises
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
         raise InputError(f"model = {reference}: {path.name} failed: {type(error).__name__}: {error}") from error
     function = found.get(name)
     if not callable(function):
@@ -105,28 +111,26 @@ def read_table(path: Path) -> pd.DataFrame:
             raise InputError(f"data = {path}: {name} in row {wrong[0] + 1} = {text.iloc[wrong[0]]}: must be a number")
         found[name.strip()] = numbers.astype(float)
     if len(found) < 2:
-        raise InputError(f"data = {path}: has {len(found)} column: must have x and y at least")
+        raise InputError(f"data = {path}: has {len(found)} column, separated by commas: must have x and y at least")
     return pd.DataFrame(found)
 
 
-def _choose(table: pd.DataFrame, asked: str | None, usual: str, place: int, path: Path) -> str:
-    if asked is not None and asked not in table.columns:
-        raise InputError(f"data = {path}: has no column {asked}; it has {', '.join(table.columns)}")
-    name = asked or (usual if usual in table.columns else table.columns[place])
-    return str(name)
+def _choose(columns: list[str], asked: str | None, usual: str, path: Path) -> str:
+    if asked is not None and asked not in columns:
+        raise InputError(f"data = {path}: has no column {asked} beside x; it has {', '.join(columns)}")
+    return asked or (usual if usual in columns else columns[0])
 
 
-def _read_sigma(table: pd.DataFrame, asked: str | None, path: Path) -> float | np.ndarray | None:
+def _read_sigma(table: pd.DataFrame, columns: list[str], asked: str | None, path: Path) -> float | np.ndarray | None:
     """σ as a number or a column; None if there is none, so that it is estimated."""
     if asked is not None:
         try:
             return float(asked)
         except ValueError:
-            return table[_choose(table, asked, asked, 0, path)].to_numpy()
-    if "sigma" in table.columns:
-        return table["sigma"].to_numpy()
-    is_third = len(table.columns) == 3 and "y" not in table.columns
-    return table[table.columns[2]].to_numpy() if is_third else None
+            return table[_choose(columns, asked, asked, path)].to_numpy()
+    if "sigma" not in columns and len(columns) > 1:
+        raise InputError(f"data = {path}: which of {', '.join(columns)} is σ? Give --sigma COLUMN, or a number")
+    return table["sigma" if "sigma" in columns else columns[0]].to_numpy() if columns else None
 
 
 def read_bounds(text: str) -> Mapping[str, Any]:
@@ -141,6 +145,8 @@ def read_bounds(text: str) -> Mapping[str, Any]:
     for part in filter(None, text.split(",")):
         name, _, value = (word.strip() for word in part.partition("="))
         words = value.split(":")
+        if name in found:
+            raise InputError(f"--bounds {part}: {name} is given twice")
         try:
             if not name or not 1 <= len(words) <= 3 or (len(words) == 1 and not value):
                 raise ValueError

@@ -20,6 +20,7 @@ from leptonfit.inference.result import Result, encode
 from leptonfit.workbook.formats import format_table
 from leptonfit.workbook.latex import write_tabular
 from leptonfit.workbook.parameters import Settings
+from leptonfit.workbook.store import MARKS
 
 NUMBERS = "numbers.csv"
 """File with a notebook's numbers, one row for each macro."""
@@ -46,8 +47,9 @@ def figure(settings: Settings, name: str, drawn_figure: Figure, **drawn: Any) ->
         If an axis has no name.
     """
     for ax in drawn_figure.axes:
-        if ax.axison and ax.get_label() != "<colorbar>" and not ax.get_xlabel():
-            raise ValueError(f"figure {name}: an axis has no name: must have a label with its unit")
+        is_read = ax.axison and ax.get_label() != "<colorbar>" and ax.xaxis.get_tick_params()["labelbottom"]
+        if is_read and not ax.get_xlabel():
+            raise ValueError(f"figure {name}: a panel has no x label: add one with its unit, such as 'x (m)'")
     for kind, dated in (("png", "Software"), ("pdf", "CreationDate")):
         content = io.BytesIO()
         drawn_figure.savefig(content, format=kind, metadata={dated: None})
@@ -90,6 +92,11 @@ def numbers(
         One of `store.MARKS`, or "claimed".
     **values
     """
+    if mark not in (*MARKS, "claimed"):
+        raise ValueError(f"mark = {mark!r}: must be one of {', '.join(MARKS)} or claimed")
+    for macro in values:
+        if not (macro.isascii() and macro.isalpha()):
+            raise ValueError(f"number {macro!r}: a LaTeX macro has letters only")
     said = ["none" if value is None or value != value else format(value, form) for value in values.values()]
     rows = pd.DataFrame({"macro": list(values), "value": said, "from": source or settings.notebook, "mark": mark})
     if NUMBERS in settings.published:
