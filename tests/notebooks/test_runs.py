@@ -99,7 +99,7 @@ def test_02_the_profile_comes_back_as_a_result(scans):
 def few_closures(checkout):
     """A checkout with little to compute, for tests of what reads it: 05 compares two closures and asks one for its
     model error, and no notebook makes more than four starts."""
-    (checkout / "data" / "closures.toml").write_text('[[block]]\nframe = ["stream", "lab"]\n')
+    (checkout / "data" / "closures.toml").write_text('[[block]]\nmeaning = "two frames"\nframe = ["stream", "lab"]\n')
     path = checkout / "notebooks" / "05_closures.py"
     asked, one = 'asked = [Choice(), Choice(radius="mean"),', "asked = [Choice()]  # ["
     assert asked in path.read_text()

@@ -60,7 +60,7 @@ def figure(settings: Settings, name: str, drawn_figure: Figure, **drawn: Any) ->
 
 
 def table(settings: Settings, name: str, shown: pd.DataFrame, columns: Sequence[str] | None = None) -> None:
-    """Publish a table as CSV, with its numbers, and as a LaTeX tabular, with its text.
+    """Publish a table as CSV, with its numbers, and as a LaTeX tabular, with its text; nothing without columns.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ def table(settings: Settings, name: str, shown: pd.DataFrame, columns: Sequence[
     columns : sequence of str, optional
         Columns of the tabular, if a text block has no room for all.
     """
+    if not len(shown.columns):
+        return  # nothing was tabulated
     written = format_table(shown)
     settings.published[f"table_{name}.csv"] = shown.to_csv(index=False).encode()
     settings.published[f"table_{name}.tex"] = write_tabular(written[columns or written.columns]).encode()
