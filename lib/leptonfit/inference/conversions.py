@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leptonfit.inference.model_problem import POISSON, ModelProblem, problem_from_model
+from leptonfit.inference.model_data import POISSON
+from leptonfit.inference.model_problem import ModelProblem, problem_from_model
 from leptonfit.inference.problem import Parameter
 
 if TYPE_CHECKING:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leptonfit.inference.derivatives import check_points
-from leptonfit.inference.differences import complex_steps, differentiate
+from leptonfit.inference.differences import agreeing_complex_steps, complex_steps, differentiate
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.multistart import Effort, run_multistart
@@ -20,7 +19,7 @@ from leptonfit.inference.scan import guess_ranges
 
 Values = Mapping[str, np.ndarray]
 _STIFFNESS = 1e-4
-_STEP, _SAME = 0.1, 1e-6
+_STEP = 0.1
 _ROUNDING, _UNSEEN = 1e-14, 1e-6
 
 
@@ -169,12 +168,18 @@ def _add(
         return complex_steps(quantity, at)
 
     slopes = as_given if gradient is not None else by_differences
-    if gradient is None and _agree(by_complex_steps, by_differences, np.stack([x, *check_points(problem)])):
-        slopes = by_complex_steps
+    if gradient is None:
+        points = np.stack([x, *check_points(problem)])
+        with np.errstate(all="ignore"):
+            reference = by_differences(points)
+        if agreeing_complex_steps(by_complex_steps, reference, points, axis=-1):
+            slopes = by_complex_steps
     value, slope = float(quantity(x)), slopes(x)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         raise ValueError(f"{name} = {value:g}: it and its derivatives must be finite at the best fit")
-    if not np.any(slopes(check_points(problem))) and not slope.any():
+    with np.errstate(all="ignore"):
+        is_constant = not np.any(slopes(check_points(problem))) and not slope.any()
+    if is_constant:
         raise ValueError(f"{name} = {value:g}: does not depend on the parameters")
     error = _delta_error(problem, x, slope)
     scale = _uncertainty(problem, x, quantity)
@@ -195,21 +200,6 @@ def _add(
         value,
         error,
     )
-
-
-def _agree(
-    exact: Callable[[np.ndarray], np.ndarray], other: Callable[[np.ndarray], np.ndarray], points: np.ndarray
-) -> bool:
-    """Whether a function accepts complex numbers, and derivatives by complex steps agree with difference quotients."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        coarse = other(points)
-        try:
-            found = exact(points)
-        except Exception:  # whatever a function of real numbers raises when it is given complex ones
-            return False
-    both, size = np.isfinite(coarse), np.max(np.abs(coarse), axis=-1, keepdims=True)
-    return bool(both.any() and (np.abs(found - coarse) <= _SAME * size)[both].all())
 
 
 def _delta_error(problem: LeastSquaresProblem, x: np.ndarray, slope: np.ndarray) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
 _LEVELS, _SHRINK, _NEAR = 8, 4.0, 1e-4
-_COMPLEX_STEP = 1e-30
+_COMPLEX_STEP, _AGREEMENT = 1e-30, 1e-6
 
 
 def differentiate(
@@ -92,3 +93,29 @@ def complex_steps(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -
     step = _COMPLEX_STEP * np.where(x != 0, np.abs(x), 1.0)
     values = np.asarray(function(x[..., None, :] + 1j * step[..., None, :] * np.eye(x.shape[-1])))
     return values.imag / step.reshape(*step.shape, *(1,) * (values.ndim - step.ndim))
+
+
+def agreeing_complex_steps(
+    exact: Callable[[np.ndarray], np.ndarray], reference: np.ndarray, points: np.ndarray, axis: int
+) -> bool:
+    """Whether derivatives by complex steps can be used: they exist, and agree with difference quotients to 1e-6.
+
+    Parameters
+    ----------
+    exact : callable
+        Maps points to derivatives by complex steps.
+    reference : ndarray
+        Difference quotients at the points; what is not finite is not compared.
+    points : ndarray (n, n_par)
+    axis : int
+        Axis of the derivatives along which the largest is the unit of the difference.
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        try:
+            difference = np.abs(exact(points) - reference)
+        except Exception:  # whatever a function of real numbers raises when it is given complex ones
+            return False
+    known = np.isfinite(reference)
+    size = np.max(np.abs(reference), axis=axis, keepdims=True, initial=0.0, where=known)
+    return bool(known.any() and (difference <= _AGREEMENT * size)[known].all())

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError
-from leptonfit.inference.model_problem import POISSON, ModelProblem, problem_from_model
+from leptonfit.inference.model_data import POISSON
+from leptonfit.inference.model_problem import ModelProblem, problem_from_model
 from leptonfit.inference.problem import Parameter
 
 
