@@ -91,7 +91,9 @@ def assess_problem(
         If there is no parameter of a given name, a derived quantity has the name of a parameter, or no start has a
         finite χ².
     """
-    names = problem.names if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if isinstance(names, str):
+        names = (names,)
+    names = problem.names if names is None else tuple(names)
     derived = derived or {}
     if not names:
         raise ValueError("names: at least one parameter must be assessed")

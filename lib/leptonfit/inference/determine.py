@@ -11,7 +11,7 @@ from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem, extend, restrict
-from leptonfit.inference.profile import SetOptions, scan_profile
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
 
 _FEW = Effort(n_starts=8, seed=1)
@@ -60,17 +60,17 @@ def add_prior(
 
 
 def precision_that_closes(
-    problem: LeastSquaresProblem, x: np.ndarray, name: str, other: str, *, effort: Effort = _FEW
+    problem: LeastSquaresProblem, profile: ProfileResult, other: str, *, effort: Effort = _FEW
 ) -> float | None:
     """Largest relative error of another parameter, of `PRECISIONS`, with which the data determine a parameter.
 
     Parameters
     ----------
     problem : LeastSquaresProblem
-    x : ndarray (n_par,)
-        Allowed point, whose value of the other parameter is taken as measured.
-    name, other : str
-        The parameter that is open, and the other one.
+    profile : ProfileResult
+        Of the parameter that is open; its levels are those at which the set must be closed.
+    other : str
+        The other parameter. Its measured value is that of `choose_allowed_point`.
     effort : Effort
         As for `scan_profile`.
 
@@ -81,10 +81,11 @@ def precision_that_closes(
     """
 
     def is_closed(changed: LeastSquaresProblem) -> bool:
-        profile = scan_profile(changed, name, effort=effort)
-        return assess_profile(changed, profile).code in CLOSED
+        found = scan_profile(changed, profile.parameter, effort=effort, sets=sets)
+        return assess_profile(changed, found).code in CLOSED
 
-    value = float(x[problem.index(other)])
+    sets = _same_sets(profile)
+    value = float(choose_allowed_point(problem, profile)[problem.index(other)])
     if not is_closed(restrict(problem, fixed={other: value})):
         return None
     if value == 0:
@@ -184,8 +185,11 @@ def find_next_datum(
         lambda z: (problem.predict(np.array([best]), z) - measured) / sigma,
         lambda z: problem.predict_jacobian(np.array([best]), z) / sigma,
     )
-    sets = SetOptions(levels=[float(key) for key in profile.levels])
-    again = assess_profile(more, scan_profile(more, name, effort=effort, sets=sets))
+    again = assess_profile(more, scan_profile(more, name, effort=effort, sets=_same_sets(profile)))
     nothing = (-np.inf, np.inf)
     before = found.verdicts[name].interval or nothing
     return NextDatumResult(name, x, shortening, best, before, again.interval or nothing)
+
+
+def _same_sets(profile: ProfileResult) -> SetOptions:
+    return SetOptions(levels=[float(level) for level in profile.levels])

@@ -61,11 +61,6 @@ class Answer:
         """Profile of each assessed parameter and derived quantity."""
         return self.result.profiles
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was assumed or left out when the problem was made."""
-        return self.problem.notes
-
     def rows(self) -> list[tuple[str, ...]]:
         """Texts of the table: a row for each parameter, in the order of `columns`."""
         return [self._row(name, verdict) for name, verdict in self.verdicts.items()]
@@ -89,7 +84,7 @@ class Answer:
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
         ]
-        return "\n".join([*lines, self.describe_fit(), *self.result.combinations, *self.notes])
+        return "\n".join([*lines, self.describe_fit(), *self.result.combinations, *self.problem.notes])
 
     def describe_fit(self) -> str:
         """χ² of the best fit, degrees of freedom and p-value, as a sentence."""
@@ -117,7 +112,7 @@ class Answer:
         for other in self.problem.names:
             if other == name:
                 continue
-            precision = precision_that_closes(self.problem, at, name, other)
+            precision = precision_that_closes(self.problem, self.profiles[name], other)
             value = f"{other} = {at[self.problem.index(other)]:.4g}"
             if precision:
                 error = f"a relative error of {100 * precision:g} % or less"
@@ -166,7 +161,7 @@ class Answer:
             remedies={name: self.explain(name) for name in self.verdicts},
             picture=base64.b64encode(picture.getvalue()).decode(),
         )
-        content = {"notes": list(self.notes), "result": encode(self.result)}
+        content = {"notes": list(self.problem.notes), "result": encode(self.result)}
         write_whole(place / "answer.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
         write_whole(place / "index.html", text)
         return place / "index.html"
