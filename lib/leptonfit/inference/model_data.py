@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 
 POISSON = "poisson"
 """Value of `sigma` for counts."""
 
-_NEAR_ONE, _TERMS = 0.1, 14
+_NEAR_ONE = 0.1
+_SERIES = 2 / np.arange(2, 16)
 _OFFSET = 1e-4
 
 
@@ -122,7 +124,7 @@ def compare_counts(counts: np.ndarray) -> tuple[Residuals, ByPrediction]:
         u = expected / n - 1
         near = np.abs(u) < _NEAR_ONE
         small = np.where(near, u, 0.0)
-        series = 2 * sum((-small) ** k / (k + 2) for k in range(_TERMS))
+        series = polyval(-small, _SERIES)
         far = np.where(near, 1.0, u)
         return u, np.sqrt(np.where(near, series, 2 * (far - np.log1p(far)) / far**2))
 

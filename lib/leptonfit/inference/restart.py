@@ -148,13 +148,14 @@ def _restart(
     best = [group[np.lexsort((chi2[:, group], -alive[:, group]), axis=-1)[:, :_N_RESTARTS]] for group in groups]
     chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
     i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))
-    starts = candidates[i, chosen[i, k]]
+    starts, which = np.unique(candidates[i, chosen[i, k]], axis=0, return_inverse=True)  # rows share most starts
     ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
-    n_iter = np.bincount(i, used, len(x)).astype(int)
+    n_iter = np.bincount(i, used[which], len(x)).astype(int)
     standing = judge(problem, x, free)
     chi2, plateau = standing.chi2, np.all(standing.flat, axis=-1)
-    for at in np.argsort(found.chi2, kind="stable"):
-        j, is_plateau = i[at], found.flat[at].all()
+    for pair in np.argsort(found.chi2[which], kind="stable"):
+        j, at = i[pair], which[pair]
+        is_plateau = found.flat[at].all()
         same = plateau[j] and not is_plateau and found.chi2[at] <= chi2[j] * (1 + ROUNDING)
         if found.chi2[at] < chi2[j] or same:
             x[j], chi2[j], plateau[j] = ends[at], found.chi2[at], is_plateau

@@ -33,7 +33,6 @@ class Judgement:
     ----------
     chi2, kkt : ndarray (n,)
         χ² and KKT residual.
-        χ² and KKT residual of each point.
     flat : ndarray (n, n_free) of bool
         Free parameters whose column of the Jacobian vanished.
     exact : ndarray (n,) of bool
