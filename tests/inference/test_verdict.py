@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import exp, inf, sqrt
 from numpy.testing import assert_allclose
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import brentq, least_squares, minimize_scalar
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.active_bounds import find_active_bounds
@@ -335,6 +335,33 @@ def test_an_end_that_comes_to_rest_behind_the_box_is_closed(build):
     assert verdict.code == "identified"
     mean, sigma = np.mean(data), 0.1 / sqrt(20)
     assert_allclose(verdict.interval[0], mean - ROOT * sigma, atol=2e-3 * sigma * ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_end_where_another_parameter_changes_its_sign_through_infinity(build, sign):
+    """The set of b goes on below b = 0, where a < 0: a is infinite at b = 0, and its box has one sign only."""
+    times = np.linspace(0, 0.5, 12)
+    data = 5 * exp(-0.7 * times) + 1 + 0.1 * np.cos(3 * np.arange(12))
+    problem = build(
+        lambda a, b, c: (a * exp(-b * times) + c - sign * data) / 0.15,
+        a=(0, 20) if sign > 0 else (-20, 0),
+        b=(-9, 9),
+        c=(-20, 20),
+    )
+
+    def lowest(b):
+        design = np.stack([exp(-b * times), np.ones(12)], axis=1) / 0.15
+        return np.linalg.lstsq(design, data / 0.15, rcond=None)[1][0]
+
+    rates = np.linspace(-9, 9, 4000)  # an even number, so that b = 0 with its two equal columns is not among them
+    best = rates[np.argmin([lowest(b) for b in rates])]
+    best = minimize_scalar(lowest, bracket=(best - 0.01, best + 0.01), tol=1e-12)
+    ends = [brentq(lambda b: lowest(b) - best.fun - ROOT**2, far, best.x) for far in (-9, 9)]
+    verdict = assess_profile(problem, scan_profile(problem, "b", effort=Effort(8, 1)))
+    assert ends[0] < -0.1
+    assert verdict.code == "identified"
+    assert_allclose(verdict.interval, ends, rtol=1e-5)
 
 
 @pytest.mark.parametrize("start", [0, 1e-9, 1])

@@ -51,6 +51,9 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
         pushing = scan.search_bounds()
         problem = boxes.release(scan.problem, pushing)
         if problem is None:
+            pushing = _bounds_beyond(scan, history, boxes)
+            problem = boxes.release(scan.problem, pushing)
+        if problem is None:
             break
         if any(_is_edge_of_model(scan, bound) for bound in pushing):
             is_decided = False
@@ -69,7 +72,7 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
         if is_decided:
             scan = wider
             history.append(scan.sets)
-    scan.sets = {level: _settle(scan, level, [sets[level] for sets in history], boxes) for level in scan.sets}
+    scan.sets = {level: _settle(scan, [sets[level] for sets in history], boxes) for level in scan.sets}
     return scan, boxes.tries, is_decided
 
 
@@ -85,23 +88,34 @@ def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:
     return bool(len(on_it)) and not is_finite.any()
 
 
-def _settle(scan: Scan, level: str, history: Sequence[IntervalSet], boxes: Boxes) -> IntervalSet:
-    """Set whose outer ends are closed if they converged while the bounds that determine them were released."""
-    found = history[-1]
+def _converged_ends(scan: Scan, history: Sequence[IntervalSet], boxes: Boxes) -> dict[int, float]:
+    """Last move of each outer end (0 lower, 1 upper) that converged while its bounds were released as often as allowed.
+
+    `history` are the sets of one level, the last one that of the scan.
+    """
     if len(history) < 5 or not all(len(one.intervals) for one in history):
-        return found
-    below, above = list(found.below), list(found.above)
-    middle = scan.path.best_x[scan.path.column]
-    for ends, side, row in ((below, 0, 0), (above, 1, -1)):
-        end, values = ends[row], np.array([one.intervals[row, side] for one in history[-5:]])
+        return {}
+    middle, converged = scan.path.best_x[scan.path.column], {}
+    for side, end in ((0, history[-1].below[0]), (1, history[-1].above[-1])):
+        values = np.array([one.intervals[-side, side] for one in history[-5:]])
         is_spent = all(boxes.is_spent(bound) for bound in end.held_by if not bound.is_physical)
         if end.reason != "box" or not is_spent or not np.isfinite(values).all():
             continue
         moves, distance = np.abs(np.diff(values)), abs(values[-1] - middle)
         before, last = moves[:2].max(), moves[2:].max()  # two moves each, because two bounds may be released in turn
         if last <= _AT_REST * distance and last <= max(0.5 * before, _ROUNDING * distance):
-            meets_own = abs(values[-1] - scan.problem.box(scan.name)[side]) <= 20 * last
-            ends[row] = scan.own_end(side) if meets_own else replace(end, reason="crossing")
+            converged[side] = float(last)
+    return converged
+
+
+def _settle(scan: Scan, history: Sequence[IntervalSet], boxes: Boxes) -> IntervalSet:
+    """Set of which the outer ends are closed that converged while the bounds that determine them were released."""
+    found = history[-1]
+    below, above = list(found.below), list(found.above)
+    for side, last in _converged_ends(scan, history, boxes).items():
+        ends, row = (above, -1) if side else (below, 0)
+        meets_own = abs(found.intervals[row, side] - scan.problem.box(scan.name)[side]) <= 20 * last
+        ends[row] = scan.own_end(side) if meets_own else replace(ends[row], reason="crossing")
     return replace(found, below=tuple(below), above=tuple(above))
 
 
@@ -184,11 +198,26 @@ def _kept_nodes(scan: Scan) -> np.ndarray:
 def _beyond_ends(scan: Scan) -> np.ndarray:
     """Values beyond the ends that search bounds make, at doubled distances: a box may part a set in two."""
     middle, (low, high) = float(scan.path.best_x[scan.path.column]), scan.problem.box(scan.name)
-    found = scan.sets[max(scan.options.rises, key=lambda level: scan.options.rises[level])]
+    found = scan.sets[scan.options.top]
     ends = [(-1, one.reason, found.intervals[0, 0]) for one in found.below[:1]]
     ends += [(1, one.reason, found.intervals[-1, 1]) for one in found.above[-1:]]
     beyond = [end + side * abs(end - middle) * _BEYOND for side, reason, end in ends if reason == "box"]
     return np.clip(np.concatenate([np.empty(0), *beyond]), low, high)
+
+
+def _bounds_beyond(scan: Scan, history: Sequence[dict[str, IntervalSet]], boxes: Boxes) -> list[ActiveBoundResult]:
+    """Search bounds of other parameters that are active beyond an end that has converged.
+
+    Such an end may be the value at which a parameter is infinite, and beyond which it has the other sign: in
+    a exp(−b t) + c the amplitude a is infinite at b = 0. There it is the opposite bound that excludes the fit.
+    """
+    top, path = scan.options.top, scan.path
+    active: list[ActiveBoundResult] = []
+    for side in _converged_ends(scan, [sets[top] for sets in history], boxes):
+        end = scan.sets[top].intervals[-side, side]
+        for x in path.x[path.theta > end if side else path.theta < end]:
+            active += find_active_bounds(scan.problem, x, fixed=(scan.name,))
+    return list({bound.key: bound for bound in active if not bound.is_physical}.values())
 
 
 def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundResult]) -> LeastSquaresProblem:

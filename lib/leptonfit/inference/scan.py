@@ -45,9 +45,14 @@ class SearchOptions:
     ranges: Mapping[str, tuple[float, float]]
 
     @property
+    def top(self) -> str:
+        """Highest level."""
+        return max(self.rises, key=lambda level: self.rises[level])
+
+    @property
     def rise(self) -> float:
         """Δχ² of the highest level."""
-        return max(self.rises.values())
+        return self.rises[self.top]
 
 
 class Scan:
@@ -94,8 +99,7 @@ class Scan:
         if len(between) or len(beyond):
             self._fit_all(path)
         step = max((theta[-1] - theta[0]) / 4, min(conditional_sigma(problem, path.best_x, name), theta[-1] - theta[0]))
-        top = max(options.rises, key=lambda level: options.rises[level])
-        sides = tuple(side for side in (-1, 1) if (top, side) not in self._open_ends)
+        sides = tuple(side for side in (-1, 1) if (options.top, side) not in self._open_ends)
         self.path = path
         if not self.is_rejected:  # no set is quoted for a rejected model
             self.path = path.extend(options.rise, float(step), options.n_starts, options.rng, options.ranges, sides)
@@ -161,7 +165,7 @@ class Scan:
 
     def choose_grid(self) -> np.ndarray:
         """Default grid (41,) across the set of the highest level within the bounds, and somewhat beyond."""
-        path, found = self.path, self.sets[max(self.options.rises, key=lambda level: self.options.rises[level])]
+        path, found = self.path, self.sets[self.options.top]
         low, high = self.problem.lower[path.column], self.problem.upper[path.column]
         middle = path.best_x[path.column]
         ends = found.intervals[np.isfinite(found.intervals)] if len(found.intervals) else np.empty(0)
