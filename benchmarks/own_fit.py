@@ -8,7 +8,7 @@ Each tool gets the model, the data and the same bounds; lmfit and iminuit also r
 the true parameters, which no user has. The counted statements are those of each function up to the line `# end`:
 imports, fit, and the 95 % interval in the way that the tool's manual shows first (in lmfit that is an F test, which
 does not use the known σ). After that line the program reads what the tool says about the interval. Each time is the
-median of several runs on one core, in which the tools take turns.
+median of several runs on one core, in which the tools take turns, as processor time: what else runs does not count.
 """
 
 import ast
@@ -199,12 +199,12 @@ def run_once(tool, fit):
     np.random.seed(SEED)  # noqa: NPY002 - pyPESTO draws its starts from it
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         warnings.simplefilter("always")
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             intervals, said = TOOLS[tool](fit.model, *fit.data, bounds, fit.truth, fit.name)
         except Exception as error:  # whatever a tool refuses with is its answer
             intervals, said = [], str(error).split("\n")[0]
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
     warned = [str(one.message).split("\n")[0] for one in caught if issubclass(one.category, UserWarning)]
     return seconds, intervals, said or "; ".join(dict.fromkeys(warned))
 

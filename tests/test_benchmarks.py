@@ -76,6 +76,7 @@ def test_far_below_k_m_a_line_through_zero_is_allowed_and_v_has_no_upper_end():
     assert verdict.interval[0] == pytest.approx(brentq(lambda v: profile(v) - lowest - LEVEL, 0.5, 5), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_aliases_of_a_sine_are_mirrored_at_half_the_sampling_rate():
     fit = FITS["sine, aliases"]
     assert fit.model(fit.data[0], 0.3, 0.5) == pytest.approx(fit.model(fit.data[0], 0.7, np.pi - 0.5), abs=1e-12)

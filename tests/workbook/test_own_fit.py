@@ -209,7 +209,8 @@ def test_the_picture_names_the_bounds_that_make_a_part_of_the_profile():
     t, y, sigma = np.loadtxt(ROOT / "data/examples/decay_short.csv", delimiter=",", skiprows=1, unpack=True)
     given, wide = ({"a": (0, 20), "b": (0, 5), "c": (-3, 3)}, {"a": (0, 1e4), "b": (0, 5), "c": (-1e4, 1e4)})
     problems = [leptonfit.problem_from_model(decay, t, y, sigma, bounds) for bounds in (given, wide)]
-    within, alone = (leptonfit.scan_profile(one, "b", np.linspace(0.1, 4.9, 25)) for one in problems)
+    how = {"effort": leptonfit.Effort(4, 1), "sets": leptonfit.SetOptions((0.95,), release=False)}
+    within, alone = (leptonfit.scan_profile(one, "b", np.linspace(0.1, 4.9, 25), **how) for one in problems)
     _, (left, right) = plt.subplots(1, 2)
     for ax, profile, expected in ((left, within, ["made by the\nbounds of c"]), (right, alone, [])):
         figures.plot_profile_by_cause(ax, profile, alone, "open_below")
