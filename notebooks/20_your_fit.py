@@ -28,12 +28,13 @@ seed = 20251223  # seed of starts and simulated data [0, 9223372036854775807]
 budget = "quick"  # effort [quick | full]
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 import leptonfit
 from leptonfit.datafiles import read_csv
-from leptonfit.workbook import figures, parameters, store, tables
+from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("20_your_fit", globals())
 how = {"level": settings.level, "effort": leptonfit.Effort(settings.n_starts, settings.seed)}
@@ -61,7 +62,7 @@ print(measured_long)
 # %% [markdown]
 # Over a long time the data determine all three parameters and the half-life, which is profiled like a parameter.
 
-# %% tags=["key-figure"]
+# %%
 measured_long.plot()
 
 # %% [markdown]
@@ -74,8 +75,34 @@ measured_short = leptonfit.assess(problem, ["b"], **how)
 print(measured_short)
 
 # %% [markdown]
-# The interval within the bounds looks finite, but it is made by the bounds of the other parameters. What would
-# determine $b$?
+# The interval within the bounds looks finite, but it is made by the bounds of the other parameters. With wider bounds
+# the same data allow every decay rate down to a straight line.
+
+# %%
+wide = leptonfit.problem_from_model(
+    decay, short.t, short.y, short.sigma, {"a": (0, 1e4), "b": (0, 5), "c": (-1e4, 1e4)}
+)
+sets = leptonfit.SetOptions((settings.level,), release=False)
+alone = leptonfit.scan_profile(wide, "b", np.linspace(0.01, 5, 41), effort=how["effort"], sets=sets)
+
+# %% tags=["key-figure"]
+# Long and short data with the fits that they allow, and the profiles of b below
+fig, axes = plt.subplots(2, 2, figsize=(6.8, 5.2), sharex="row", sharey="row")
+profile = measured_long.profiles["b"]
+for (above, below), answer, free in zip(axes.T, (measured_long, measured_short), (profile, alone), strict=True):
+    figures.plot_allowed_fits(above, answer.problem, free, until=6)
+    above.set(ylim=(0, 7), xlabel="time t (arbitrary units)")
+    figures.plot_profile_by_cause(below, answer.profiles["b"], free, answer.verdicts["b"].code)
+    below.set(xlim=(0, 5), xlabel="decay rate b (1/unit of t)")
+axes[0, 0].set(title="simulated over a long time", ylabel="activity y")
+axes[0, 1].set_title("simulated over a short time")
+axes[1, 1].set_ylabel("")
+axes[0, 0].legend()
+axes[1, 0].legend()
+publish.figure(settings, "own_fit", fig, long=profile, short=measured_short.profiles["b"], short_alone=alone)
+
+# %% [markdown]
+# What would determine $b$?
 
 # %%
 for sentence in measured_short.explain("b"):

@@ -27,6 +27,8 @@ def test_the_python_examples_run(capsys):
     for example in re.findall(r"```python\n(.*?)```", README, re.S):
         exec(compile(example, "README.md", "exec"), {})
     said = capsys.readouterr().out
+    (shown,) = re.findall(r"```text\n(.*?)```", README, re.S)
+    assert shown in said
     assert "The data do not determine β" in said
     assert "'cls': array([8.32" in said
 

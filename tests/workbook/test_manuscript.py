@@ -30,7 +30,7 @@ def test_what_the_notebooks_publish_is_committed_and_nothing_else():
         find_declared("figure"),
         [f"table_{name}" for name in (*find_declared("table"), "claims", "options")],
     )
-    assert len(drawn) == 16
+    assert len(drawn) == 17
     assert len(tables) == 12
     for name in drawn:
         for suffix in ("pdf", "png", "json"):

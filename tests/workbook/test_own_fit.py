@@ -2,11 +2,13 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import leptonfit
-from leptonfit.workbook import cli, own_fit
+from leptonfit.datafiles import ROOT
+from leptonfit.workbook import cli, figures, own_fit
 
 MODEL = "import numpy as np\n\n\ndef decay(t, a, b, c):\n    return a * np.exp(-b * t) + c\n"
 T = np.linspace(0, 6, 12)
@@ -201,3 +203,19 @@ def test_what_would_determine_it_is_said(files):
     assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at x = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")
+
+
+def test_the_picture_names_the_bounds_that_make_a_part_of_the_profile():
+    t, y, sigma = np.loadtxt(ROOT / "data/examples/decay_short.csv", delimiter=",", skiprows=1, unpack=True)
+    given, wide = ({"a": (0, 20), "b": (0, 5), "c": (-3, 3)}, {"a": (0, 1e4), "b": (0, 5), "c": (-1e4, 1e4)})
+    problems = [leptonfit.problem_from_model(decay, t, y, sigma, bounds) for bounds in (given, wide)]
+    how = {"effort": leptonfit.Effort(4, 1), "sets": leptonfit.SetOptions((0.95,), release=False)}
+    within, alone = (leptonfit.scan_profile(one, "b", np.linspace(0.1, 4.9, 25), **how) for one in problems)
+    _, (left, right) = plt.subplots(1, 2)
+    for ax, profile, expected in ((left, within, ["made by the\nbounds of c"]), (right, alone, [])):
+        figures.plot_profile_by_cause(ax, profile, alone, "open_below")
+        assert [text.get_text() for text in ax.texts] == expected
+    assert left.get_title() == "b is open below"
+    above = figures.plot_allowed_fits(right, problems[1], alone, until=6)
+    assert len(above.lines) > (alone.chi2_min - alone.best_chi2 <= alone.levels["0.95"]).sum() > 10
+    plt.close("all")

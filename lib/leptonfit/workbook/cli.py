@@ -184,7 +184,7 @@ def fit_command(
 
 @cli.command("bench")
 def bench_command() -> None:
-    """Time profiles, spectra and limits, and count the minima reached, beside iminuit and SciPy."""
+    """Time own fits, profiles, spectra and limits, and count the minima reached, beside other tools."""
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         subprocess.run([sys.executable, str(script)], env={**os.environ, **ONE_THREAD}, check=True)
 

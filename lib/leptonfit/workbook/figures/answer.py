@@ -13,13 +13,13 @@ from leptonfit.inference.assess import AssessmentResult
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult
-from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, STYLE
+from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, STYLE
 
 _COLOURS = {"identified": GREEN, "bound_limited": GREEN, "disjoint": GREEN}
 _N_CURVE = 201
 _COLUMNS = 3
-_TOP = 3.0
-"""Height of a profile's axis, in units of the level."""
+_TOP, _LOW_TOP = 3.0, 2.25
+"""Height of a profile's axis, in units of the level: beside other profiles, and below the data."""
 
 
 def plot_answer(problem: LeastSquaresProblem, result: AssessmentResult) -> Figure:
@@ -56,6 +56,60 @@ def plot_data(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
     ax.set_ylabel("y")
     ax.legend()
     return line
+
+
+def plot_allowed_fits(ax: Axes, problem: ModelProblem, profile: ProfileResult, until: float) -> Axes:
+    """Data, and the fits of a profile within its highest level, drawn from the first x to `until`."""
+    data = problem.data
+    curve = np.linspace(data.x.min(), until, _N_CURVE)
+    allowed = profile.chi2_min - profile.best_chi2 <= max(profile.levels.values())
+    for x in profile.x[allowed]:
+        ax.plot(curve, problem.predict(curve, x), color=ORANGE, lw=0.8, alpha=0.6)
+    ax.plot([], [], color=ORANGE, lw=0.8, label=f"fits allowed at {_percent(profile)}")
+    ax.plot(curve, problem.predict(curve, profile.best_x), color=BLUE, label="best fit")
+    ax.errorbar(data.x, data.y, data.errors, fmt="o", color="black", ms=3, lw=1, label="data")
+    ax.set_xlim(curve[0] - 0.02 * until, 1.02 * until)
+    return ax
+
+
+def plot_profile_by_cause(ax: Axes, within: ProfileResult, alone: ProfileResult, code: str) -> Axes:
+    """Δχ² of the data alone, and its part within the given bounds that search bounds of other parameters make.
+
+    Parameters
+    ----------
+    ax : Axes
+    within : ProfileResult
+        Profile within the given bounds.
+    alone : ProfileResult
+        Profile with bounds so wide that none is active.
+    code : str
+        Code of the verdict, which is the title.
+    """
+    colour, level = _COLOURS.get(code, RED), max(alone.levels.values())
+    for low, high in within.released_set[max(within.levels, key=float)].intervals:
+        ends = max(low, within.grid[0], alone.grid[0]), min(high, alone.grid[-1])
+        ax.axvspan(*ends, color=colour, alpha=0.13, lw=0, label=f"{_percent(alone)} set of the data")
+    ax.plot(alone.grid, alone.chi2_min - alone.best_chi2, color=colour, label="data alone")
+    others = [j for j, name in enumerate(within.names) if name != within.parameter]
+    held, rise = within.on_bounds[:, others].any(axis=1), within.chi2_min - within.best_chi2
+    ax.plot(within.grid, np.where(held, rise, np.nan), color=ORANGE, ls=":", lw=2)
+    shown = np.flatnonzero(held & (rise <= _LOW_TOP * level))
+    if len(shown):
+        text = (
+            f"made by the\nbounds of {', '.join(within.names[j] for j in others if within.on_bounds[shown, j].any())}"
+        )
+        at = within.grid[shown[-1]], rise[shown[-1]]
+        ax.annotate(text, at, xytext=(6, 0), textcoords="offset points", va="top")
+    ax.axhline(level, color=GREY, ls="--", lw=1, label=f"{_percent(alone)} level")
+    ax.set_ylim(0, _LOW_TOP * level)
+    ax.set_xlabel(within.parameter)
+    ax.set_ylabel(r"$\Delta\chi^2$")
+    ax.set_title(f"{within.parameter} is {code.replace('_', ' ')}", color=colour)
+    return ax
+
+
+def _percent(profile: ProfileResult) -> str:
+    return f"{100 * float(max(profile.levels, key=float)):g} %"
 
 
 def plot_residuals(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
