@@ -279,6 +279,11 @@ class ProfilePath:
         return (self.chi2 <= self.zero) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
 
 
+def chi2_noise(problem: LeastSquaresProblem, chi2: np.ndarray | float) -> np.ndarray | float:
+    """Error 2 ‖r‖ η of χ² that an error η of the residuals causes; zero for a problem that is exact to rounding."""
+    return 2 * np.sqrt(chi2) * problem.accuracy.noise
+
+
 def significant_drop(chi2: np.ndarray | float) -> np.ndarray | float:
     """Smallest decrease of χ² that matters: 1e-6, or 1e-6 χ² where χ² is below 1, and always above rounding error."""
     return 1e-6 * np.minimum(chi2, 1.0) + 1e-13 * chi2

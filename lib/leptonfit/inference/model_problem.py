@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.inference.model_calls import Model, ModelCaller, ModelSlope, draw_probes
+from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
 from leptonfit.inference.multistart import Effort, run_multistart
-from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+from leptonfit.inference.problem import Accuracy, LeastSquaresProblem, Parameter
 from leptonfit.inference.scan import guess_ranges
+from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 _SIGMA_STARTS = 32
 _START_ATTEMPTS, _GOLDEN = 16, 0.6180339887498949
@@ -51,6 +52,7 @@ def problem_from_model(
     parameters: Mapping[str, Any],
     *,
     jacobian: Model | None = None,
+    jobs: int | None = None,
 ) -> ModelProblem:
     """Make a fit problem from a model function and data.
 
@@ -58,7 +60,8 @@ def problem_from_model(
     ----------
     model : callable
         Function f(x, a, b, …) → predictions (n_data,). It should broadcast: with parameters of shape (m, 1) it returns
-        (m, n_data). A function that does not is called for one parameter set at a time, which is slower.
+        (m, n_data). A function that does not is called for one parameter set at a time, which is slower; where it has
+        no value, for example because an integration failed, it should return nan.
     x : ndarray (n_data,), or (k, n_data), or a tuple of such arrays
         First argument of the model.
     y : array (n_data,)
@@ -73,7 +76,10 @@ def problem_from_model(
     jacobian : callable, optional
         Function of the same arguments that returns ∂f/∂parameter, of shape (n_data, n_par) for one parameter set, in
         the order of the free parameters. By default the derivatives come from complex steps where the model takes
-        complex numbers, else from difference quotients.
+        complex numbers, else from difference quotients, whose measured error is in the notes.
+    jobs : int, optional
+        Number of processes for a model that does not broadcast; the results do not depend on it. By default several
+        are used where a measurement shows that this is faster.
 
     Returns
     -------
@@ -98,12 +104,10 @@ def problem_from_model(
     data = read_data(x, y, sigma)
     counts = data.sigma is None
     names = tuple(parameter.name for parameter in free)
-    call = ModelCaller(model, names, fixed, equal)
-    free = _move_start(free, parameters, lambda z: model(data.x, **call.fill(z)))
+    call = ModelCaller(model, Arguments(names, fixed, equal))
+    free = _move_start(free, parameters, lambda z: model(data.x, **call.arguments.fill(z)))
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
-    call.inspect(data, draw_probes(free))
-    if not call.broadcasts:
-        notes.append("The model is called for one parameter set at a time, which is slower than one call for all.")
+    notes += call.inspect(data, draw_probes(free), jobs)
     residuals, by_prediction = compare_counts(data.y) if counts else compare_gaussian(data)
     bounds = np.array([(parameter.lower, parameter.upper) for parameter in free]).reshape(-1, 2).T
     slope = ModelSlope(call, jacobian, bounds)
@@ -121,10 +125,12 @@ def problem_from_model(
         predict=call,
         predict_jacobian=slope,
     )
-    notes += slope.choose(problem)
+    accuracy = slope.choose(problem)
+    if accuracy.derivatives:
+        notes.append(_describe(accuracy))
     if len(free) > len(data.y):
         notes.append(f"There are fewer data ({len(data.y)}) than parameters ({len(free)}).")
-    problem = replace(problem, notes=tuple(notes))
+    problem = replace(problem, notes=tuple(notes), accuracy=accuracy, is_slow=not call.broadcasts)
     return _estimate_sigma(problem) if sigma is None else problem
 
 
@@ -198,6 +204,14 @@ def _p_value_of_counts(counts: np.ndarray) -> Callable[[np.ndarray], float | Non
     return None if (counts >= _FEW_COUNTS).all() else lambda x: None
 
 
+def _describe(accuracy: Accuracy) -> str:
+    """Error of difference quotients, and what it means for the test of convergence, as a sentence."""
+    said = f"The derivatives of the model are difference quotients, with a relative error of {accuracy.derivatives:.0e}"
+    if accuracy.derivatives < KKT_TOLERANCE:
+        return f"{said}."
+    return f"{said}; a point counts as stationary where the gradient is zero within this error."
+
+
 def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
     """Problem with σ = √(RSS/(n − p)) at the best fit; intervals then follow the F distribution (Student's t²)."""
     degrees = problem.n_res - problem.n_par
@@ -222,4 +236,5 @@ def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
         sigma_degrees=degrees,
         data=data,
         notes=(*problem.notes, note),
+        accuracy=replace(problem.accuracy, noise=problem.accuracy.noise / sigma),
     )

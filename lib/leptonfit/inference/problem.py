@@ -66,6 +66,25 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of the functions of a problem; zero means exact to rounding.
+
+    Attributes
+    ----------
+    derivatives : float
+        Error of the Jacobian's columns, relative to their lengths.
+    noise : float
+        Error of the vector of residuals (its length), for example from the tolerance of an ODE solver.
+    """
+
+    derivatives: float = 0.0
+    noise: float = 0.0
+
+
+EXACT = Accuracy()
+
+
+@dataclass(frozen=True)
 class LeastSquaresProblem:
     """Least-squares problem with chi2(x) = Σ residuals(x)², which is −2 ln L up to a constant.
 
@@ -89,6 +108,10 @@ class LeastSquaresProblem:
         distribution F(1, ν) instead of χ².
     notes : tuple of str
         What was assumed or left out when the problem was made, one sentence each.
+    accuracy : Accuracy
+        Errors of the functions, where they are not exact to rounding.
+    is_slow : bool
+        True if the functions work on one point after another, so that searches should ask for few points.
 
     Raises
     ------
@@ -103,6 +126,8 @@ class LeastSquaresProblem:
     p_value: Callable[[np.ndarray], float | None] | None = None
     sigma_degrees: int | None = None
     notes: tuple[str, ...] = ()
+    accuracy: Accuracy = EXACT
+    is_slow: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -271,6 +296,8 @@ def restrict(
         None if p_value is None else lambda x: p_value(fill(x)),
         problem.sigma_degrees,
         problem.notes,
+        problem.accuracy,
+        problem.is_slow,
     )
 
 
@@ -312,6 +339,8 @@ def extend(
         None if p_value is None else lambda x: p_value(x[:n_par]),
         problem.sigma_degrees,
         problem.notes,
+        problem.accuracy,
+        problem.is_slow,
     )
 
 
@@ -361,6 +390,11 @@ def join(problems: Sequence[LeastSquaresProblem]) -> LeastSquaresProblem:
         jacobian,
         None if is_tested else lambda x: None,
         notes=tuple(dict.fromkeys(note for problem in problems for note in problem.notes)),
+        accuracy=Accuracy(
+            max(problem.accuracy.derivatives for problem in problems),
+            math.hypot(*(problem.accuracy.noise for problem in problems)),
+        ),
+        is_slow=any(problem.is_slow for problem in problems),
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sigma, find_active_bounds, with_shifts
-from leptonfit.inference.continuation import WARM, ProfilePath, significant_drop
+from leptonfit.inference.continuation import WARM, ProfilePath, chi2_noise, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, Nodes, find_identified_sets
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -30,8 +30,8 @@ _HALVINGS = 6
 """Largest number of halvings of the interval between a set and a node that is not trusted."""
 _UNMOVED = 1e-7
 """An end is unmoved if it moves by less than this fraction of its distance from the best fit, and from zero."""
-_GRID, _MARGIN = 41, 0.3
-"""Number of points of a default grid, and its extent beyond the set as a fraction of the set's width."""
+_MARGIN = 0.3
+"""Extent of a default grid beyond the set, as a fraction of the set's width."""
 _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
 
 
@@ -159,8 +159,8 @@ class Scan:
         unique = {bound.key: bound for bound in held if not bound.is_physical and bound.parameter != self.name}
         return list(unique.values())
 
-    def choose_grid(self) -> np.ndarray:
-        """Default grid (41,) across the set of the highest level within the bounds, and somewhat beyond."""
+    def choose_grid(self, n: int) -> np.ndarray:
+        """Default grid (n,) across the set of the highest level within the bounds, and somewhat beyond."""
         path, found = self.path, self.sets[max(self.options.rises, key=lambda level: self.options.rises[level])]
         low, high = self.problem.lower[path.column], self.problem.upper[path.column]
         middle = path.best_x[path.column]
@@ -169,7 +169,7 @@ class Scan:
         first = ends.min() if len(ends) and not found.open_below else max(middle - 3 * far, low)
         last = ends.max() if len(ends) and not found.open_above else min(middle + 3 * far, high)
         margin = _MARGIN * (last - first)
-        return np.linspace(max(first - margin, low), min(last + margin, high), _GRID)
+        return np.linspace(max(first - margin, low), min(last + margin, high), n)
 
     def _find_sets(self) -> dict[str, IntervalSet]:
         """Identified sets at every level; recomputed if a lower minimum appears during the search for a crossing."""
@@ -178,7 +178,7 @@ class Scan:
         while True:
             best, between = path.best_chi2, _Between(path)
             sets = find_identified_sets(
-                Nodes(path.theta, path.chi2, path.trusted(), best),
+                Nodes(path.theta, path.chi2, path.trusted(), best, float(chi2_noise(self.problem, best))),
                 self.options.rises,
                 own_ends=own,
                 evaluate=between.fit,
