@@ -145,12 +145,12 @@ def assess_problem(
 
 def choose_effort(problem: LeastSquaresProblem) -> Effort:
     """Default effort of a profile: 16 fresh starts at each point, or 4 if the problem is slow."""
-    return _SLOW_EFFORT if problem.is_slow else EFFORT
+    return _SLOW_EFFORT if problem.search.is_slow else EFFORT
 
 
 def choose_sets(problem: LeastSquaresProblem, levels: Sequence[float]) -> SetOptions:
     """Sets to find at some levels, on a profile of the usual number of points, or of 17 if the problem is slow."""
-    return SetOptions(levels, n_grid=_SLOW_GRID) if problem.is_slow else SetOptions(levels)
+    return SetOptions(levels, n_grid=_SLOW_GRID) if problem.search.is_slow else SetOptions(levels)
 
 
 def choose_allowed_point(problem: LeastSquaresProblem, profile: ProfileResult) -> np.ndarray:

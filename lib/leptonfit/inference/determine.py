@@ -85,7 +85,7 @@ def precision_that_closes(
         return assess_profile(changed, found).code in CLOSED
 
     sets = _same_sets(problem, profile)
-    starts = effort or (choose_effort(problem) if problem.is_slow else _FEW)
+    starts = effort or (choose_effort(problem) if problem.search.is_slow else _FEW)
     value = float(choose_allowed_point(problem, profile)[problem.index(other)])
     if not is_closed(restrict(problem, fixed={other: value})):
         return None

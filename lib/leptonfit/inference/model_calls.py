@@ -206,7 +206,7 @@ class ModelSlope:
                 found[accuracy.derivatives] = order, steps, accuracy
                 if accuracy.derivatives <= _ENOUGH:
                     break
-        self._order, self._steps, accuracy = found[min(found)]
+            self._order, self._steps, accuracy = found[min(found)]
         return accuracy
 
     def _choose_steps(self, problem: ModelProblem, points: np.ndarray) -> tuple[np.ndarray, Accuracy]:

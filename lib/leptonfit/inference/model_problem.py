@@ -17,13 +17,15 @@ import numpy as np
 from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
 from leptonfit.inference.multistart import Effort, run_multistart
-from leptonfit.inference.problem import Accuracy, LeastSquaresProblem, Parameter
+from leptonfit.inference.problem import Accuracy, LeastSquaresProblem, Parameter, Search
 from leptonfit.inference.scan import guess_ranges
 from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 _SIGMA_STARTS = 32
 _START_ATTEMPTS, _GOLDEN = 16, 0.6180339887498949
 _FEW_COUNTS = 5.0
+_DRAWS, _STEPS = 8, 40
+"""Search on a model: it is cheap to draw many points, and a start far from every minimum may wander without end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,9 @@ def problem_from_model(
         notes.append(_describe(accuracy))
     if len(free) > len(data.y):
         notes.append(f"There are fewer data ({len(data.y)}) than parameters ({len(free)}).")
-    problem = replace(problem, notes=tuple(notes), accuracy=accuracy, is_slow=not call.broadcasts)
+    problem = replace(
+        problem, notes=tuple(notes), accuracy=accuracy, search=Search(_DRAWS, _STEPS, True, not call.broadcasts)
+    )
     return _estimate_sigma(problem) if sigma is None else problem
 
 

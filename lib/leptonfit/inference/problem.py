@@ -85,6 +85,32 @@ EXACT = Accuracy()
 
 
 @dataclass(frozen=True)
+class Search:
+    """How the minima of a problem are searched on a profile.
+
+    Attributes
+    ----------
+    n_draws : int
+        Random points for each fresh start; the one of the lowest χ² becomes the start.
+    n_steps : int
+        Steps after which a minimisation goes on only if its χ² is below that of every converged one at the same point.
+    trusts_neighbours : bool
+        True if a point between two others is trusted where the solutions of both, which different starts found, lead to
+        the same χ². If False, fresh starts must find it there, too.
+    is_slow : bool
+        True if the functions work on one point after another, so that a search should ask for few points.
+    """
+
+    n_draws: int = 1
+    n_steps: int = 1000
+    trusts_neighbours: bool = False
+    is_slow: bool = False
+
+
+USUAL = Search()
+
+
+@dataclass(frozen=True)
 class LeastSquaresProblem:
     """Least-squares problem with chi2(x) = Σ residuals(x)², which is −2 ln L up to a constant.
 
@@ -110,8 +136,7 @@ class LeastSquaresProblem:
         What was assumed or left out when the problem was made, one sentence each.
     accuracy : Accuracy
         Errors of the functions, where they are not exact to rounding.
-    is_slow : bool
-        True if the functions work on one point after another, so that searches should ask for few points.
+    search : Search
 
     Raises
     ------
@@ -127,7 +152,7 @@ class LeastSquaresProblem:
     sigma_degrees: int | None = None
     notes: tuple[str, ...] = ()
     accuracy: Accuracy = EXACT
-    is_slow: bool = False
+    search: Search = USUAL
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -297,7 +322,7 @@ def restrict(
         problem.sigma_degrees,
         problem.notes,
         problem.accuracy,
-        problem.is_slow,
+        problem.search,
     )
 
 
@@ -340,7 +365,7 @@ def extend(
         problem.sigma_degrees,
         problem.notes,
         problem.accuracy,
-        problem.is_slow,
+        problem.search,
     )
 
 
@@ -394,7 +419,12 @@ def join(problems: Sequence[LeastSquaresProblem]) -> LeastSquaresProblem:
             max(problem.accuracy.derivatives for problem in problems),
             math.hypot(*(problem.accuracy.noise for problem in problems)),
         ),
-        is_slow=any(problem.is_slow for problem in problems),
+        search=Search(
+            max(problem.search.n_draws for problem in problems),
+            min(problem.search.n_steps for problem in problems),
+            all(problem.search.trusts_neighbours for problem in problems),
+            any(problem.search.is_slow for problem in problems),
+        ),
     )
 
 

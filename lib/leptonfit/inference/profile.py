@@ -221,7 +221,7 @@ def scan_profile(
         ranges[name] = float(grid[0]), float(grid[-1])
     options = SearchOptions(rises, effort.n_starts, np.random.default_rng(effort.seed), ranges)
     if grid is None:
-        scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options)
+        scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options, is_first=True)
         grid = scan.choose_grid(sets.n_grid)
         scan.add(grid)
     else:
