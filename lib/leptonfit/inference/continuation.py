@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
 from leptonfit.inference.problem import USUAL, LeastSquaresProblem
-from leptonfit.inference.solve import SolveResult, solve
+from leptonfit.inference.solve import SolveResult
 from leptonfit.inference.stationarity import KKT_TOLERANCE, OFFSET_TOLERANCE, relative_offset
 
 _ROUNDS = 3

@@ -21,6 +21,7 @@ from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import EXACT, Accuracy, Parameter
 
 if TYPE_CHECKING:
+    from leptonfit.inference.errors_in_x import MovedCaller
     from leptonfit.inference.model_problem import ModelProblem
 
 Model = Callable[..., np.ndarray]
@@ -170,8 +171,9 @@ def _count(x: Any) -> int:
 class ModelSlope:
     """Derivatives (..., n_data, n_par) of the predictions: as given, by complex steps, or by difference quotients."""
 
-    def __init__(self, call: ModelCaller, jacobian: Model | None, bounds: np.ndarray) -> None:
-        self.call, self.given, self.bounds = call, jacobian, bounds
+    def __init__(self, call: ModelCaller | MovedCaller, jacobian: Model | None, bounds: np.ndarray) -> None:
+        self.call: Any = call
+        self.given, self.bounds = jacobian, bounds
         self._steps, self._order = np.full(bounds.shape[1], _STEP), 4
         self._given_at_once = False
         self._compute = self._by_differences if jacobian is None else self._as_given

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.errors_in_x import Distances, MovedCaller
 from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
 from leptonfit.inference.multistart import Effort, run_multistart
@@ -53,6 +54,7 @@ def problem_from_model(
     sigma: float | Sequence[float] | np.ndarray | str | None,
     parameters: Mapping[str, Any],
     *,
+    x_sigma: float | Sequence[float] | np.ndarray | None = None,
     jacobian: Model | None = None,
     jobs: int | None = None,
 ) -> ModelProblem:
@@ -75,6 +77,9 @@ def problem_from_model(
         For each parameter of the model `(low, high)`, search bounds with the start between them (the geometric mean
         where low > 0); a `Parameter`; a number, at which it is fixed; or the name of another parameter to which it is
         equal.
+    x_sigma : float or array (n_data,), optional
+        Standard error of x, independent of y's; 0 where x is exact. The true x of each datum is then fitted, too (see
+        `errors_in_x.Distances`). It needs one array x and known standard errors of y.
     jacobian : callable, optional
         Function of the same arguments that returns ∂f/∂parameter, of shape (n_data, n_par) for one parameter set, in
         the order of the free parameters. By default the derivatives come from complex steps where the model takes
@@ -110,6 +115,7 @@ def problem_from_model(
     free = _move_start(free, parameters, lambda z: model(data.x, **call.arguments.fill(z)))
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
     notes += call.inspect(data, draw_probes(free), jobs)
+    at_x = _read_x_sigma(x_sigma, x, y, sigma)
     residuals, by_prediction = compare_counts(data.y) if counts else compare_gaussian(data)
     bounds = np.array([(parameter.lower, parameter.upper) for parameter in free]).reshape(-1, 2).T
     slope = ModelSlope(call, jacobian, bounds)
@@ -117,17 +123,28 @@ def problem_from_model(
     def whole(z: np.ndarray) -> np.ndarray:
         return residuals(call(data.x, z))
 
+    def slopes(z: np.ndarray) -> np.ndarray:
+        return by_prediction(call(data.x, z), slope(data.x, z))
+
+    if at_x is not None:
+        if jacobian is not None:
+            raise ValueError("jacobian: cannot be given together with x_sigma; it is computed at the fitted x")
+        moved = MovedCaller(call, data, draw_probes(free))
+        slope_there = ModelSlope(moved, None, bounds)
+        distances = Distances(moved, slope_there, data, at_x)
+        whole, slopes = distances.residuals, distances.jacobian
+        notes.append("x has errors: the true x of each datum is fitted, too, and the residual is its distance.")
     problem = ModelProblem(
         tuple(free),
         tuple(f"datum {i + 1}" for i in range(len(data.y))),
         whole,
-        lambda z: by_prediction(call(data.x, z), slope(data.x, z)),
+        slopes,
         _p_value_of_counts(data.y) if counts else None,
         data=data,
         predict=call,
         predict_jacobian=slope,
     )
-    accuracy = slope.choose(problem)
+    accuracy = slope.choose(problem) if at_x is None else slope_there.choose(problem)
     if accuracy.derivatives:
         notes.append(_describe(accuracy))
     if len(free) > len(data.y):
@@ -136,6 +153,26 @@ def problem_from_model(
         problem, notes=tuple(notes), accuracy=accuracy, search=Search(_DRAWS, _STEPS, True, not call.broadcasts)
     )
     return _estimate_sigma(problem) if sigma is None else problem
+
+
+def _read_x_sigma(x_sigma: Any, x: Any, y: Any, sigma: Any) -> np.ndarray | None:
+    """Standard errors (n_data,) of x where no value is missing; None if x is exact. Raises as `problem_from_model`."""
+    if x_sigma is None:
+        return None
+    if isinstance(x, tuple) or np.ndim(x) != 1:
+        raise ValueError("x_sigma: needs x to be one array (n_data,)")
+    if sigma is None or isinstance(sigma, str) or np.ndim(sigma) > 1:
+        raise ValueError("x_sigma: needs standard errors of y; not counts, a covariance or an unknown σ")
+    n = len(np.asarray(y))
+    found = np.asarray(x_sigma, dtype=float)
+    if found.shape not in ((), (n,)):
+        raise ValueError(f"x_sigma of shape {found.shape}: must be a number or {n} numbers")
+    found = np.broadcast_to(found, (n,))
+    found = found[np.isfinite(np.asarray(x, dtype=float) + np.asarray(y, dtype=float) + np.asarray(sigma, dtype=float))]
+    wrong = found[~((found >= 0) & np.isfinite(found))]
+    if len(wrong):
+        raise ValueError(f"x_sigma = {wrong[0]:g}: must be finite and 0 or more")
+    return found
 
 
 def _sort_parameters(

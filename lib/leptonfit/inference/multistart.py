@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.solve import solve
 
 CHI2_FLOOR = 1e-6
 """χ² at or below this counts as zero: no minimum can be lower, and the remaining digits are numerical noise."""
@@ -101,10 +101,10 @@ def draw_starts(
     *,
     held: tuple[int, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Latin-hypercube starts (n_starts, n_par) in the search box, uniform in log x across four decades or more.
+    """Latin-hypercube starts (n_starts, n_par) in the search box, uniform in log x on logarithmic scales.
 
-    Each is the point of the lowest χ² among `problem.search.n_draws` points, with the values (n_starts,) that are held
-    in a column.
+    They are uniform in log x across four decades or more in any case. Each is the point of the lowest χ² among
+    `problem.search.n_draws` points, with the values (n_starts,) that are held in a column.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def draw_starts(
     low, high = problem.search_box(ranges)
     n_draws = problem.search.n_draws
     share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_draws * n_starts)
-    is_wide = (low > 0) & (high >= _WIDE * low)
+    is_wide = (low > 0) & ((high >= _WIDE * low) | problem.is_log)
     starts = low + share * (high - low)
     starts[:, is_wide] = low[is_wide] * (high[is_wide] / low[is_wide]) ** share[:, is_wide]
     if held is not None:

@@ -21,14 +21,18 @@ class Parameter:
     ----------
     name : str
         Identifier, unique in a problem.
-    start : float
-        Start value inside the bounds, in `unit`.
+    start : float, optional
+        Start value inside the bounds, in `unit`; by default the middle of finite bounds, which is their geometric mean
+        on a logarithmic scale.
     lower, upper : float
         Bounds in `unit`; ±inf if there is none.
     physical : (float, float)
         Range outside of which the parameter has no meaning, in `unit`; ±inf if there is no such limit. A bound equal
         to its limit is *physical*: like data, it may close a set. Every other bound is a *search* bound, chosen only
         to limit the search.
+    scale : {"linear", "log"}
+        "log" for a positive parameter of unknown order of magnitude: it is fitted in ln p, starts and points of a
+        profile are spread evenly over the decades, and 0 is its physical limit. Bounds and results are in p.
     unit : str
         Unit, empty for a dimensionless parameter.
     symbol : str
@@ -39,19 +43,31 @@ class Parameter:
     Raises
     ------
     ValueError
-        If lower ≥ upper, a bound is outside the physical range, or the start is outside the bounds.
+        If lower ≥ upper, a bound is outside the physical range, the start is outside the bounds, or the scale is
+        unknown.
     """
 
     name: str
-    start: float
+    start: float = math.nan
     lower: float = -math.inf
     upper: float = math.inf
     physical: tuple[float, float] = (-math.inf, math.inf)
+    scale: str = "linear"
     unit: str = ""
     symbol: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
+        if self.scale not in ("linear", "log"):
+            raise ValueError(f"{self.name}: scale = {self.scale!r}: must be 'linear' or 'log'")
+        if self.scale == "log":
+            if not self.lower >= 0:
+                raise ValueError(f"{self.name}: lower = {self.lower:g}: must be 0 or more on a logarithmic scale")
+            object.__setattr__(self, "physical", (max(self.physical[0], 0.0), self.physical[1]))
+        if math.isnan(self.start) and math.isfinite(self.upper - self.lower):
+            is_geometric = self.scale == "log" and self.lower > 0
+            middle = math.sqrt(self.lower) * math.sqrt(self.upper) if is_geometric else (self.lower + self.upper) / 2
+            object.__setattr__(self, "start", middle)
         if not self.physical[0] <= self.lower or not self.upper <= self.physical[1]:
             raise ValueError(
                 f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must lie in the physical range "
@@ -63,6 +79,8 @@ class Parameter:
             raise ValueError(
                 f"{self.name} = {self.start:g}: the start must be finite and in [{self.lower:g}, {self.upper:g}]"
             )
+        if self.scale == "log" and not self.start > 0:
+            raise ValueError(f"{self.name} = {self.start:g}: the start must be positive on a logarithmic scale")
 
 
 @dataclass(frozen=True)
@@ -184,6 +202,18 @@ class LeastSquaresProblem:
         limits = np.array([parameter.physical for parameter in self.parameters], dtype=float).reshape(-1, 2).T
         bounds = np.stack([self.lower, self.upper])
         return np.isfinite(bounds) & (bounds == limits)
+
+    @cached_property
+    def is_log(self) -> np.ndarray:
+        """True for parameters (n_par,) with a logarithmic scale."""
+        return np.array([parameter.scale == "log" for parameter in self.parameters], dtype=bool)
+
+    @cached_property
+    def in_logarithms(self) -> LeastSquaresProblem:
+        """Problem in the logarithms of these parameters."""
+        from leptonfit.inference.logarithms import transform
+
+        return transform(self)
 
     def check(self) -> None:
         """Check shapes and derivatives; later calls do not repeat the check (see `check_functions`).

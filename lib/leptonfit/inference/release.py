@@ -11,10 +11,10 @@ import numpy as np
 from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
 from leptonfit.inference.continuation import significant_drop
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.scan import Scan, SearchOptions
-from leptonfit.inference.solve import solve
 
 _RELEASES = 4
 """Largest number of releases of a search bound: once to its physical limit, or four times by a factor of ten."""

@@ -14,9 +14,9 @@ import numpy as np
 from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sigma, find_active_bounds, with_shifts
 from leptonfit.inference.continuation import WARM, ProfilePath, chi2_noise, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, Nodes, find_identified_sets
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.solve import solve
 from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
@@ -133,8 +133,9 @@ class Scan:
         """Add nodes at the values θ and recompute the sets."""
         if self._is_rough:  # nodes beside the ends known so far shorten the search for all their digits
             ends = np.concatenate([found.intervals.ravel() for found in self.sets.values()])
+            ends = ends[np.isfinite(ends)]
             reach = _BESIDE * (ends - self.path.best_x[self.path.column])
-            beside = np.concatenate([ends - reach, ends + reach])[np.isfinite(np.tile(ends, 2))]
+            beside = np.concatenate([ends - reach, ends + reach])
             low, high = self.path.theta[0], self.path.theta[-1]
             theta = np.union1d(theta, beside[(beside > low) & (beside < high)])
         self._is_rough = False
@@ -187,7 +188,8 @@ class Scan:
         first = ends.min() if len(ends) and not found.open_below else max(middle - 3 * far, low)
         last = ends.max() if len(ends) and not found.open_above else min(middle + 3 * far, high)
         margin = _MARGIN * (last - first)
-        return np.linspace(max(first - margin, low), min(last + margin, high), n)
+        first, last = max(first - margin, low), min(last + margin, high)
+        return _spread(first, last, n, is_log=bool(self.problem.is_log[path.column]))
 
     def _find_sets(self) -> dict[str, IntervalSet]:
         """Identified sets at every level; recomputed if a lower minimum appears during the search for a crossing."""
@@ -362,6 +364,11 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
     return found
 
 
+def _spread(low: float, high: float, n: int, *, is_log: bool) -> np.ndarray:
+    """Values (n,) from `low` to `high` with equal distances, or with equal ratios on a logarithmic scale."""
+    return np.clip(np.geomspace(low, high, n), low, high) if is_log and low > 0 else np.linspace(low, high, n)
+
+
 def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions) -> np.ndarray:
     """Initial values of a scanned parameter if no grid is given: around its best fit, and across its box.
 
@@ -388,5 +395,5 @@ def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions
         sigma = (high - low) / 8 if np.isfinite(high - low) else abs(x[column]) or 1.0
     values = x[column] + sigma * _SIGMAS
     if np.isfinite(high - low):
-        values = np.concatenate([values, np.linspace(low, high, _COARSE)])
+        values = np.concatenate([values, _spread(low, high, _COARSE, is_log=bool(problem.is_log[column]))])
     return np.unique(np.clip(values, low, high))
