@@ -220,10 +220,10 @@ gallery = {  # x, true parameters, error, bounds, the parameter judged, the righ
         "not_identified",
     ),
     prey: (
-        np.arange(0.5, 12.5, 0.5),
+        np.arange(1.0, 13.0),
         (1, 0.5, 0.2, 0.6, 4, 1.5),
         0.1,
-        [(0, 5), (0, 5), (0, 5), (0, 5), (0, 20), (0, 20)],
+        [(0, 2), (0, 2), (0, 1), (0, 2), (0, 10), (0, 10)],
         "attack",
         "not_identified",
     ),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leptonfit.inference.errors_in_x import Distances, MovedCaller
+from leptonfit.inference.jax_models import is_jax, read_model
 from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
 from leptonfit.inference.multistart import Effort, run_multistart
@@ -82,8 +83,9 @@ def problem_from_model(
         `errors_in_x.Distances`). It needs one array x and known standard errors of y.
     jacobian : callable, optional
         Function of the same arguments that returns ∂f/∂parameter, of shape (n_data, n_par) for one parameter set, in
-        the order of the free parameters. By default the derivatives come from complex steps where the model takes
-        complex numbers, else from difference quotients, whose measured error is in the notes.
+        the order of the free parameters. By default JAX differentiates a model written in jax.numpy; for others the
+        derivatives come from complex steps where the model takes complex numbers, else from difference quotients, whose
+        measured error is in the notes.
     jobs : int, optional
         Number of processes for a model that does not broadcast; the results do not depend on it. By default several
         are used where a measurement shows that this is faster.
@@ -111,8 +113,12 @@ def problem_from_model(
     data = read_data(x, y, sigma)
     counts = data.sigma is None
     names = tuple(parameter.name for parameter in free)
-    call = ModelCaller(model, Arguments(names, fixed, equal))
-    free = _move_start(free, parameters, lambda z: model(data.x, **call.arguments.fill(z)))
+    arguments = Arguments(names, fixed, equal)
+    free = _move_start(free, parameters, lambda z: model(data.x, **arguments.fill(z)))
+    if is_jax(model(data.x, **arguments.fill(np.array([parameter.start for parameter in free])))):
+        model, by_jax = read_model(model, arguments)
+        jacobian = by_jax if jacobian is None and x_sigma is None else jacobian
+    call = ModelCaller(model, arguments)
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
     notes += call.inspect(data, draw_probes(free), jobs)
     at_x = _read_x_sigma(x_sigma, x, y, sigma)
