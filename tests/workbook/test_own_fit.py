@@ -201,3 +201,9 @@ def test_what_would_determine_it_is_said(files):
     assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at x = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")
+
+
+def test_bounds_may_ask_for_a_logarithmic_scale():
+    (rate,) = own_fit.read_bounds("k=1e-6:1:log").values()
+    assert (rate.scale, rate.lower, rate.upper) == ("log", 1e-6, 1.0)
+    assert rate.start == pytest.approx(1e-3)
