@@ -139,7 +139,9 @@ print(counted)
 # Fits whose answers are known: at substrate concentrations far below $K_m$ only $V_{max}/K_m$ matters; absorption and
 # elimination may change places (flip-flop kinetics); in A → B → C a detector scale and an amount appear only as a
 # product; a sine sampled at whole numbers has aliases; two exponentials may change places; a Gaussian peak on a slope
-# is determined.
+# is determined. In an epidemic (SIR) of which an unknown share is reported, only population times share is determined;
+# where only the prey of a Lotka–Volterra system is counted, only attack rate times number of predators is. Simulated
+# counts like those of XENON, a signal that falls with recoil energy above a flat background, determine the background.
 
 
 # %%
@@ -167,6 +169,52 @@ def peak(x, height, centre, width, offset, slope):
     return height * np.exp(-(((x - centre) / width) ** 2) / 2) + offset + slope * x
 
 
+def xenon(energy, signal, background):  # keV
+    return background + signal / energy
+
+
+# %% [markdown]
+# Two differential equations, solved by the fourth-order Runge–Kutta method for all parameter sets at once.
+
+
+# %%
+def runge_kutta(rate, state, t, n_steps):
+    states, now = [], 0.0
+    for then in t:
+        h = (then - now) / n_steps
+        for _ in range(n_steps):
+            k1 = rate(state)
+            k2 = rate(state + h / 2 * k1)
+            k3 = rate(state + h / 2 * k2)
+            state = state + h / 6 * (k1 + 2 * (k2 + k3) + rate(state + h * k3))
+        states.append(state)
+        now = then
+    return np.concatenate(states, axis=-1)  # t is the last axis
+
+
+def epidemic(t, infection, recovery, population, reported):  # day
+    infection, recovery = (np.atleast_1d(value) for value in np.broadcast_arrays(infection, recovery))
+
+    def rate(state):
+        new = infection * state[0] * state[1]
+        return np.stack([-new, new - recovery * state[1]])
+
+    ill = runge_kutta(rate, np.stack([0.999 + 0 * infection, 0.001 + 0 * infection]), t, 2)[1]
+    return reported * population * ill
+
+
+def prey(t, growth, attack, gain, death, n_prey, n_predators):
+    state = np.stack(
+        [np.atleast_1d(value) for value in np.broadcast_arrays(n_prey + 0 * attack, n_predators + 0 * gain)]
+    )
+
+    def rate(state):
+        meet = state[0] * state[1]
+        return np.stack([growth * state[0] - attack * meet, gain * meet - death * state[1]])
+
+    return runge_kutta(rate, state, t, 4)[0]
+
+
 # %%
 gallery = {  # x, true parameters, error, bounds, the parameter judged, the right verdict
     michaelis: (np.arange(1, 6) / 100, (10, 5), 1e-3, [(0, 1e3)] * 2, "v_max", "open_above"),
@@ -189,12 +237,30 @@ gallery = {  # x, true parameters, error, bounds, the parameter judged, the righ
         "width",
         "identified",
     ),
+    xenon: (np.arange(1.5, 30.5), (40, 45), "poisson", [(-500, 500), (1, 200)], "background", "identified"),
+    epidemic: (
+        np.arange(2.0, 42.0, 2.0),
+        (0.6, 0.2, 1e4, 0.3),
+        20,
+        [(0, 3), (0, 2), (1e3, 1e6), (0.001, 1)],
+        "population",
+        "not_identified",
+    ),
+    prey: (
+        np.arange(1.0, 13.0),
+        (1, 0.5, 0.2, 0.6, 4, 1.5),
+        0.1,
+        [(0, 2), (0, 2), (0, 1), (0, 2), (0, 10), (0, 10)],
+        "attack",
+        "not_identified",
+    ),
 }
 
 # %%
 rows, answers = [], {}
 for model, (x, truth, sigma, limits, name, expected) in gallery.items():
-    y = model(x, *truth) + sigma * rng.standard_normal(len(x))
+    y = model(x, *truth)
+    y = rng.poisson(y) if sigma == "poisson" else y + sigma * rng.standard_normal(len(x))
     names = model.__code__.co_varnames[1 : 1 + len(truth)]
     fit = leptonfit.problem_from_model(model, x, y, sigma, dict(zip(names, limits, strict=True)))
     answer = answers[model.__name__] = leptonfit.assess(fit, [name], **how)

@@ -219,3 +219,9 @@ def test_the_picture_names_the_bounds_that_make_a_part_of_the_profile():
     above = figures.plot_allowed_fits(right, problems[1], alone, until=6)
     assert len(above.lines) > (alone.chi2_min - alone.best_chi2 <= alone.levels["0.95"]).sum() > 10
     plt.close("all")
+
+
+def test_bounds_may_ask_for_a_logarithmic_scale():
+    (rate,) = own_fit.read_bounds("k=1e-6:1:log").values()
+    assert (rate.scale, rate.lower, rate.upper) == ("log", 1e-6, 1.0)
+    assert rate.start == pytest.approx(1e-3)

@@ -19,7 +19,13 @@ from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
 from leptonfit.inference.tension import TensionResult, assess_tension
 
-EFFORT = Effort(n_starts=16, seed=1)
+EFFORT, _SLOW_EFFORT = Effort(n_starts=16, seed=1), Effort(n_starts=4, seed=1)
+_SLOW_GRID = 17
+"""Default fresh starts at each point of a profile, fewer for a slow problem, and then its number of points.
+
+A point is trusted as soon as two independent starts agree, and where they do not, fresh starts are drawn up to three
+times: fewer starts do not make a verdict less certain, but make it "unreliable" sooner where a fit has many minima.
+"""
 CLOSED = ("identified", "bound_limited", "disjoint")
 """Verdicts on a set that is closed on both sides."""
 _MISSED, _MORE_STARTS = 1e-2, 4
@@ -69,7 +75,7 @@ def assess_problem(
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,
-    effort: Effort = EFFORT,
+    effort: Effort | None = None,
 ) -> AssessmentResult:
     """Profile parameters and derived quantities of a problem, and state for each whether the data determine it.
 
@@ -83,7 +89,7 @@ def assess_problem(
     level : float
         Confidence level of the verdicts.
     effort : Effort
-        Fresh starts at each point of a profile; by default 16.
+        Fresh starts at each point of a profile; by default as `choose_effort`.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def assess_problem(
     for name in derived:
         if name in problem.names:
             raise ValueError(f"derived quantity {name!r}: is the name of a parameter")
-    sets = SetOptions(levels=(level,))
+    effort, sets = effort or choose_effort(problem), choose_sets(problem, (level,))
     profiles = {name: scan_profile(problem, name, effort=effort, sets=sets) for name in names}
     lowest = min((profile.best_chi2 for profile in profiles.values()), default=np.inf)
     more = replace(effort, n_starts=_MORE_STARTS * effort.n_starts)
@@ -135,6 +141,16 @@ def assess_problem(
         estimates=estimates,
         combinations=determined_combinations(problem, inner).sentences,
     )
+
+
+def choose_effort(problem: LeastSquaresProblem) -> Effort:
+    """Default effort of a profile: 16 fresh starts at each point, or 4 if the problem is slow."""
+    return _SLOW_EFFORT if problem.search.is_slow else EFFORT
+
+
+def choose_sets(problem: LeastSquaresProblem, levels: Sequence[float]) -> SetOptions:
+    """Sets to find at some levels, on a profile of the usual number of points, or of 17 if the problem is slow."""
+    return SetOptions(levels, n_grid=_SLOW_GRID) if problem.search.is_slow else SetOptions(levels)
 
 
 def choose_allowed_point(problem: LeastSquaresProblem, profile: ProfileResult) -> np.ndarray:

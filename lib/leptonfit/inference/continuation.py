@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import RELATIVE_AGREEMENT, agrees, draw_starts, zero_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.solve import SolveResult, solve
+from leptonfit.inference.problem import USUAL, LeastSquaresProblem
+from leptonfit.inference.solve import SolveResult
 from leptonfit.inference.stationarity import KKT_TOLERANCE, OFFSET_TOLERANCE, relative_offset
 
 _ROUNDS = 3
 """Largest number of times that fresh starts are drawn at a point that is not trusted."""
 _ROUNDING = 1e-12
+_LONGER = 5
+"""Further steps of a minimisation that goes on, as a multiple of those before."""
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
 """Growth factors of the outward steps, and the number of nodes added outward before χ² is tested again."""
 _SHRINK, _LEVELLED, _NOISE = 0.7, 1e-3, 1e-3
@@ -43,6 +46,7 @@ class ProfilePath:
         self.found = np.empty((3, 0))  # node, origin and χ² of every converged end point
         self.best_chi2, self.best_x, self.best_converged = np.inf, np.full(problem.n_par, np.nan), False
         self.n_solved = self.n_origins = 0
+        self.told: set[tuple[int, int, int]] = set()  # node, neighbour and start of each tried continuation
         self.zero = zero_chi2(problem)
 
     def new_origins(self, n: int) -> np.ndarray:
@@ -53,7 +57,7 @@ class ProfilePath:
     def minimise(self, starts: np.ndarray, *, held: bool) -> SolveResult:
         """Minimise from `starts` (m, n_par) with the parameter fixed or free; keep the lowest χ² of all calls."""
         fixed = (self.name,) if held else ()
-        fit = solve(self.problem, starts, fixed=fixed)
+        fit = self._solve(starts, fixed)
         close = np.flatnonzero(fit.converged.ravel() & (fit.chi2.ravel() > self.zero))
         if len(close):
             points, converged = fit.x.reshape(-1, self.problem.n_par)[close], fit.converged.ravel().copy()
@@ -69,6 +73,26 @@ class ProfilePath:
             # a point that did not converge must be materially lower: then the minimum known so far is not the lowest
             if lowest < self.best_chi2 - (0.0 if is_converged else significant_drop(lowest)):
                 self.best_chi2, self.best_x, self.best_converged = lowest, x[chi2.argmin()], is_converged
+        return fit
+
+    def _solve(self, starts: np.ndarray, fixed: tuple[str, ...]) -> SolveResult:
+        """Minimise; after `search.n_steps` go on only where χ² is below every converged one at the same value θ."""
+        if self.problem.search == USUAL:
+            return solve(self.problem, starts, fixed=fixed)
+        n_steps, more_steps = self.problem.search.n_steps, _LONGER * self.problem.search.n_steps
+        fit = solve(self.problem, starts, fixed=fixed, max_iter=n_steps)
+        unfinished = ~fit.converged & (fit.n_iter >= n_steps)
+        if not unfinished.any():
+            return fit
+        theta = starts[..., self.column] if fixed else np.zeros(starts.shape[:-1])
+        values, group = np.unique(theta, return_inverse=True)
+        group, lowest = group.reshape(theta.shape), np.full(len(values), np.inf)
+        np.minimum.at(lowest, group[fit.converged], fit.chi2[fit.converged])
+        at = unfinished & (fit.chi2 < lowest[group])
+        if at.any():
+            more = solve(self.problem, fit.x[at], fixed=fixed, max_iter=more_steps)
+            for name in ("x", "chi2", "kkt", "converged", "n_iter", "flat", "restarted"):
+                getattr(fit, name)[at] = getattr(more, name)
         return fit
 
     def depth(self, x: np.ndarray) -> np.ndarray:
@@ -109,14 +133,41 @@ class ProfilePath:
         """Start the neighbours from the solutions of `changed` nodes (n,), and repeat until no χ² decreases."""
         last = len(self.theta) - 1
         for _ in range(len(self.theta)):  # enough to carry a minimum from one end to the other
-            source = np.flatnonzero(changed & np.isfinite(self.chi2))
+            is_finite = np.isfinite(self.chi2)
+            source = np.flatnonzero(is_finite if self.problem.search.trusts_neighbours else changed & is_finite)
             source, target = np.tile(source, 2), np.concatenate([source - 1, source + 1])
             useful = (target >= 0) & (target <= last)
             useful[useful] = self.chi2[target[useful]] > self.zero
-            if not useful.any():
-                return
             source, target = source[useful], target[useful]
-            changed = self.improve(target, self.x[source], self.origin[source])
+            origins = self.origin[source]
+            if self.problem.search.trusts_neighbours:
+                origins, is_new = self._news(source, target)
+                useful = changed[source] | is_new
+                source, target, origins = source[useful], target[useful], origins[useful]
+            if not len(source):
+                return
+            changed = self.improve(target, self.x[source], origins)
+            self.told = {pair for pair in self.told if not changed[pair[0]]}
+
+    def _news(self, source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For pairs of nodes (m,): a start that reached the first one, if possible none that reached the second.
+
+        The second array is True where the second node is not trusted and can learn of a start in this way for the first
+        time.
+        """
+        node, origin, chi2 = self.found
+        reached = agrees(chi2, self.chi2[node.astype(int)], zero=self.zero)
+        known: list[set[int]] = [set() for _ in self.theta]
+        for at, label in zip(node[reached].astype(int), origin[reached].astype(int), strict=True):
+            known[at].add(int(label))
+        origins, trusted = self.origin[source], self.trusted()
+        is_new = np.zeros(len(source), dtype=bool)
+        for i, (here, there) in enumerate(zip(source, target, strict=True)):
+            fresh = {label for label in known[here] - known[there] if (here, there, label) not in self.told}
+            if fresh:
+                origins[i], is_new[i] = max(fresh), not trusted[there]
+                self.told.add((here, there, max(fresh)))
+        return origins, is_new
 
     def fit_all(self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]) -> None:
         """Minimise at every node: by continuation both ways, then from fresh starts where a node is not trusted."""
@@ -128,8 +179,10 @@ class ProfilePath:
             if not len(todo):
                 return
             if n_starts:
-                starts = draw_starts(self.problem, n_starts * len(todo), rng, ranges)
-                self.improve(np.repeat(todo, n_starts), starts, self.new_origins(len(starts)))
+                nodes = np.repeat(todo, n_starts)
+                more = {} if self.problem.search.n_draws == 1 else {"held": (self.column, self.theta[nodes])}
+                starts = draw_starts(self.problem, len(nodes), rng, ranges, **more)
+                self.improve(nodes, starts, self.new_origins(len(starts)))
             if is_cold:
                 zeros = np.flatnonzero(self.chi2 <= self.zero)
                 anchor = zeros[np.argmax(self.depth(self.x[zeros]))] if len(zeros) else np.argmin(self.chi2)
@@ -277,6 +330,11 @@ class ProfilePath:
     def trusted(self) -> np.ndarray:
         """True for trusted nodes (n,): an exact fit, or a stationary point reached from two independent origins."""
         return (self.chi2 <= self.zero) | ((self.kkt <= KKT_TOLERANCE) & (self.reproduced() >= 2))
+
+
+def chi2_noise(problem: LeastSquaresProblem, chi2: np.ndarray | float) -> np.ndarray | float:
+    """Error 2 ‖r‖ η of χ² that an error η of the residuals causes; zero for a problem that is exact to rounding."""
+    return 2 * np.sqrt(chi2) * problem.accuracy.noise
 
 
 def significant_drop(chi2: np.ndarray | float) -> np.ndarray | float:

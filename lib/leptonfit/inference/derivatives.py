@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leptonfit.inference.norms import norms
+
 if TYPE_CHECKING:
     from leptonfit.inference.problem import LeastSquaresProblem
 
@@ -107,7 +109,8 @@ def _check_jacobian(problem: LeastSquaresProblem, x: np.ndarray) -> None:
         found = by_complex
     size = np.maximum(np.abs(given), np.abs(found))
     column = np.max(size, axis=0, initial=0.0, where=np.isfinite(size))
-    allowed = _SAFETY * error + _TOLERANCE * size + 1e-3 * _TOLERANCE * column
+    known = _SAFETY * problem.accuracy.derivatives * norms(size, axis=0)
+    allowed = _SAFETY * error + _TOLERANCE * size + 1e-3 * _TOLERANCE * column + known
     with np.errstate(invalid="ignore"):
         wrong = np.isfinite(given) & np.isfinite(found) & np.isfinite(error) & (np.abs(given - found) > allowed)
     if wrong.any():
@@ -138,7 +141,8 @@ def _differences(problem: LeastSquaresProblem, x: np.ndarray, residuals: np.ndar
     ahead, behind = problem.residuals(x + moves), problem.residuals(x - moves)
     central = (ahead - behind) / (2 * steps[..., None])
     better = (4 * central[1:] - central[:-1]) / 3
-    rounding = 4e-16 * np.maximum(np.abs(residuals), np.abs(ahead).max(axis=0)) / steps[-1, :, None]
+    rounding = 4e-16 * np.maximum(np.abs(residuals), np.abs(ahead).max(axis=0)) + problem.accuracy.noise
+    rounding = rounding / steps[-1, :, None]
     error = np.abs(better[1] - better[0]) + rounding
     # at a kink the difference between the two sides does not shrink with the step
     apart = np.abs(ahead - 2 * residuals + behind) / steps[..., None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leptonfit.inference.assess import CLOSED, EFFORT, AssessmentResult, choose_allowed_point
+from leptonfit.inference.assess import CLOSED, AssessmentResult, choose_allowed_point, choose_effort, choose_sets
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.multistart import Effort
@@ -60,7 +60,7 @@ def add_prior(
 
 
 def precision_that_closes(
-    problem: LeastSquaresProblem, profile: ProfileResult, other: str, *, effort: Effort = _FEW
+    problem: LeastSquaresProblem, profile: ProfileResult, other: str, *, effort: Effort | None = None
 ) -> float | None:
     """Largest relative error of another parameter, of `PRECISIONS`, with which the data determine a parameter.
 
@@ -71,7 +71,7 @@ def precision_that_closes(
         Of the parameter that is open; its levels are those at which the set must be closed.
     other : str
         The other parameter. Its measured value is that of `choose_allowed_point`.
-    effort : Effort
+    effort : Effort, optional
         As for `scan_profile`.
 
     Returns
@@ -81,10 +81,11 @@ def precision_that_closes(
     """
 
     def is_closed(changed: LeastSquaresProblem) -> bool:
-        found = scan_profile(changed, profile.parameter, effort=effort, sets=sets)
+        found = scan_profile(changed, profile.parameter, effort=starts, sets=sets)
         return assess_profile(changed, found).code in CLOSED
 
-    sets = _same_sets(profile)
+    sets = _same_sets(problem, profile)
+    starts = effort or (choose_effort(problem) if problem.search.is_slow else _FEW)
     value = float(choose_allowed_point(problem, profile)[problem.index(other)])
     if not is_closed(restrict(problem, fixed={other: value})):
         return None
@@ -127,7 +128,12 @@ class NextDatumResult(Result):
 
 
 def find_next_datum(
-    problem: ModelProblem, found: AssessmentResult, name: str, *, x: np.ndarray | None = None, effort: Effort = EFFORT
+    problem: ModelProblem,
+    found: AssessmentResult,
+    name: str,
+    *,
+    x: np.ndarray | None = None,
+    effort: Effort | None = None,
 ) -> NextDatumResult:
     """Find where one more datum, with the median error of the present ones, would shorten an interval most.
 
@@ -146,7 +152,7 @@ def find_next_datum(
     name : str
     x : ndarray (n,), optional
         Values of x to consider; by default 101 from the first datum to twice the range of the data.
-    effort : Effort
+    effort : Effort, optional
         As for `scan_profile`.
 
     Raises
@@ -185,11 +191,12 @@ def find_next_datum(
         lambda z: (problem.predict(np.array([best]), z) - measured) / sigma,
         lambda z: problem.predict_jacobian(np.array([best]), z) / sigma,
     )
-    again = assess_profile(more, scan_profile(more, name, effort=effort, sets=_same_sets(profile)))
+    effort = effort or choose_effort(problem)
+    again = assess_profile(more, scan_profile(more, name, effort=effort, sets=_same_sets(problem, profile)))
     nothing = (-np.inf, np.inf)
     before = found.verdicts[name].interval or nothing
     return NextDatumResult(name, x, shortening, best, before, again.interval or nothing)
 
 
-def _same_sets(profile: ProfileResult) -> SetOptions:
-    return SetOptions(levels=[float(level) for level in profile.levels])
+def _same_sets(problem: LeastSquaresProblem, profile: ProfileResult) -> SetOptions:
+    return choose_sets(problem, [float(level) for level in profile.levels])

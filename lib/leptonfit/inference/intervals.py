@@ -162,12 +162,15 @@ class Nodes:
         Profile at these values, and whether each of its values is trusted.
     best : float
         Lowest χ² known anywhere.
+    noise : float
+        Error of χ²: an end is not searched more closely.
     """
 
     theta: np.ndarray
     chi2: np.ndarray
     trusted: np.ndarray
     best: float
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def find_identified_sets(
     n = len(theta)
     edges = [(run, run.first, run.first - 1) for run in runs if run.is_clean and run.first > 0]
     edges += [(run, run.last, run.last + 1) for run in runs if run.is_clean and run.last < n - 1]
-    roots = _find_crossings(theta, edges, levels, best, evaluate)
+    roots = _find_crossings(nodes, edges, levels, evaluate)
     crossing = dict(zip(edges, roots, strict=True))
 
     def end(run: _Run, inner: int, outer: int) -> tuple[float, EndResult]:
@@ -256,10 +259,9 @@ def _find_runs(level: str, inside: np.ndarray, trusted: np.ndarray) -> list[_Run
 
 
 def _find_crossings(
-    theta: np.ndarray,
+    nodes: Nodes,
     edges: list[tuple[_Run, int, int]],
     levels: Mapping[str, float],
-    best: float,
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> list[float]:
     """Roots of √Δχ² − √level, all edges together, by Newton's method inside brackets that shrink.
@@ -268,6 +270,7 @@ def _find_crossings(
     or is longer than half of the step before the last, is replaced by a bisection. After a point where no minimisation
     converged, the next point lies halfway to the inner end of the bracket.
     """
+    theta, best = nodes.theta, nodes.best
     inner, outer = theta[[edge[1] for edge in edges]], theta[[edge[2] for edge in edges]]
     target = np.sqrt([levels[run.level] for run, *_ in edges])
     ends, at, found = np.stack([inner, outer]), outer.copy(), np.full(len(edges), math.nan)
@@ -290,7 +293,10 @@ def _find_crossings(
         before[:, left] = before[1, left], step
         distance = np.abs(at[left] - ends[:, left]).min(axis=0)
         gap = np.abs(outer[left] - inner[left])
-        is_done = np.where(is_known, step <= _CROSSING_TOLERANCE * distance, gap <= _CROSSING_UNKNOWN * distance)
+        is_met = np.abs(root**2 - target[left] ** 2) <= nodes.noise
+        is_done = is_met | np.where(
+            is_known, step <= _CROSSING_TOLERANCE * distance, gap <= _CROSSING_UNKNOWN * distance
+        )
         done, left = left[is_done], left[~is_done]
         if len(done):  # the point outside may be a poorer minimum: fit it again from its neighbour inside
             again = evaluate(outer[done])[0]

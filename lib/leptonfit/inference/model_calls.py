@@ -1,8 +1,14 @@
-"""Calls of a user's model: its predictions for a batch of parameter sets, and their derivatives."""
+"""Calls of a user's model: its predictions for a batch of parameter sets, and their derivatives.
+
+A model that does not broadcast is called for one parameter set at a time, and its latest predictions are remembered:
+difference quotients, and repeated tests of a point, ask for many of them again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +16,12 @@ import numpy as np
 from leptonfit.inference.derivatives import check_points
 from leptonfit.inference.differences import agreeing_complex_steps, complex_steps, differentiate
 from leptonfit.inference.model_data import Data
-from leptonfit.inference.problem import Parameter
+from leptonfit.inference.model_workers import Workers, choose_workers
+from leptonfit.inference.norms import norms
+from leptonfit.inference.problem import EXACT, Accuracy, Parameter
 
 if TYPE_CHECKING:
+    from leptonfit.inference.errors_in_x import MovedCaller
     from leptonfit.inference.model_problem import ModelProblem
 
 Model = Callable[..., np.ndarray]
@@ -20,43 +29,100 @@ Model = Callable[..., np.ndarray]
 
 _SAME = 1e-10
 _STEP = 1e-2
-_STEPS = tuple(_STEP / 4**k for k in range(9))
+_STEPS = tuple(0.16 / 4**k for k in range(11))
 """Steps of a difference quotient, as fractions of the parameter's magnitude, or of the width of its box."""
-_CENTRAL = np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12
+_CENTRAL = {
+    2: (np.array([-1.0, 0.0, 0.0, 0.0, 1.0]), np.array([-0.5, 0.0, 0.0, 0.0, 0.5])),
+    4: (np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12),
+}
 _FORWARD = np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12
-"""Offsets and weights of five-point difference quotients."""
+"""Offsets and weights of difference quotients: central ones of second and fourth order, one-sided of fourth order."""
+_ENOUGH = 1e-8
+"""Relative error with which quotients of second order are used for a slow model: they need half as many calls."""
+_LOST = 100.0
+"""Shorter steps are not tried where the error is this many times larger than the smallest so far."""
+_REMEMBERED = 2_000_000
+"""Number of predictions, of one datum each, that are remembered."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of a model by name: `names` of the free ones, the fixed ones, and which are equal to which."""
+
+    names: tuple[str, ...]
+    fixed: Mapping[str, float]
+    equal: Mapping[str, str]
+
+    def fill(self, values: np.ndarray) -> dict[str, Any]:
+        """Arguments from the values of the free parameters (n_par, ...)."""
+        found = {**self.fixed, **dict(zip(self.names, values, strict=True))}
+        return {**found, **{name: found[other] for name, other in self.equal.items()}}
+
+    def describe(self, values: np.ndarray) -> str:
+        """Values of the free parameters as text."""
+        return ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, values, strict=True))
+
+
+def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, ...], sets: np.ndarray) -> list[Any]:
+    """Values of a function for one parameter set (m, n_par) after another, each of the given shape or a number.
+
+    Raises
+    ------
+    ValueError
+        If a value has another shape.
+    """
+    found = []
+    for one in sets:
+        value = np.asarray(function(x, **arguments.fill(one)))
+        if value.shape not in (shape, ()):
+            raise ValueError(
+                f"the model returns the shape {value.shape} at {arguments.describe(one)}: must be {shape}, as y has; "
+                "where it has no value, return nan"
+            )
+        found.append(np.broadcast_to(value, shape))
+    return found
 
 
 class ModelCaller:
     """Predictions (..., n_data) of a model for parameters (..., n_par)."""
 
-    def __init__(
-        self, model: Model, names: tuple[str, ...], fixed: Mapping[str, float], equal: Mapping[str, str]
-    ) -> None:
-        self.model, self.names, self.fixed, self.equal = model, names, dict(fixed), dict(equal)
-        self.broadcasts = False
+    def __init__(self, model: Model, arguments: Arguments) -> None:
+        self.model, self.arguments = model, arguments
+        self.broadcasts, self.workers = False, Workers()
+        self._x: Any = None
+        self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Predictions (..., n) for any x of n points and parameters z (..., n_par)."""
-        return self.apply(self.model, x, z, (_count(x),), at_once=self.broadcasts)
+        if self.broadcasts:
+            return self.apply(self.model, x, z, (_count(x),), at_once=True)
+        if x is not self._x:
+            self._x, self._known = x, {}
+        sets = np.ascontiguousarray(z).reshape(-1, z.shape[-1])
+        keys = [one.tobytes() for one in sets]
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        function = partial(call_each, self.model, self.arguments, x, (_count(x),))
+        self._known.update(zip(new, self.workers.call(function, sets[list(new.values())]), strict=True))
+        found = np.reshape([self._known[key] for key in keys], (*z.shape[:-1], _count(x)))
+        for key in list(self._known)[: max(len(self._known) - _REMEMBERED // _count(x), 0)]:
+            del self._known[key]
+        return found
 
     def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...], *, at_once: bool) -> np.ndarray:
         """Values (..., *shape) of a function of the model's arguments; `shape` is that of its value for one set."""
         if at_once:
-            return np.asarray(function(x, **self.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
-        rows = [np.broadcast_to(function(x, **self.fill(row)), shape) for row in z.reshape(-1, z.shape[-1])]
+            return np.asarray(function(x, **self.arguments.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
+        rows = call_each(function, self.arguments, x, shape, z.reshape(-1, z.shape[-1]))
         return np.reshape(rows, (*z.shape[:-1], *shape))
 
-    def fill(self, values: np.ndarray) -> dict[str, Any]:
-        """Arguments of the model by name, from the values of the free parameters (n_par, ...)."""
-        found = {**self.fixed, **dict(zip(self.names, values, strict=True))}
-        return {**found, **{name: found[other] for name, other in self.equal.items()}}
+    def inspect(self, data: Data, probes: np.ndarray, jobs: int | None) -> list[str]:
+        """Check the model at the first of the probes (2, 3, n_par), the start, and learn whether it broadcasts.
 
-    def inspect(self, data: Data, probes: np.ndarray) -> None:
-        """Check the model at the first of the probes (2, 3, n_par), the start, and learn whether it broadcasts."""
+        Returns notes that say how a model is called that does not.
+        """
         start = probes[0, 0]
-        first = np.asarray(self.model(data.x, **self.fill(start)))
-        at = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, start, strict=True))
+        first = np.asarray(self.model(data.x, **self.arguments.fill(start)))
+        at = self.arguments.describe(start)
         if first.shape not in ((len(data.y),), ()):
             raise ValueError(f"the model returns the shape {first.shape} at {at}: must be ({len(data.y)},), as y has")
         if np.iscomplexobj(first):
@@ -68,6 +134,14 @@ class ModelCaller:
         if not np.array_equal(first, self(data.x, start)):
             raise ValueError(f"the model changes its answer from call to call at {at}")
         self.broadcasts = self.agrees(self.model, data.x, probes, (len(data.y),))
+        if self.broadcasts:
+            return []
+        function = partial(call_each, self.model, self.arguments, data.x, (len(data.y),))
+        self.workers, how = choose_workers(function, probes.reshape(-1, len(start)), jobs)
+        return [
+            "The model is called for one parameter set at a time, which is slower than one call for all. "
+            f"{how} To save calls, a profile has by default fewer points, and fewer fresh starts at each."
+        ]
 
     def agrees(self, function: Model, x: Any, probes: np.ndarray, shape: tuple[int, ...]) -> bool:
         """Whether a function gives the same values for all parameter sets (2, 3, n_par) at once as for one by one."""
@@ -97,9 +171,10 @@ def _count(x: Any) -> int:
 class ModelSlope:
     """Derivatives (..., n_data, n_par) of the predictions: as given, by complex steps, or by difference quotients."""
 
-    def __init__(self, call: ModelCaller, jacobian: Model | None, bounds: np.ndarray) -> None:
-        self.call, self.given, self.bounds = call, jacobian, bounds
-        self._steps = np.full(bounds.shape[1], _STEP)
+    def __init__(self, call: ModelCaller | MovedCaller, jacobian: Model | None, bounds: np.ndarray) -> None:
+        self.call: Any = call
+        self.given, self.bounds = jacobian, bounds
+        self._steps, self._order = np.full(bounds.shape[1], _STEP), 4
         self._given_at_once = False
         self._compute = self._by_differences if jacobian is None else self._as_given
 
@@ -107,35 +182,55 @@ class ModelSlope:
         """Derivatives (..., n, n_par) for any x of n points and parameters z (..., n_par)."""
         return self._compute(x, z)
 
-    def choose(self, problem: ModelProblem) -> list[str]:
+    def choose(self, problem: ModelProblem) -> Accuracy:
         """Use complex steps if the model takes them and they agree with difference quotients; else choose their steps.
 
-        Of difference quotients with steps from 1e-2 of a parameter to 1e-7 those are used that agree best with
-        extrapolated ones at the start and at two interior points; a model with noise, for example from an ODE solver,
-        needs longer steps than one that is exact to rounding.
+        Of difference quotients with steps from 16 % of a parameter to 1e-7, those are used that change least, at the
+        start and at two interior points, when the step becomes four times shorter; this change is their error. A model
+        with noise, for example from an ODE solver, needs longer steps than one that is exact to rounding.
         """
         if self.given is not None:
             shape = (problem.n_res, problem.n_par)
             self._given_at_once = self.call.broadcasts and self.call.agrees(
                 self.given, problem.data.x, draw_probes(problem.parameters), shape
             )
-            return []
+            return EXACT
         x, points = problem.data.x, check_points(problem)
         with np.errstate(all="ignore"):
             reference = self._extrapolated(x, points)
             if agreeing_complex_steps(lambda z: self._by_complex_steps(x, z), reference, points, axis=-2):
                 self._compute = self._by_complex_steps
-                return []
-            size = np.nanmax(np.abs(reference), axis=-2, keepdims=True, initial=0.0)
-            size = np.where(size > 0, size, 1.0)
-            tried = []
-            for step in _STEPS:
-                self._steps = np.full(points.shape[1], step)
-                error = np.abs(self._by_differences(x, points) - reference) / size
-                tried.append(np.nanmax(error, axis=(0, 1), initial=0.0))
-        self._steps = np.array(_STEPS)[np.argmin(tried, axis=0)]
-        worst = float(np.min(tried, axis=0).max())
-        return [f"The derivatives of the model are difference quotients, with a relative error of {worst:.0e}."]
+                return EXACT
+            found = {}
+            for order in (4,) if self.call.broadcasts else (2, 4):
+                self._order = order
+                steps, accuracy = self._choose_steps(problem, points)
+                found[accuracy.derivatives] = order, steps, accuracy
+                if accuracy.derivatives <= _ENOUGH:
+                    break
+            self._order, self._steps, accuracy = found[min(found)]
+        return accuracy
+
+    def _choose_steps(self, problem: ModelProblem, points: np.ndarray) -> tuple[np.ndarray, Accuracy]:
+        """Steps (n_par,) whose quotients change least when they become shorter, and the accuracy at the points."""
+        errors: list[np.ndarray] = []
+        noise, before = 0.0, None
+        for step in _STEPS:
+            self._steps = np.full(points.shape[1], step)
+            slope = problem.jacobian(points)
+            if before is not None:
+                change, size = norms(slope - before, axis=-2), norms(slope, axis=-2)  # both (n_points, n_par)
+                relative = np.where(change == 0, 0.0, change / size)
+                is_known = np.isfinite(relative)
+                largest = np.max(relative, axis=0, initial=0.0, where=is_known)
+                errors.append(np.where(is_known.any(axis=0), largest, np.inf))
+                moved = change * step * self._sizes(points)
+                noise = float(np.max(moved, initial=0.0, where=np.isfinite(moved)))
+                if (errors[-1] > _LOST * np.min(errors, axis=0)).all():
+                    break
+            before = slope
+        steps = np.where(np.any(errors, axis=0), np.array(_STEPS)[np.argmin(errors, axis=0) + 1], _STEP)
+        return steps, Accuracy(float(np.min(errors, axis=0).max()), noise)
 
     def _as_given(self, x: Any, z: np.ndarray) -> np.ndarray:
         assert self.given is not None
@@ -148,14 +243,15 @@ class ModelSlope:
         return np.moveaxis(complex_steps(predict, z), -2, -1)
 
     def _by_differences(self, x: Any, z: np.ndarray) -> np.ndarray:
-        """Five-point quotients, central where there is room within the bounds, else one-sided, of fourth order."""
+        """Quotients: central where there is room within the bounds, else one-sided."""
         lower, upper = self.bounds
+        central, central_weights = _CENTRAL[self._order]
         step = self._steps * self._sizes(z)
         room = np.minimum(z - lower, upper - z)
-        is_central = room >= 2 * step
+        is_central = room >= central[-1] * step
         step = np.where(is_central | (upper - z >= z - lower), step, -step)
-        offsets = np.where(is_central[..., None], _CENTRAL[0], _FORWARD[0]) * step[..., None]
-        weights = np.where(is_central[..., None], _CENTRAL[1], _FORWARD[1]) / step[..., None]
+        offsets = np.where(is_central[..., None], central, _FORWARD[0]) * step[..., None]
+        weights = np.where(is_central[..., None], central_weights, _FORWARD[1]) / step[..., None]
         moved = z[..., None, None, :] + offsets[..., None] * np.eye(z.shape[-1])[:, None, :]
         values = np.broadcast_to(self.call(x, moved), (*moved.shape[:-1], _count(x)))
         return np.einsum("...jkn,...jk->...nj", values, weights)

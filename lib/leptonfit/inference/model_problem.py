@@ -14,15 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from leptonfit.inference.model_calls import Model, ModelCaller, ModelSlope, draw_probes
+from leptonfit.inference.errors_in_x import Distances, MovedCaller
+from leptonfit.inference.jax_models import is_jax, read_model
+from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
 from leptonfit.inference.multistart import Effort, run_multistart
-from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+from leptonfit.inference.problem import Accuracy, LeastSquaresProblem, Parameter, Search
 from leptonfit.inference.scan import guess_ranges
+from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 _SIGMA_STARTS = 32
 _START_ATTEMPTS, _GOLDEN = 16, 0.6180339887498949
 _FEW_COUNTS = 5.0
+_DRAWS, _STEPS = 8, 40
+"""Search on a model: it is cheap to draw many points, and a start far from every minimum may wander without end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,9 @@ def problem_from_model(
     sigma: float | Sequence[float] | np.ndarray | str | None,
     parameters: Mapping[str, Any],
     *,
+    x_sigma: float | Sequence[float] | np.ndarray | None = None,
     jacobian: Model | None = None,
+    jobs: int | None = None,
 ) -> ModelProblem:
     """Make a fit problem from a model function and data.
 
@@ -58,7 +65,8 @@ def problem_from_model(
     ----------
     model : callable
         Function f(x, a, b, …) → predictions (n_data,). It should broadcast: with parameters of shape (m, 1) it returns
-        (m, n_data). A function that does not is called for one parameter set at a time, which is slower.
+        (m, n_data). A function that does not is called for one parameter set at a time, which is slower; where it has
+        no value, for example because an integration failed, it should return nan.
     x : ndarray (n_data,), or (k, n_data), or a tuple of such arrays
         First argument of the model.
     y : array (n_data,)
@@ -70,10 +78,17 @@ def problem_from_model(
         For each parameter of the model `(low, high)`, search bounds with the start between them (the geometric mean
         where low > 0); a `Parameter`; a number, at which it is fixed; or the name of another parameter to which it is
         equal.
+    x_sigma : float or array (n_data,), optional
+        Standard error of x, independent of y's; 0 where x is exact. The true x of each datum is then fitted, too (see
+        `errors_in_x.Distances`). It needs one array x and known standard errors of y.
     jacobian : callable, optional
         Function of the same arguments that returns ∂f/∂parameter, of shape (n_data, n_par) for one parameter set, in
-        the order of the free parameters. By default the derivatives come from complex steps where the model takes
-        complex numbers, else from difference quotients.
+        the order of the free parameters. By default JAX differentiates a model written in jax.numpy; for others the
+        derivatives come from complex steps where the model takes complex numbers, else from difference quotients, whose
+        measured error is in the notes.
+    jobs : int, optional
+        Number of processes for a model that does not broadcast; the results do not depend on it. By default several
+        are used where a measurement shows that this is faster.
 
     Returns
     -------
@@ -98,12 +113,15 @@ def problem_from_model(
     data = read_data(x, y, sigma)
     counts = data.sigma is None
     names = tuple(parameter.name for parameter in free)
-    call = ModelCaller(model, names, fixed, equal)
-    free = _move_start(free, parameters, lambda z: model(data.x, **call.fill(z)))
+    arguments = Arguments(names, fixed, equal)
+    free = _move_start(free, parameters, lambda z: model(data.x, **arguments.fill(z)))
+    if is_jax(model(data.x, **arguments.fill(np.array([parameter.start for parameter in free])))):
+        model, by_jax = read_model(model, arguments)
+        jacobian = by_jax if jacobian is None and x_sigma is None else jacobian
+    call = ModelCaller(model, arguments)
     notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
-    call.inspect(data, draw_probes(free))
-    if not call.broadcasts:
-        notes.append("The model is called for one parameter set at a time, which is slower than one call for all.")
+    notes += call.inspect(data, draw_probes(free), jobs)
+    at_x = _read_x_sigma(x_sigma, x, y, sigma)
     residuals, by_prediction = compare_counts(data.y) if counts else compare_gaussian(data)
     bounds = np.array([(parameter.lower, parameter.upper) for parameter in free]).reshape(-1, 2).T
     slope = ModelSlope(call, jacobian, bounds)
@@ -111,21 +129,56 @@ def problem_from_model(
     def whole(z: np.ndarray) -> np.ndarray:
         return residuals(call(data.x, z))
 
+    def slopes(z: np.ndarray) -> np.ndarray:
+        return by_prediction(call(data.x, z), slope(data.x, z))
+
+    if at_x is not None:
+        if jacobian is not None:
+            raise ValueError("jacobian: cannot be given together with x_sigma; it is computed at the fitted x")
+        moved = MovedCaller(call, data, draw_probes(free))
+        slope_there = ModelSlope(moved, None, bounds)
+        distances = Distances(moved, slope_there, data, at_x)
+        whole, slopes = distances.residuals, distances.jacobian
+        notes.append("x has errors: the true x of each datum is fitted, too, and the residual is its distance.")
     problem = ModelProblem(
         tuple(free),
         tuple(f"datum {i + 1}" for i in range(len(data.y))),
         whole,
-        lambda z: by_prediction(call(data.x, z), slope(data.x, z)),
+        slopes,
         _p_value_of_counts(data.y) if counts else None,
         data=data,
         predict=call,
         predict_jacobian=slope,
     )
-    notes += slope.choose(problem)
+    accuracy = slope.choose(problem) if at_x is None else slope_there.choose(problem)
+    if accuracy.derivatives:
+        notes.append(_describe(accuracy))
     if len(free) > len(data.y):
         notes.append(f"There are fewer data ({len(data.y)}) than parameters ({len(free)}).")
-    problem = replace(problem, notes=tuple(notes))
+    problem = replace(
+        problem, notes=tuple(notes), accuracy=accuracy, search=Search(_DRAWS, _STEPS, True, not call.broadcasts)
+    )
     return _estimate_sigma(problem) if sigma is None else problem
+
+
+def _read_x_sigma(x_sigma: Any, x: Any, y: Any, sigma: Any) -> np.ndarray | None:
+    """Standard errors (n_data,) of x where no value is missing; None if x is exact. Raises as `problem_from_model`."""
+    if x_sigma is None:
+        return None
+    if isinstance(x, tuple) or np.ndim(x) != 1:
+        raise ValueError("x_sigma: needs x to be one array (n_data,)")
+    if sigma is None or isinstance(sigma, str) or np.ndim(sigma) > 1:
+        raise ValueError("x_sigma: needs standard errors of y; not counts, a covariance or an unknown σ")
+    n = len(np.asarray(y))
+    found = np.asarray(x_sigma, dtype=float)
+    if found.shape not in ((), (n,)):
+        raise ValueError(f"x_sigma of shape {found.shape}: must be a number or {n} numbers")
+    found = np.broadcast_to(found, (n,))
+    found = found[np.isfinite(np.asarray(x, dtype=float) + np.asarray(y, dtype=float) + np.asarray(sigma, dtype=float))]
+    wrong = found[~((found >= 0) & np.isfinite(found))]
+    if len(wrong):
+        raise ValueError(f"x_sigma = {wrong[0]:g}: must be finite and 0 or more")
+    return found
 
 
 def _sort_parameters(
@@ -198,6 +251,14 @@ def _p_value_of_counts(counts: np.ndarray) -> Callable[[np.ndarray], float | Non
     return None if (counts >= _FEW_COUNTS).all() else lambda x: None
 
 
+def _describe(accuracy: Accuracy) -> str:
+    """Error of difference quotients, and what it means for the test of convergence, as a sentence."""
+    said = f"The derivatives of the model are difference quotients, with a relative error of {accuracy.derivatives:.0e}"
+    if accuracy.derivatives < KKT_TOLERANCE:
+        return f"{said}."
+    return f"{said}; a point counts as stationary where the gradient is zero within this error."
+
+
 def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
     """Problem with σ = √(RSS/(n − p)) at the best fit; intervals then follow the F distribution (Student's t²)."""
     degrees = problem.n_res - problem.n_par
@@ -222,4 +283,5 @@ def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
         sigma_degrees=degrees,
         data=data,
         notes=(*problem.notes, note),
+        accuracy=replace(problem.accuracy, noise=problem.accuracy.noise / sigma),
     )

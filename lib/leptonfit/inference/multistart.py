@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import qmc
 
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.solve import solve
 
 CHI2_FLOOR = 1e-6
 """χ² at or below this counts as zero: no minimum can be lower, and the remaining digits are numerical noise."""
@@ -98,8 +98,13 @@ def draw_starts(
     n_starts: int,
     rng: np.random.Generator,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    held: tuple[int, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Latin-hypercube starts (n_starts, n_par) in the search box, uniform in log x across four decades or more.
+    """Latin-hypercube starts (n_starts, n_par) in the search box, uniform in log x on logarithmic scales.
+
+    They are uniform in log x across four decades or more in any case. Each is the point of the lowest χ² among
+    `problem.search.n_draws` points, with the values (n_starts,) that are held in a column.
 
     Raises
     ------
@@ -107,11 +112,19 @@ def draw_starts(
         If `ranges` has no entry for a parameter without finite bounds.
     """
     low, high = problem.search_box(ranges)
-    share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_starts)
-    is_wide = (low > 0) & (high >= _WIDE * low)
+    n_draws = problem.search.n_draws
+    share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_draws * n_starts)
+    is_wide = (low > 0) & ((high >= _WIDE * low) | problem.is_log)
     starts = low + share * (high - low)
     starts[:, is_wide] = low[is_wide] * (high[is_wide] / low[is_wide]) ** share[:, is_wide]
-    return starts
+    if held is not None:
+        starts[:, held[0]] = np.tile(held[1], n_draws)
+    if n_draws == 1 or not n_starts:
+        return starts
+    with np.errstate(all="ignore"):
+        chi2 = np.sum(problem.residuals(starts) ** 2, axis=-1).reshape(n_draws, n_starts)
+    best = np.argmin(np.where(np.isnan(chi2), np.inf, chi2), axis=0)
+    return starts.reshape(n_draws, n_starts, -1)[best, np.arange(n_starts)]
 
 
 def run_multistart(

@@ -21,14 +21,18 @@ class Parameter:
     ----------
     name : str
         Identifier, unique in a problem.
-    start : float
-        Start value inside the bounds, in `unit`.
+    start : float, optional
+        Start value inside the bounds, in `unit`; by default the middle of finite bounds, which is their geometric mean
+        on a logarithmic scale.
     lower, upper : float
         Bounds in `unit`; ±inf if there is none.
     physical : (float, float)
         Range outside of which the parameter has no meaning, in `unit`; ±inf if there is no such limit. A bound equal
         to its limit is *physical*: like data, it may close a set. Every other bound is a *search* bound, chosen only
         to limit the search.
+    scale : {"linear", "log"}
+        "log" for a positive parameter of unknown order of magnitude: it is fitted in ln p, starts and points of a
+        profile are spread evenly over the decades, and 0 is its physical limit. Bounds and results are in p.
     unit : str
         Unit, empty for a dimensionless parameter.
     symbol : str
@@ -39,19 +43,31 @@ class Parameter:
     Raises
     ------
     ValueError
-        If lower ≥ upper, a bound is outside the physical range, or the start is outside the bounds.
+        If lower ≥ upper, a bound is outside the physical range, the start is outside the bounds, or the scale is
+        unknown.
     """
 
     name: str
-    start: float
+    start: float = math.nan
     lower: float = -math.inf
     upper: float = math.inf
     physical: tuple[float, float] = (-math.inf, math.inf)
+    scale: str = "linear"
     unit: str = ""
     symbol: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
+        if self.scale not in ("linear", "log"):
+            raise ValueError(f"{self.name}: scale = {self.scale!r}: must be 'linear' or 'log'")
+        if self.scale == "log":
+            if not self.lower >= 0:
+                raise ValueError(f"{self.name}: lower = {self.lower:g}: must be 0 or more on a logarithmic scale")
+            object.__setattr__(self, "physical", (max(self.physical[0], 0.0), self.physical[1]))
+        if math.isnan(self.start) and math.isfinite(self.upper - self.lower):
+            is_geometric = self.scale == "log" and self.lower > 0
+            middle = math.sqrt(self.lower) * math.sqrt(self.upper) if is_geometric else (self.lower + self.upper) / 2
+            object.__setattr__(self, "start", middle)
         if not self.physical[0] <= self.lower or not self.upper <= self.physical[1]:
             raise ValueError(
                 f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must lie in the physical range "
@@ -63,6 +79,53 @@ class Parameter:
             raise ValueError(
                 f"{self.name} = {self.start:g}: the start must be finite and in [{self.lower:g}, {self.upper:g}]"
             )
+        if self.scale == "log" and not self.start > 0:
+            raise ValueError(f"{self.name} = {self.start:g}: the start must be positive on a logarithmic scale")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of the functions of a problem; zero means exact to rounding.
+
+    Attributes
+    ----------
+    derivatives : float
+        Error of the Jacobian's columns, relative to their lengths.
+    noise : float
+        Error of the vector of residuals (its length), for example from the tolerance of an ODE solver.
+    """
+
+    derivatives: float = 0.0
+    noise: float = 0.0
+
+
+EXACT = Accuracy()
+
+
+@dataclass(frozen=True)
+class Search:
+    """How the minima of a problem are searched on a profile.
+
+    Attributes
+    ----------
+    n_draws : int
+        Random points for each fresh start; the one of the lowest χ² becomes the start.
+    n_steps : int
+        Steps after which a minimisation goes on only if its χ² is below that of every converged one at the same point.
+    trusts_neighbours : bool
+        True if a point between two others is trusted where the solutions of both, which different starts found, lead to
+        the same χ². If False, fresh starts must find it there, too.
+    is_slow : bool
+        True if the functions work on one point after another, so that a search should ask for few points.
+    """
+
+    n_draws: int = 1
+    n_steps: int = 1000
+    trusts_neighbours: bool = False
+    is_slow: bool = False
+
+
+USUAL = Search()
 
 
 @dataclass(frozen=True)
@@ -89,6 +152,9 @@ class LeastSquaresProblem:
         distribution F(1, ν) instead of χ².
     notes : tuple of str
         What was assumed or left out when the problem was made, one sentence each.
+    accuracy : Accuracy
+        Errors of the functions, where they are not exact to rounding.
+    search : Search
 
     Raises
     ------
@@ -103,6 +169,8 @@ class LeastSquaresProblem:
     p_value: Callable[[np.ndarray], float | None] | None = None
     sigma_degrees: int | None = None
     notes: tuple[str, ...] = ()
+    accuracy: Accuracy = EXACT
+    search: Search = USUAL
 
     def __post_init__(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -134,6 +202,18 @@ class LeastSquaresProblem:
         limits = np.array([parameter.physical for parameter in self.parameters], dtype=float).reshape(-1, 2).T
         bounds = np.stack([self.lower, self.upper])
         return np.isfinite(bounds) & (bounds == limits)
+
+    @cached_property
+    def is_log(self) -> np.ndarray:
+        """True for parameters (n_par,) with a logarithmic scale."""
+        return np.array([parameter.scale == "log" for parameter in self.parameters], dtype=bool)
+
+    @cached_property
+    def in_logarithms(self) -> LeastSquaresProblem:
+        """Problem in the logarithms of these parameters."""
+        from leptonfit.inference.logarithms import transform
+
+        return transform(self)
 
     def check(self) -> None:
         """Check shapes and derivatives; later calls do not repeat the check (see `check_functions`).
@@ -271,6 +351,8 @@ def restrict(
         None if p_value is None else lambda x: p_value(fill(x)),
         problem.sigma_degrees,
         problem.notes,
+        problem.accuracy,
+        problem.search,
     )
 
 
@@ -312,6 +394,8 @@ def extend(
         None if p_value is None else lambda x: p_value(x[:n_par]),
         problem.sigma_degrees,
         problem.notes,
+        problem.accuracy,
+        problem.search,
     )
 
 
@@ -361,6 +445,16 @@ def join(problems: Sequence[LeastSquaresProblem]) -> LeastSquaresProblem:
         jacobian,
         None if is_tested else lambda x: None,
         notes=tuple(dict.fromkeys(note for problem in problems for note in problem.notes)),
+        accuracy=Accuracy(
+            max(problem.accuracy.derivatives for problem in problems),
+            math.hypot(*(problem.accuracy.noise for problem in problems)),
+        ),
+        search=Search(
+            max(problem.search.n_draws for problem in problems),
+            min(problem.search.n_steps for problem in problems),
+            all(problem.search.trusts_neighbours for problem in problems),
+            any(problem.search.is_slow for problem in problems),
+        ),
     )
 
 

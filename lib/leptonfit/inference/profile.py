@@ -151,10 +151,13 @@ class SetOptions:
     release : bool
         True to release the search bounds that are active at an end or at the best fit, which takes several times as
         long. If False, such ends are left open in `released_set`.
+    n_grid : int
+        Number of values of a default grid.
     """
 
     levels: Sequence[float] = (0.68, 0.95)
     release: bool = True
+    n_grid: int = 41
 
 
 _EFFORT, _SETS = Effort(n_starts=16, seed=1), SetOptions()
@@ -177,9 +180,9 @@ def scan_profile(
     name : str
         Name of the parameter to scan.
     grid : ndarray (n_grid,) or WarmStart, optional
-        Values, ascending and inside the bounds; at least two. By default 41 values across the set of the highest
-        level and somewhat beyond. Further points are added outside a given grid, only to find the ends of the sets,
-        so that a verdict does not depend on where the grid ends.
+        Values, ascending and inside the bounds; at least two. By default `sets.n_grid` values across the set of the
+        highest level and somewhat beyond. Further points are added outside a given grid, only to find the ends of the
+        sets, so that a verdict does not depend on where the grid ends.
     effort : Effort
         Fresh starts at each value, and with the parameter free; by default 16. There may be none at a `WarmStart`. For
         infinite bounds the default range is that of the grid for the scanned parameter, and five standard deviations
@@ -218,8 +221,8 @@ def scan_profile(
         ranges[name] = float(grid[0]), float(grid[-1])
     options = SearchOptions(rises, effort.n_starts, np.random.default_rng(effort.seed), ranges)
     if grid is None:
-        scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options)
-        grid = scan.choose_grid()
+        scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options, is_first=True)
+        grid = scan.choose_grid(sets.n_grid)
         scan.add(grid)
     else:
         theta = np.union1d(grid, asked)

@@ -11,10 +11,10 @@ import numpy as np
 from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
 from leptonfit.inference.continuation import significant_drop
 from leptonfit.inference.intervals import IntervalSet
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.scan import Scan, SearchOptions
-from leptonfit.inference.solve import solve
 
 _RELEASES = 4
 """Largest number of releases of a search bound: once to its physical limit, or four times by a factor of ten."""
@@ -23,6 +23,8 @@ _AT_REST, _ROUNDING = 1e-2, 1e-6
 
 They must be below the first fraction, and also below half of the moves before or below the second (rounding).
 """
+_FAR = np.linspace(0.5, 4.0, 8)
+"""Powers of ten by which a symmetry is followed: as far as four releases would lead."""
 _JUST_BEYOND = 1e-6
 """Distance beyond a bound at which the model is tested, as a fraction of the box."""
 _COARSE = 9
@@ -46,6 +48,8 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     bool
         True if the profile could be followed beyond every bound tried. It cannot where the model is undefined.
     """
+    if scan.problem.search.trusts_neighbours and _is_symmetric(scan):
+        return scan, {}, True
     boxes, is_decided, history = Boxes(), True, [scan.sets]
     while is_decided and scan.is_decided:
         pushing = scan.search_bounds()
@@ -74,6 +78,49 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
             history.append(scan.sets)
     scan.sets = {level: _settle(scan, [sets[level] for sets in history], boxes) for level in scan.sets}
     return scan, boxes.tries, is_decided
+
+
+def _is_symmetric(scan: Scan) -> bool:
+    """True if an exact symmetry of the model leads on through every end that a search bound makes.
+
+    Where the residuals stay the same when some parameters change by powers of a common factor (a·b, V/K), or along a
+    straight line (a + b), each end is open: points far behind it, outside the search bounds but within physical limits,
+    have the same χ². No release is needed to see that.
+    """
+    problem, path = scan.problem, scan.path
+    ends = {
+        (side, end.reason)
+        for found in scan.sets.values()
+        for side, outer in ((-1, found.below[:1]), (1, found.above[-1:]))
+        for end in outer
+    }
+    sides = [side for side, reason in ends if reason == "box"]
+    if not sides or any(not bound.is_physical for bound in scan.best_held_by) or not path.best_converged:
+        return False
+    limits = np.array([parameter.physical for parameter in problem.parameters]).T
+    x, column = path.best_x, path.column
+    with np.errstate(all="ignore"):
+        jacobian = problem.jacobian(x)
+        for is_scaling, size in ((True, x), (False, problem.widths)):
+            scaled = jacobian * size
+            if not np.isfinite(scaled).all() or not size[column]:
+                continue
+            _, values, directions = np.linalg.svd(scaled)
+            null = directions[np.append(values, np.zeros(len(x) - len(values))) <= _ROUNDING * values[0]]
+            way = null.T @ null[:, column]  # the part of this column's axis along which the residuals stay
+            if not len(null) or not way[column] > _ROUNDING:
+                continue
+            way = way / way[column]
+            if is_scaling:
+                outward = np.array(sides)[:, None, None] * np.sign(x[column])
+                points = x * 10.0 ** (outward * _FAR[:, None] * way)
+            else:
+                points = x + np.array(sides)[:, None, None] * (10.0 ** _FAR[:, None]) * size * way
+            chi2 = np.sum(problem.residuals(points) ** 2, axis=-1)
+            inside = ((points >= limits[0]) & (points <= limits[1])).all()
+            if inside and (chi2 <= path.best_chi2 + _AT_REST * scan.options.rise).all():
+                return True
+    return False
 
 
 def _is_edge_of_model(scan: Scan, bound: ActiveBoundResult) -> bool:

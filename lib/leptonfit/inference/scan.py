@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sigma, find_active_bounds, with_shifts
-from leptonfit.inference.continuation import WARM, ProfilePath, significant_drop
+from leptonfit.inference.continuation import WARM, ProfilePath, chi2_noise, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, Nodes, find_identified_sets
+from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.solve import solve
 from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
@@ -28,10 +28,17 @@ The limits are the largest χ² over the lowest χ², and the largest |x| over t
 """
 _HALVINGS = 6
 """Largest number of halvings of the interval between a set and a node that is not trusted."""
+_ROUGH, _BESIDE = 0.05, 0.02
+"""Accuracy of the first ends, as a fraction of the level, and distance of the nodes that are added beside them.
+
+The distance is a fraction of that between end and best fit.
+"""
+_CLOSE = 0.1
+"""Distance from a known solution, as a fraction of the way to the next one, at which that one is no start."""
 _UNMOVED = 1e-7
 """An end is unmoved if it moves by less than this fraction of its distance from the best fit, and from zero."""
-_GRID, _MARGIN = 41, 0.3
-"""Number of points of a default grid, and its extent beyond the set as a fraction of the set's width."""
+_MARGIN = 0.3
+"""Extent of a default grid beyond the set, as a fraction of the set's width."""
 _SIGMAS = np.array([-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
 
 
@@ -70,6 +77,8 @@ class Scan:
         Initial solutions; nan where there is none.
     open_ends : mapping, optional
         Ends that are known to be open, by level and side (−1, 1); they are not searched again.
+    is_first : bool
+        True if `add` follows, so that ends are not needed to all digits yet.
     """
 
     def __init__(
@@ -81,8 +90,10 @@ class Scan:
         *,
         warm: np.ndarray | None = None,
         open_ends: Mapping[tuple[str, int], EndResult] | None = None,
+        is_first: bool = False,
     ) -> None:
         self.problem, self.name, self.options = problem, name, options
+        self._is_rough = is_first and problem.search.trusts_neighbours
         self._open_ends = dict(open_ends or {})
         path = ProfilePath(problem, name, theta)
         if warm is not None:
@@ -124,6 +135,14 @@ class Scan:
 
     def add(self, theta: np.ndarray) -> None:
         """Add nodes at the values θ and recompute the sets."""
+        if self._is_rough:  # nodes beside the ends known so far shorten the search for all their digits
+            ends = np.concatenate([found.intervals.ravel() for found in self.sets.values()])
+            ends = ends[np.isfinite(ends)]
+            reach = _BESIDE * (ends - self.path.best_x[self.path.column])
+            beside = np.concatenate([ends - reach, ends + reach])
+            low, high = self.path.theta[0], self.path.theta[-1]
+            theta = np.union1d(theta, beside[(beside > low) & (beside < high)])
+        self._is_rough = False
         self.path = self.path.insert(theta)
         self._fit_all(self.path)
         self.sets = self._find_sets()
@@ -163,8 +182,8 @@ class Scan:
         unique = {bound.key: bound for bound in held if not bound.is_physical and bound.parameter != self.name}
         return list(unique.values())
 
-    def choose_grid(self) -> np.ndarray:
-        """Default grid (41,) across the set of the highest level within the bounds, and somewhat beyond."""
+    def choose_grid(self, n: int) -> np.ndarray:
+        """Default grid (n,) across the set of the highest level within the bounds, and somewhat beyond."""
         path, found = self.path, self.sets[self.options.top]
         low, high = self.problem.lower[path.column], self.problem.upper[path.column]
         middle = path.best_x[path.column]
@@ -173,7 +192,8 @@ class Scan:
         first = ends.min() if len(ends) and not found.open_below else max(middle - 3 * far, low)
         last = ends.max() if len(ends) and not found.open_above else min(middle + 3 * far, high)
         margin = _MARGIN * (last - first)
-        return np.linspace(max(first - margin, low), min(last + margin, high), _GRID)
+        first, last = max(first - margin, low), min(last + margin, high)
+        return _spread(first, last, n, is_log=bool(self.problem.is_log[path.column]))
 
     def _find_sets(self) -> dict[str, IntervalSet]:
         """Identified sets at every level; recomputed if a lower minimum appears during the search for a crossing."""
@@ -181,15 +201,35 @@ class Scan:
         own = (self.own_end(0) if path.theta[0] <= low else None, self.own_end(1) if path.theta[-1] >= high else None)
         while True:
             best, between = path.best_chi2, _Between(path)
+            noise = float(chi2_noise(self.problem, best))
+            if self._is_rough:
+                noise = max(noise, _ROUGH * min(self.options.rises.values()))
             sets = find_identified_sets(
-                Nodes(path.theta, path.chi2, path.trusted(), best),
+                Nodes(path.theta, path.chi2, path.trusted(), best, noise),
                 self.options.rises,
                 own_ends=own,
                 evaluate=between.fit,
                 judge=partial(self._judge, between),
             )
+            if self.problem.search.trusts_neighbours and self._lower(between):
+                continue
             if not best - path.best_chi2 > significant_drop(path.best_chi2):
                 return {level: self._keep_open(level, found) for level, found in sets.items()}
+
+    def _lower(self, between: _Between) -> bool:
+        """True if the search for ends found a lower χ² at a node; it is then carried on to the nodes beside."""
+        path = self.path
+        nodes = np.flatnonzero(np.isin(path.theta, between.theta))
+        x = between.x[np.searchsorted(between.theta, path.theta[nodes])]
+        inner = np.where(path.theta[nodes] > path.best_x[path.column], nodes - 1, nodes + 1)
+        chi2 = np.sum(self.problem.residuals(x) ** 2, axis=-1)
+        lower = chi2 < path.chi2[nodes] - significant_drop(path.chi2[nodes])
+        if not lower.any():
+            return False
+        changed = path.improve(nodes[lower], x[lower], path.origin[np.clip(inner[lower], 0, len(path.theta) - 1)])
+        path.sweep(changed)
+        self._fit_all(path)
+        return bool(changed.any())
 
     def _keep_open(self, level: str, found: IntervalSet) -> IntervalSet:
         below, above, intervals = list(found.below), list(found.above), found.intervals.copy()
@@ -241,28 +281,50 @@ class _Between:
 
     def __init__(self, path: ProfilePath) -> None:
         known = np.isfinite(path.chi2)
-        self.path, self._theta, self._x = path, path.theta[known], path.x[known]
+        self.path, self.theta, self.x = path, path.theta[known], path.x[known]
 
     def fit(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lowest χ² (m,) at θ (m,), nan where no fit converged; its slope (m,); the points (m, n_par)."""
-        right = np.clip(np.searchsorted(self._theta, theta), 1, len(self._theta) - 1)
-        starts = self._x[np.stack([right - 1, right], axis=1)]
+        if self.path.problem.search.trusts_neighbours:
+            starts = self._starts_beside(theta)
+        else:
+            right = np.clip(np.searchsorted(self.theta, theta), 1, len(self.theta) - 1)
+            starts = self.x[np.stack([right - 1, right], axis=1)]
         starts[..., self.path.column] = theta[:, None]
         fit = self.path.minimise(starts, held=True)
         chi2 = np.where(fit.converged, fit.chi2, np.inf)
         rows, lowest = np.arange(len(theta)), chi2.argmin(axis=1)
         chi2, x = chi2[rows, lowest], fit.x[rows, lowest]
         new = np.isfinite(chi2)
-        at = np.searchsorted(self._theta, theta[new])
-        self._theta, self._x = np.insert(self._theta, at, theta[new]), np.insert(self._x, at, x[new], axis=0)
+        at = np.searchsorted(self.theta, theta[new])
+        self.theta, self.x = np.insert(self.theta, at, theta[new]), np.insert(self.x, at, x[new], axis=0)
         # by the envelope theorem the minimised parameters do not contribute: the slope is ∂χ²/∂θ at fixed others
         column = self.path.problem.jacobian(x)[..., self.path.column]
         return np.where(new, chi2, np.nan), 2 * np.vecdot(self.path.problem.residuals(x), column), x
 
+    def _starts_beside(self, theta: np.ndarray) -> np.ndarray:
+        """Known solutions (m, 2, n_par) on either side of θ (m,).
+
+        Close to one of them the other one is far away; a point on the line between them then replaces it.
+        """
+        last = len(self.theta) - 1
+        before = np.clip(np.searchsorted(self.theta, theta) - 1, 0, last)
+        after = np.clip(np.searchsorted(self.theta, theta, "right"), 0, last)
+        low, high = self.theta[before], self.theta[after]
+        starts = self.x[np.stack([before, after], axis=1)]
+        share = ((theta - low) / np.where(high > low, high - low, 1.0))[:, None]
+        between = (1 - share) * starts[:, 0] + share * starts[:, 1]
+        between = np.clip(between, self.path.problem.lower, self.path.problem.upper)
+        is_between, is_known = (low < theta) & (theta < high), np.isin(theta, self.theta)
+        is_between = (is_between & ~is_known)[:, None]
+        starts[:, 1] = np.where(is_between & (share < _CLOSE), between, starts[:, 1])
+        starts[:, 0] = np.where(is_between & (share > 1 - _CLOSE), between, starts[:, 0])
+        return starts
+
     def neighbour(self, theta: float, side: int) -> np.ndarray:
         """Nearest value (1,) below (side −1) or above (side 1) θ at which a solution is known."""
-        at = np.searchsorted(self._theta, theta, "right") if side > 0 else np.searchsorted(self._theta, theta) - 1
-        return self._theta[[at]]
+        at = np.searchsorted(self.theta, theta, "right") if side > 0 else np.searchsorted(self.theta, theta) - 1
+        return self.theta[[at]]
 
 
 def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
@@ -306,6 +368,11 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
     return found
 
 
+def _spread(low: float, high: float, n: int, *, is_log: bool) -> np.ndarray:
+    """Values (n,) from `low` to `high` with equal distances, or with equal ratios on a logarithmic scale."""
+    return np.clip(np.geomspace(low, high, n), low, high) if is_log and low > 0 else np.linspace(low, high, n)
+
+
 def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions) -> np.ndarray:
     """Initial values of a scanned parameter if no grid is given: around its best fit, and across its box.
 
@@ -323,7 +390,7 @@ def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions
     column = problem.index(name)
     low, high = problem.lower[column], problem.upper[column]
     starts = np.concatenate([problem.start[None], draw_starts(problem, options.n_starts, options.rng, options.ranges)])
-    fit = solve(problem, starts)
+    fit = solve(problem, starts, max_iter=problem.search.n_steps)
     if not np.isfinite(fit.chi2).any():
         raise ValueError(f"{name}: χ² is finite at none of {len(starts)} starts")
     x = fit.x[np.nanargmin(fit.chi2)]
@@ -332,5 +399,5 @@ def guess_values(problem: LeastSquaresProblem, name: str, options: SearchOptions
         sigma = (high - low) / 8 if np.isfinite(high - low) else abs(x[column]) or 1.0
     values = x[column] + sigma * _SIGMAS
     if np.isfinite(high - low):
-        values = np.concatenate([values, np.linspace(low, high, _COARSE)])
+        values = np.concatenate([values, _spread(low, high, _COARSE, is_log=bool(problem.is_log[column]))])
     return np.unique(np.clip(values, low, high))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leptonfit.inference.norms import norms
-from leptonfit.inference.problem import LeastSquaresProblem
+from leptonfit.inference.problem import EXACT, LeastSquaresProblem
 
 KKT_TOLERANCE = 1e-6
 """Largest KKT residual of a converged point."""
@@ -66,8 +66,23 @@ def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judg
     if len(at):
         nearby = lengths_nearby(problem, x[at], jacobian[at], free)
         kkt[at] = kkt_residual(here[at], residuals[at], jacobian[at], *bounds, lengths=nearby, floor=floor[at])
+    if problem.accuracy != EXACT:
+        kkt = np.maximum(kkt - unresolved(problem, np.maximum(size, floor)), 0.0)
     flat = is_vanished(problem, x, free, lengths, size)
     return Judgement(np.vecdot(residuals, residuals), kkt, flat, exact)
+
+
+def unresolved(problem: LeastSquaresProblem, size: np.ndarray) -> np.ndarray:
+    """KKT residual (...) that the accuracy of a problem leaves at residuals of a given size ‖r‖ (...).
+
+    Two errors add up. An error δJ_j of a column changes g_j/(‖J_j‖ ‖r‖) by at most ‖δJ_j‖/‖J_j‖. With an error η of
+    the residual vector, χ² is known to 2 ‖r‖ η, so that a step cannot be seen to lower χ² where it lowers it by less:
+    where (KKT ‖r‖)² < 2 ‖r‖ η. The sum is at most 1e-3, at which χ² can still fall by a fraction of 1e-6, and counts
+    as zero within the tolerance of exact problems.
+    """
+    by_noise = np.sqrt(2 * problem.accuracy.noise / np.where(size > 0, size, np.inf))
+    total = np.minimum(problem.accuracy.derivatives + by_noise, OFFSET_TOLERANCE)
+    return np.where(total > KKT_TOLERANCE, total, 0.0)
 
 
 def least_size(problem: LeastSquaresProblem, here: np.ndarray, lengths: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -95,14 +95,14 @@ def _describe_box(problem: LeastSquaresProblem, profile: ProfileResult, verdict:
     """State the set within the given bounds if they make it smaller, and the effect of their release."""
     within, release = profile.identified_set[verdict.level], profile.release
     own = [end for end in (within.below[:1] + within.above[-1:]) if end.reason == "bound_own"]
-    said = ""
+    held = []
+    for place, end in (("below", within.below[:1]), ("above", within.above[-1:])):
+        if end and end[0].reason == "box":
+            held.append(f"{place} by {describe_bounds([b for b in end[0].held_by if b.slope])}")
+    said, given = "", f"Within the bounds given it is {describe_intervals(within)}"
+    given += f", held {' and '.join(held)}" if held else ""
     if release is not None:
-        held = []
-        for place, end in (("below", within.below[:1]), ("above", within.above[-1:])):
-            if end and end[0].reason == "box":
-                held.append(f"{place} by {describe_bounds([b for b in end[0].held_by if b.slope])}")
-        said = f"Within the bounds given it is {describe_intervals(within)}"
-        said += f", held {' and '.join(held)}; " if held else "; "
+        said = f"{given}; "
         tried = _describe_release(problem, release)
         if release.is_decided:
             said += f"with the search bounds released ({tried}) it is {describe_intervals(verdict.allowed)}."
@@ -110,7 +110,9 @@ def _describe_box(problem: LeastSquaresProblem, profile: ProfileResult, verdict:
             said += f"with the search bounds released ({tried}) it is not known whether the data alone close it."
     elif own:
         bounds = describe_bounds([bound for end in own for bound in end.held_by])
-        said = f"Within the bounds given it is {describe_intervals(within)}; χ² is still below the level at {bounds}."
+        said = f"{given}; χ² is still below the level at {bounds}."
+    elif held:
+        said = f"{given}."
     search = [bound for bound in profile.reference_held_by if not bound.is_physical]
     if search:
         said += f" The best fit itself is held by {describe_bounds(search)}."

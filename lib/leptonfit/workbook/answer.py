@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leptonfit.inference.assess import (
-    CLOSED,
-    EFFORT,
-    AssessmentResult,
-    assess_problem,
-    choose_allowed_point,
-    describe_end,
-)
+from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_end
 from leptonfit.inference.derived import Values
 from leptonfit.inference.determine import find_next_datum, precision_that_closes
 from leptonfit.inference.identifiability import VerdictResult
@@ -173,7 +166,7 @@ def assess(
     *,
     derived: Mapping[str, Callable[[Values], np.ndarray]] | None = None,
     level: float = 0.95,
-    effort: Effort = EFFORT,
+    effort: Effort | None = None,
 ) -> Answer:
     """Decide for each parameter of a problem whether the data determine it.
 
@@ -188,7 +181,8 @@ def assess(
     level : float
         Confidence level of the intervals.
     effort : Effort
-        Fresh starts at each point of a profile; by default 16.
+        Fresh starts at each point of a profile; by default 16, or 4 if the model is called for one parameter set at a
+        time.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def problem_from_files(
         `file.py:function`.
     bounds : str
         For example `a=0:20,b=0:5,c=1`: search bounds, or a fixed value. An empty side is infinite, and needs a start:
-        `b=0::1`.
+        `b=0::1`. `b=1e-6:1:log` is fitted in ln b.
     y, sigma : str, optional
         Name of the column of y; name of the column of σ, or a number.
     counts : bool
@@ -135,12 +135,12 @@ def _read_sigma(table: pd.DataFrame, columns: list[str], asked: str | None, path
 
 
 def read_bounds(text: str) -> Mapping[str, Any]:
-    """Parameters from `a=0:20,b=0::1,c=1`.
+    """Parameters from `a=0:20,b=0::1,c=1,d=1e-6:1:log`; `log` stands for a logarithmic scale.
 
     Raises
     ------
     InputError
-        If a part is not `name=low:high`, `name=low:high:start` or `name=value`.
+        If a part is not `name=low:high`, `name=low:high:start`, `name=low:high:log` or `name=value`.
     """
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
@@ -156,13 +156,18 @@ def read_bounds(text: str) -> Mapping[str, Any]:
                 continue
             low = float(words[0]) if words[0] else -math.inf
             high = float(words[1]) if words[1] else math.inf
-            start = float(words[2]) if len(words) == 3 else None
+            is_log = words[2:] == ["log"]
+            start = float(words[2]) if len(words) == 3 and not is_log else None
         except ValueError:
             raise InputError(
-                f"--bounds {part}: must be name=low:high, name=low:high:start or name=value, with numbers"
+                f"--bounds {part}: must be name=low:high, name=low:high:start, name=low:high:log or name=value, with "
+                "numbers"
             ) from None
         try:
-            given = (low, high) if start is None else Parameter(name=name, start=start, lower=low, upper=high)
+            if is_log:
+                given: Any = Parameter(name=name, lower=low, upper=high, scale="log")
+            else:
+                given = (low, high) if start is None else Parameter(name=name, start=start, lower=low, upper=high)
         except ValueError as error:
             raise InputError(f"--bounds {part}: {error}") from None
         found[name] = given
