@@ -1,5 +1,6 @@
 """Figures: each function draws a result into given axes and does no computation."""
 
+from leptonfit.workbook.figures.answer import plot_answer
 from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
 from leptonfit.workbook.figures.discrepancy import plot_corner, plot_models, plot_scorecard
 from leptonfit.workbook.figures.fits import (
@@ -43,6 +44,7 @@ from leptonfit.workbook.figures.style import STYLE, use_style
 __all__ = [
     "STYLE",
     "plot_all_compared",
+    "plot_answer",
     "plot_best_band",
     "plot_c_mu_interval",
     "plot_claims",
