@@ -103,13 +103,16 @@ def _fill(name: str, notebook: str, data: str, source: FitSource) -> str:
     problem = source.make_problem()
     columns = source.x, source.y
     if source.counts:
-        errors, said = '"poisson"', "These are counts, with the likelihood of Poisson."
+        errors, said = '"poisson"', "The values are counts, with the likelihood of Poisson."
     elif source.sigma is None:
-        errors, said = "None", "Their standard error is unknown and is estimated from the scatter."
+        errors, said = "None", "The standard error of the values is unknown; it is estimated from their scatter."
     elif isinstance(source.sigma, float):
-        errors, said = repr(source.sigma), f"Their standard error is {source.sigma:g}."
+        errors, said = repr(source.sigma), f"The standard error of each value is {source.sigma:g}."
     else:
-        errors, said = f"table[{_quote(source.sigma)}]", f"Their standard error is the column `{_plain(source.sigma)}`."
+        errors, said = (
+            f"table[{_quote(source.sigma)}]",
+            f"The standard error of each value is in the column `{_plain(source.sigma)}`.",
+        )
     *most, last = problem.names
     filled = {
         "name": name,
