@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 SUMS = "SHA256SUMS"
 
 
-def find_root(start: Path) -> Path:
-    """Folder of the workbook: the nearest one at or above `start`, else the checkout of the library, else `start`.
+def is_workbook(folder: Path) -> bool:
+    """Whether a folder is a workbook: it has `notebooks` and `data/SHA256SUMS`."""
+    return (folder / "notebooks").is_dir() and (folder / "data" / SUMS).is_file()
 
-    A workbook is a folder with `notebooks` and with `data/SHA256SUMS`.
-    """
+
+def find_root(start: Path) -> Path:
+    """Folder of the workbook: the nearest one at or above `start`, else the checkout of the library, else `start`."""
     places = (start, *start.parents, Path(__file__).resolve().parents[2])
-    return next((one for one in places if (one / "notebooks").is_dir() and (one / "data" / SUMS).is_file()), start)
+    return next(filter(is_workbook, places), start)
 
 
 ROOT = find_root(Path.cwd())

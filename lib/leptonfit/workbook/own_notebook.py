@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
+from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder, is_workbook
 from leptonfit.inference.problem import Parameter
 from leptonfit.workbook import notebook_page, pairs, store
 from leptonfit.workbook.own_fit import FitSource
@@ -44,26 +44,17 @@ def write_notebook(name: str, source: FitSource, say: Callable[[str], None], roo
     InputError
         If the name is not allowed or taken, the fit cannot be made, or the notebook fails.
     """
-    notebook, data = f"{NUMBER}_{name}", f"own/{name}.csv"
-    pair = [root / "notebooks" / f"{notebook}.{suffix}" for suffix in ("py", "ipynb")]
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,60}", name):
         raise InputError(f"notebook {name}: its name must be a letter, then at most 60 letters, digits or '_'")
-    is_workbook = (root / "data" / SUMS).is_file()
-    if is_workbook:
-        check_folder(root / "data")
-    taken = [root / one for one in (*_FOLDERS, "Makefile")] if not is_workbook else []
-    for path in taken:
-        if path.exists():
-            raise InputError(f"{path.name}: is already in this folder, which is no workbook; use an empty folder")
-    others = [root / "notebooks" / f"{one}.py" for one in notebook_names(root) if one[3:] == name]
-    for path in (*others, *pair, root / "data" / data):
-        if path.exists():
-            raise InputError(f"{path.relative_to(root)}: exists already; choose another name than {name}")
+    notebook, data = f"{NUMBER}_{name}", f"own/{name}.csv"
+    pair = [root / "notebooks" / f"{notebook}.{suffix}" for suffix in ("py", "ipynb")]
+    is_new = not is_workbook(root)
+    _check_place(name, [*pair, root / "data" / data], root, is_new=is_new)
     text = _fill(name, notebook, data, source)
-    sums = (root / "data" / SUMS).read_bytes() if is_workbook else None
+    sums = None if is_new else (root / "data" / SUMS).read_bytes()
     made: list[Path] = []
     try:
-        if not is_workbook:
+        if is_new:
             _make_workbook(root, made)
         _make_folder(root / "data" / "own", made)
         for path, content in ((pair[0], text), (root / "data" / data, source.data.read_bytes())):
@@ -82,6 +73,19 @@ def write_notebook(name: str, source: FitSource, say: Callable[[str], None], roo
         raise
     for path in (*pair, root / "data" / data):
         say(f"written: {path.relative_to(root)}")
+
+
+def _check_place(name: str, new: list[Path], root: Path, *, is_new: bool) -> None:
+    """Refuse a name that is taken, data that are not as listed, and a folder that is in use and no workbook."""
+    if not is_new:
+        check_folder(root / "data")
+    for path in (root / one for one in (*_FOLDERS, "Makefile") if is_new):
+        if path.exists():
+            raise InputError(f"{path.name}: is already in this folder, which is no workbook; use an empty folder")
+    others = [root / "notebooks" / f"{one}.py" for one in notebook_names(root) if one[3:] == name]
+    for path in (*others, *new):
+        if path.exists():
+            raise InputError(f"{path.relative_to(root)}: exists already; choose another name than {name}")
 
 
 def _make_workbook(root: Path, made: list[Path]) -> None:
