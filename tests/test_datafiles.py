@@ -22,7 +22,8 @@ def test_every_data_file_has_a_schema(monkeypatch):
     checked = []
     monkeypatch.setattr(datafiles, "check_schema", lambda name, content: checked.append(name))
     check_folder(datafiles.ROOT / "data")
-    assert sorted(checked) == sorted(datafiles.read_checksums(datafiles.ROOT / "data"))
+    listed = datafiles.read_checksums(datafiles.ROOT / "data")
+    assert sorted(checked) == sorted(name for name in listed if not name.startswith("own/"))
 
 
 def test_flavour_classes_are_those_of_the_schema():

@@ -24,9 +24,22 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
     from jsonschema.protocols import Validator
 
-ROOT = Path(__file__).resolve().parents[2]
-"""Root folder of the checkout."""
 SUMS = "SHA256SUMS"
+
+
+def is_workbook(folder: Path) -> bool:
+    """Whether a folder is a workbook: it has `notebooks` and `data/SHA256SUMS`."""
+    return (folder / "notebooks").is_dir() and (folder / "data" / SUMS).is_file()
+
+
+def find_root(start: Path) -> Path:
+    """Folder of the workbook: the nearest one at or above `start`, else the checkout of the library, else `start`."""
+    places = (start, *start.parents, Path(__file__).resolve().parents[2])
+    return next(filter(is_workbook, places), start)
+
+
+ROOT = find_root(Path.cwd())
+"""Root folder of the workbook in use."""
 _SCHEMAS = Path(__file__).parent / "schemas"
 _COMMON = "common.json"
 _TYPES = {
@@ -44,7 +57,7 @@ class InputError(ValueError):
 
 
 def data_folder() -> Path:
-    """Data folder in use: the environment variable LEPTONFIT_DATA if set, else `data` in the checkout."""
+    """Data folder in use: the environment variable LEPTONFIT_DATA if set, else `data` in the workbook."""
     return Path(os.environ.get("LEPTONFIT_DATA") or ROOT / "data")
 
 

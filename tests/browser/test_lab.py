@@ -200,6 +200,30 @@ def test_neutrino_explorer(lab, page, record_property, shoot):
     assert "simulated, and no evidence" in shown.status.inner_text()
 
 
+def test_explorer_of_a_fit(lab, page, record_property, shoot):
+    open_notebook(lab, page, "21_explore_your_fit.ipynb")
+    page.evaluate(RUN_ALL)
+    shown = Shown(page, 0)
+    shown.settle()
+    assert shown.value("code") == "open_below"
+    assert "which are at the best fit" in shown.status.inner_text()
+    times = page.evaluate(TIMED, [shown.image.element_handle(), shown.slider("b").element_handle(), 10])
+    record_property(
+        "slider to picture, a fit",
+        f"median {np.median(times):.0f} ms, computing {float(shown.value('computed')):.0f} ms",
+    )
+    drag(page, shown.slider("b"), -20)
+    shown.settle()
+    assert "above the best fit's" in shown.status.inner_text()
+    shoot(shown.output, "explore_fit")
+    shown.output.get_by_role("button", name="put the sliders at the best fit").click()
+    shown.settle()
+    assert "which are at the best fit" in shown.status.inner_text()
+    shown.output.locator("select").first.select_option("long")
+    shown.settle()
+    assert shown.value("code") == "identified"
+
+
 EDIT_AND_SAVE = """async ([path, factory, text]) => {
   const notebook = await jupyterapp.commands.execute('docmanager:open', {path: path, factory: factory});
   await notebook.context.ready;

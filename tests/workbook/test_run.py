@@ -153,6 +153,13 @@ def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(sm
     assert "did not finish" not in (report / "index.html").read_text()
 
 
+@pytest.mark.slow
+def test_an_error_without_a_message_is_named(small):
+    write(small, "20_alone", "raise RuntimeError")
+    output = small / "out.ipynb"
+    assert execute_notebook("20_alone", {}, output, root=small) == "cell 2 failed: RuntimeError"
+
+
 def test_another_data_folder_is_used_and_marked(small, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     shutil.copytree(small / "data", other, dirs_exist_ok=True)

@@ -12,7 +12,7 @@ from leptonfit.inference.combinations import determined_combinations
 from leptonfit.inference.derived import Values, add_derived
 from leptonfit.inference.directions import covariance
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
-from leptonfit.inference.intervals import EMPTY_SET, EndResult
+from leptonfit.inference.intervals import EMPTY_SET, EndResult, IntervalSet
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
@@ -168,13 +168,21 @@ def choose_allowed_point(problem: LeastSquaresProblem, profile: ProfileResult) -
     return points[nearest.argmax()]
 
 
-def describe_end(end: EndResult) -> str:
-    """What holds an end of an interval, in a few words: "data", "search bounds of a", "c ≥ 0 (physical)"."""
+def describe_ends(found: IntervalSet) -> tuple[str, str]:
+    """What holds the lower and the upper end of a set, in a few words: "data", "c ≥ 0 (physical)", "not closed (…)"."""
+    if not found.below:
+        return "", ""
+    below, above = np.isinf(found.intervals[[0, -1], [0, 1]])
+    return _describe_end(found.below[0], below), _describe_end(found.above[-1], above)
+
+
+def _describe_end(end: EndResult, is_open: bool) -> str:
     if end.reason == "crossing":
         return "data"
+    search = [bound for bound in end.held_by if not bound.is_physical]
     if end.reason == "box":
-        names = dict.fromkeys(bound.symbol for bound in end.held_by if not bound.is_physical)
-        return f"search bounds of {', '.join(names)}"
+        said = f"search bounds of {', '.join(dict.fromkeys(bound.symbol for bound in search))}"
+        return f"not closed ({said})" if is_open else said
     if end.reason == "bound_own":
-        return f"not closed ({', '.join(f'search bound {bound}' for bound in end.held_by)})"
+        return f"not closed ({', '.join(f'search bound {bound}' for bound in search)})"
     return describe_bounds(end.held_by) or "not reached"

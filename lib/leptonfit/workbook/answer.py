@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_end
+from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_ends
 from leptonfit.inference.derived import Values
 from leptonfit.inference.determine import find_next_datum, precision_that_closes
 from leptonfit.inference.identifiability import VerdictResult
@@ -67,9 +67,8 @@ class Answer:
     def _row(self, name: str, verdict: VerdictResult) -> tuple[str, ...]:
         value, error = self.result.estimates[name]
         found = verdict.allowed
-        ends = (describe_end(found.below[0]), describe_end(found.above[-1])) if found.below else ("", "")
         said = "on a bound" if np.isnan(error) else "undetermined" if np.isinf(error) else f"{error:.2g}"
-        return (name, f"{value:.5g}", said, describe_intervals(found) or "none", verdict.code, *ends)
+        return (name, f"{value:.5g}", said, describe_intervals(found) or "none", verdict.code, *describe_ends(found))
 
     def __str__(self) -> str:
         cells = [self.columns, *self.rows()]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,18 @@ from leptonfit.workbook.execution import ONE_THREAD
 @click.group(help="Run the workbook's notebooks into reproducible reports.")
 def cli() -> None:
     """Group the commands of `leptonfit`."""
+
+
+def _require_workbook() -> None:
+    if not (ROOT / "notebooks").is_dir():  # a missing list of checksums is named by what reads it
+        command = click.get_current_context().info_name
+        raise InputError(f"{command} needs a workbook, and there is none from {ROOT} upwards; leptonfit new makes one")
+
+
+def _require_checkout(path: str) -> None:
+    if not (ROOT / path).exists():
+        command = click.get_current_context().info_name
+        raise InputError(f"{command} needs {path}, which only a checkout of leptonfit has")
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,6 +64,7 @@ def run_command(
     data: Path | None,
 ) -> None:
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
+    _require_workbook()
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
     show_progress = sys.stderr.isatty() and jobs == 1
     errors = run.execute(request, click.echo, show_progress=show_progress)
@@ -72,6 +86,7 @@ def sweep_command(
     """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
     from leptonfit.workbook import sweep
 
+    _require_workbook()
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )
@@ -83,6 +98,7 @@ def sweep_command(
 @cli.command("list")
 def list_command() -> None:
     """List the notebooks with parameters, defaults, allowed values and the notebooks they need."""
+    _require_workbook()
     for line in describe_notebooks():
         click.echo(line)
 
@@ -119,16 +135,18 @@ def check_command(data: Path | None, write: bool) -> None:
     from leptonfit.vortex.measurements import SETS, load_measurements
     from leptonfit.workbook import pairs
 
+    _require_workbook()
     folder = data or ROOT / "data"
     if not folder.is_dir():
         raise InputError(f"--data {folder}: must be a folder")
     if write:
         store.write_checksums(folder)
     check_folder(folder)
-    load_all(data=folder)
-    load_choices(data=folder)
-    for name in SETS:
-        load_measurements(name, data=folder)
+    if (ROOT / "data" / "closures.toml").is_file():  # else a workbook of one's own
+        load_all(data=folder)
+        load_choices(data=folder)
+        for name in SETS:
+            load_measurements(name, data=folder)
     _fail_on(pairs.compare_pairs())
     click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
 
@@ -139,6 +157,7 @@ def notebooks_command(names: tuple[str, ...]) -> None:
     """Execute the .py of notebooks (all, or those NAMED) at their defaults and write the paired .ipynb, normalised."""
     from leptonfit.workbook import pairs
 
+    _require_workbook()
     _fail_on(pairs.write_pairs(click.echo, names))
 
 
@@ -148,32 +167,44 @@ def figures_command(record: bool) -> None:
     """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
     from leptonfit.workbook import manuscript, recording
 
+    _require_workbook()
     if record:
+        _require_checkout("data/reported_2025.toml")
         recording.record_reenactment(click.echo)
     _fail_on(manuscript.write_all(click.echo))
+
+
+def _fit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `fit` and `new` share to a command."""
+    shared = (
+        click.option(
+            "--bounds", required=True, metavar="a=LOW:HIGH,b=...", help="Search bounds, or fixed values (c=1)."
+        ),
+        click.option("--y", "y", metavar="COLUMN", help="Column of y; by default y, else the second."),
+        click.option(
+            "--sigma", metavar="NUMBER|COLUMN", help="Error of y; by default the column sigma; unknown if none."
+        ),
+        click.option("--counts", is_flag=True, help="y are counts: the likelihood is Poisson's."),
+    )
+    for option in reversed(shared):
+        command = option(command)
+    return command
 
 
 @cli.command("fit")
 @click.argument("data", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("model", metavar="FILE.py:FUNCTION")
-@click.option("--bounds", required=True, metavar="a=LOW:HIGH,b=...", help="Search bounds, or fixed values (c=1).")
-@click.option("--y", "y", metavar="COLUMN", help="Column of y; by default y, else the second.")
-@click.option("--sigma", metavar="NUMBER|COLUMN", help="Error of y; by default the column sigma; unknown if none.")
-@click.option("--counts", is_flag=True, help="y are counts: the likelihood is Poisson's.")
+@_fit_options
 @click.option("--level", default=0.95, show_default=True, help="Confidence level.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the page; by default NAME of the data.")
-def fit_command(
-    data: Path, model: str, bounds: str, y: str | None, sigma: str | None, counts: bool, level: float, out: Path | None
-) -> None:
+def fit_command(data: Path, model: str, bounds: str, level: float, out: Path | None, **columns: Any) -> None:
     """Fit a FUNCTION to a CSV file, and decide for each parameter whether the DATA determine it."""
     from leptonfit.workbook import own_fit
     from leptonfit.workbook.answer import assess
 
-    if counts and sigma is not None:
-        raise InputError(f"--sigma {sigma}: counts have no error of their own; leave it out")
     if not 0 < level < 1:
         raise InputError(f"--level {level:g}: must be between 0 and 1, such as 0.95")
-    problem = own_fit.problem_from_files(data, model, bounds, y=y, sigma=sigma, counts=counts)
+    problem = own_fit.problem_from_files(data, model, bounds, **columns)
     try:
         answer = assess(problem, level=level)
     except ValueError as error:  # no start has a finite χ², or the model fails inside its bounds
@@ -182,9 +213,22 @@ def fit_command(
     click.echo(f"page: {answer.save(out or Path('reports') / data.stem)}")
 
 
+@cli.command("new")
+@click.argument("name")
+@click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="CSV file.")
+@click.option("--model", required=True, metavar="FILE.py:FUNCTION")
+@_fit_options
+def new_command(name: str, data: Path, model: str, bounds: str, **columns: Any) -> None:
+    """Write a notebook NAME that fits a FUNCTION to a CSV file, in a workbook; where there is none, make one here."""
+    from leptonfit.workbook import own_fit, own_notebook
+
+    own_notebook.write_notebook(name, own_fit.read_source(data, model, bounds, **columns), click.echo)
+
+
 @cli.command("bench")
 def bench_command() -> None:
     """Time own fits, profiles, spectra and limits, and count the minima reached, beside other tools."""
+    _require_checkout("benchmarks")
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         subprocess.run([sys.executable, str(script)], env={**os.environ, **ONE_THREAD}, check=True)
 

@@ -56,7 +56,8 @@ def execute_notebook(
             )
         except papermill.PapermillExecutionError as error:
             keep_pictures()
-            return f"cell {error.exec_count} failed: {error.ename}: {str(error.evalue).splitlines()[0]}"
+            said = ": ".join([error.ename, *str(error.evalue).splitlines()[:1]])  # an error may have no message
+            return f"cell {error.exec_count} failed: {said}"
         except nbclient.exceptions.CellTimeoutError:
             return f"a cell took longer than {CELL_TIMEOUT} s"
         except (RuntimeError, nbclient.exceptions.DeadKernelError) as error:

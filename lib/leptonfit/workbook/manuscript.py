@@ -17,12 +17,19 @@ from leptonfit.datafiles import ROOT
 from leptonfit.workbook import run, store
 from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.latex import write_macros
+from leptonfit.workbook.parameters import notebook_names
 from leptonfit.workbook.publish import NUMBERS
 
 TAG = "figures"
 """Report folder from which `figures/` is collected."""
 NOTEBOOK = "90_manuscript_figures"
 """Notebook that shows what is collected, from the notebooks that it needs."""
+
+
+def find_sources() -> tuple[str, ...]:
+    """Return the notebooks that the manuscript's notebook needs; all notebooks in a workbook without it."""
+    names = notebook_names()
+    return read_notebook(NOTEBOOK).needs if NOTEBOOK in names else tuple(names)
 
 
 def find_published(suffix: str, folder: Path | None = None) -> dict[str, tuple[str, Path]]:
@@ -36,7 +43,7 @@ def find_published(suffix: str, folder: Path | None = None) -> dict[str, tuple[s
     results = (folder or store.report_folder()) / "results"
     return {
         path.stem.removeprefix(f"{notebook}."): (notebook, path)
-        for notebook in read_notebook(NOTEBOOK).needs
+        for notebook in find_sources()
         for path in sorted(results.glob(f"{notebook}.*.{suffix}"))
     }
 
@@ -44,9 +51,9 @@ def find_published(suffix: str, folder: Path | None = None) -> dict[str, tuple[s
 def read_numbers(folder: Path | None = None) -> pd.DataFrame:
     """Read the published numbers of all notebooks: macro, value, origin and mark."""
     results = (folder or store.report_folder()) / "results"
-    paths = [results / f"{notebook}.{NUMBERS}" for notebook in read_notebook(NOTEBOOK).needs]
+    paths = [results / f"{notebook}.{NUMBERS}" for notebook in find_sources()]
     tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths if path.is_file()]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def read_figures(folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -72,7 +79,8 @@ def write_all(say: Callable[[str], None]) -> list[str]:
     list of str
         What went wrong, a line a notebook; then nothing is written.
     """
-    request = run.check_request([*read_notebook(NOTEBOOK).needs, NOTEBOOK], tag=TAG)
+    names = find_sources()
+    request = run.check_request([*names, *({NOTEBOOK} & {*notebook_names()})], tag=TAG)
     if errors := run.execute(request, say):
         return errors
     target = ROOT / "figures"
@@ -85,6 +93,7 @@ def write_all(say: Callable[[str], None]) -> list[str]:
     for suffix in ("pdf", "png", "tex"):
         for name, (_, path) in find_published(suffix, request.folder).items():
             store.write_whole(target / f"{name}.{suffix}", path.read_bytes())
-    store.write_whole(target / "numbers.tex", write_macros(read_numbers(request.folder)))
-    say("figures/numbers.tex")
+    if macros := write_macros(read_numbers(request.folder)):
+        store.write_whole(target / "numbers.tex", macros)
+        say("figures/numbers.tex")
     return []

@@ -7,21 +7,96 @@ import math
 import runpy
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from leptonfit.datafiles import InputError
+from leptonfit.datafiles import InputError, data_folder, read_checked
 from leptonfit.inference.model_data import POISSON
 from leptonfit.inference.model_problem import ModelProblem, problem_from_model
 from leptonfit.inference.problem import Parameter
 
 
-def problem_from_files(
+@dataclass(frozen=True, kw_only=True)
+class FitSource:
+    """Files of a fit, read and checked.
+
+    Attributes
+    ----------
+    data, file : Path
+        CSV file, and Python file of the model.
+    function : callable
+    function_name : str
+        Name of the function in its file.
+    table : DataFrame
+        Numbers of the CSV file.
+    x, y : str
+        Columns of x and y.
+    sigma : str, float or None
+        Column of σ; σ of every y; None if σ is unknown. Not used for counts.
+    counts : bool
+    bounds : mapping
+        As the parameters of `problem_from_model`.
+    """
+
+    data: Path
+    file: Path
+    function: Callable[..., Any]
+    function_name: str
+    table: pd.DataFrame
+    x: str
+    y: str
+    sigma: str | float | None
+    counts: bool
+    bounds: Mapping[str, Any]
+
+    def make_problem(self) -> ModelProblem:
+        """Make the fit problem; raises InputError if the model, the data or a bound cannot be used."""
+        sigma: Any = POISSON if self.counts else self.sigma
+        if isinstance(self.sigma, str) and not self.counts:
+            sigma = self.table[self.sigma].to_numpy()
+        x, y = (self.table[column].to_numpy() for column in (self.x, self.y))
+        try:
+            return problem_from_model(self.function, x, y, sigma, self.bounds)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+
+def read_source(
     data: Path, model: str, bounds: str, *, y: str | None = None, sigma: str | None = None, counts: bool = False
-) -> ModelProblem:
+) -> FitSource:
+    """Read the files of a fit and choose the columns; parameters and errors are those of `problem_from_files`."""
+    if counts and sigma is not None:
+        raise InputError(f"--sigma {sigma}: counts have no error of their own; leave it out")
+    function = load_function(model)
+    table = read_table(data)
+    try:
+        first = next(iter(inspect.signature(function).parameters), "")
+    except ValueError as error:
+        raise InputError(f"model = {model}: {error}") from None
+    x_column = first if first in table.columns else table.columns[0]
+    others = [name for name in table.columns if name != x_column]
+    y_column = _choose(others, y, "y", data)
+    others.remove(y_column)
+    file, _, name = model.rpartition(":")
+    return FitSource(
+        data=data,
+        file=Path(file),
+        function=function,
+        function_name=name,
+        table=table,
+        x=x_column,
+        y=y_column,
+        sigma=None if counts else _choose_sigma(others, sigma, data),
+        counts=counts,
+        bounds=read_bounds(bounds),
+    )
+
+
+def problem_from_files(data: Path, model: str, bounds: str, **columns: Any) -> ModelProblem:
     """Make a fit problem from a CSV file and a function.
 
     Parameters
@@ -35,33 +110,16 @@ def problem_from_files(
     bounds : str
         For example `a=0:20,b=0:5,c=1`: search bounds, or a fixed value. An empty side is infinite, and needs a start:
         `b=0::1`. `b=1e-6:1:log` is fitted in ln b.
-    y, sigma : str, optional
-        Name of the column of y; name of the column of σ, or a number.
-    counts : bool
-        True if y are counts.
+    **columns
+        `y`, the name of the column of y; `sigma`, the name of the column of σ, or a number as text; `counts`, True if
+        y are counts.
 
     Raises
     ------
     InputError
         If a file, column, function or bound cannot be used.
     """
-    function = load_function(model)
-    table = read_table(data)
-    try:
-        first = next(iter(inspect.signature(function).parameters), None)
-    except ValueError as error:
-        raise InputError(f"model = {model}: {error}") from None
-    x_column = first if first in table.columns else table.columns[0]
-    others = [name for name in table.columns if name != x_column]
-    y_column = _choose(others, y, "y", data)
-    others.remove(y_column)
-    errors = POISSON if counts else _read_sigma(table, others, sigma, data)
-    try:
-        return problem_from_model(
-            function, table[x_column].to_numpy(), table[y_column].to_numpy(), errors, read_bounds(bounds)
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    return read_source(data, model, bounds, **columns).make_problem()
 
 
 def load_function(reference: str) -> Callable[..., Any]:
@@ -116,22 +174,34 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def load_table(name: str) -> pd.DataFrame:
+    """Numbers of a CSV file in the data folder in use, after the check of its checksum.
+
+    Raises
+    ------
+    InputError
+        If the file is not what SHA256SUMS says, or as for `read_table`.
+    """
+    read_checked(name)
+    return read_table(data_folder() / name)
+
+
 def _choose(columns: list[str], asked: str | None, usual: str, path: Path) -> str:
     if asked is not None and asked not in columns:
         raise InputError(f"data = {path}: has no column {asked} beside x; it has {', '.join(columns)}")
     return asked or (usual if usual in columns else columns[0])
 
 
-def _read_sigma(table: pd.DataFrame, columns: list[str], asked: str | None, path: Path) -> float | np.ndarray | None:
-    """σ as a number or a column; None if there is none, so that it is estimated."""
+def _choose_sigma(columns: list[str], asked: str | None, path: Path) -> str | float | None:
+    """σ as a number or the name of a column; None if there is none, so that it is estimated."""
     if asked is not None:
         try:
             return float(asked)
         except ValueError:
-            return table[_choose(columns, asked, asked, path)].to_numpy()
+            return _choose(columns, asked, asked, path)
     if "sigma" not in columns and len(columns) > 1:
         raise InputError(f"data = {path}: which of {', '.join(columns)} is σ? Give --sigma COLUMN, or a number")
-    return table["sigma" if "sigma" in columns else columns[0]].to_numpy() if columns else None
+    return "sigma" if "sigma" in columns else columns[0] if columns else None
 
 
 def read_bounds(text: str) -> Mapping[str, Any]:

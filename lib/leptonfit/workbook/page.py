@@ -40,6 +40,7 @@ MARKS = {
     "recorded": ("◆", "read from recorded runs, which do not repeat to the digit"),
 }
 CLAIMED = {
+    "verdicts": "Verdict on every parameter",
     "claimed_computed": "Claimed beside computed",
     "golden_loop": "The reference β: claimed beside computed",
     "claims": "The claims, and which stand",

@@ -14,7 +14,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from leptonfit.datafiles import ROOT
 from leptonfit.workbook import run, store
 from leptonfit.workbook.execution import execute_notebook
-from leptonfit.workbook.parameters import notebook_names, upstream
+from leptonfit.workbook.parameters import find_notebook, notebook_names, upstream
 
 _METADATA = {
     "jupytext": {"cell_metadata_filter": "tags,-all", "formats": "ipynb,py:percent"},
@@ -66,7 +66,7 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
     list of str
         Errors, one line for each notebook that failed.
     """
-    wanted = tuple(names) or tuple(notebook_names(root))
+    wanted = [find_notebook(name, root) for name in names] or notebook_names(root)
     graph: dict[str, set[str]] = {}
     todo = list(wanted)
     while todo:

@@ -23,6 +23,21 @@ def notebook_names(root: Path = ROOT) -> list[str]:
     return sorted(path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.py"))
 
 
+def find_notebook(name: str, root: Path = ROOT) -> str:
+    """Return the full name of a notebook; its number may be left out.
+
+    Raises
+    ------
+    InputError
+        If no notebook has this name, or several have it with different numbers.
+    """
+    known = notebook_names(root)
+    found = [one for one in known if name in (one, one[3:])]
+    if len(found) != 1:
+        raise InputError(f"notebook {name}: must be one of {', '.join(found or known)}")
+    return found[0]
+
+
 def notebook_defaults(notebook: str, root: Path = ROOT) -> dict[str, Value | None]:
     """Return the parameters of a notebook with their defaults."""
     return {name: one.default for name, one in read_notebook(notebook, root).parameters.items()}

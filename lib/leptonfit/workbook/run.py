@@ -26,6 +26,7 @@ from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Settings,
     find_declarations,
+    find_notebook,
     notebook_names,
     parse_assignment,
     read_all,
@@ -62,7 +63,7 @@ class Request:
     fresh : bool
         Whether to run even notebooks that are up to date.
     root : Path
-        Root folder of the checkout.
+        Root folder of the workbook.
     place : str
         Subfolder of the tag's folder.
     faults : mapping
@@ -112,7 +113,7 @@ def check_request(
     Parameters
     ----------
     names : sequence of str
-        Notebooks; all notebooks if empty.
+        Notebooks, with or without their numbers; all notebooks if empty.
     assignments : sequence of str
         `name=value`, as on the command line.
     place : str
@@ -124,9 +125,7 @@ def check_request(
         For the first input that is not allowed.
     """
     known = notebook_names(root)
-    for name in names:
-        if name not in known:
-            raise InputError(f"notebook {name}: must be one of {', '.join(known)}")
+    names = [find_notebook(name, root) for name in names]
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", tag) or set(tag) == {"."}:
         raise InputError(f"--tag {tag}: must be 1 to 100 letters, digits, '.', '_' or '-', and not only dots")
     if jobs < 1:

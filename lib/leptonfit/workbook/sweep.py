@@ -16,7 +16,7 @@ from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook import figures, page, run, store, tables
-from leptonfit.workbook.parameters import find_declarations
+from leptonfit.workbook.parameters import find_declarations, find_notebook
 
 
 def check_sweep(
@@ -45,6 +45,7 @@ def check_sweep(
     InputError
         For the first input that is not allowed.
     """
+    names = [find_notebook(name, root) for name in names]
     several = [text for text in assignments if "," in text]
     declared = {text: find_declarations(text.partition("=")[0].strip(), names, root) for text in several}
     lists = [text for text in several if any(one.is_list for one in declared[text].values())]

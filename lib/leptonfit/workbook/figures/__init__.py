@@ -1,6 +1,6 @@
 """Figures: each function draws a result into given axes and does no computation."""
 
-from leptonfit.workbook.figures.answer import plot_allowed_fits, plot_profile_by_cause
+from leptonfit.workbook.figures.answer import plot_allowed_fits, plot_answer, plot_profile_by_cause
 from leptonfit.workbook.figures.closures import plot_coverage, plot_forest
 from leptonfit.workbook.figures.discrepancy import plot_corner, plot_models, plot_scorecard
 from leptonfit.workbook.figures.fits import (
@@ -45,6 +45,7 @@ __all__ = [
     "STYLE",
     "plot_all_compared",
     "plot_allowed_fits",
+    "plot_answer",
     "plot_best_band",
     "plot_c_mu_interval",
     "plot_claims",
