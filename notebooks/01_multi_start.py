@@ -118,20 +118,15 @@ publish.figure(settings, "waterfall", fig, multistart=result, recorded=recorded)
 
 # %%
 solvers = {"this solver": result, "report's optimiser": reported}
-optimisers = tables.from_records(
-    solvers,
-    {
-        "solver": 0,
-        "lowest χ²": (lambda name, one: np.nanmin(one.chi2), tables.format_chi2),
-        "median χ²": (lambda name, one: np.nanmedian(one.chi2), tables.format_chi2),
-        "says converged": (
-            lambda name, one: (one.claims_success.sum() if one is reported else np.nan, len(result.chi2)),
-            "{:.0f} of {}",
-            "does not count",
-        ),
-        "is stationary": (lambda name, one: (one.converged.sum(), len(result.chi2)), "{} of {}"),
-    },
-)
+optimisers = tables.from_records(solvers, {
+    "solver": 0,
+    "lowest χ²": (lambda name, one: np.nanmin(one.chi2), tables.format_chi2),
+    "median χ²": (lambda name, one: np.nanmedian(one.chi2), tables.format_chi2),
+    "says converged": (
+        lambda name, one: (one.claims_success.sum() if one is reported else np.nan, len(result.chi2)),
+        "{:.0f} of {}", "does not count"),
+    "is stationary": (lambda name, one: (one.converged.sum(), len(result.chi2)), "{} of {}"),
+})
 tables.show(optimisers)
 
 # %%
@@ -140,22 +135,15 @@ starts = [("claimed", stated["n_starts"], stated["chi2_best"], stated["beta_spre
 for name, one in (("its optimiser, these starts", reported), ("computed", result)):
     beta = one.x[:, column]
     starts.append((name, len(one.chi2), np.nanmin(one.chi2), (beta.min(), beta.max())))
-claimed = tables.from_records(
-    starts,
-    {
-        "quantity": 0,
-        "starts": 1,
-        "lowest χ²": (2, tables.format_chi2),
-        "β of the end points": (
-            3,
-            lambda name, *ends: ("{:g} to {:g}" if name == "claimed" else "{:.3f} to {:.3f}").format(*ends),
-            "",
-            (),
-            ("quantity",),
-        ),
-    },
-    across=True,
-)
+claimed = tables.from_records(starts, {
+    "quantity": 0,
+    "starts": 1,
+    "lowest χ²": (2, tables.format_chi2),
+    "β of the end points": (
+        3, lambda name, *ends: ("{:g} to {:g}" if name == "claimed" else "{:.3f} to {:.3f}").format(*ends),
+        "", (), ("quantity",),
+    ),
+}, across=True)
 tables.show(claimed)
 
 # %% [markdown]

@@ -57,13 +57,7 @@ import numpy as np
 from leptonfit import Effort, WarmStart, assess_profile, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve
 from leptonfit.claims.december_2025 import load_claims, recompute_scan
 from leptonfit.vortex import (
-    BOUNDS,
-    CERTIFIABLE,
-    VortexModel,
-    certify_scan,
-    describe_certificate,
-    load_measurements,
-    mark_verdict,
+    BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, load_measurements, mark_verdict,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
@@ -104,18 +98,13 @@ problem = model.problem
 # %%
 sigma_exp = np.sqrt(np.diag(measured.covariance))
 sigma_model = [*(settings.sigma_m_model * measured.values[:3]), *[settings.sigma_g_model] * 2]
-tables.show(
-    tables.from_records(
-        zip(problem.residual_names, measured.values, sigma_exp, sigma_model, strict=True),
-        {
-            "quantity": 0,
-            "value": (1, "{:.15g}"),
-            "experimental error": (2, "{:.2e}"),
-            "model error": (3, "{:.2e}"),
-            "model finer than measurement": lambda name, value, exp, model: model < exp,
-        },
-    )
-)
+tables.show(tables.from_records(zip(problem.residual_names, measured.values, sigma_exp, sigma_model, strict=True), {
+    "quantity": 0,
+    "value": (1, "{:.15g}"),
+    "experimental error": (2, "{:.2e}"),
+    "model error": (3, "{:.2e}"),
+    "model finer than measurement": lambda name, value, exp, model: model < exp,
+}))
 
 # %% [markdown]
 # ## The profile
@@ -145,7 +134,6 @@ scans = [recompute_scan(claims[name], own, reference=reference, effort=effort) f
 
 # %% [markdown]
 # The σ ladder: both model errors loosened together. No χ² can rise when its σ is loosened.
-
 
 # %%
 def loosen(**errors):
@@ -210,18 +198,15 @@ print(verdict.sentence)
 # %%
 # NBVAL_CHECK_OUTPUT
 kinds = {"as given": profile.identified_set, "released": profile.released_set}
-sets = tables.from_records(
-    [(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()],
-    {
-        "level": 0,
-        "bounds": 1,
-        "set": ("intervals", tables.write_set, None),
-        "reason below": "reason_below",
-        "reason above": "reason_above",
-        "held by": lambda level, kind, one: tables.describe_holders(one),
-        "decided": "decided",
-    },
-)
+sets = tables.from_records([(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()], {
+    "level": 0,
+    "bounds": 1,
+    "set": ("intervals", tables.write_set, None),
+    "reason below": "reason_below",
+    "reason above": "reason_above",
+    "held by": lambda level, kind, one: tables.describe_holders(one),
+    "decided": "decided",
+})
 print(tables.format_table(sets).to_string(index=False))
 
 # %% [markdown]
@@ -236,17 +221,14 @@ held = [
     for value, end in zip(values, ends, strict=True)
     for bound in end.held_by
 ]
-holders = tables.from_records(
-    held,
-    {
-        "level": 0,
-        "end": (1, "{:.7f}"),
-        "reason": 2,
-        "bound": lambda *row: str(row[-1]),
-        "kind": lambda *row: "physical" if row[-1].is_physical else "search",
-        "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
-    },
-)
+holders = tables.from_records(held, {
+    "level": 0,
+    "end": (1, "{:.7f}"),
+    "reason": 2,
+    "bound": lambda *row: str(row[-1]),
+    "kind": lambda *row: "physical" if row[-1].is_physical else "search",
+    "shift of the end per unit of the bound": ("shift", "{:+.3g}"),
+})
 tables.show(holders) if held else print("No bound of another parameter moves an end.")
 
 # %%
@@ -261,19 +243,16 @@ print("offset from the reference:", "none" if verdict.offset is None else f"{ver
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claimed = tables.from_records(
-    scans,
-    {
-        "scan": "title",
-        "σ_m": ("sigma_m_model", "{:.0e}"),
-        "claimed minimum at β": ("claimed_beta_min", "{:.3f}"),
-        "claimed χ²_min": ("claimed_chi2_min", "{:.0f}"),
-        "computed χ²_min there (stream)": ("chi2_at_claimed", tables.format_chi2),
-        "computed zero at (stream)": (lambda one: (one.n_zero, one.n_grid), "{} of {} points"),
-        "claimed offset": ("claimed_offset", "{:.3f}"),
-        "recomputed offset": ("offset", "{:.4f}"),
-    },
-)
+claimed = tables.from_records(scans, {
+    "scan": "title",
+    "σ_m": ("sigma_m_model", "{:.0e}"),
+    "claimed minimum at β": ("claimed_beta_min", "{:.3f}"),
+    "claimed χ²_min": ("claimed_chi2_min", "{:.0f}"),
+    "computed χ²_min there (stream)": ("chi2_at_claimed", tables.format_chi2),
+    "computed zero at (stream)": (lambda one: (one.n_zero, one.n_grid), "{} of {} points"),
+    "claimed offset": ("claimed_offset", "{:.3f}"),
+    "recomputed offset": ("offset", "{:.4f}"),
+})
 print(tables.format_table(claimed).T.to_string(header=False))
 
 # %% [markdown]
@@ -292,18 +271,13 @@ plt.show()
 
 # %%
 at_reference = profile.reference_x[0]
-tables.show(
-    tables.from_records(
-        zip(at_reference, problem.on_bounds(at_reference), problem.parameters, strict=True),
-        {
-            "parameter": lambda value, touched, one: one.symbol or one.name,
-            "value": (0, "{:.8g}"),
-            "lower bound": ("lower", "{:g}"),
-            "upper bound": ("upper", "{:g}"),
-            "on a bound": 1,
-        },
-    )
-)
+tables.show(tables.from_records(zip(at_reference, problem.on_bounds(at_reference), problem.parameters, strict=True), {
+    "parameter": lambda value, touched, one: one.symbol or one.name,
+    "value": (0, "{:.8g}"),
+    "lower bound": ("lower", "{:g}"),
+    "upper bound": ("upper", "{:g}"),
+    "on a bound": 1,
+}))
 
 # %%
 pulls = dict(zip(problem.residual_names, problem.residuals(at_reference), strict=True))
@@ -326,16 +300,11 @@ figures.plot_sigma_ladder(ax, ladder)
 publish.figure(settings, "sigma_ladder", fig, ladder=ladder)
 
 # %%
-tables.show(
-    tables.from_records(
-        with_sigma_exp,
-        {
-            "profile": 0,
-            "largest χ²_min": (lambda name, one: np.nanmax(one.chi2_min), tables.format_chi2),
-            "95 % set": (lambda name, one: one.identified_set["0.95"].intervals, tables.write_set, None),
-        },
-    )
-)
+tables.show(tables.from_records(with_sigma_exp, {
+    "profile": 0,
+    "largest χ²_min": (lambda name, one: np.nanmax(one.chi2_min), tables.format_chi2),
+    "95 % set": (lambda name, one: one.identified_set["0.95"].intervals, tables.write_set, None),
+}))
 
 # %% [markdown]
 # ## Verdict

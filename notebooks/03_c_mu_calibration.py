@@ -161,26 +161,19 @@ c_mu = {
     f"computed at β = {there.beta[0]:.10g}": (there.electron[0], there.joint[0], high / low),
     f"computed at β = {feasible.beta[0]:.6g}": (feasible.electron[0], feasible.joint[0], np.nan),
 }
-claimed = tables.from_records(
-    c_mu,
-    {
-        "quantity": 0,
-        "electron alone": (
-            lambda name, found: np.ravel(found[0]),
-            lambda low, high: f"{low:g}" if np.isnan(high) else f"{low:.5g} to {high:.5g}",
-            "none",
-        ),
-        "joint": (lambda name, found: np.ravel(found[1]), "{:.5g} to {:.5g}", "none"),
-        "ratio of the two": (
-            lambda name, found: found[2],
-            lambda name, ratio: f"a factor of about {ratio:g}" if name == "claimed" else f"any up to {ratio:.3g}",
-            "",
-            (),
-            ("quantity",),
-        ),
-    },
-    across=True,
-)
+claimed = tables.from_records(c_mu, {
+    "quantity": 0,
+    "electron alone": (
+        lambda name, found: np.ravel(found[0]),
+        lambda low, high: f"{low:g}" if np.isnan(high) else f"{low:.5g} to {high:.5g}", "none",
+    ),
+    "joint": (lambda name, found: np.ravel(found[1]), "{:.5g} to {:.5g}", "none"),
+    "ratio of the two": (
+        lambda name, found: found[2],
+        lambda name, ratio: f"a factor of about {ratio:g}" if name == "claimed" else f"any up to {ratio:.3g}",
+        "", (), ("quantity",),
+    ),
+}, across=True)
 tables.show(claimed)
 
 # %%

@@ -45,19 +45,8 @@ import numpy as np
 from leptonfit import LEVELS, Effort, assess_profile, describe_bounds, jacobian_spectrum, null_directions, scan_profile
 from leptonfit.claims.december_2025 import compare_variants, load_claims, profile_every_parameter, run_degeneracy_checks
 from leptonfit.vortex import (
-    BOUNDS,
-    CERTIFIABLE,
-    VortexModel,
-    certify_scan,
-    describe_certificate,
-    edge_at_corners,
-    find_edges,
-    load_measurements,
-    load_predictions,
-    mark_verdict,
-    sigma_shift,
-    solution_manifold,
-    solve_golden_loop,
+    BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, edge_at_corners, find_edges,
+    load_measurements, load_predictions, mark_verdict, sigma_shift, solution_manifold, solve_golden_loop,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
@@ -120,13 +109,9 @@ print(f"{counted}: directions that change no residual: {len(spectrum.null_space)
 print(f"condition number of the rest: {spectrum.condition:.3g}")
 symbols = {parameter.name: parameter.symbol for parameter in problem.parameters}
 moves = zip(directions.free, directions.response, strict=True)
-tables.show(
-    tables.from_records(
-        moves,
-        {"move by 1 %": lambda name, row: symbols[name]}
-        | {symbols[name]: (lambda free, row, k=k: row[k], "{:+.3g}") for k, name in enumerate(directions.dependent)},
-    )
-)
+tables.show(tables.from_records(moves, {"move by 1 %": lambda name, row: symbols[name]} | {
+    symbols[name]: (lambda free, row, k=k: row[k], "{:+.3g}") for k, name in enumerate(directions.dependent)
+}))
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3))
@@ -150,26 +135,20 @@ def write_check(n_zero, of, beta, low, high, followed):
     return ", ".join(said)
 
 
-claimed = tables.from_records(
-    checks,
-    {
-        "check": "name",
-        "fitted to": lambda one: ", ".join(one.constraints) or "nothing",
-        "held": "held",
-        "free": "free",
-        "claimed": "claimed",
-        "computed": (
-            lambda one: (
-                *((one.n_zero, len(one.beta), one.beta[one.chi2_min.argmin()]) if one.constraints else (0, 0, np.nan)),
-                *((np.nanmin(one.values), np.nanmax(one.values)) if one.followed else (np.nan, np.nan)),
-                one.followed,
-            ),
-            write_check,
-            None,
-            ("zero at", "of", "lowest at β", "low", "high", "of quantity"),
+claimed = tables.from_records(checks, {
+    "check": "name",
+    "fitted to": lambda one: ", ".join(one.constraints) or "nothing",
+    "held": "held",
+    "free": "free",
+    "claimed": "claimed",
+    "computed": (
+        lambda one: (
+            *((one.n_zero, len(one.beta), one.beta[one.chi2_min.argmin()]) if one.constraints else (0, 0, np.nan)),
+            *((np.nanmin(one.values), np.nanmax(one.values)) if one.followed else (np.nan, np.nan)), one.followed,
         ),
-    },
-)
+        write_check, None, ("zero at", "of", "lowest at β", "low", "high", "of quantity"),
+    ),
+})
 tables.show(claimed)
 
 # %%
@@ -213,21 +192,18 @@ tables.show(tables.tabulate_parameter_sets(within, profiles))
 variants = compare_variants(model, grid, claims, g_tau=load_predictions()["g_tau"]["value"], effort=effort)
 
 # %%
-tried = tables.from_records(
-    variants,
-    {
-        "fit": "name",
-        "constraints": "n_constraints",
-        "parameters": "n_parameters",
-        "rank": "rank",
-        "lowest χ²": ("best_chi2", tables.format_chi2),
-        "95 % set of β within the bounds": ("identified_set.intervals", tables.write_set, None),
-        "held by": lambda one: tables.describe_holders(one.identified_set),
-        "verdict": "verdict_code",
-        "in tension": ("in_tension", None, "not testable"),
-        "mark": "mark",
-    },
-)
+tried = tables.from_records(variants, {
+    "fit": "name",
+    "constraints": "n_constraints",
+    "parameters": "n_parameters",
+    "rank": "rank",
+    "lowest χ²": ("best_chi2", tables.format_chi2),
+    "95 % set of β within the bounds": ("identified_set.intervals", tables.write_set, None),
+    "held by": lambda one: tables.describe_holders(one.identified_set),
+    "verdict": "verdict_code",
+    "in tension": ("in_tension", None, "not testable"),
+    "mark": "mark",
+})
 tables.show(tried)
 
 # %%
@@ -272,23 +248,18 @@ def find_end(root, level):
 columns = {
     "quantity": lambda k, root, shift: f"edge {k + 1}",
     "closed form": (
-        lambda k, root, shift: corner if abs(corner - root) < 1e-9 * root else np.nan,
-        "{:.11f}",
-        "not at corners",
+        lambda k, root, shift: corner if abs(corner - root) < 1e-9 * root else np.nan, "{:.11f}", "not at corners",
     ),
     "root": (1, "{:.11f}"),
     "proven between": (
         lambda k, root, shift: next((ends for ends in enclosures if ends[0] <= root <= ends[1]), None),
-        "{:.10f} and {:.10f}",
-        "not proven",
+        "{:.10f} and {:.10f}", "not proven",
     ),
 }
 for level, delta in LEVELS.items():
     columns |= {
         f"profile's end at {level}, from the root": (
-            lambda k, root, shift, level=level: find_end(root, level),
-            "{:+.4e}",
-            "open",
+            lambda k, root, shift, level=level: find_end(root, level), "{:+.4e}", "open",
         ),
         f"to first order at {level}": (lambda k, root, shift, delta=delta: np.sqrt(delta) * shift, "±{:.4e}"),
     }
@@ -332,20 +303,13 @@ for beta, c1 in zip(loop.wanted, loop.c1_needed, strict=True):
     change = 100 * (c1 / loop.c1 - 1)
     relations.append((f"c₁ that β = {beta:g} would need", None, (c1, change), "{:.6f}, {:+.1f} %"))
 forms = {name: form for name, *_, form in relations}
-golden_loop = tables.from_records(
-    relations,
-    {
-        "quantity": 0,
-        "claimed": (
-            1,
-            lambda name, value: f"{value:.10g}" + " (older form)" * name.startswith("c₁ ="),
-            "",
-            (),
-            ("quantity",),
-        ),
-        "computed": (2, lambda name, *values: forms[name].format(*values), "", ("", "second"), ("quantity",)),
-    },
-)
+golden_loop = tables.from_records(relations, {
+    "quantity": 0,
+    "claimed": (
+        1, lambda name, value: f"{value:.10g}" + " (older form)" * name.startswith("c₁ ="), "", (), ("quantity",),
+    ),
+    "computed": (2, lambda name, *values: forms[name].format(*values), "", ("", "second"), ("quantity",)),
+})
 tables.show(golden_loop)
 
 # %%

@@ -45,23 +45,9 @@ import numpy as np
 from leptonfit import NOMINAL, Effort, count_cores
 from leptonfit.claims.december_2025 import load_claims
 from leptonfit.vortex import (
-    AXES,
-    CURRENTS,
-    REPORT_BOUNDS,
-    Choice,
-    ComplexStepClosure,
-    VortexModel,
-    build_choice,
-    compare_choice,
-    compare_choices,
-    describe_boxes,
-    describe_comparison,
-    estimate_sigma_model,
-    limit_radius,
-    load_choices,
-    load_measurements,
-    moment_factor,
-    select_shown,
+    AXES, CURRENTS, REPORT_BOUNDS, Choice, ComplexStepClosure, VortexModel, build_choice, compare_choice,
+    compare_choices, describe_boxes, describe_comparison, estimate_sigma_model, limit_radius, load_choices,
+    load_measurements, moment_factor, select_shown,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables, toys
 
@@ -115,7 +101,6 @@ for current in CURRENTS:
 # for arrays of any shape. Slopes are taken by complex step, exact to rounding, so that only operations on complex
 # arrays may be used. The moment is its factor $k$. Here: a core emptied evenly, δρ = −A up to R, where it jumps.
 
-
 # %%
 def flow(radius, amplitude, r_max):
     inside = radius**3 * (2 / 21 - 3 / 7 * amplitude)
@@ -131,7 +116,7 @@ own = {
     "mine: evenly emptied": {
         "closure": lambda r_max: ComplexStepClosure(partial(flow, r_max=r_max), static),
         "moment_factor": 0.2,
-    }
+    },
 }  # add yours: it is profiled, drawn and counted with all the others
 
 # %% [markdown]
@@ -202,18 +187,15 @@ tables.show(compared_boxes)
 
 # %%
 covered = toys.cover_choice(tested.choice, tested.best_x, model, n_toys=settings.n_toys, seed=settings.seed)
-coverage = tables.from_records(
-    NOMINAL.items(),
-    {
-        "level": 0,
-        "nominal": (1, "{:.4f}"),
-        "toys": lambda level, nominal: len(covered.delta_chi2),
-        "not converged": lambda level, nominal: covered.n_failed,
-        "covered": (lambda level, nominal: covered.n_covered(level) / max(covered.n_toys, 1), "{:.4f}"),
-        "95 % interval": (lambda level, nominal: covered.interval(level), "{:.4f} to {:.4f}"),
-        "within its error": lambda level, nominal: covered.covers(level),
-    },
-)
+coverage = tables.from_records(NOMINAL.items(), {
+    "level": 0,
+    "nominal": (1, "{:.4f}"),
+    "toys": lambda level, nominal: len(covered.delta_chi2),
+    "not converged": lambda level, nominal: covered.n_failed,
+    "covered": (lambda level, nominal: covered.n_covered(level) / max(covered.n_toys, 1), "{:.4f}"),
+    "95 % interval": (lambda level, nominal: covered.interval(level), "{:.4f} to {:.4f}"),
+    "within its error": lambda level, nominal: covered.covers(level),
+})
 tables.show(coverage)
 
 # %%
@@ -235,18 +217,13 @@ errors = {
     choice.name: estimate_sigma_model(partial(build_choice, choice), model, beta_range=ends, effort=effort)
     for choice in asked
 }
-model_error = tables.from_records(
-    errors,
-    {
-        "closure": 0,
-        "model error": (
-            lambda name, one: (one.factor, one.low, one.high, one.describe()),
-            lambda factor, low, high, said: said,
-            None,
-            ("factor", "factor low", "factor high", "in words"),
-        ),
-    },
-)
+model_error = tables.from_records(errors, {
+    "closure": 0,
+    "model error": (
+        lambda name, one: (one.factor, one.low, one.high, one.describe()),
+        lambda factor, low, high, said: said, None, ("factor", "factor low", "factor high", "in words"),
+    ),
+})
 tables.show(model_error)
 
 # %% [markdown]

@@ -37,12 +37,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit.claims.december_2025 import (
-    answer_options,
-    answer_questions,
-    describe_claims,
-    find_standing,
-    judge_claims,
-    load_claims,
+    answer_options, answer_questions, describe_claims, find_standing, judge_claims, load_claims,
 )
 from leptonfit.workbook import figures, parameters, publish, run, store, tables
 
@@ -107,9 +102,7 @@ columns = {
     "closure": 0,
     "verdict": lambda name, document: document["verdict_code"],
     "95 % set within the bounds": (
-        lambda name, document: document["results"]["profile"].identified_set["0.95"].intervals,
-        tables.write_set,
-        None,
+        lambda name, document: document["results"]["profile"].identified_set["0.95"].intervals, tables.write_set, None,
     ),
     "largest χ²_min": (lambda name, document: document["results"]["profile"].chi2_min.max(), tables.format_chi2),
 }
@@ -138,14 +131,11 @@ for question, answer in answers.items():
 # %%
 compared = closures["results"]["compared"]
 standing = find_standing(claims, compared)
-stands = tables.from_records(
-    standing,
-    {
-        "claim": 0,
-        "stands under": (lambda claim, names: (len(names), len(compared)), "{} of {}"),
-        "which": lambda claim, names: "; ".join(names) or "none",
-    },
-)
+stands = tables.from_records(standing, {
+    "claim": 0,
+    "stands under": (lambda claim, names: (len(names), len(compared)), "{} of {}"),
+    "which": lambda claim, names: "; ".join(names) or "none",
+})
 tables.show(stands)
 
 # %%

@@ -36,12 +36,7 @@ import numpy as np
 
 from leptonfit import CHI2_FLOOR, Effort
 from leptonfit.claims.december_2025 import (
-    audit_report,
-    converge_report,
-    describe_findings,
-    load_claims,
-    load_recorded,
-    recompute_scan,
+    audit_report, converge_report, describe_findings, load_claims, load_recorded, recompute_scan,
 )
 from leptonfit.vortex import load_measurements
 from leptonfit.workbook import figures, parameters, publish, recording, store, tables
@@ -83,18 +78,13 @@ columns = {  # where χ² is zero at one of the points, there is no minimum
     "setting": "name",
     "minimum at β": (lambda scan: scan.beta_min if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.3f}", "none, zero"),
     "χ² there": (
-        lambda scan: scan.chi2.min(),
-        lambda chi2: f"{chi2:,.0f}" if chi2 >= CHI2_FLOOR else tables.format_chi2(chi2),
+        lambda scan: scan.chi2.min(), lambda chi2: f"{chi2:,.0f}" if chi2 >= CHI2_FLOOR else tables.format_chi2(chi2),
     ),
     "variation": (
-        lambda scan: scan.variation if scan.chi2.min() >= CHI2_FLOOR else np.nan,
-        tables.percent(",.0f"),
-        "no meaning",
+        lambda scan: scan.variation if scan.chi2.min() >= CHI2_FLOOR else np.nan, tables.percent(",.0f"), "no meaning",
     ),
     "local minima": (
-        lambda scan: scan.n_local_minima if scan.chi2.min() >= CHI2_FLOOR else np.nan,
-        "{:.0f}",
-        "no meaning",
+        lambda scan: scan.n_local_minima if scan.chi2.min() >= CHI2_FLOOR else np.nan, "{:.0f}", "no meaning",
     ),
     "says converged": (lambda scan: count(scan.says_converged), "{} of {}"),
     "χ² is zero": (lambda scan: count(scan.chi2 < CHI2_FLOOR), "{} of {}"),
@@ -123,9 +113,7 @@ for name in ("tight", "loose"):
     }
 run_columns["multi-start's best"] = (
     lambda run: (run.report.multi_start.chi2[0], run.report.multi_start.beta[0]),
-    "{:,.0f} at {:.3f}",
-    "",
-    ("χ²", "β"),
+    "{:,.0f} at {:.3f}", "", ("χ²", "β"),
 )
 runs = tables.from_records(recorded, run_columns)
 tables.show(runs)

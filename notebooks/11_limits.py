@@ -45,19 +45,16 @@ figures.use_style()
 limits = load_published()
 order = list(FLAVOUR_CLASSES)
 ordered = sorted(limits.itertuples(), key=lambda one: (order.index(one.flavour_class), one.year))
-listed = tables.from_records(
-    ordered,
-    {
-        "effective moment of": lambda one: FLAVOUR_CLASSES[one.flavour_class],
-        "experiment": "experiment",
-        "year": "year",
-        "limit (1e-11 μ_B)": ("limit", "{:g}"),
-        "confidence": ("confidence", tables.percent("g")),
-        "disputed": "disputed",
-        "number": "mark",
-        "source": "source",
-    },
-)
+listed = tables.from_records(ordered, {
+    "effective moment of": lambda one: FLAVOUR_CLASSES[one.flavour_class],
+    "experiment": "experiment",
+    "year": "year",
+    "limit (1e-11 μ_B)": ("limit", "{:g}"),
+    "confidence": ("confidence", tables.percent("g")),
+    "disputed": "disputed",
+    "number": "mark",
+    "source": "source",
+})
 tables.show(listed)
 
 # %% [markdown]
@@ -72,22 +69,19 @@ tables.show(listed)
 
 # %%
 found = combine_published(limits, sigma_log10=settings.sigma_log10_mu, **how)
-spread = tables.from_records(
-    found.classes,
-    {
-        "effective moment of": lambda name, meta: FLAVOUR_CLASSES[name],
-        "experiments": "n",
-        "estimator": "estimator",
-        "middle (1e-11 μ_B)": (lambda name, meta: 10**meta.mean, "{:.3g}"),
-        "its 95 % interval": (lambda name, meta: 10**meta.interval, "{:.3g} to {:.3g}"),
-        "spread τ (dex)": (lambda name, meta: np.sqrt(meta.tau2), "{:.3f}"),
-        "its 95 % interval (dex)": (lambda name, meta: np.sqrt(meta.tau2_interval), "{:.3f} to {:.3f}"),
-        "Q": ("q", "{:.1f}"),
-        "p if there were no spread": ("p_value", "{:.2g}"),
-        "I²": ("i2", tables.percent(".0f")),
-        "a further experiment, 95 % (1e-11 μ_B)": (lambda name, meta: 10**meta.prediction, "{:.2g} to {:.2g}"),
-    },
-)
+spread = tables.from_records(found.classes, {
+    "effective moment of": lambda name, meta: FLAVOUR_CLASSES[name],
+    "experiments": "n",
+    "estimator": "estimator",
+    "middle (1e-11 μ_B)": (lambda name, meta: 10**meta.mean, "{:.3g}"),
+    "its 95 % interval": (lambda name, meta: 10**meta.interval, "{:.3g} to {:.3g}"),
+    "spread τ (dex)": (lambda name, meta: np.sqrt(meta.tau2), "{:.3f}"),
+    "its 95 % interval (dex)": (lambda name, meta: np.sqrt(meta.tau2_interval), "{:.3f} to {:.3f}"),
+    "Q": ("q", "{:.1f}"),
+    "p if there were no spread": ("p_value", "{:.2g}"),
+    "I²": ("i2", tables.percent(".0f")),
+    "a further experiment, 95 % (1e-11 μ_B)": (lambda name, meta: 10**meta.prediction, "{:.2g} to {:.2g}"),
+})
 tables.show(spread)
 
 # %% tags=["key-figure"]
@@ -99,12 +93,8 @@ publish.figure(settings, "published_limits", fig, limits=limits.to_dict("list"),
 # ## Does the answer depend on how it is estimated?
 
 # %%
-others = {
-    name: combine_published(
-        limits, sigma_log10=settings.sigma_log10_mu, estimator=name, include_disputed=settings.include_disputed
-    )
-    for name in ("REML", "PM", "DL")
-}
+others = {name: combine_published(limits, sigma_log10=settings.sigma_log10_mu, estimator=name,
+                                  include_disputed=settings.include_disputed) for name in ("REML", "PM", "DL")}
 columns = {"effective moment of": FLAVOUR_CLASSES.get} | {
     f"τ (dex), {estimator}": (lambda name, one=one: np.sqrt(one.classes[name].tau2), "{:.3f}")
     for estimator, one in others.items()

@@ -42,19 +42,8 @@ import numpy as np
 
 from leptonfit import CONSTRUCTIONS, count_cores
 from leptonfit.neutrino import (
-    FLAVOUR_CLASSES,
-    MU_UNIT,
-    RESPONSE,
-    SPECTRA,
-    analyse_all,
-    compare_spectrum,
-    describe_limits,
-    expect_limit,
-    list_fluxes,
-    load_likelihood,
-    load_response,
-    quench_lindhard,
-    to_moment,
+    FLAVOUR_CLASSES, MU_UNIT, RESPONSE, SPECTRA, analyse_all, compare_spectrum, describe_limits, expect_limit,
+    list_fluxes, load_likelihood, load_response, quench_lindhard, to_moment,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
@@ -106,30 +95,22 @@ if RESPONSE in settings.datasets:
 # ## Counts, and what a moment would add
 
 # %%
-tables.show(
-    tables.from_records(
-        likelihoods.values(),
-        {
-            "data set": "experiment.title",
-            "effective moment of": lambda one: FLAVOUR_CLASSES[one.experiment.flavour_class],
-            "counts": "experiment.mark",
-            "bins": "experiment.n_bins",
-            "range": (
-                lambda one: (*one.experiment.edges[[0, -1]], one.experiment.unit),
-                "{:g} to {:g} {}",
-                "",
-                ("low", "high", "unit"),
-            ),
-            "counted": (lambda one: one.data[: one.experiment.n_bins].sum(), "{:.6g}"),
-            "weak scattering": (lambda one: one.spectrum.weak.sum(), "{:.4g}"),
-            f"magnetic, {settings.mu_nu:g} μ_B": (
-                lambda one: one.spectrum.magnetic.sum() * (settings.mu_nu / MU_UNIT) ** 2,
-                "{:.3g}",
-            ),
-            "nuisances": lambda one: len(one.model.nuisances),
-        },
-    )
-)
+tables.show(tables.from_records(likelihoods.values(), {
+    "data set": "experiment.title",
+    "effective moment of": lambda one: FLAVOUR_CLASSES[one.experiment.flavour_class],
+    "counts": "experiment.mark",
+    "bins": "experiment.n_bins",
+    "range": (
+        lambda one: (*one.experiment.edges[[0, -1]], one.experiment.unit),
+        "{:g} to {:g} {}", "", ("low", "high", "unit"),
+    ),
+    "counted": (lambda one: one.data[: one.experiment.n_bins].sum(), "{:.6g}"),
+    "weak scattering": (lambda one: one.spectrum.weak.sum(), "{:.4g}"),
+    f"magnetic, {settings.mu_nu:g} μ_B": (
+        lambda one: one.spectrum.magnetic.sum() * (settings.mu_nu / MU_UNIT) ** 2, "{:.3g}",
+    ),
+    "nuisances": lambda one: len(one.model.nuisances),
+}))
 
 # %% [markdown]
 # The stated backgrounds do not give the published limits with this model, which is simpler than the experiments': in
@@ -138,30 +119,21 @@ tables.show(
 
 # %%
 simulated = [one for one in likelihoods.values() if not one.experiment.is_observed]
-tables.show(
-    tables.from_records(
-        simulated,
-        {
-            "data set": "experiment.title",
-            "background, stated": (lambda one: one.experiment.values["background_rate"], "{:g} /(kg d keV)"),
-            "factor on it": (lambda one: one.experiment.values["background_factor"], "{:g}"),
-            "background counts": (
-                lambda one: one.model.base[: one.experiment.n_bins].sum() - one.spectrum.weak.sum(),
-                "{:.3g}",
-            ),
-            "expected CLs limit, as stated": (lambda one: expect_limit(one.experiment, 1.0), "{:.3g}"),
-            "tuned to": (
-                lambda one: (
-                    expect_limit(one.experiment, one.experiment.values["background_factor"]),
-                    one.experiment.published,
-                ),
-                "{:.3g} ({})",
-                "",
-                ("", "of"),
-            ),
-        },
-    )
-)
+tables.show(tables.from_records(simulated, {
+    "data set": "experiment.title",
+    "background, stated": (lambda one: one.experiment.values["background_rate"], "{:g} /(kg d keV)"),
+    "factor on it": (lambda one: one.experiment.values["background_factor"], "{:g}"),
+    "background counts": (
+        lambda one: one.model.base[: one.experiment.n_bins].sum() - one.spectrum.weak.sum(), "{:.3g}",
+    ),
+    "expected CLs limit, as stated": (lambda one: expect_limit(one.experiment, 1.0), "{:.3g}"),
+    "tuned to": (
+        lambda one: (
+            expect_limit(one.experiment, one.experiment.values["background_factor"]), one.experiment.published,
+        ),
+        "{:.3g} ({})", "", ("", "of"),
+    ),
+}))
 
 # %% [markdown]
 # ## Limits
@@ -264,10 +236,7 @@ columns = {
 } | {
     construction.title: (
         lambda title, level, toys, key=key: cover(toys, level, key),
-        write_coverage,
-        "",
-        ("", "low", "high"),
-        ("confidence",),
+        write_coverage, "", ("", "low", "high"), ("confidence",),
     )
     for key, construction in CONSTRUCTIONS.items()
 }
@@ -305,16 +274,13 @@ for one in found:
 # %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
 strongest = [(one, one.nuisances, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
-nuisances = tables.from_records(
-    strongest,
-    {
-        "data set": lambda one, nuisances, k: one.title,
-        "nuisance": lambda one, nuisances, k: nuisances.names[k],
-        "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
-        "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
-        "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
-    },
-)
+nuisances = tables.from_records(strongest, {
+    "data set": lambda one, nuisances, k: one.title,
+    "nuisance": lambda one, nuisances, k: nuisances.names[k],
+    "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
+    "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
+    "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
+})
 csv = {"limits": limits, "fits": fits, "limit_coverage": limit_coverage, "nuisances": nuisances}
 constructions = [*(one.title for one in CONSTRUCTIONS.values()), "expected CLs, 68 % of repetitions", "published"]
 publish.table(settings, "moment_limits", csv["limits"], ["data set", "counts", "confidence", *constructions])

@@ -38,18 +38,8 @@ import numpy as np
 from leptonfit import count_cores
 from leptonfit.claims.nu838 import load_report
 from leptonfit.neutrino import (
-    ALL,
-    FLAVOUR_CLASSES,
-    ScanSettings,
-    calibrate_quenching,
-    calibrate_scale,
-    choose_compared,
-    compare_spreads,
-    describe_scan,
-    load_response,
-    measure_coherence,
-    scan_all,
-    select_counts,
+    ALL, FLAVOUR_CLASSES, ScanSettings, calibrate_quenching, calibrate_scale, choose_compared, compare_spreads,
+    describe_scan, load_response, measure_coherence, scan_all, select_counts,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -69,29 +59,23 @@ figures.use_style()
 
 # %%
 scans = scan_all(settings.datasets, how, seed=settings.seed, jobs=count_cores())
-thresholds = tables.from_records(
-    scans,
-    {
-        "data set": "title",
-        "counts": lambda one: "observed" if one.observed else "simulated",
-        "attainable": "attainable",
-        "set a limit": lambda one: len(one.threshold),
-        "range": (lambda one: (*one.threshold[[0, -1]], one.unit), "{:g} to {:g} {}", "", ("low", "high", "unit")),
-        "worth (independent limits)": ("n_independent", "{:.1f}"),
-        "k_thr (1e-11 μ_B/keV)": (
-            lambda one: one.k_thr if one.curve else None,
-            "{:.3g} ± {:.1g}",
-            "too few thresholds to tell",
-        ),
-        "x_bend (keV)": (
-            lambda one: (one.curve.bend, one.curve.bend_on_edge) if one.curve else None,
-            lambda bend, on_edge: f"none (bends most at the end, {bend:.3g})" if on_edge else f"{bend:.3g}",
-            "",
-            ("", "is at the end"),
-        ),
-        "τ_c (keV)": (lambda one: one.curve.length_scale if one.curve else np.nan, "{:.3g}"),
-    },
-)
+thresholds = tables.from_records(scans, {
+    "data set": "title",
+    "counts": lambda one: "observed" if one.observed else "simulated",
+    "attainable": "attainable",
+    "set a limit": lambda one: len(one.threshold),
+    "range": (lambda one: (*one.threshold[[0, -1]], one.unit), "{:g} to {:g} {}", "", ("low", "high", "unit")),
+    "worth (independent limits)": ("n_independent", "{:.1f}"),
+    "k_thr (1e-11 μ_B/keV)": (
+        lambda one: one.k_thr if one.curve else None,
+        "{:.3g} ± {:.1g}", "too few thresholds to tell"),
+    "x_bend (keV)": (
+        lambda one: (one.curve.bend, one.curve.bend_on_edge) if one.curve else None,
+        lambda bend, on_edge: f"none (bends most at the end, {bend:.3g})" if on_edge else f"{bend:.3g}",
+        "", ("", "is at the end"),
+    ),
+    "τ_c (keV)": (lambda one: one.curve.length_scale if one.curve else np.nan, "{:.3g}"),
+})
 tables.show(thresholds)
 
 # %% tags=["key-figure"]
@@ -117,28 +101,22 @@ def to_dex(meta):
 
 mixed = "all classes, which are not one quantity"
 several = [(counts, name, one) for counts, classes in spreads.items() for name, one in classes.items()]
-spread = tables.from_records(
-    several,
-    {
-        "counts": 0,
-        "effective moment of": lambda counts, name, one: FLAVOUR_CLASSES.get(name, mixed),
-        "data sets": lambda counts, name, one: ", ".join(one.titles),
-        "Δlog10 μ, limits": (lambda counts, name, one: to_dex(one.limits), "{:.2f}"),
-        "Δlog10 μ, sensitivities alone": (lambda counts, name, one: to_dex(one.sensitivities), "{:.2f}"),
-        "Δlog10 μ, limits over sensitivities": (
-            lambda counts, name, one: (to_dex(one.excess), one.excess.p_value),
-            "{:.2f} (p = {:.2g})",
-            "",
-            ("", "p"),
-        ),
-        "Δμ_cross (1e-11 μ_B)": ("cross", "{:.3g}"),
-        "Δμ_cross, sensitivities alone": ("cross_expected", "{:.3g}"),
-        "claimed Δlog10 μ": (
-            lambda counts, name, one: claims["result"]["delta_log10_mu"] if counts == name == ALL else None,
-            "{:g} ± {:g}",
-        ),
-    },
-)
+spread = tables.from_records(several, {
+    "counts": 0,
+    "effective moment of": lambda counts, name, one: FLAVOUR_CLASSES.get(name, mixed),
+    "data sets": lambda counts, name, one: ", ".join(one.titles),
+    "Δlog10 μ, limits": (lambda counts, name, one: to_dex(one.limits), "{:.2f}"),
+    "Δlog10 μ, sensitivities alone": (lambda counts, name, one: to_dex(one.sensitivities), "{:.2f}"),
+    "Δlog10 μ, limits over sensitivities": (
+        lambda counts, name, one: (to_dex(one.excess), one.excess.p_value),
+        "{:.2f} (p = {:.2g})", "", ("", "p"),
+    ),
+    "Δμ_cross (1e-11 μ_B)": ("cross", "{:.3g}"),
+    "Δμ_cross, sensitivities alone": ("cross_expected", "{:.3g}"),
+    "claimed Δlog10 μ": (
+        lambda counts, name, one: claims["result"]["delta_log10_mu"] if counts == name == ALL else None,
+        "{:g} ± {:g}"),
+})
 tables.show(spread)
 
 # %% [markdown]
@@ -165,17 +143,14 @@ if widest:
 points = load_response()
 calibration = {"Lindhard k": calibrate_quenching(points), "energy scale": calibrate_scale(points)}
 drawn = {"Lindhard k": points.values["lindhard_k"], "energy scale": points.values["scale"]}
-calibrated = tables.from_records(
-    calibration,
-    {
-        "quantity": 0,
-        "points": (lambda name, fit: (fit.n_points, points.mark), "{} {}", "", ("", "mark")),
-        "fitted": (lambda name, fit: (fit.values[0], fit.errors[0]), "{:.5g} ± {:.2g}"),
-        "drawn with": (lambda name, fit: drawn[name], "{:g}"),
-        "χ²": ("chi2", "{:.1f}"),
-        "degrees of freedom": lambda name, fit: fit.n_points - 1,
-    },
-)
+calibrated = tables.from_records(calibration, {
+    "quantity": 0,
+    "points": (lambda name, fit: (fit.n_points, points.mark), "{} {}", "", ("", "mark")),
+    "fitted": (lambda name, fit: (fit.values[0], fit.errors[0]), "{:.5g} ± {:.2g}"),
+    "drawn with": (lambda name, fit: drawn[name], "{:g}"),
+    "χ²": ("chi2", "{:.1f}"),
+    "degrees of freedom": lambda name, fit: fit.n_points - 1,
+})
 tables.show(calibrated)
 
 # %% [markdown]
@@ -194,25 +169,19 @@ computed = {
     "n_conditions": (claims["report"]["n_conditions"], None, counted),
     "x_bend (keVee)": (*stated["x_bend"], "; ".join(bends) or "no bend in any range"),
     "tau_c (keVee)": (
-        *stated["tau_c"],
-        f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
+        *stated["tau_c"], f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
     ),
     "Delta_log10_mu": (*stated["delta_log10_mu"], "; ".join(spreads_said) or "one data set"),
     "C_coh": (*stated["C_coh"], "; ".join(coherences) or "no two curves"),
 }
-claimed = tables.from_records(
-    computed,
-    {
-        "claim": 0,
-        "claimed": (
-            lambda name, found: found[:2],
-            lambda x, error: f"{x:g}" if np.isnan(error) else f"{x:g} ± {error:g}",
-            "",
-            ("", "error"),
-        ),
-        "computed": lambda name, found: found[2],
-    },
-)
+claimed = tables.from_records(computed, {
+    "claim": 0,
+    "claimed": (
+        lambda name, found: found[:2], lambda x, error: f"{x:g}" if np.isnan(error) else f"{x:g} ± {error:g}",
+        "", ("", "error"),
+    ),
+    "computed": lambda name, found: found[2],
+})
 tables.show(claimed)
 
 # %% [markdown]

@@ -36,17 +36,8 @@ import numpy as np
 
 from leptonfit import count_cores
 from leptonfit.claims.nu838 import (
-    BASELINE,
-    PRIOR_DOMINATED,
-    choose_ranges,
-    compare_models,
-    describe_comparison,
-    falsify,
-    gather_conditions,
-    load_covariates,
-    load_report,
-    relate_thresholds,
-    vary,
+    BASELINE, PRIOR_DOMINATED, choose_ranges, compare_models, describe_comparison, falsify, gather_conditions,
+    load_covariates, load_report, relate_thresholds, vary,
 )
 from leptonfit.neutrino import FLAVOUR_CLASSES, join_classes, load_likelihood, select_counts, to_moment
 from leptonfit.workbook import declarations, figures, parameters, store, tables
@@ -87,30 +78,23 @@ def write_limits(*values):
 
 widest = max(joined, key=lambda key: len(joined[key].titles), default="")
 stated = (report["result"]["mu_lim_90"][0], report["result"]["PG_PTE"])
-joint = tables.from_records(
-    joined,
-    {
-        "counts": lambda key, one: key.partition(": ")[0],
-        "effective moment of": lambda key, one: FLAVOUR_CLASSES.get(key.partition(": ")[2], "all classes, if equal"),
-        "data sets": lambda key, one: ", ".join(one.titles),
-        "CLs limit (μ_B)": (
-            lambda key, one: (*to_moment(one.limits.observed["cls"]), one.limits.is_valid["cls"]),
-            write_limits,
-            "",
-            (*(f"{100 * level:g} %" for level in confidence), "approximation holds"),
-        ),
-        "θ̂ (1e-22 μ_B²)": ("limits.theta_hat, limits.sigma", "{:.3g} ± {:.2g}"),
-        "χ²_PG / dof": ("chi2_pg, dof", "{:.2f} / {}", "", ("(χ²)", "(dof)")),
-        "PG_PTE, χ² law": ("p_value", "{:.2f}", "too few counts"),
-        "PG_PTE, toys": ("toy_p_value", "{:.2f}"),
-        "claimed": (
-            lambda key, one: stated if key == widest else None,
-            "90 %: {:g}; PG_PTE {:g}",
-            "",
-            ("90 % (μ_B)", "PG_PTE"),
-        ),
-    },
-)
+joint = tables.from_records(joined, {
+    "counts": lambda key, one: key.partition(": ")[0],
+    "effective moment of": lambda key, one: FLAVOUR_CLASSES.get(key.partition(": ")[2], "all classes, if equal"),
+    "data sets": lambda key, one: ", ".join(one.titles),
+    "CLs limit (μ_B)": (
+        lambda key, one: (*to_moment(one.limits.observed["cls"]), one.limits.is_valid["cls"]),
+        write_limits, "", (*(f"{100 * level:g} %" for level in confidence), "approximation holds"),
+    ),
+    "θ̂ (1e-22 μ_B²)": ("limits.theta_hat, limits.sigma", "{:.3g} ± {:.2g}"),
+    "χ²_PG / dof": ("chi2_pg, dof", "{:.2f} / {}", "", ("(χ²)", "(dof)")),
+    "PG_PTE, χ² law": ("p_value", "{:.2f}", "too few counts"),
+    "PG_PTE, toys": ("toy_p_value", "{:.2f}"),
+    "claimed": (
+        lambda key, one: stated if key == widest else None,
+        "90 %: {:g}; PG_PTE {:g}", "", ("90 % (μ_B)", "PG_PTE"),
+    ),
+})
 tables.show(joint)
 
 # %% [markdown]
@@ -169,11 +153,8 @@ plt.show()
 columns = {
     "parameter": 1,
     "prior": lambda j, name: (
-        "[{:g}, {:g}]".format(*report["parameter"][name]["prior"])
-        if name in report["parameter"]
-        else "baseline"
-        if name in BASELINE
-        else "0.1 to 4000"
+        "[{:g}, {:g}]".format(*report["parameter"][name]["prior"]) if name in report["parameter"]
+        else "baseline" if name in BASELINE else "0.1 to 4000"
     ),
     "claimed": (lambda j, name: report["parameter"].get(name, {}).get("claimed"), "{:g} ± {:g}"),
 }
@@ -212,15 +193,11 @@ for k, selection in enumerate(varied):
     columns |= {
         f"{selection}: −2 ln L; AIC": (
             lambda changes, k=k: (changes[k].delta_chi2, changes[k].delta_aic),
-            "{:+.1f}; {:+.1f}",
-            "",
-            ("(−2 ln L)", "(AIC)"),
+            "{:+.1f}; {:+.1f}", "", ("(−2 ln L)", "(AIC)"),
         ),
         f"{selection}: lnK": (
             lambda changes, k=k: (changes[k].log_bayes_factor, changes[k].error, changes[k].n_effective),
-            write_factor,
-            "",
-            ("", "error", "draws"),
+            write_factor, "", ("", "error", "draws"),
         ),
     }
 variations = tables.from_records([list(changes) for changes in zip(*varied.values(), strict=True)], columns)
@@ -255,12 +232,8 @@ tables.show(relations)
 
 # %%
 assert all(one.eft.fit.penalised <= one.baseline.fit.penalised + 0.1 for one in found), "the larger model fits worse"
-doubtful = [
-    f"{one.selection} {name}"
-    for one in found
-    for name, model in (("EFT", one.eft), ("baseline", one.baseline))
-    if not model.posterior.has_converged
-]
+doubtful = [f"{one.selection} {name}" for one in found for name, model in (("EFT", one.eft), ("baseline", one.baseline))
+            if not model.posterior.has_converged]
 print("Ensembles that have not converged, where nested sampling's draws are used:", ", ".join(doubtful) or "none")
 
 # %% [markdown]
@@ -277,13 +250,8 @@ print(code, "on", found[0].selection, "counts")
 print(sentence)
 
 # %%
-results = {
-    "joined": joined,
-    "comparisons": [one.without_samples() for one in found],
-    "varied": varied,
-    "falsified": falsified,
-    "related": related,
-}
+results = {"joined": joined, "comparisons": [one.without_samples() for one in found], "varied": varied,
+           "falsified": falsified, "related": related}
 csv = {
     "joint": joint,
     "claimed_computed": models,

@@ -28,13 +28,7 @@ seed = 838  # seed of the toys behind what is read [0, 9223372036854775807]
 import matplotlib.pyplot as plt
 
 from leptonfit.claims.nu838 import (
-    add_points,
-    audit_report,
-    describe_scorecard,
-    judge_results,
-    load_report,
-    rank_differences,
-    score_models,
+    add_points, audit_report, describe_scorecard, judge_results, load_report, rank_differences, score_models,
 )
 from leptonfit.neutrino import SPECTRA, load_experiment, load_published
 from leptonfit.workbook import figures, parameters, store, tables
@@ -76,23 +70,17 @@ rows = [
 ]
 total = ("total", 100, report["scorecard"]["totals"], points.sum(axis=0), None)
 both = ("EFT", "baseline")
-scorecard = tables.from_records(
-    [*rows, total],
-    {
-        "dimension": 0,
-        "weight": 1,
-        "claimed scores": (
-            2,
-            lambda name, *pair: ("{:.1f} : {:.1f}" if name == "total" else "{:g} : {:g}").format(*pair),
-            "",
-            both,
-            ("dimension",),
-        ),
-        "points, recomputed": (3, "{:.1f} : {:.1f}", "", both),
-        "rank of difference": (4, "{:.0f} (claimed {:.0f})", "", ("", "claimed")),
-        "computed scores": (lambda name, *row: scores.get(name), "{:.1f} : {:.1f}", "none", both),
-    },
-)
+scorecard = tables.from_records([*rows, total], {
+    "dimension": 0,
+    "weight": 1,
+    "claimed scores": (
+        2, lambda name, *pair: ("{:.1f} : {:.1f}" if name == "total" else "{:g} : {:g}").format(*pair),
+        "", both, ("dimension",),
+    ),
+    "points, recomputed": (3, "{:.1f} : {:.1f}", "", both),
+    "rank of difference": (4, "{:.0f} (claimed {:.0f})", "", ("", "claimed")),
+    "computed scores": (lambda name, *row: scores.get(name), "{:.1f} : {:.1f}", "none", both),
+})
 tables.show(scorecard)
 
 # %% tags=["key-figure"]

@@ -42,10 +42,8 @@ settings = parameters.read_settings("16_explore_neutrinos", globals())
 
 # %% tags=["key-figure"]
 explorer = NeutrinoExplorer(
-    dataset=next(slug for slug in settings.datasets if slug in SPECTRA),
-    mu_nu=settings.mu_nu,
-    confidence=settings.confidence_levels[0],
-    limit_method=settings.limit_method,
+    dataset=next(slug for slug in settings.datasets if slug in SPECTRA), mu_nu=settings.mu_nu,
+    confidence=settings.confidence_levels[0], limit_method=settings.limit_method,
 )
 explorer
 
