@@ -1,6 +1,7 @@
 """Parameters fitted in ln p: the same intervals as in p, starts and grids over decades, refusals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from leptonfit.inference.determine import add_prior
 from leptonfit.inference.logarithms import solve
 from leptonfit.inference.model_problem import problem_from_model
 from leptonfit.inference.multistart import draw_starts
-from leptonfit.inference.problem import Parameter
+from leptonfit.inference.problem import USUAL, Parameter
 from leptonfit.inference.profile import scan_profile
 
 T = np.linspace(0, 6, 13)
@@ -41,9 +42,8 @@ def test_starts_and_grids_spread_over_the_decades():
     problem = make(LOG)
     assert problem.start[0] == pytest.approx(1e-4)
     narrow = make(Parameter(name="a", lower=1e-5, upper=1e-2, scale="log"))
-    starts = np.log10(draw_starts(narrow, 300, np.random.default_rng(1), held=(1, np.full(300, 9.0)))[:, 0])
-    assert starts.min() < -4.5
-    assert np.median(starts) < -3
+    starts = np.log10(draw_starts(replace(narrow, search=USUAL), 300, np.random.default_rng(1))[:, 0])
+    assert np.median(starts) == pytest.approx(-3.5, abs=0.02)
     ratios = np.diff(np.log(scan_profile(problem, "a").grid))
     assert ratios == pytest.approx(ratios[0], rel=1e-6)
 
@@ -51,6 +51,14 @@ def test_starts_and_grids_spread_over_the_decades():
 def test_the_minimum_is_found_many_orders_of_magnitude_away():
     problem = make(Parameter(name="a", start=1e6, lower=1e-8, upper=1e8, scale="log"), Parameter(name="b", start=0.5))
     assert solve(problem, problem.start).x == pytest.approx(solve(problem, [5e-4, 0.7]).x, rel=1e-6)
+
+
+def test_what_is_linear_in_the_logarithm_takes_two_steps():
+    k = Parameter(name="k", start=1e-9, lower=1e-12, upper=1e12, scale="log")
+    problem = problem_from_model(lambda t, k: t * np.log(k), T, 3 * T, 0.1, {"k": k})
+    fit = solve(problem, problem.start)
+    assert fit.x[0] == pytest.approx(math.exp(3), rel=1e-9)
+    assert fit.n_iter <= 4
 
 
 def test_a_point_on_a_bound_is_exactly_on_it():

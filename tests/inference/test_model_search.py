@@ -99,6 +99,22 @@ def test_what_is_almost_a_symmetry_is_followed_behind_the_bounds():
     assert found.verdicts["a"].code != "identified"
 
 
+def test_a_curve_of_equal_chi2_is_not_taken_for_a_symmetry():
+    """Of a + b² only the sum is known, but no power of a factor and no straight line keeps it."""
+    found = assess_problem(
+        problem_from_model(
+            lambda t, a, b, c: (a + b * b) * np.exp(-c * t),
+            T,
+            judged_data(),
+            0.05,
+            {"a": (-20, 20), "b": (0.1, 3), "c": (0, 5)},
+        ),
+        ["a"],
+    )
+    assert found.profiles["a"].release is not None
+    assert found.profiles["a"].release.boxes["b"][-1, 1] > 3
+
+
 def test_a_symmetry_ends_at_a_physical_limit():
     """b ≤ 20 closes the set of a from below: a = a·b/20 at the lower end of the product, in closed form."""
     limited = Parameter(name="b", start=1.0, lower=0.01, upper=20.0, physical=(0.0, 20.0))
