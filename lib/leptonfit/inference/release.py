@@ -48,10 +48,10 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
     bool
         True if the profile could be followed beyond every bound tried. It cannot where the model is undefined.
     """
-    if scan.problem.search.trusts_neighbours and _is_symmetric(scan):
-        return scan, {}, True
     boxes, is_decided, history = Boxes(), True, [scan.sets]
     while is_decided and scan.is_decided:
+        if scan.problem.search.trusts_neighbours and _is_symmetric(scan):
+            break
         pushing = scan.search_bounds()
         problem = boxes.release(scan.problem, pushing)
         if problem is None:
