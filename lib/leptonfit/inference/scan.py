@@ -285,11 +285,7 @@ class _Between:
 
     def fit(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lowest χ² (m,) at θ (m,), nan where no fit converged; its slope (m,); the points (m, n_par)."""
-        if self.path.problem.search.trusts_neighbours:
-            starts = self._starts_beside(theta)
-        else:
-            right = np.clip(np.searchsorted(self.theta, theta), 1, len(self.theta) - 1)
-            starts = self.x[np.stack([right - 1, right], axis=1)]
+        starts = self._starts_beside(theta)
         starts[..., self.path.column] = theta[:, None]
         fit = self.path.minimise(starts, held=True)
         chi2 = np.where(fit.converged, fit.chi2, np.inf)
