@@ -116,7 +116,7 @@ def test_a_log_normal_prior_is_a_gaussian_one_of_the_logarithm():
         ({"scale": "ln"}, "a: scale = 'ln': must be 'linear' or 'log'"),
         ({"lower": -1.0}, "a: lower = -1: must be 0 or more on a logarithmic scale"),
         ({"lower": 0.0, "start": 0.0}, "a = 0: the start must be positive on a logarithmic scale"),
-        ({"upper": math.inf}, "a = nan: the start must be finite"),
+        ({"upper": math.inf}, "have no middle; give a start"),
     ],
 )
 def test_what_has_no_logarithm_is_refused(change, message):

@@ -9,6 +9,7 @@ from scipy.optimize import curve_fit
 from scipy.stats import f as f_distribution
 from scipy.stats import poisson
 
+from leptonfit.inference.assess import assess_problem
 from leptonfit.inference.model_problem import problem_from_model
 from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import Parameter
@@ -179,7 +180,7 @@ def test_several_x_and_missing_values():
     ):
         problem = problem_from_model(model, x, y, [1, 1, np.nan, 1, 1, 1], {"p": (-9, 9), "q": (-9, 9)})
         assert problem.n_res == 3
-        assert problem.notes == ("3 rows with missing values are left out.",)
+        assert problem.notes == ("Rows with missing values are left out: 3.",)
         assert solve(problem, problem.start).x == pytest.approx([2, 3])
 
 
@@ -227,3 +228,73 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(change, message):
 def test_fewer_data_than_parameters_are_allowed_and_said():
     problem = problem_from_model(decay, T[:2], measured()[:2], 0.15, BOUNDS)
     assert problem.notes == ("There are fewer data (2) than parameters (3).",)
+
+
+def test_a_masked_datum_is_left_out():
+    x, y = np.arange(5.0), np.ma.masked_array([1, 3, 5, 7, 900.0], [0, 0, 0, 0, 1])
+    problem = problem_from_model(lambda x, a: 1 + a * x, x, y, 1.0, {"a": (0, 9)})
+    assert problem.n_res == 4
+    assert problem.notes == ("Rows with missing values are left out: 1.",)
+
+
+@pytest.mark.parametrize("low", [-10, 3, 6])
+def test_no_search_bound_makes_an_unknown_sigma(low):
+    """σ is that of the straight line, wherever the box of a is."""
+    x = np.arange(6.0)
+    y = 1 + 2 * x + np.array([0.3, -0.4, 0.1, 0.5, -0.6, 0.2])
+    problem = problem_from_model(lambda x, a, b: a + b * x, x, y, None, {"a": (low, 10), "b": (-10, 10)})
+    rss = np.polyfit(x, y, 1, full=True)[1][0]
+    assert problem.data.sigma[0] == pytest.approx(np.sqrt(rss / 4), rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1, 10, 100])
+def test_both_solutions_of_an_exchange_are_found_in_any_box(width):
+    """A → B → C stays the same with the rates exchanged and A k1/k2 for A."""
+    t = np.linspace(0.2, 8, 14)
+
+    def chain(t, a, k1, k2):
+        return a * k1 / (k2 - k1) * (np.exp(-k1 * t) - np.exp(-k2 * t))
+
+    y = chain(t, 5, 0.4, 1.1) + np.random.default_rng(8).normal(0, 0.02, 14)
+    bounds = {"a": (0, 20 * width), "k1": (0, 3 * width), "k2": (0, 3 * width)}
+    found = assess_problem(problem_from_model(chain, t, y, 0.02, bounds), "k1").verdicts["k1"]
+    assert found.code == "disjoint"
+    np.testing.assert_allclose(found.intervals, [[0.33554035, 0.40332885], [1.01310887, 1.30040653]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda x, a: 1 / 0, "the model failed at a = 4.5: ZeroDivisionError: division by zero"),
+        (lambda x, a: None, "the model returns 'None' at a = 4.5: must return real numbers"),
+        (3, "model = 3: must be a function of x and of the parameters by name"),
+    ],
+)
+def test_a_model_that_is_none_is_refused(model, message):
+    with pytest.raises(ValueError, match=message):
+        problem_from_model(model, np.arange(5.0), np.arange(5.0), 0.1, {"a": (0, 9)})
+
+
+def test_what_is_assumed_is_noted():
+    problem = problem_from_model(
+        lambda x, a, b=1.0: a * x + b, np.arange(3.0), np.array([1, 2.5, 4]), "poisson", {"a": (0, 9)}
+    )
+    assert problem.notes == (
+        "Parameters held at the defaults of the model: b = 1.0.",
+        "Some counts are not whole numbers.",
+    )
+
+
+def test_a_logarithmic_scale_changes_no_verdict():
+    """V s/(K + s) far above K: K ≥ 0 is the physical limit that holds V, on either scale."""
+    s = np.array([5, 10, 20, 40.0])
+    y = np.array([9.9, 10.1, 9.95, 10.05])
+    scales = ({"lower": 0, "physical": (0, np.inf)}, {"lower": 1e-6, "scale": "log"})
+    found = []
+    for scale in scales:
+        bounds = {"v": (0, 30), "k": Parameter(name="k", upper=20, **scale)}
+        problem = problem_from_model(lambda s, v, k: v * s / (k + s), s, y, 0.3, bounds)
+        found.append(assess_problem(problem, "v").verdicts["v"])
+    assert [one.code for one in found] == ["bound_limited"] * 2
+    np.testing.assert_allclose(found[1].interval, found[0].interval, rtol=1e-6)

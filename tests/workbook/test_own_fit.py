@@ -106,7 +106,7 @@ def test_empty_entries_are_missing_values(files):
     text[3] = text[3].rsplit(",", 1)[0] + ","
     (files / "holes.csv").write_text("\n".join(text))
     problem = own_fit.problem_from_files(files / "holes.csv", str(files / "decay.py:decay"), BOUNDS)
-    assert problem.notes == ("1 rows with missing values are left out.",)
+    assert problem.notes == ("Rows with missing values are left out: 1.",)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,9 @@ def test_empty_entries_are_missing_values(files):
     [
         ("t,y\n1,2,3\n4,5,6\n", "a row has more entries than the head"),
         ("t,y\n1,2\n3,x\n", "y in row 2 = x: must be a number"),
-        ("t\n1\n", "has 1 column, separated by commas: must have x and y at least"),
+        ("0,1\n1,2\n", "the first row 0, 1 must be a head with names, not numbers"),
+        ("t,y,t\n1,2,3\n", "the head t, y, t has a name twice"),
+        ("t\n1\n", "has one column, t: must have x and y, separated by commas"),
         ("", "must be a CSV file"),
     ],
 )

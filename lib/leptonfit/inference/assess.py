@@ -119,6 +119,9 @@ def assess_problem(
         if profile.best_chi2 - lowest > _MISSED * min(profile.levels.values()):
             said = f"The verdict on {name} is unreliable: its profile does not reach the lowest χ² known, {lowest:.6g}."
             verdicts[name] = replace(verdicts[name], code="unreliable", sentence=said, allowed=EMPTY_SET)
+        elif problem.sigma_degrees is not None and lowest < (1 - _MISSED) * problem.sigma_degrees:
+            said = f"The verdict on {name} is unreliable: a better fit is known than that from which σ was estimated."
+            verdicts[name] = replace(verdicts[name], code="unreliable", sentence=said, allowed=EMPTY_SET)
     best = min(profiles.values(), key=lambda profile: profile.best_chi2)
     errors = covariance(problem, best.best_x).standard_errors
     estimates = {name: (float(best.best_x[problem.index(name)]), float(errors[problem.index(name)])) for name in names}

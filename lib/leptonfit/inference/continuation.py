@@ -16,6 +16,7 @@ from leptonfit.inference.stationarity import KKT_TOLERANCE, OFFSET_TOLERANCE, re
 _ROUNDS = 3
 """Largest number of times that fresh starts are drawn at a point that is not trusted."""
 _ROUNDING = 1e-12
+_DECADES = 3
 _LONGER = 5
 """Further steps of a minimisation that goes on, as a multiple of those before."""
 _OUTWARD, _OUTWARD_POINTS = (2.0, 4.0, 10.0), 8
@@ -204,9 +205,27 @@ class ProfilePath:
         is_minimum = (self.chi2 > self.zero) & np.isfinite(self.chi2) & (self.chi2 <= np.minimum(chi2[:-2], chi2[2:]))
         starts = self.x[is_minimum]
         if n_starts:
-            starts = np.concatenate([draw_starts(self.problem, n_starts, rng, ranges), starts])
+            starts = np.concatenate([self._draw_free(n_starts, rng, ranges), starts])
         fit = self.minimise(starts, held=False)
         return fit.x[fit.chi2 <= self.best_chi2 + rise]
+
+    def _draw_free(
+        self, n_starts: int, rng: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
+    ) -> np.ndarray:
+        """Starts (n, n_par) with the parameter free.
+
+        On a model that is quick to evaluate each draw is a start, not only the best of several, and half of them are
+        moved towards zero by up to three decades: a minimum between two nodes is found here alone, and may be narrow in
+        a wide box.
+        """
+        search = self.problem.search
+        if search == USUAL or search.is_slow:
+            return draw_starts(self.problem, n_starts, rng, ranges)
+        starts = draw_starts(replace(self.problem, search=USUAL), search.n_draws * n_starts, rng, ranges)
+        nearest = np.clip(0.0, self.problem.lower, self.problem.upper)
+        shares = 10 ** -rng.uniform(0, _DECADES, starts[::2].shape)
+        starts[::2] = np.clip(nearest + shares * (starts[::2] - nearest), self.problem.lower, self.problem.upper)
+        return starts
 
     def points_between(self, x: np.ndarray) -> np.ndarray:
         """Points (k, n_par) to add near minima x (m, n_par) of the free fit that lie below the nodes beside them.

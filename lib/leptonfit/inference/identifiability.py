@@ -103,6 +103,11 @@ class VerdictResult(Result):
         return (float(ends[0, 0]), float(ends[-1, 1])) if len(ends) else None
 
     @property
+    def intervals(self) -> tuple[tuple[float, float], ...]:
+        """All intervals of allowed values, ascending; empty if no interval is quoted."""
+        return tuple((float(low), float(high)) for low, high in self.allowed.intervals)
+
+    @property
     def held_by(self) -> tuple[tuple[ActiveBoundResult, ...], tuple[ActiveBoundResult, ...]]:
         """Bounds that determine the lowest and the highest end."""
         found = self.allowed

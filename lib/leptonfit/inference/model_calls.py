@@ -63,6 +63,24 @@ class Arguments:
         return ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, values, strict=True))
 
 
+def call_once(function: Model, arguments: Arguments, x: Any, values: np.ndarray) -> Any:
+    """Value of a function as it returns it, for one parameter set (n_par,).
+
+    Raises
+    ------
+    ValueError
+        If the function fails, or returns no numbers.
+    """
+    at = arguments.describe(values)
+    try:
+        found = function(x, **arguments.fill(values))
+    except Exception as error:  # whatever the user's function raises
+        raise ValueError(f"the model failed at {at}: {type(error).__name__}: {error}") from error
+    if np.asarray(found).dtype.kind not in "biufc":
+        raise ValueError(f"the model returns {str(found)[:60]!r} at {at}: must return real numbers")
+    return found
+
+
 def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, ...], sets: np.ndarray) -> list[Any]:
     """Values of a function for one parameter set (m, n_par) after another, each of the given shape or a number.
 
@@ -121,8 +139,8 @@ class ModelCaller:
         Returns notes that say how a model is called that does not.
         """
         start = probes[0, 0]
-        first = np.asarray(self.model(data.x, **self.arguments.fill(start)))
         at = self.arguments.describe(start)
+        first = np.asarray(call_once(self.model, self.arguments, data.x, start))
         if first.shape not in ((len(data.y),), ()):
             raise ValueError(f"the model returns the shape {first.shape} at {at}: must be ({len(data.y)},), as y has")
         if np.iscomplexobj(first):

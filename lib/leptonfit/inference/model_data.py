@@ -50,15 +50,15 @@ def read_data(x: Any, y: Any, sigma: Any) -> Data:
     counts = isinstance(sigma, str)
     if counts and sigma != POISSON:
         raise ValueError(f"sigma = {sigma!r}: must be numbers, {POISSON!r} or None")
-    y = np.asarray(y, dtype=float)
+    y = _numbers("y", y)
     if y.ndim != 1 or not len(y):
         raise ValueError(f"y of shape {y.shape}: must have one axis and at least one value")
     n = len(y)
-    columns = tuple(np.asarray(one, dtype=float) for one in x) if isinstance(x, tuple) else np.asarray(x, dtype=float)
+    columns = tuple(_numbers("x", one) for one in x) if isinstance(x, tuple) else _numbers("x", x)
     for one in columns if isinstance(columns, tuple) else (columns,):
         if one.shape[-1:] != (n,):
             raise ValueError(f"x of shape {one.shape}: its last axis must have {n} values, as y has")
-    sizes = None if counts else np.asarray(1.0 if sigma is None else sigma, dtype=float)
+    sizes = None if counts else _numbers("sigma", 1.0 if sigma is None else sigma)
     if sizes is not None and sizes.shape not in ((), (n,), (n, n)):
         raise ValueError(f"sigma of shape {sizes.shape}: must be a number, {n} numbers or a covariance ({n}, {n})")
     missing = np.isnan(y)
@@ -80,6 +80,17 @@ def read_data(x: Any, y: Any, sigma: Any) -> Data:
     if not np.isfinite(y).all():
         raise ValueError(f"y = {y[~np.isfinite(y)][0]:g}: must be finite")
     return Data(columns, y, sizes, int(missing.sum()))
+
+
+def _numbers(name: str, given: Any) -> np.ndarray:
+    """Real numbers as an array of floats, nan where an array is masked."""
+    try:
+        found = np.ma.asanyarray(given) if np.ma.isMaskedArray(given) else np.asarray(given)
+        if found.dtype.kind not in "biufO":
+            raise TypeError
+        return np.asarray(np.ma.filled(found.astype(float), np.nan))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} = {str(given)[:60]}: must be real numbers") from None
 
 
 def _check_sigma(sizes: np.ndarray) -> None:

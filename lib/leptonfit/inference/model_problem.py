@@ -9,18 +9,21 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.continuation import ProfilePath
 from leptonfit.inference.errors_in_x import Distances, MovedCaller
 from leptonfit.inference.jax_models import is_jax, read_model
-from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, draw_probes
+from leptonfit.inference.model_calls import Arguments, Model, ModelCaller, ModelSlope, call_once, draw_probes
 from leptonfit.inference.model_data import Data, compare_counts, compare_gaussian, read_data
-from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import Accuracy, LeastSquaresProblem, Parameter, Search
-from leptonfit.inference.scan import guess_ranges
+from leptonfit.inference.release import refit_released
+from leptonfit.inference.scan import SearchOptions, guess_ranges
 from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 _SIGMA_STARTS = 32
@@ -114,12 +117,16 @@ def problem_from_model(
     counts = data.sigma is None
     names = tuple(parameter.name for parameter in free)
     arguments = Arguments(names, fixed, equal)
-    free = _move_start(free, parameters, lambda z: model(data.x, **arguments.fill(z)))
-    if is_jax(model(data.x, **arguments.fill(np.array([parameter.start for parameter in free])))):
+    free = _move_start(free, parameters, partial(call_once, model, arguments, data.x))
+    if is_jax(call_once(model, arguments, data.x, np.array([parameter.start for parameter in free]))):
         model, by_jax = read_model(model, arguments)
         jacobian = by_jax if jacobian is None and x_sigma is None else jacobian
     call = ModelCaller(model, arguments)
-    notes = [f"{data.n_dropped} rows with missing values are left out."] if data.n_dropped else []
+    notes = [f"Rows with missing values are left out: {data.n_dropped}."] if data.n_dropped else []
+    held = _describe_defaults(model, parameters)
+    notes += [f"Parameters held at the defaults of the model: {held}."] if held else []
+    if counts and (data.y != data.y.round()).any():
+        notes.append("Some counts are not whole numbers.")
     notes += call.inspect(data, draw_probes(free), jobs)
     at_x = _read_x_sigma(x_sigma, x, y, sigma)
     residuals, by_prediction = compare_counts(data.y) if counts else compare_gaussian(data)
@@ -185,13 +192,15 @@ def _sort_parameters(
     model: Model, given: Mapping[str, Any]
 ) -> tuple[list[Parameter], dict[str, float], dict[str, str]]:
     """Free parameters, fixed ones with their values, and equal ones with the name of the other."""
+    if not callable(model):
+        raise ValueError(f"model = {model!r}: must be a function of x and of the parameters by name")
     signature = list(inspect.signature(model).parameters.values())[1:]
     takes_any = any(one.kind is one.VAR_KEYWORD for one in signature)
     taken = [one.name for one in signature if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     needed = [one.name for one in signature if one.name in taken and one.default is one.empty]
     for name in given:
         if name not in taken and not takes_any:
-            raise ValueError(f"parameter {name!r}: the model takes only {', '.join(taken)}")
+            raise ValueError(f"parameter {name!r}: the model takes only {', '.join(taken) or 'x'}")
     for name in needed:
         if name not in given:
             raise ValueError(f"parameter {name!r}: the model needs it; give bounds, a Parameter or a value")
@@ -205,7 +214,7 @@ def _sort_parameters(
             if value == name or value not in given or isinstance(given[value], str):
                 raise ValueError(f"parameter {name!r} = {value!r}: must name a parameter with bounds or a value")
             equal[name] = value
-        elif np.ndim(value) == 0:
+        elif isinstance(value, (int, float, np.number)):
             if not np.isfinite(value):
                 raise ValueError(f"parameter {name!r} = {value}: a fixed value must be finite")
             fixed[name] = float(value)
@@ -216,11 +225,23 @@ def _sort_parameters(
     return free, fixed, equal
 
 
+def _describe_defaults(model: Model, given: Mapping[str, Any]) -> str:
+    """Parameters of the model with a default that are not given, as text: "b = 1, c = 0"."""
+    signature = list(inspect.signature(model).parameters.values())[1:]
+    return ", ".join(
+        f"{one.name} = {one.default}" for one in signature if one.default is not one.empty and one.name not in given
+    )
+
+
 def _from_bounds(name: str, bounds: Sequence[float], share: float = 0.5) -> Parameter:
-    if len(bounds) != 2:
-        raise ValueError(f"parameter {name!r} = {bounds!r}: must be (low, high), a Parameter, a number or a name")
-    low, high = map(float, bounds)
-    if not (math.isfinite(low) and math.isfinite(high)):
+    try:
+        low, high = map(float, bounds)
+    except (TypeError, ValueError):
+        said = "must be (low, high), a Parameter, a number or a name"
+        raise ValueError(f"parameter {name!r} = {bounds!r}: {said}") from None
+    if math.isnan(low) or math.isnan(high) or not low < high:
+        raise ValueError(f"{name}: bounds [{low:g}, {high:g}] must have lower < upper")
+    if math.isinf(high - low):
         raise ValueError(f"parameter {name!r} = ({low:g}, {high:g}): infinite bounds need a Parameter with a start")
     start = low ** (1 - share) * high**share if low > 0 else low + share * (high - low)
     return Parameter(name=name, start=start, lower=low, upper=high)
@@ -240,7 +261,7 @@ def _move_start(
             else _from_bounds(parameter.name, given[parameter.name], (0.5 + attempt * _GOLDEN * (j + 1)) % 1)
             for j, parameter in enumerate(free)
         ]
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), suppress(ValueError):  # at the last one the failure is reported
             if np.isfinite(predict(np.array([parameter.start for parameter in moved]))).all():
                 return moved
     return free
@@ -266,10 +287,14 @@ def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
         raise ValueError(
             f"sigma = None: needs more data than parameters; there are {problem.n_res} and {problem.n_par}"
         )
-    best = run_multistart(problem, effort=Effort(_SIGMA_STARTS, 1, guess_ranges(problem)))
-    if not best.converged.any():
+    ranges = guess_ranges(problem)
+    path = ProfilePath(problem, problem.names[0], np.array([problem.start[0]]))
+    path.fit_free(_SIGMA_STARTS, np.random.default_rng(1), ranges, 0.0)
+    if not path.best_converged:
         raise ValueError(f"sigma = None: none of {_SIGMA_STARTS} starts converged, so that σ cannot be estimated")
-    sigma = math.sqrt(best.chi2[0] / degrees)
+    options = SearchOptions({"": 1.0}, _SIGMA_STARTS, np.random.default_rng(1), ranges)
+    lowest = refit_released(problem, path.best_x, options)[1]  # no search bound makes σ
+    sigma = math.sqrt(lowest / degrees)
     if not sigma > 1e-12 * np.abs(problem.data.y).max():
         raise ValueError("sigma = None: the model passes through all data, so that σ cannot be estimated")
     data = replace(problem.data, sigma=np.full(len(problem.data.y), sigma))

@@ -75,6 +75,8 @@ class Parameter:
             )
         if not self.lower < self.upper:
             raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] must have lower < upper")
+        if math.isnan(self.start):
+            raise ValueError(f"{self.name}: bounds [{self.lower:g}, {self.upper:g}] have no middle; give a start")
         if not self.lower <= self.start <= self.upper or not math.isfinite(self.start):
             raise ValueError(
                 f"{self.name} = {self.start:g}: the start must be finite and in [{self.lower:g}, {self.upper:g}]"

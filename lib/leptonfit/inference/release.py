@@ -287,5 +287,9 @@ def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundRes
         outward = -1 if bound.side == "lower" else 1
         is_final = np.isfinite(limit) or not np.isfinite(far)
         value = limit if is_final else bound.value + outward * 9 * abs(far - bound.value)
-        parameters[j] = replace(parameter, lower=value) if outward < 0 else replace(parameter, upper=value)
+        if outward > 0:
+            parameters[j] = replace(parameter, upper=value)
+        else:  # the limit 0 of a positive parameter is infinitely far away on a logarithmic scale
+            scale = parameter.scale if value > 0 else "linear"
+            parameters[j] = replace(parameter, lower=value, scale=scale)
     return replace(problem, parameters=tuple(parameters))

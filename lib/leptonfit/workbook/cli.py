@@ -251,6 +251,9 @@ def main() -> None:
             message = f"{error.format_message()} (leptonfit --help, leptonfit COMMAND --help)"
         click.echo(f"leptonfit: {' '.join(message.split())}", err=True)
         code = 2
+    except PermissionError as error:
+        click.echo(f"leptonfit: {error.filename}: cannot be written: {error.strerror}", err=True)
+        code = 2
     except click.Abort:
         click.echo("leptonfit: interrupted", err=True)
         os._exit(130)  # exit at once: kernels end with their parent, and no file is half written

@@ -161,6 +161,13 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"data = {path}: must be a CSV file: {error}") from None
     except pd.errors.ParserWarning as error:
         raise InputError(f"data = {path}: a row has more entries than the head: {error}") from None
+    heads = [name.strip() for name in pd.read_csv(path, dtype=str, header=None, nrows=1, keep_default_na=False).iloc[0]]
+    if len(set(heads)) < len(heads):
+        raise InputError(f"data = {path}: the head {', '.join(heads)} has a name twice")
+    if pd.to_numeric(pd.Series(heads), errors="coerce").notna().any():
+        raise InputError(f"data = {path}: the first row {', '.join(heads)} must be a head with names, not numbers")
+    if len(heads) < 2:
+        raise InputError(f"data = {path}: has one column, {heads[0]}: must have x and y, separated by commas")
     found = {}
     for name in table.columns:
         text = table[name].str.strip()
@@ -169,8 +176,6 @@ def read_table(path: Path) -> pd.DataFrame:
         if len(wrong):
             raise InputError(f"data = {path}: {name} in row {wrong[0] + 1} = {text.iloc[wrong[0]]}: must be a number")
         found[name.strip()] = numbers.astype(float)
-    if len(found) < 2:
-        raise InputError(f"data = {path}: has {len(found)} column, separated by commas: must have x and y at least")
     return pd.DataFrame(found)
 
 

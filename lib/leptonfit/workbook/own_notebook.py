@@ -66,10 +66,10 @@ def write_notebook(name: str, source: FitSource, say: Callable[[str], None], roo
         if errors := pairs.write_pairs(lambda line: None, [notebook], root):
             raise InputError(f"{errors[0]}; nothing was written")
     except BaseException:
-        if sums is not None:
-            store.write_whole(root / "data" / SUMS, sums)
         for path in reversed(made):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        if sums is not None:
+            store.write_whole(root / "data" / SUMS, sums)
         raise
     for path in (*pair, root / "data" / data):
         say(f"written: {path.relative_to(root)}")
@@ -171,7 +171,8 @@ def _write_bound(bound: Any) -> str:
     """Bound as Python code."""
     if isinstance(bound, Parameter):
         ends = ", ".join(f"{key}={_write_number(getattr(bound, key))}" for key in ("start", "lower", "upper"))
-        return f"leptonfit.Parameter(name={_quote(bound.name)}, {ends})"
+        scale = "" if bound.scale == "linear" else f", scale={_quote(bound.scale)}"
+        return f"leptonfit.Parameter(name={_quote(bound.name)}, {ends}{scale})"
     return f"({', '.join(map(_write_number, bound))})" if isinstance(bound, tuple) else _write_number(bound)
 
 
