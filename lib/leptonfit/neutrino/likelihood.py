@@ -12,10 +12,8 @@ from leptonfit.datafiles import InputError
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
-from leptonfit.neutrino.spectra import MU_UNIT, SpectrumResult, load_spectrum
+from leptonfit.neutrino.spectra import MU_UNIT, UNIT_STEP, SpectrumResult, load_spectrum
 
-_UNIT_STEP = 0.1
-"""Relative change of a free background or flux for a pull of 1; it only sets the unit of the pull."""
 _LEAST_VARIANCE = 1e-6
 """Smallest variance of a bin, so that the residual is finite where no counts are expected."""
 
@@ -39,9 +37,9 @@ class Likelihood:
     data: np.ndarray
 
     def above(self, first: int | np.ndarray) -> np.ndarray:
-        """Mask (..., n_model_bins) of the bins in use when the bins below `first` (...) are left out."""
-        bins = np.arange(self.model.n_bins) % self.experiment.n_bins
-        return bins >= np.asarray(first)[..., None]
+        """Mask (..., n_model_bins) of the bins in use when the bins in energy below `first` (...) are left out."""
+        low = np.tile(self.experiment.columns["low"], self.model.n_bins // self.experiment.n_bins)
+        return low >= self.experiment.edges[first][..., None]
 
 
 def load_likelihood(slug: str, *, data: Path | None = None) -> Likelihood:
@@ -67,13 +65,17 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         backgrounds = [level * values[name] for name in ("exposure_on", "exposure_off") if name in values]
         data = [columns[name] for name in ("on", "off", "counts") if name in columns]
         base = spectrum.weak
-    elif experiment.background == "column":  # which includes weak scattering
-        backgrounds, data, base = [columns["background"]], [columns["counts"]], nothing
+    elif experiment.background == "column":
+        backgrounds, data = [nothing], [columns["counts"]]
+        base = spectrum.weak if experiment.adds_weak else nothing
     elif experiment.background == "oscillated":
-        backgrounds, data, base, sigma = [nothing], [columns["rate"]], spectrum.weak, columns["error"]
+        backgrounds, data, base = [nothing], [columns["rate"]], spectrum.weak
+        sigma = np.hypot(columns["error"], columns.get("uncorrelated", 0.0) * spectrum.weak)
     else:  # without signal both windows expect equal counts; an empty bin is set to half a count
         backgrounds = [np.maximum(columns["anticoincidence"], 0.5)] * 2
         data, base = [columns["coincidence"], columns["anticoincidence"]], spectrum.weak
+    components = {name: columns[name] for name in experiment.components}
+    backgrounds[0] = sum(components.values(), backgrounds[0])
     background = np.concatenate(backgrounds)
     pad = np.zeros(len(background) - n_bins)
     tilt = np.tile(experiment.tilt, len(backgrounds))
@@ -82,15 +84,19 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
     signal_shifts: list[np.ndarray] = []
     is_free: list[bool] = []
     for name, size in experiment.nuisances.items():
-        step = _UNIT_STEP if size is None else size
+        step = UNIT_STEP if size is None else size
         moved = spectrum.shifts.get(name)
         if name == "bins":
-            rows = _UNIT_STEP * np.tile(np.eye(n_bins), len(backgrounds)) * background
+            rows = UNIT_STEP * np.tile(np.eye(n_bins) * backgrounds[-1], len(backgrounds))
             found = [(f"background of bin {i + 1}", row, nothing) for i, row in enumerate(rows)]
         elif moved is not None:
-            found = [(name, np.append(moved[0] if base is spectrum.weak else nothing, pad), moved[1])]
-        elif name == "flux":
+            acts = base is spectrum.weak or "line" in experiment.declared.get(name, {})
+            found = [(name, np.append(moved[0] if acts else nothing, pad), moved[1])]
+        elif name in ("flux", "rate", "efficiency"):
             found = [(name, step * np.append(base, pad), step * spectrum.magnetic)]
+        elif name in components:
+            moves = spectrum.magnetic if name == experiment.signal_column else nothing
+            found = [(name, step * np.append(components[name], pad), step * moves)]
         elif name in ("background", "slope"):
             found = [(name, step * background * (tilt if name == "slope" else 1.0), nothing)]
         else:

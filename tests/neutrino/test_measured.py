@@ -1,0 +1,122 @@
+"""Data sets with published counts: limits, signals and fits against numbers computed independently.
+
+The reference values are 90 % limits in μ_B, from another program with the nuisance parameters named in each test. They
+hold to 5 % unless a test says otherwise.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from leptonfit.datafiles import InputError
+from leptonfit.inference.limits import find_limits
+from leptonfit.neutrino.experiments import load_experiment
+from leptonfit.neutrino.likelihood import build_likelihood, to_moment
+from leptonfit.neutrino.spectra import predict_spectrum
+
+
+def compute(slug, *, first=0, nuisances=None, **options):
+    """Signal at 1e-11 μ_B, best fit and −2 ln L at θ = 0, and limits, of a data set with other nuisance parameters."""
+    experiment = load_experiment(slug).with_nuisances(**(nuisances or {}))
+    one = build_likelihood(experiment, predict_spectrum(experiment, **options))
+    used = one.above(first)
+    limits = find_limits(one.model, one.data, confidence=(0.9,), used=used)
+    return {
+        "signal": float(one.spectrum.magnetic @ used[: experiment.n_bins]),
+        "theta": float(limits.theta_hat),
+        "chi2": float(limits.chi2_zero),
+        "cls": float(to_moment(limits.observed["cls"][0])),
+        "pinned": float(to_moment(limits.delta_chi2[1])),
+        "expected": float(to_moment(limits.expected["cls"][0, 2])),
+    }
+
+
+@pytest.mark.parametrize(
+    ("slug", "nuisances", "signal", "theta", "chi2", "cls", "pinned", "expected"),
+    [
+        ("xenonnt", {}, 31.1, -0.78, 22.9, 8.33e-12, 7.31e-12, 1.04e-11),
+        ("lz_ws2022", {}, 23.4, -0.35, 8.3, 1.48e-11, 1.42e-11, 1.58e-11),
+        ("lz_ws2022", {"background": 0.03}, 23.4, 0.06, 8.4, 1.23e-11, 1.24e-11, 1.22e-11),
+        ("lz_ws2024", {}, 87.7, 0.24, 12.2, 1.12e-11, 1.15e-11, 1.04e-11),
+        ("lz_ws2024", {"slope": None}, 87.7, 0.58, 12.2, 1.53e-11, 1.60e-11, 1.40e-11),
+        ("pandax4t_run1", {}, 29.6, 0.61, 27.9, 1.71e-11, 1.77e-11, 1.57e-11),
+        ("xenon1t_sr1", {}, 18.6, 7.6, 44.3, 3.24e-11, 3.37e-11, None),
+    ],
+)
+def test_limits_of_xenon_detectors(slug, nuisances, signal, theta, chi2, cls, pinned, expected):
+    """With a free norm of the background, and with a norm known to 3 % or a free tilt beside the norm."""
+    found = compute(slug, nuisances=nuisances)
+    assert found["signal"] == pytest.approx(signal, rel=0.01)
+    assert found["theta"] == pytest.approx(theta, abs=0.1)
+    assert found["chi2"] == pytest.approx(chi2, abs=0.1)
+    assert found["cls"] == pytest.approx(cls, rel=0.01)
+    assert found["pinned"] == pytest.approx(pinned, rel=0.01)
+    if expected is not None:
+        assert found["expected"] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_free_argon_line_weakens_the_limit_of_lz_less_than_a_free_tilt():
+    alone, line, tilt = (
+        compute("lz_ws2022", nuisances=more)["cls"] for more in ({}, {"argon_37": None}, {"slope": None})
+    )
+    assert alone < line < tilt == pytest.approx(2.0e-11, rel=0.02)
+    experiment = load_experiment("lz_ws2022").with_nuisances(argon_37=None)
+    peak = predict_spectrum(experiment).shifts["argon_37"]
+    assert peak[0].sum() == pytest.approx(0.1 * 52.5, rel=1e-3)
+    assert not peak[1].any()
+    middle = (experiment.columns["low"] + experiment.columns["high"]) / 2
+    assert peak[0] @ middle / peak[0].sum() == pytest.approx(2.82, abs=0.1)
+
+
+def test_atomic_response_weakens_xenon_limits_by_about_six_percent():
+    ratios = {slug: compute(slug, rrpa=True)["cls"] / compute(slug)["cls"] for slug in ("xenonnt", "lz_ws2024")}
+    assert ratios == pytest.approx({"xenonnt": 1.06, "lz_ws2024": 1.05}, abs=0.015)
+    with pytest.raises(InputError, match=r"atom\.water\.rrpa is missing"):
+        predict_spectrum(load_experiment("superk"), rrpa=True)
+
+
+def test_xenonnt_is_the_same_in_its_two_tables():
+    """The table to 140 keV, without neutrinos and in bins of 2 keV, against B0 and counts in bins of 1 keV."""
+    fine, wide = load_experiment("xenonnt"), load_experiment("xenonnt_140kev")
+    first = wide.columns["high"] <= 30
+    pairs = fine.columns["counts"][1:].reshape(-1, 2).sum(axis=1)
+    np.testing.assert_array_equal(wide.columns["counts"][first], pairs)
+    whole = wide.columns["background"] + predict_spectrum(wide).weak
+    background = fine.columns["background"][1:].reshape(-1, 2).sum(axis=1)
+    np.testing.assert_allclose(whole[first], background, rtol=0.07)
+    assert predict_spectrum(wide).weak.sum() == pytest.approx(300, rel=0.1)
+    assert compute("xenonnt_140kev")["cls"] == pytest.approx(1.0e-11, rel=0.05)
+
+
+def test_both_solar_models_give_their_fluxes():
+    """Beryllium in B16-GS98 is 4.93e9, in B16-AGSS09met 4.50e9 cm⁻² s⁻¹; the latter gives fewer recoils."""
+    experiment = load_experiment("xenonnt_140kev")
+    poor = replace(experiment, solar_model="B16-AGSS09met")
+    ratio = predict_spectrum(poor).magnetic.sum() / predict_spectrum(experiment).magnetic.sum()
+    assert 0.97 < ratio < 1
+
+
+def test_a_nuisance_that_is_not_declared_is_refused():
+    experiment = load_experiment("lz_ws2024")
+    with pytest.raises(InputError, match="data set lz_ws2024: nuisance argon: must be one of background, efficiency"):
+        experiment.with_nuisances(argon=None)
+    with pytest.raises(InputError, match=r"nuisance background = -0\.1: must be a number, 0 or more, or None"):
+        experiment.with_nuisances(background=-0.1)
+    assert experiment.with_nuisances(background=0.0).nuisances == {}
+
+
+def test_efficiency_of_the_true_energy_acts_before_the_resolution():
+    """With a perfect resolution it is that of each bin; a constant one is a factor."""
+    experiment = load_experiment("lz_ws2024")
+    flat = [[0.0, 0.5], [100.0, 0.5]]
+    whole, half = (
+        predict_spectrum(
+            replace(experiment, values={**experiment.values, "true_efficiency": [[0.0, one], [99.0, one]]})
+        )
+        for one in (1.0, 0.5)
+    )
+    np.testing.assert_allclose(half.magnetic, 0.5 * whole.magnetic)
+    measured = {key: value for key, value in experiment.values.items() if key != "true_efficiency"}
+    other = predict_spectrum(replace(experiment, values={**measured, "measured_efficiency": flat}))
+    np.testing.assert_allclose(other.magnetic, half.magnetic, rtol=1e-9)
