@@ -12,7 +12,7 @@ import pytest
 from leptonfit.datafiles import InputError
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.experiments import load_experiment
-from leptonfit.neutrino.likelihood import build_likelihood, to_moment
+from leptonfit.neutrino.likelihood import build_likelihood, compare_spectrum, to_moment
 from leptonfit.neutrino.spectra import predict_spectrum
 
 
@@ -120,3 +120,59 @@ def test_efficiency_of_the_true_energy_acts_before_the_resolution():
     measured = {key: value for key, value in experiment.values.items() if key != "true_efficiency"}
     other = predict_spectrum(replace(experiment, values={**measured, "measured_efficiency": flat}))
     np.testing.assert_allclose(other.magnetic, half.magnetic, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("slug", "n_bins", "theta", "chi2", "cls", "pinned", "expected"),
+    [
+        ("superk_1", 8, 75, 6.3, 1.74e-10, 1.80e-10, 1.59e-10),
+        ("superk_2", 17, 110, 5.6, 2.45e-10, 2.52e-10, 2.29e-10),
+        ("superk_4", 23, 128, 11.7, 1.58e-10, 1.67e-10, 1.23e-10),
+        ("superk_1to4", 69, 128, 48.9, 1.55e-10, 1.64e-10, 1.18e-10),
+    ],
+)
+def test_limits_of_super_kamiokande(slug, n_bins, theta, chi2, cls, pinned, expected):
+    """With pulls for the flux, the survival probability and its slope, the energy scale and the rate of each phase."""
+    found = compute(slug)
+    assert load_experiment(slug).n_bins == n_bins
+    assert found["theta"] == pytest.approx(theta, rel=0.11)
+    assert found["chi2"] == pytest.approx(chi2, abs=0.3)
+    assert (found["cls"], found["pinned"], found["expected"]) == pytest.approx((cls, pinned, expected), rel=0.04)
+
+
+def test_phases_of_super_kamiokande_share_flux_and_survival_probability():
+    """Nuisances that belong to the sun are one parameter for all phases; those of the detector are one for each."""
+    whole = load_experiment("superk_1to4")
+    one = build_likelihood(whole, predict_spectrum(whole))
+    phases = [part.title for part in whole.parts]
+    own = [f"{title}: {name}" for title in phases for name in ("energy_scale", "rate")]
+    assert sorted(one.model.nuisances) == sorted(["flux", "survival", "slope", *own])
+    pull = np.zeros(len(one.model.nuisances))
+    pull[one.model.nuisances.index("flux")] = 1.0
+    moved = one.model.expected(0.0, pull) / one.model.base
+    np.testing.assert_allclose(moved, 1.04)
+    pull = np.zeros(len(pull))
+    pull[one.model.nuisances.index("Super-Kamiokande II: rate")] = 1.0
+    moved = one.model.expected(0.0, pull) / one.model.base
+    np.testing.assert_allclose(moved, np.repeat([1.0, 1.048, 1.0, 1.0], [part.n_bins for part in whole.parts]))
+
+
+def test_the_fourth_phase_is_the_table_without_day_and_night():
+    """Day and night averaged against the published table of their sum; energies differ by the electron mass."""
+    parts, whole = load_experiment("superk_4").columns, load_experiment("superk").columns
+    assert (abs(parts["rate"] - whole["rate"]) < 0.12 * whole["error"]).all()
+    np.testing.assert_array_equal(parts["boron"], whole["boron"])
+    np.testing.assert_allclose(parts["low"] - whole["low"], 0.511, atol=0.006)
+
+
+def test_a_free_slope_of_the_survival_probability_weakens_the_limit():
+    """Oscillation parameters that are free, as in the publication on the first phase."""
+    assert compute("superk_1", nuisances={"slope": None})["cls"] == pytest.approx(2.5e-10, rel=0.05)
+
+
+def test_spectrum_of_several_phases_is_compared_bin_by_bin():
+    whole = load_experiment("superk_1to4")
+    compared = compare_spectrum(build_likelihood(whole, predict_spectrum(whole)), [100.0])
+    assert compared.unit == "bin"
+    np.testing.assert_array_equal(compared.edges, np.arange(70))
+    np.testing.assert_array_equal(compared.data[:8], load_experiment("superk_1").columns["rate"])

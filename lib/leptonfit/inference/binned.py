@@ -10,7 +10,7 @@ a single minimum, and one start is enough to reach it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -320,23 +320,28 @@ def scale_information(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return information / (safe[..., :, None] * safe[..., None, :]), lengths
 
 
-def stack_models(models: Mapping[str, BinnedModel]) -> BinnedModel:
-    """Combine models of one θ into one: bins side by side, nuisances kept separate and named `model: nuisance`."""
+def stack_models(models: Mapping[str, BinnedModel], *, common: Sequence[str] = ()) -> BinnedModel:
+    """Combine models of one θ into one: bins side by side, nuisances kept separate and named `model: nuisance`.
+
+    Nuisances in `common` are one parameter for all models that have a nuisance of this name, and keep the name.
+    """
     several = list(models.values())
-    sizes = [(len(one.nuisances), one.n_bins) for one in several]
-    shifts, signal_shifts = (np.zeros(np.sum(sizes, axis=0)) for _ in range(2))
-    row = column = 0
-    for one, (n_nuisances, n_bins) in zip(several, sizes, strict=True):
-        block = slice(row, row + n_nuisances), slice(column, column + n_bins)
-        shifts[block], signal_shifts[block] = one.shifts, one.signal_shifts
-        row, column = row + n_nuisances, column + n_bins
+    own = [[name if name in common else f"{key}: {name}" for name in one.nuisances] for key, one in models.items()]
+    names = tuple(dict.fromkeys(name for group in own for name in group))
+    shifts, signal_shifts = (np.zeros((len(names), sum(one.n_bins for one in several))) for _ in range(2))
+    is_free = np.zeros(len(names), dtype=bool)
+    column = 0
+    for one, group in zip(several, own, strict=True):
+        block = [names.index(name) for name in group], slice(column, column + one.n_bins)
+        shifts[block], signal_shifts[block], is_free[block[0]] = one.shifts, one.signal_shifts, one.is_free
+        column += one.n_bins
     sigma = [np.full(one.n_bins, np.nan) if one.sigma is None else one.sigma for one in several]
     return BinnedModel(
-        nuisances=tuple(f"{name}: {nuisance}" for name, one in models.items() for nuisance in one.nuisances),
+        nuisances=names,
         base=np.concatenate([one.base for one in several]),
         shifts=shifts,
         signal=np.concatenate([one.signal for one in several]),
         signal_shifts=signal_shifts,
-        is_free=np.concatenate([one.is_free for one in several]),
+        is_free=is_free,
         sigma=None if all(one.sigma is None for one in several) else np.concatenate(sigma),
     )

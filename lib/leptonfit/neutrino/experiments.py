@@ -15,7 +15,18 @@ from leptonfit.neutrino.sheets import load_fluxes, load_published, load_targets,
 
 SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
 """Slugs of the data sets that the notebooks analyse by default; each sets a limit."""
-MEASURED = ("lz_ws2022", "lz_ws2024", "pandax4t_run1", "xenon1t_sr1", "xenonnt_140kev")
+MEASURED = (
+    "lz_ws2022",
+    "lz_ws2024",
+    "pandax4t_run1",
+    "xenon1t_sr1",
+    "xenonnt_140kev",
+    "superk_1",
+    "superk_2",
+    "superk_3",
+    "superk_4",
+    "superk_1to4",
+)
 """Slugs of further data sets, all with published counts, which can be selected by name."""
 ALL_SPECTRA = (*SPECTRA, *MEASURED)
 """Slugs of all data sets that set a limit."""
@@ -176,6 +187,8 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         raise InputError(f"data set {slug}: must be one of {', '.join(ALL_SPECTRA)}")
     path = f"neutrino/{slug}.toml"
     tables = read_toml(path, data=data)
+    if "parts" in tables:
+        return _join_parts(slug, tables, [load_experiment(part, data=data) for part in tables["parts"]])
     units = {tables["columns"][name]["unit"] for name in ("low", "high")}
     if units != {tables["unit"]}:
         raise InputError(
@@ -210,6 +223,23 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         adds_weak=not is_column or tables.get("weak") == "added",
         signal_column=signal_column,
         solar_model=tables.get("solar_model", ""),
+    )
+
+
+def _join_parts(slug: str, tables: Mapping[str, Any], parts: list[Experiment]) -> Experiment:
+    """One data set from several, whose bins it has side by side."""
+    names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
+    return replace(
+        parts[0],
+        slug=slug,
+        **{name: tables[name] for name in ("title", "published")},
+        mark="observed" if all(part.is_observed for part in parts) else "simulated",
+        values={},
+        nuisances={},
+        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+        declared={},
+        parts=tuple(parts),
+        common=tuple(tables["common"]),
     )
 
 

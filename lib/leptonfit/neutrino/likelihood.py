@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from leptonfit.datafiles import InputError
-from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.binned import BinnedModel, stack_models
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.spectra import MU_UNIT, UNIT_STEP, SpectrumResult, load_spectrum
@@ -56,6 +56,13 @@ def load_likelihood(slug: str, *, data: Path | None = None) -> Likelihood:
 
 def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likelihood:
     """Likelihood of a data set, built from its background, signal and nuisance parameters."""
+    if experiment.parts:
+        several = {
+            part.title: build_likelihood(part, own)
+            for part, own in zip(experiment.parts, _split(experiment, spectrum), strict=True)
+        }
+        model = stack_models({title: one.model for title, one in several.items()}, common=experiment.common)
+        return Likelihood(experiment, spectrum, model, np.concatenate([one.data for one in several.values()]))
     n_bins, columns = experiment.n_bins, experiment.columns
     nothing = np.zeros(n_bins)
     sigma = None
@@ -121,6 +128,30 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
     return Likelihood(experiment, spectrum, model, np.concatenate(data))
 
 
+def _split(experiment: Experiment, spectrum: SpectrumResult) -> list[SpectrumResult]:
+    """Spectra of the parts of a data set, from that of the whole."""
+    found, begin = [], 0
+    for part in experiment.parts:
+        bins = slice(begin, begin + part.n_bins)
+        begin += part.n_bins
+        shifts = {
+            name: spectrum.shifts[f"{part.slug}: {name}"]
+            for name in part.nuisances
+            if f"{part.slug}: {name}" in spectrum.shifts
+        }
+        found.append(
+            replace(
+                spectrum,
+                slug=part.slug,
+                edges=part.edges,
+                weak=spectrum.weak[bins],
+                magnetic=spectrum.magnetic[bins],
+                shifts=shifts,
+            )
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class ComparedSpectrumResult(Result):
     """Data of a spectrum beside the expected spectra at several θ.
@@ -130,14 +161,15 @@ class ComparedSpectrumResult(Result):
     slug, title, unit, mark : str
     subtracted : bool
         Whether the background fitted at θ = 0 is subtracted from data and expectation.
-    edges : ndarray (n_bins + 1,)
-    data, errors : ndarray (n_bins,)
+    edges : ndarray (n_edges,)
+        Bin edges; numbers of bins for a data set that consists of others, whose bins differ.
+    data, errors : ndarray (n_edges - 1,)
         Counts, or events/(kt y), and their standard deviation at θ = 0.
     theta : ndarray (n_curves,)
         Values in (1e-11 μ_B)²; the first is 0.
-    expected : ndarray (n_curves, n_bins)
+    expected : ndarray (n_curves, n_edges - 1)
         Expected spectra, with the nuisance parameters fitted at each θ.
-    residuals : ndarray (n_bins,)
+    residuals : ndarray (n_edges - 1,)
         (data − expectation at θ = 0)/standard deviation.
     """
 
@@ -169,20 +201,26 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     strengths = np.array([0.0, *theta])
     known = np.isfinite(strengths)
     pulls = model.fit(likelihood.data, theta=strengths[known]).pulls
-    expected = np.full((len(strengths), n_bins), np.nan)
-    expected[known] = model.expected(strengths[known], pulls)[:, :n_bins]
-    variance = model.variance(model.expected(0.0, pulls[0]))[:n_bins]
+    edges, unit, fold = experiment.edges, experiment.unit, np.eye(n_bins)
+    if experiment.parts:
+        edges, unit = np.arange(n_bins + 1.0), "bin"
+    else:  # sum over the blocks of bins that have the same energy
+        place = np.searchsorted(edges, experiment.columns["low"])
+        fold = (place == np.arange(len(edges) - 1)[:, None]).astype(float)
+    expected = np.full((len(strengths), len(fold)), np.nan)
+    expected[known] = model.expected(strengths[known], pulls)[:, :n_bins] @ fold.T
+    variance = fold @ model.variance(model.expected(0.0, pulls[0]))[:n_bins]
     errors = np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
     subtracted = experiment.background in ("on_off", "flat", "anticoincidence")
-    background = expected[0] - likelihood.spectrum.weak if subtracted else 0.0
-    data = likelihood.data[:n_bins]
+    background = expected[0] - fold @ likelihood.spectrum.weak if subtracted else 0.0
+    data = fold @ likelihood.data[:n_bins]
     return ComparedSpectrumResult(
         experiment.slug,
         experiment.title,
-        experiment.unit,
+        unit,
         experiment.mark,
         subtracted,
-        experiment.edges,
+        edges,
         data - background,
         errors,
         strengths,

@@ -116,6 +116,20 @@ def predict_spectrum(
         If `rrpa` is chosen and the ratio is not known for an atom of this data set.
     """
     folder = data or data_folder()
+    if experiment.parts:
+        several = [predict_spectrum(part, data=data, steps=steps, rrpa=rrpa) for part in experiment.parts]
+        return replace(
+            several[0],
+            slug=experiment.slug,
+            edges=experiment.edges,
+            weak=np.concatenate([one.weak for one in several]),
+            magnetic=np.concatenate([one.magnetic for one in several]),
+            shifts={
+                f"{part.slug}: {name}": shift
+                for part, one in zip(experiment.parts, several, strict=True)
+                for name, shift in one.shifts.items()
+            },
+        )
     sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps, rrpa)
     if experiment.background == "oscillated":
         return _predict_ratios(experiment, sources, atoms[0])
@@ -287,30 +301,32 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
     pure = {flavour: replace(boron, flavours={flavour: 1.0}) for flavour in ("nu_e", "nu_mu")}
     whole = replace(experiment, values={**experiment.values, "exposure_on": 1.0})
     parts = {flavour: _scatter(whole, "electron", [source], [atom]) for flavour, source in pure.items()}
-    rates = experiment.columns["boron"] + experiment.columns["hep"]
+    unoscillated = experiment.columns["boron"] * experiment.values.get("boron_factor", 1.0)
+    rates = unoscillated + experiment.columns["hep"]
     survival = boron.flavours["nu_e"]
 
     def respond(scale: float = 1.0) -> np.ndarray:
         electron, at_nominal = (parts["nu_e"].in_detector(whole, scale=one) for one in (scale, 1.0))
         muon = parts["nu_mu"].in_detector(whole, scale=scale)
         weak = rates * (survival * electron[0] + (1 - survival) * muon[0]) / at_nominal[0]
-        return np.stack([weak, experiment.columns["boron"] * electron[1] / at_nominal[0]])
+        return np.stack([weak, unoscillated * electron[1] / at_nominal[0]])
 
     weak, magnetic = respond()
-    sigma = experiment.nuisances["energy_scale"] or 0.0
     electron, muon = (parts[flavour].in_detector(whole)[0] for flavour in ("nu_e", "nu_mu"))
-    lost = survival * rates * (1 - muon / electron)
-    tilt = experiment.tilt
+    lost = np.stack([survival * rates * (1 - muon / electron), np.zeros(experiment.n_bins)])
+    shifts = {}
+    for name, size in experiment.nuisances.items():
+        step = UNIT_STEP if size is None else size
+        if name == "energy_scale":
+            shifts[name] = (respond(1 + step) - respond(1 - step)) / 2
+        elif name in ("survival", "slope"):
+            shifts[name] = step * lost * (experiment.tilt if name == "slope" else 1.0)
     return SpectrumResult(
         slug=experiment.slug,
         edges=experiment.edges,
         weak=weak,
         magnetic=magnetic,
-        shifts={
-            "energy_scale": (respond(1 + sigma) - respond(1 - sigma)) / 2,
-            "survival": np.stack([(experiment.nuisances["survival"] or 0.0) * lost, np.zeros(experiment.n_bins)]),
-            "slope": np.stack([(experiment.nuisances["slope"] or 0.0) * lost * tilt, np.zeros(experiment.n_bins)]),
-        },
+        shifts=shifts,
         recoil={"electron": parts["nu_e"].recoil},
         weak_rate={"electron": survival * parts["nu_e"].rates[0, 0] + (1 - survival) * parts["nu_mu"].rates[0, 0]},
         magnetic_rate={"electron": parts["nu_e"].rates[0, 1]},
