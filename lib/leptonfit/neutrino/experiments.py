@@ -26,6 +26,7 @@ MEASURED = (
     "superk_3",
     "superk_4",
     "superk_1to4",
+    "borexino_phase2",
 )
 """Slugs of further data sets, all with published counts, which can be selected by name."""
 ALL_SPECTRA = (*SPECTRA, *MEASURED)

@@ -116,6 +116,8 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
             shifts.append(row)
             signal_shifts.append(np.append(signal_row, pad))
             is_free.append(size is None)
+    sizes = [experiment.nuisances[name] if name in components else 0.0 for name in names]
+    lowest = np.array([-np.inf if size == 0 else -1 / (size or UNIT_STEP) for size in sizes])
     model = BinnedModel(
         nuisances=tuple(names),
         base=background + np.append(base, pad),
@@ -124,6 +126,7 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         signal_shifts=np.array(signal_shifts),
         is_free=np.array(is_free),
         sigma=sigma,
+        lowest_pulls=lowest if len(components) > 1 else None,
     )
     return Likelihood(experiment, spectrum, model, np.concatenate(data))
 

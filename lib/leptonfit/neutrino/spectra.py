@@ -201,7 +201,7 @@ class _Part:
         for atom, rates in zip(self.atoms, weighted, strict=True):
             total += rates @ _response(experiment, self.channel, atom, self.recoil, scale, quenching).T
         total = total[:, np.searchsorted(experiment.edges, experiment.columns["low"])]
-        return total * experiment.columns.get("efficiency", 1.0)
+        return total * experiment.columns.get("efficiency", 1.0) * experiment.columns.get("binning", 1.0)
 
 
 def _response(
