@@ -27,6 +27,8 @@ MEASURED = (
     "superk_4",
     "superk_1to4",
     "borexino_phase2",
+    "coherent_csi",
+    "coherent_lar",
 )
 """Slugs of further data sets, all with published counts, which can be selected by name."""
 ALL_SPECTRA = (*SPECTRA, *MEASURED)
@@ -132,6 +134,13 @@ class Experiment:
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.columns["low"])
+
+    def merge_blocks(self) -> Experiment:
+        """Copy with the bins of the same energy added up over all other variables."""
+        n_blocks = self.n_bins // (len(self.edges) - 1)
+        blocks = {name: column.reshape(n_blocks, -1) for name, column in self.columns.items() if name != "f90"}
+        chosen = {"low": np.min, "high": np.min, "time_low": np.min, "time_high": np.max}
+        return replace(self, columns={name: chosen.get(name, np.sum)(block, axis=0) for name, block in blocks.items()})
 
     def with_nuisances(self, **sizes: float | None) -> Experiment:
         """Copy with other nuisance parameters, for example an optional one of the data file.
@@ -258,14 +267,19 @@ def _values(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_bins(path: str, columns: pd.DataFrame) -> None:
-    """Check that the bins of each block follow one another, and that all blocks have the same bins."""
-    axes = [name for name in AXES if name in columns]
-    blocks = [block for _, block in columns.groupby(axes, sort=False)] if axes else [columns]
-    for block in blocks:
-        _check_block(path, block)
-        if not np.array_equal(block[["low", "high"]], blocks[0][["low", "high"]]):
-            where = ", ".join(f"{name} = {block[name].iloc[0]:g}" for name in axes)
-            raise InputError(f"data file {path}: bins at {where}: must be the bins of the first block")
+    """Check that the bins of the first block follow one another, and that all blocks have these bins."""
+    axes = columns[[name for name in AXES if name in columns]].to_numpy()
+    new = np.append(True, (np.diff(axes, axis=0) != 0).any(axis=1))  # True where a block begins
+    block = columns[np.cumsum(new) == 1]
+    _check_block(path, block)
+    size = len(block)
+    for name in ("low", "high"):
+        expected = np.resize(block[name], len(columns))
+        for i in np.flatnonzero((columns[name] != expected) | (new != (np.arange(len(columns)) % size == 0))):
+            raise InputError(
+                f"data file {path}: {name} in row {i + 1} = {columns[name].iloc[i]:g}: must be that of the first block, "
+                f"of {size} rows"
+            )
 
 
 def _check_block(path: str, columns: pd.DataFrame) -> None:

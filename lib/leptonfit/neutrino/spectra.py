@@ -134,18 +134,25 @@ def predict_spectrum(
     if experiment.background == "oscillated":
         return _predict_ratios(experiment, sources, atoms[0])
     whole = {channel: _scatter(experiment, channel, sources, atoms) for channel in experiment.channels}
-    parts = [("", part) for part in whole.values()]
+    parts = [("", part, np.ones(experiment.n_bins)) for part in whole.values()]
     if any("branches" in one for one in experiment.declared.values()):
-        parts = [(one.name, _scatter(experiment, "electron", [one], atoms)) for one in sources]
+        parts = [
+            (one.name, _scatter(experiment, "electron", [one], atoms), np.ones(experiment.n_bins)) for one in sources
+        ]
+    elif "arrival" in experiment.values:
+        parts = [
+            (one.name, _scatter(experiment, "nucleus", [one], atoms), _share_of_time(experiment, one))
+            for one in sources
+        ]
 
     def respond(
         varied: Mapping[str, Any] | None = None, *, only: Sequence[str] = (), scale: float = 1.0, quenching: float = 1.0
     ) -> np.ndarray:
         changed = replace(experiment, values={**experiment.values, **(varied or {})})
-        chosen = [part for name, part in parts if not only or name in only]
         found = np.zeros((2, experiment.n_bins))
-        for part in chosen:
-            found += part.in_detector(changed, scale=scale, quenching=quenching)
+        for name, part, share in parts:
+            if not only or name in only:
+                found += share * part.in_detector(changed, scale=scale, quenching=quenching)
         if experiment.signal_column:
             weak = experiment.columns[experiment.signal_column]
             ratio = np.divide(found[1], found[0], out=np.zeros(len(weak)), where=found[0] > 0)
@@ -211,7 +218,7 @@ def _response(
     if experiment.unit == "PE":
         x = recoil[:, None] ** np.arange(1, 1 + len(values["quenching"]))
         seen = quenching * np.maximum(x @ np.array(values["quenching"]), 0.0) / _KEV
-        return values["time_efficiency"] * respond_photoelectrons(
+        return values.get("time_efficiency", 1.0) * respond_photoelectrons(
             np.maximum(seen, 1e-9),
             experiment.edges,
             light_yield=values["light_yield"],
@@ -267,6 +274,14 @@ def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atom
 def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndarray:
     shares = [share * scattering.weak_electron(recoil, *scattering.COUPLINGS[name]) for name, share in flavours.items()]
     return np.sum(shares, axis=0)
+
+
+def _share_of_time(experiment: Experiment, source: Flux) -> np.ndarray:
+    """Share (n_bins,) of the recoils from a source that is recorded in the range of time of each bin."""
+    values, columns = experiment.values, experiment.columns
+    return fluxes.share_of_time(
+        columns["time_low"], columns["time_high"], source.name, arrival=values["arrival"], recorded=values["recorded"]
+    )
 
 
 def _lay_nodes(
