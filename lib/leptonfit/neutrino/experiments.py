@@ -277,8 +277,8 @@ def _check_bins(path: str, columns: pd.DataFrame) -> None:
         expected = np.resize(block[name], len(columns))
         for i in np.flatnonzero((columns[name] != expected) | (new != (np.arange(len(columns)) % size == 0))):
             raise InputError(
-                f"data file {path}: {name} in row {i + 1} = {columns[name].iloc[i]:g}: must be that of the first block, "
-                f"of {size} rows"
+                f"data file {path}: {name} in row {i + 1} = {columns[name].iloc[i]:g}: must be that of the first "
+                f"block, of {size} rows"
             )
 
 
