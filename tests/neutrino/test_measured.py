@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leptonfit.datafiles import InputError
+from leptonfit.datafiles import InputError, read_toml
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.experiments import MEASURED, load_experiment
 from leptonfit.neutrino.flux import share_of_time
@@ -94,6 +94,20 @@ def test_xenonnt_is_the_same_in_its_two_tables():
     np.testing.assert_allclose(whole[first], background, rtol=0.07)
     assert predict_spectrum(wide).weak.sum() == pytest.approx(300, rel=0.1)
     assert compute("xenonnt_140kev")["cls"] == pytest.approx(1.0e-11, rel=0.05)
+
+
+def test_the_table_of_xenonnt_follows_from_the_released_events():
+    """Counts exactly; the background integrated over each bin, and the efficiency averaged, nearly."""
+    table, release = load_experiment("xenonnt"), read_toml("neutrino/xenonnt_release.toml")
+    events = np.array(release["events"]["value"])
+    assert len(events) == 433
+    np.testing.assert_array_equal(np.histogram(events, table.edges)[0], table.columns["counts"])
+    energy = np.linspace(1, 30, 29 * 200 + 1)
+    middle = (energy[1:] + energy[:-1]) / 2
+    background = 1.16 * np.interp(middle, *np.transpose(release["background"]["value"])).reshape(29, -1).mean(axis=1)
+    np.testing.assert_allclose(background, table.columns["background"], rtol=0.003)
+    efficiency = np.interp(middle, *np.transpose(release["efficiency"]["value"])).reshape(29, -1).mean(axis=1)
+    np.testing.assert_allclose(efficiency, table.columns["efficiency"], rtol=0.005)
 
 
 def test_both_solar_models_give_their_fluxes():
