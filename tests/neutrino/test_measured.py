@@ -13,6 +13,7 @@ from leptonfit.datafiles import InputError, read_toml
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino.experiments import MEASURED, load_experiment
 from leptonfit.neutrino.flux import share_of_time
+from leptonfit.neutrino.joint import join
 from leptonfit.neutrino.likelihood import build_likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.neutrino.spectra import predict_spectrum
 
@@ -353,3 +354,14 @@ def test_every_number_has_a_source_and_every_set_a_licence(slug, root):
     if "parts" not in text:
         assert text.count("source = ") == text.count("unit = ") - 1 == text.count("mark = ") - 1
         assert text.count("licence = ") == 1
+
+
+def test_the_excess_of_xenon1t_is_not_that_of_xenonnt():
+    """The spectra of one collaboration disagree on a moment; those of LZ, PandaX-4T and XENONnT agree."""
+    excess = join([load_likelihood(slug) for slug in ("xenon1t_sr1", "xenonnt")], confidence=(0.9,), n_toys=100, seed=1)
+    assert excess.chi2_pg == pytest.approx(13.2 + 1.67, abs=0.3)  # both θ̂ move to about 0
+    assert excess.p_value < 1e-3
+    names = ("lz_ws2022", "lz_ws2024", "pandax4t_run1", "xenonnt")
+    calm = join([load_likelihood(slug) for slug in names], confidence=(0.9,), n_toys=100, seed=1)
+    assert calm.p_value > 0.3
+    assert to_moment(calm.limits.observed["cls"][0]) < 8.33e-12
