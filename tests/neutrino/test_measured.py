@@ -365,3 +365,53 @@ def test_the_excess_of_xenon1t_is_not_that_of_xenonnt():
     calm = join([load_likelihood(slug) for slug in names], confidence=(0.9,), n_toys=100, seed=1)
     assert calm.p_value > 0.3
     assert to_moment(calm.limits.observed["cls"][0]) < 8.33e-12
+
+
+@pytest.mark.parametrize(
+    ("slug", "name", "old", "new", "said"),
+    [
+        (
+            "coherent_csi",
+            "",
+            "up = {quenching = [0.0613632,",
+            "up = {quench = [0.0613632,",
+            "up.quench = [0.0613632, 3.5",
+        ),
+        ("coherent_csi", "", "up = {quenching = [0.0613632, ", "up = {quenching = [", "595.562]: must be 4 numbers"),
+        (
+            "borexino_phase2",
+            "",
+            'branches = ["pp"]',
+            'branches = ["p"]',
+            "nuisances.pp.branches = p: must be one of pp, Be7",
+        ),
+        ("borexino_phase2", "", "value = {pp = ", "value = {ppp = ", "branch_factors = ppp: must be one of pp, Be7"),
+        (
+            "borexino_phase2",
+            "",
+            '"bismuth_210"',
+            '"bismuth"',
+            "components or signal_column = bismuth: must be a column",
+        ),
+        ("borexino_phase2", "", '"B16-GS98"', '"GS98"', "solar_model = GS98: must be one of B16-GS98, B16-AGSS09met"),
+        ("lz_ws2024", "", "[0.75, 0.019]", "[0.4, 0.019]", "true_efficiency: energy 0.4 after 0.5: must ascend"),
+        ("lz_ws2022", "", "line = 2.82\n", "line = -2.82\n", "argon_37.line = -2.82: must be a number above 0"),
+        ("superk_1to4", "", '"superk_4"', '"superk_1to4"', "parts = superk_1to4: must be other data sets"),
+        ("superk_1to4", "", '"superk_4"', '"xenonnt"', "statistics of xenonnt = poisson: must be gaussian"),
+        ("superk_1to4", "", '"slope"', '"tilt"', "common = tilt: must be a nuisance of every part"),
+        ("borexino_phase2", "flux.toml", "hep = 7980, ", "", "solar.model.B16-GS98: branch hep must be in it"),
+        (
+            "xenonnt",
+            "targets.toml",
+            "[0.2642844, 0.8269]",
+            "[0.1, 0.8269]",
+            "atom.Xe.rrpa: energy 0.1 after 0.253784: must ascend",
+        ),
+    ],
+)
+def test_faults_in_the_description_of_a_data_set_are_refused(edited, slug, name, old, new, said):
+    folder = edited(name or f"{slug}.toml", old, new)
+    with pytest.raises(InputError) as refused:
+        load_experiment(slug, data=folder)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

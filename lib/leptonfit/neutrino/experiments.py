@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError, read_toml
-from leptonfit.neutrino.sheets import load_fluxes, load_published, load_targets, read_columns
+from leptonfit.neutrino.sheets import check_ascending, load_fluxes, load_published, load_targets, read_columns
 
 SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
 """Slugs of the data sets that the notebooks analyse by default; each sets a limit."""
@@ -198,6 +198,8 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     path = f"neutrino/{slug}.toml"
     tables = read_toml(path, data=data)
     if "parts" in tables:
+        if slug in tables["parts"]:
+            raise InputError(f"data file {path}: parts = {slug}: must be other data sets")
         return _join_parts(slug, tables, [load_experiment(part, data=data) for part in tables["parts"]])
     units = {tables["columns"][name]["unit"] for name in ("low", "high")}
     if units != {tables["unit"]}:
@@ -216,6 +218,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     for name in {*components, *([signal_column] if signal_column else [])} - set(columns):
         raise InputError(f"data file {path}: components or signal_column = {name}: must be a column")
     values = _values(tables)
+    _check_quantities(path, tables, values, data)
     if "resolution" in values:
         edges = np.append(columns["low"], columns["high"].iloc[-1])
         if not (width(edges, np.array(values["resolution"])) > 0).all():
@@ -238,6 +241,17 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
 
 def _join_parts(slug: str, tables: Mapping[str, Any], parts: list[Experiment]) -> Experiment:
     """One data set from several, whose bins it has side by side."""
+    path = f"neutrino/{slug}.toml"
+    for part in parts[1:]:
+        for name in ("flavour_class", "flux", "statistics", "background", "unit"):
+            if getattr(part, name) != getattr(parts[0], name):
+                raise InputError(
+                    f"data file {path}: {name} of {part.slug} = {getattr(part, name)}: must be "
+                    f"{getattr(parts[0], name)}, as that of the other parts"
+                )
+    for name in tables["common"]:
+        if not all(name in part.nuisances for part in parts):
+            raise InputError(f"data file {path}: common = {name}: must be a nuisance of every part")
     names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
     return replace(
         parts[0],
@@ -264,6 +278,27 @@ def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 
 def _values(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: table["value"] for name, table in tables.items() if isinstance(table, dict) and "value" in table}
+
+
+def _check_quantities(path: str, tables: Mapping[str, Any], values: Mapping[str, Any], data: Path | None) -> None:
+    """Check that curves ascend, and that nuisances vary known quantities and known branches of the sun."""
+    for name in ("true_efficiency", "measured_efficiency"):
+        check_ascending(path, name, [energy for energy, _ in values.get(name, [])])
+    branches = {
+        f"nuisances.{name}.branches": one["branches"] for name, one in tables["nuisances"].items() if "branches" in one
+    }
+    branches["branch_factors"] = list(values.get("branch_factors", {}))
+    known = load_fluxes(data=data)["solar"]["branch"].keys() if any(branches.values()) else set()
+    for name, several in branches.items():
+        for branch in sorted(set(several) - known):
+            raise InputError(f"data file {path}: {name} = {branch}: must be one of {', '.join(known)}")
+    for name, one in tables["nuisances"].items():
+        for side in ("up", "down"):
+            for quantity, varied in one.get(side, {}).items():
+                nominal = values.get(quantity)
+                if not isinstance(nominal, list) or len(nominal) != len(varied):
+                    must = f"{len(nominal)} numbers" if isinstance(nominal, list) else "a list of numbers in this file"
+                    raise InputError(f"data file {path}: nuisances.{name}.{side}.{quantity} = {varied}: must be {must}")
 
 
 def _check_bins(path: str, columns: pd.DataFrame) -> None:
