@@ -272,8 +272,8 @@ def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
 
     It is a + b √E + c E + d E² + e E³; `resolution` (3,), (4,) or (5,) are a, b, c and, where given, d and e.
     """
-    powers = np.array([0.0, 0.5, 1.0, 2.0, 3.0])[: len(resolution)]
-    return np.asarray(energy)[..., None] ** powers @ resolution
+    a, b, c, *more = resolution
+    return a + b * np.sqrt(energy) + c * energy + sum(one * energy**power for power, one in enumerate(more, start=2))
 
 
 def _values(tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def scan_thresholds(
         is_valid=found.is_valid[settings.method],
         band=expected[:, 0],
         sigma=found.sigma,
-        signal_above=likelihood.above(first)[:, : experiment.n_bins] @ likelihood.spectrum.magnetic,
+        signal_above=np.array([likelihood.spectrum.magnetic[above].sum() for above in used[:, : experiment.n_bins]]),
         log_ratio=compare(found.theta_hat),
         toy_mean=log_ratio.mean(axis=0),
         toy_covariance=np.cov(log_ratio.T),
