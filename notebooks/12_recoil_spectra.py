@@ -21,6 +21,9 @@
 # **Needs** the data sets, fluxes and atoms in `data/neutrino/`. **Makes** spectra, $\Delta\chi^2(\theta)$ and limits of
 # each data set (`results/12_recoil_spectra.json`).
 #
+# Further data sets with published counts can be chosen: LZ, PandaX-4T, XENON1T, XENONnT to 140 keV, the phases
+# of Super-Kamiokande, Borexino's second phase with its backgrounds, and COHERENT in time.
+#
 # Every limit is on an *effective* moment: that of the mixture of neutrino states which its source sends to the
 # detector. Reactor, solar and stopped-pion limits are limits on different quantities. Counts marked **observed** were
 # published; counts marked **simulated** are Poisson counts of this workbook's own forward model at the published
@@ -28,7 +31,10 @@
 # put into them.
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
+datasets = "gemma, texono, conus, borexino, superk, coherent, xenonnt, response"  # data sets [gemma | texono | conus |
+# borexino | superk | coherent | xenonnt | response | lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenon1t_sr1 |
+# xenonnt_140kev | superk_1 | superk_2 | superk_3 | superk_4 | superk_1to4 | borexino_phase2 | coherent_csi |
+# coherent_lar | …]
 mu_nu = 2e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limit that the verdict quotes [cls | fc | q_tilde | pinned]
@@ -42,13 +48,13 @@ import numpy as np
 
 from leptonfit import CONSTRUCTIONS, count_cores
 from leptonfit.neutrino import (
-    FLAVOUR_CLASSES, MU_UNIT, RESPONSE, SPECTRA, analyse_all, compare_spectrum, describe_limits, expect_limit,
+    ALL_SPECTRA, FLAVOUR_CLASSES, MU_UNIT, RESPONSE, analyse_all, compare_spectrum, describe_limits, expect_limit,
     list_fluxes, load_likelihood, load_response, quench_lindhard, to_moment,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("12_recoil_spectra", globals())
-slugs = [slug for slug in SPECTRA if slug in settings.datasets]
+slugs = [slug for slug in ALL_SPECTRA if slug in settings.datasets]
 figures.use_style()
 
 # %% [markdown]
@@ -71,7 +77,8 @@ spectra = [one.spectrum for one in likelihoods.values()]
 titles = [one.experiment.title for one in likelihoods.values()]
 
 # %%
-fig, axes = plt.subplots(2, 4, figsize=(10, 4.6))
+n_rows = -(-len(slugs) // 4)
+fig, axes = plt.subplots(n_rows, 4, figsize=(10, 2.3 * n_rows), squeeze=False)
 figures.plot_recoils(axes.ravel(), spectra, titles, settings.mu_nu)
 plt.show()
 
@@ -264,7 +271,7 @@ print(sentence)
 
 # %%
 for one in found:
-    slug, mark = one.slug.title(), "numerical" if one.observed else "simulated"
+    slug, mark = publish.spell(one.slug), "numerical" if one.observed else "simulated"
     for method in CONSTRUCTIONS:
         limit = {f"limit{slug}{method.title().replace('_', '')}": one.moment_limit(method) / MU_UNIT}
         publish.numbers(settings, mark=mark, form=".3g", **limit)

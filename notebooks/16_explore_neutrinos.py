@@ -22,13 +22,14 @@
 
 # %% tags=["parameters"]
 datasets = "xenonnt"  # data sets; the first that sets a limit is shown [gemma | texono | conus | borexino | superk |
-# coherent | xenonnt | response | …]
+# coherent | xenonnt | response | lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenon1t_sr1 | xenonnt_140kev | superk_1 |
+# superk_2 | superk_3 | superk_4 | superk_1to4 | borexino_phase2 | coherent_csi | coherent_lar | …]
 mu_nu = 1e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
 confidence_levels = 0.9  # confidence of the limits; the first is shown [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limit [cls | fc | q_tilde | pinned]
 
 # %%
-from leptonfit.neutrino import SPECTRA
+from leptonfit.neutrino import ALL_SPECTRA
 from leptonfit.workbook import parameters, store
 from leptonfit.workbook.explore import NeutrinoExplorer
 
@@ -42,7 +43,7 @@ settings = parameters.read_settings("16_explore_neutrinos", globals())
 
 # %% tags=["key-figure"]
 explorer = NeutrinoExplorer(
-    dataset=next(slug for slug in settings.datasets if slug in SPECTRA), mu_nu=settings.mu_nu,
+    dataset=next(slug for slug in settings.datasets if slug in ALL_SPECTRA), mu_nu=settings.mu_nu,
     confidence=settings.confidence_levels[0], limit_method=settings.limit_method,
 )
 explorer

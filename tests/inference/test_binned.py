@@ -1,5 +1,7 @@
 """The binned likelihood, against closed forms and MIGRAD."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from iminuit import Minuit
@@ -205,3 +207,44 @@ def test_stacked_models_add_up():
     assert (toys[:, :12] == toys[:, :12].round()).all()
     alone = [one.theta_sigma() ** -2.0 for one in (counts, rates)]
     assert both.theta_sigma() ** -2.0 == pytest.approx(sum(alone))
+
+
+def test_common_nuisances_of_stacked_models_are_one_parameter():
+    first, second = build()[0], build(seed=4)[0]
+    both = stack_models({"a": first, "b": second}, common=("slope",))
+    assert both.nuisances == ("a: norm", "slope", "a: signal norm", "b: norm", "b: signal norm")
+    assert both.is_free.tolist() == [True, False, False, True, False]
+    np.testing.assert_array_equal(both.shifts[1], np.append(first.shifts[1], second.shifts[1]))
+    np.testing.assert_array_equal(both.shifts[3], np.append(np.zeros(12), second.shifts[0]))
+
+
+@pytest.mark.parametrize("sigma", [None, 5.0])
+def test_a_pull_stays_above_its_lowest_value(sigma):
+    """Against MIGRAD with a bound, for counts and for rates; without effect where the bound is far."""
+    model, data = build(sigma)
+    far = replace(model, lowest_pulls=np.array([-50.0, -50.0, -np.inf]))
+    np.testing.assert_allclose(far.fit(data).pulls, model.fit(data).pulls, atol=1e-6)
+    few = (0.8 * data).round()
+    assert model.fit(few, theta=0.4).pulls[0] < -1.5
+    bounded = replace(model, lowest_pulls=np.array([-1.0, -np.inf, -np.inf]))
+    found = bounded.fit(few, theta=0.4)
+    assert found.converged
+    peer = Minuit(lambda p: minus_two_log_likelihood(model, few, np.append(0.4, p)), np.zeros(3))
+    peer.limits[0] = (-1, None)
+    peer.errordef, peer.strategy, peer.tol = Minuit.LEAST_SQUARES, 2, 1e-6
+    peer.migrad()
+    assert found.pulls[0] == pytest.approx(-1, abs=1e-5)
+    assert found.value == pytest.approx(peer.fval, abs=1e-4)
+
+
+def test_a_lowest_pull_that_is_not_negative_is_refused():
+    with pytest.raises(ValueError, match=r"lowest_pulls: entry 1 is 1, must be negative"):
+        replace(build()[0], lowest_pulls=np.array([1.0, -1.0, -np.inf]))
+
+
+def test_bounds_of_stacked_models_are_those_of_each():
+    model = build()[0]
+    bounded = replace(model, lowest_pulls=np.array([-3.0, -np.inf, -np.inf]))
+    both = stack_models({"a": model, "b": bounded})
+    assert both.lowest_pulls.tolist() == [-np.inf] * 3 + [-3.0] + [-np.inf] * 2
+    assert stack_models({"a": model, "b": model}).lowest_pulls is None

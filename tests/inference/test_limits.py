@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, poisson
 
-from leptonfit.inference.asymptotic import feldman_cousins
+from leptonfit.inference.asymptotic import asymptotic_p_values, feldman_cousins
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.counts import poisson_feldman_cousins
@@ -307,3 +307,10 @@ def test_what_cannot_be_limited_is_refused():
         find_limits(poisson_bins(), np.array([20.0, 15, 12]), confidence=(1.2,))
     with pytest.raises(ValueError, match=r"used: choice 1 of 1, of 0 bins, sets no limit: it holds no signal"):
         find_limits(poisson_bins(), np.array([20.0, 15, 12]), used=np.zeros(3, dtype=bool))
+
+
+def test_a_theta_to_which_the_data_are_not_sensitive_is_not_excluded():
+    """The Asimov value is exactly 0 there, and q̃ is rounding noise."""
+    cls, p = asymptotic_p_values(np.array([1e-12, 0.0]), np.zeros(2))
+    np.testing.assert_allclose(cls, 1)
+    np.testing.assert_allclose(p, 0.5, atol=1e-6)

@@ -182,3 +182,7 @@ def test_a_manuscript_with_all_of_it_compiles(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-1500:]
     assert (tmp_path / "stub.pdf").stat().st_size > 100_000
+
+
+def test_names_of_data_sets_are_spelled_in_letters():
+    assert [publish.spell(name) for name in ("gemma", "lz_ws2024")] == ["Gemma", "LzWsTwoZeroTwoFour"]

@@ -8,7 +8,7 @@ import pytest
 from leptonfit.datafiles import InputError, compute_checksums
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.meta import ESTIMATORS
-from leptonfit.neutrino.experiments import SLUGS, SPECTRA
+from leptonfit.neutrino.experiments import MEASURED, SLUGS, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.measurements import SETS
 from leptonfit.vortex.model import BOUNDS, LEPTONS, REPORT_BOUNDS
@@ -22,7 +22,7 @@ CHOICES = {
     "closure": tuple(CLOSURES),
     "bounds": tuple(BOUNDS),
     "measurements": SETS,
-    "datasets": SLUGS,
+    "datasets": (*SLUGS, *MEASURED),
     "limit_method": tuple(CONSTRUCTIONS),
     "estimator": ESTIMATORS,
     "lepton": LEPTONS,
@@ -110,7 +110,7 @@ def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value
 @pytest.mark.parametrize(
     ("name", "value", "items"),
     [
-        ("datasets", "all", ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt", "response")),
+        ("datasets", "all", (*SLUGS, *MEASURED)),
         ("datasets", " xenonnt, gemma", ("xenonnt", "gemma")),
         ("confidence_levels", "0.90, 0.95", (0.9, 0.95)),
         ("confidence_levels", 0.9, (0.9,)),

@@ -9,10 +9,13 @@ from scipy.stats import norm
 
 
 def asymptotic_p_values(q_tilde: np.ndarray, q_asimov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CLs and p(q̃ | θ) from q̃ and its value for the Asimov data, both at θ > 0 (arXiv:1007.1727, eqs. 65 and 66)."""
+    """CLs and p(q̃ | θ) from q̃ and its value for the Asimov data, both at θ > 0 (arXiv:1007.1727, eqs. 65 and 66).
+
+    Where the Asimov data have no sensitivity to θ, q̃ is rounding noise and CLs is 1.
+    """
     root, root_asimov = np.sqrt(q_tilde), np.sqrt(q_asimov)
-    middle = (q_tilde + q_asimov) / (2 * np.maximum(root_asimov, np.finfo(float).tiny))
-    high = q_tilde > q_asimov
+    middle = (q_tilde + q_asimov) / (2 * np.where(root_asimov > 0, root_asimov, 1.0))
+    high = (q_tilde > q_asimov) & (root_asimov > 0)
     beyond = np.where(high, middle, root)
     cls = np.exp(log_ndtr(-beyond) - log_ndtr(root_asimov - beyond))
     return cls, ndtr(-beyond)

@@ -10,8 +10,9 @@ a single minimum, and one start is enough to reach it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import elementwise
@@ -21,6 +22,8 @@ from leptonfit.inference.binned_fit import BinnedFitResult, FitBatch
 _CHUNK = 200_000
 """Number of elements in the largest array of one chunk of a batch, so that the array stays in the processor's cache."""
 _SINGULAR = 1e-9
+_GUARD = 1e-9
+"""Expectation, at nominal nuisances, of the empty bin that keeps a pull above its lowest value."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class BinnedModel:
         True for nuisances without a pull term.
     sigma : ndarray (n_bins,) or None
         Gaussian errors of rates, positive; nan for bins of Poisson counts; None if all bins are counts.
+    lowest_pulls : ndarray (n_nuisances,) or None
+        Lowest allowed pulls, negative, where a physical quantity such as a rate is 0; −inf for no bound; None if no
+        nuisance has a bound.
 
     Raises
     ------
@@ -58,6 +64,7 @@ class BinnedModel:
     signal_shifts: np.ndarray
     is_free: np.ndarray
     sigma: np.ndarray | None = None
+    lowest_pulls: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_bins, n_nuisances = np.size(self.base), len(self.nuisances)
@@ -71,6 +78,8 @@ class BinnedModel:
         }
         if self.sigma is not None:
             shapes["sigma"] = (n_bins,)
+        if self.lowest_pulls is not None:
+            shapes["lowest_pulls"] = (n_nuisances,)
         for name, shape in shapes.items():
             array = np.asarray(getattr(self, name))
             if array.shape != shape or not n_bins:
@@ -80,7 +89,10 @@ class BinnedModel:
                 )
             if name == "is_free" and array.dtype != bool:
                 raise ValueError(f"is_free: is {array.tolist()}, must be of bool")
-            _refuse(name, array, "must be finite", ~(np.isfinite(array) | ((name == "sigma") & np.isnan(array))))
+            special = {"sigma": np.isnan(array), "lowest_pulls": np.isneginf(array)}.get(name, False)
+            _refuse(name, array, "must be finite", ~(np.isfinite(array) | special))
+        if self.lowest_pulls is not None:
+            _refuse("lowest_pulls", self.lowest_pulls, "must be negative", self.lowest_pulls >= 0)
         if self.sigma is not None:
             _refuse("sigma", self.sigma, "must be positive, or nan for counts", self.sigma <= 0)
         counted = self.is_counted
@@ -93,6 +105,29 @@ class BinnedModel:
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.base)
+
+    @cached_property
+    def _guarded(self) -> BinnedModel:
+        """Model with an empty bin of counts for each lower bound of a pull.
+
+        The expectation of such a bin is a small number times the distance from the bound, so that the fit keeps it ≥ 0
+        like that of every empty bin, while it changes −2 ln L by a negligible amount.
+        """
+        if self.lowest_pulls is None:
+            return self
+        bounded = np.flatnonzero(np.isfinite(self.lowest_pulls))
+        nothing = np.zeros(len(bounded))
+        slopes = np.zeros((len(self.nuisances), len(bounded)))
+        slopes[bounded, np.arange(len(bounded))] = -_GUARD / self.lowest_pulls[bounded]
+        return replace(
+            self,
+            base=np.append(self.base, nothing + _GUARD),
+            shifts=np.hstack([self.shifts, slopes]),
+            signal=np.append(self.signal, nothing),
+            signal_shifts=np.hstack([self.signal_shifts, 0 * slopes]),
+            sigma=None if self.sigma is None else np.append(self.sigma, nothing + np.nan),
+            lowest_pulls=None,
+        )
 
     @property
     def is_counted(self) -> np.ndarray:
@@ -185,7 +220,12 @@ class BinnedModel:
             return np.broadcast_to(array, (*batch, *last)).reshape(n, *last)
 
         begin = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
-        fixed = flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances)
+        n_guards = self._guarded.n_bins - self.n_bins
+        fixed = (
+            np.pad(flatten(data, self.n_bins), ((0, 0), (0, n_guards))),
+            np.pad(flatten(used, self.n_bins), ((0, 0), (0, n_guards)), constant_values=True),
+            flatten(centres, n_nuisances),
+        )
         x, value, slope, converged = self._minimise(begin, *fixed, is_held=not fitted)
         lost = ~converged
         if fitted and lost.any():
@@ -213,16 +253,16 @@ class BinnedModel:
         """θ and pulls (n, 1 + n_nuisances), value, slope and convergence (n,) of the minima reached from `begin`."""
         n, x = len(begin), begin.copy()
         value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
-        rows = max(1, _CHUNK // (self.n_bins * x.shape[1]))
+        rows = max(1, _CHUNK // (data.shape[1] * x.shape[1]))
         for i in range(0, n, rows):
             part = slice(i, i + rows)
-            batch = FitBatch(self, data[part], used[part], centres[part], is_held, x[part])
+            batch = FitBatch(self._guarded, data[part], used[part], centres[part], is_held, x[part])
             value[part], slope[part], converged[part] = batch.minimise()
             lost = i + np.flatnonzero(~converged[part])
             if len(lost):  # a second attempt from nominal nuisances, with short steps at first
                 again = np.zeros((len(lost), x.shape[1]))
                 again[:, 0] = begin[lost, 0]
-                batch = FitBatch(self, data[lost], used[lost], centres[lost], is_held, again)
+                batch = FitBatch(self._guarded, data[lost], used[lost], centres[lost], is_held, again)
                 found = batch.minimise(damping=1.0)
                 better = found[2] | (found[0] < value[lost])
                 lost = lost[better]
@@ -247,7 +287,7 @@ class BinnedModel:
         def profile(theta: np.ndarray, row: np.ndarray) -> np.ndarray:
             return np.nan_to_num(held(theta.ravel(), row.ravel())[1].reshape(theta.shape), posinf=1e300)
 
-        row, sigma = np.arange(len(begin)), self.theta_sigma(used=used)
+        row, sigma = np.arange(len(begin)), self.theta_sigma(used=used[:, : self.n_bins])
         step = np.where(np.isfinite(sigma), sigma, 1.0)
         bracket = elementwise.bracket_minimum(profile, begin[:, 0], xl0=-step, xr0=step, args=(row,))
         found = elementwise.find_minimum(profile, bracket.bracket, args=(row,), tolerances={"xrtol": 1e-10})
@@ -320,23 +360,31 @@ def scale_information(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return information / (safe[..., :, None] * safe[..., None, :]), lengths
 
 
-def stack_models(models: Mapping[str, BinnedModel]) -> BinnedModel:
-    """Combine models of one θ into one: bins side by side, nuisances kept separate and named `model: nuisance`."""
+def stack_models(models: Mapping[str, BinnedModel], *, common: Sequence[str] = ()) -> BinnedModel:
+    """Combine models of one θ into one: bins side by side, nuisances kept separate and named `model: nuisance`.
+
+    Nuisances in `common` are one parameter for all models that have a nuisance of this name, and keep the name.
+    """
     several = list(models.values())
-    sizes = [(len(one.nuisances), one.n_bins) for one in several]
-    shifts, signal_shifts = (np.zeros(np.sum(sizes, axis=0)) for _ in range(2))
-    row = column = 0
-    for one, (n_nuisances, n_bins) in zip(several, sizes, strict=True):
-        block = slice(row, row + n_nuisances), slice(column, column + n_bins)
-        shifts[block], signal_shifts[block] = one.shifts, one.signal_shifts
-        row, column = row + n_nuisances, column + n_bins
+    own = [[name if name in common else f"{key}: {name}" for name in one.nuisances] for key, one in models.items()]
+    names = tuple(dict.fromkeys(name for group in own for name in group))
+    shifts, signal_shifts = (np.zeros((len(names), sum(one.n_bins for one in several))) for _ in range(2))
+    is_free, lowest = np.zeros(len(names), dtype=bool), np.full(len(names), -np.inf)
+    column = 0
+    for one, group in zip(several, own, strict=True):
+        block = [names.index(name) for name in group], slice(column, column + one.n_bins)
+        shifts[block], signal_shifts[block], is_free[block[0]] = one.shifts, one.signal_shifts, one.is_free
+        if one.lowest_pulls is not None:
+            lowest[block[0]] = one.lowest_pulls
+        column += one.n_bins
     sigma = [np.full(one.n_bins, np.nan) if one.sigma is None else one.sigma for one in several]
     return BinnedModel(
-        nuisances=tuple(f"{name}: {nuisance}" for name, one in models.items() for nuisance in one.nuisances),
+        nuisances=names,
         base=np.concatenate([one.base for one in several]),
         shifts=shifts,
         signal=np.concatenate([one.signal for one in several]),
         signal_shifts=signal_shifts,
-        is_free=np.concatenate([one.is_free for one in several]),
+        is_free=is_free,
         sigma=None if all(one.sigma is None for one in several) else np.concatenate(sigma),
+        lowest_pulls=lowest if np.isfinite(lowest).any() else None,
     )

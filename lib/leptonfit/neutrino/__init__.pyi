@@ -1,6 +1,8 @@
 from .data_limits import analyse_all as analyse_all
 from .data_limits import describe_limits as describe_limits
 from .data_limits import list_fluxes as list_fluxes
+from .experiments import ALL_SPECTRA as ALL_SPECTRA
+from .experiments import MEASURED as MEASURED
 from .experiments import RESPONSE as RESPONSE
 from .experiments import SPECTRA as SPECTRA
 from .experiments import load_experiment as load_experiment

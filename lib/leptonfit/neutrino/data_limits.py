@@ -19,7 +19,7 @@ from leptonfit.inference.neyman import ToyLimitResult, run_feldman_cousins
 from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.experiments import SPECTRA, load_experiment
+from leptonfit.neutrino.experiments import ALL_SPECTRA, load_experiment
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood, to_moment
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
@@ -123,7 +123,7 @@ def analyse(
     Parameters
     ----------
     slug : str
-        One of `SPECTRA`.
+        One of `ALL_SPECTRA`.
     confidence : sequence of float
     n_toys, seed : int
         Number of toys at each true θ, and their seed.
@@ -176,7 +176,7 @@ def analyse_all(
 
     Each data set is a parallel task. The confidences are sorted in ascending order.
     """
-    chosen = [slug for slug in SPECTRA if slug in slugs]
+    chosen = [slug for slug in ALL_SPECTRA if slug in slugs]
     task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed)
     return map_ordered(task, chosen, jobs=jobs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,33 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError, read_toml
-from leptonfit.neutrino.sheets import load_fluxes, load_published, load_targets, read_columns
+from leptonfit.neutrino.sheets import check_ascending, load_fluxes, load_published, load_targets, read_columns
 
 SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
-"""Slugs of the data sets that set a limit."""
+"""Slugs of the data sets that the notebooks analyse by default; each sets a limit."""
+MEASURED = (
+    "lz_ws2022",
+    "lz_ws2024",
+    "pandax4t_run1",
+    "xenon1t_sr1",
+    "xenonnt_140kev",
+    "superk_1",
+    "superk_2",
+    "superk_3",
+    "superk_4",
+    "superk_1to4",
+    "borexino_phase2",
+    "coherent_csi",
+    "coherent_lar",
+)
+"""Slugs of further data sets, all with published counts, which can be selected by name."""
+ALL_SPECTRA = (*SPECTRA, *MEASURED)
+"""Slugs of all data sets that set a limit."""
 RESPONSE = "response"
 """Slug of the calibration points, which set no limit."""
 SLUGS = (*SPECTRA, RESPONSE)
+AXES = ("time_low", "time_high", "f90")
+"""Columns of the variables other than energy in which a data set may be binned."""
 _TEXTS = ("title", "flavour_class", "moment", "mark", "flux", "statistics", "background", "unit", "published")
 
 
@@ -45,8 +65,24 @@ class Experiment:
     values : mapping
         Quantities by name, in the units of the data file.
     nuisances : mapping
-        Relative standard deviation of each nuisance parameter; None where it is free.
+        Relative standard deviation of each nuisance parameter in use; None where it is free.
     columns : mapping of ndarray (n_bins,)
+        Bins in several variables are blocks of rows; each block has all bins in energy.
+    declared : mapping
+        Entries of all nuisance parameters in the data file, with those that are optional and not in use.
+    components : tuple of str
+        Columns with the expected counts of separate backgrounds; each may have a nuisance parameter of its name.
+    adds_weak : bool
+        Whether weak scattering is added to the background; else the background columns include it.
+    signal_column : str
+        Column with the published expectation of weak scattering, to which the computed ratio of magnetic to weak
+        scattering is applied; empty if both are computed.
+    solar_model : str
+        Solar model in `flux.toml` that gives the total fluxes; empty for the fluxes of its branches.
+    parts : tuple of Experiment
+        Data sets of which this one consists; empty for a single data set.
+    common : tuple of str
+        Nuisance parameters that are the same parameter in all parts.
     """
 
     slug: str
@@ -64,6 +100,13 @@ class Experiment:
     values: Mapping[str, Any]
     nuisances: Mapping[str, float | None]
     columns: Mapping[str, np.ndarray]
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    components: tuple[str, ...] = ()
+    adds_weak: bool = True
+    signal_column: str = ""
+    solar_model: str = ""
+    parts: tuple[Experiment, ...] = ()
+    common: tuple[str, ...] = ()
 
     @property
     def is_observed(self) -> bool:
@@ -72,19 +115,67 @@ class Experiment:
 
     @property
     def edges(self) -> np.ndarray:
-        """Bin edges (n_bins + 1,)."""
-        return np.append(self.columns["low"], self.columns["high"][-1])
+        """Bin edges in energy (n_edges,): n_bins + 1 for a data set with a single block of bins."""
+        return np.append(np.unique(self.columns["low"]), self.columns["high"].max())
 
     @property
     def tilt(self) -> np.ndarray:
-        """Linear function of energy (n_bins,): −1 at the middle of the first bin, 1 at the middle of the last bin."""
+        """Linear function of energy (n_bins,): −1 at the middle of the first bin, 1 at the middle of the last bin.
+
+        With a `pivot` (a, b) in the data file it is (E − a)/b at the middle of each bin.
+        """
         middle = (self.columns["low"] + self.columns["high"]) / 2
+        if "pivot" in self.values:
+            centre, distance = self.values["pivot"]
+            return (middle - centre) / distance
         return 2 * (middle - middle[0]) / (middle[-1] - middle[0]) - 1
 
     @property
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.columns["low"])
+
+    def merge_blocks(self) -> Experiment:
+        """Copy with the bins of the same energy added up over all other variables."""
+        n_blocks = self.n_bins // (len(self.edges) - 1)
+        blocks = {name: column.reshape(n_blocks, -1) for name, column in self.columns.items() if name != "f90"}
+        chosen = {"low": np.min, "high": np.min, "time_low": np.min, "time_high": np.max}
+        return replace(self, columns={name: chosen.get(name, np.sum)(block, axis=0) for name, block in blocks.items()})
+
+    def with_nuisances(self, **sizes: float | None) -> Experiment:
+        """Copy with other nuisance parameters, for example an optional one of the data file.
+
+        Parameters
+        ----------
+        **sizes : float or None
+            Relative standard deviation of each nuisance parameter named; None makes it free, 0 leaves it out.
+
+        Raises
+        ------
+        InputError
+            If the data file has no such nuisance parameter, or a standard deviation is negative.
+        """
+        if self.parts:
+            for name in sizes.keys() - {name for part in self.parts for name in part.declared}:
+                self._refuse_nuisance(name)
+            parts = (
+                part.with_nuisances(**{name: size for name, size in sizes.items() if name in part.declared})
+                for part in self.parts
+            )
+            return replace(self, parts=tuple(parts))
+        for name, size in sizes.items():
+            if name not in self.declared:
+                self._refuse_nuisance(name)
+            if size is not None and size < 0:
+                raise InputError(
+                    f"data set {self.slug}: nuisance {name} = {size:g}: must be a number, 0 or more, or None"
+                )
+        kept = {name: size for name, size in {**self.nuisances, **sizes}.items() if size is None or size > 0}
+        return replace(self, nuisances=kept)
+
+    def _refuse_nuisance(self, name: str) -> None:
+        known = sorted({one for part in (self, *self.parts) for one in part.declared})
+        raise InputError(f"data set {self.slug}: nuisance {name}: must be one of {', '.join(known)}")
 
 
 def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
@@ -93,7 +184,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     Parameters
     ----------
     slug : str
-        One of `SPECTRA`.
+        One of `ALL_SPECTRA`.
     data : Path, optional
         Data folder; by default that of the workbook.
 
@@ -102,10 +193,14 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     InputError
         If the data file is not valid; one line names the file, the fault, the value and the allowed values.
     """
-    if slug not in SPECTRA:
-        raise InputError(f"data set {slug}: must be one of {', '.join(SPECTRA)}")
+    if slug not in ALL_SPECTRA:
+        raise InputError(f"data set {slug}: must be one of {', '.join(ALL_SPECTRA)}")
     path = f"neutrino/{slug}.toml"
     tables = read_toml(path, data=data)
+    if "parts" in tables:
+        if slug in tables["parts"]:
+            raise InputError(f"data file {path}: parts = {slug}: must be other data sets")
+        return _join_parts(slug, tables, [load_experiment(part, data=data) for part in tables["parts"]])
     units = {tables["columns"][name]["unit"] for name in ("low", "high")}
     if units != {tables["unit"]}:
         raise InputError(
@@ -117,11 +212,16 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         raise InputError(f"data file {path}: published = {tables['published']}: must be a name in published_limits.csv")
     columns = read_columns(slug, tables["columns"], data=data)
     _check_bins(f"neutrino/{slug}.csv", columns)
+    is_column = tables["background"] == "column"
+    components = tuple(tables.get("components", ("background",) if is_column else ()))
+    signal_column = tables.get("signal_column", "")
+    for name in {*components, *([signal_column] if signal_column else [])} - set(columns):
+        raise InputError(f"data file {path}: components or signal_column = {name}: must be a column")
     values = _values(tables)
+    _check_quantities(path, tables, values, data)
     if "resolution" in values:
-        a, b, c = values["resolution"]
         edges = np.append(columns["low"], columns["high"].iloc[-1])
-        if not (a + b * np.sqrt(edges) + c * edges > 0).all():
+        if not (width(edges, np.array(values["resolution"])) > 0).all():
             raise InputError(f"data file {path}: resolution = {values['resolution']}: must be above 0 at every edge")
     return Experiment(
         slug=slug,
@@ -129,16 +229,95 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         channels=tuple(tables["channels"]),
         atoms=tuple(tables["atoms"]),
         values=values,
-        nuisances={name: one.get("value") for name, one in tables["nuisances"].items()},
+        nuisances={name: one.get("value") for name, one in tables["nuisances"].items() if not one.get("optional")},
         columns={str(name): columns[name].to_numpy() for name in columns},
+        declared=tables["nuisances"],
+        components=components,
+        adds_weak=not is_column or tables.get("weak") == "added",
+        signal_column=signal_column,
+        solar_model=tables.get("solar_model", ""),
     )
+
+
+def _join_parts(slug: str, tables: Mapping[str, Any], parts: list[Experiment]) -> Experiment:
+    """One data set from several, whose bins it has side by side."""
+    path = f"neutrino/{slug}.toml"
+    for part in parts[1:]:
+        for name in ("flavour_class", "flux", "statistics", "background", "unit"):
+            if getattr(part, name) != getattr(parts[0], name):
+                raise InputError(
+                    f"data file {path}: {name} of {part.slug} = {getattr(part, name)}: must be "
+                    f"{getattr(parts[0], name)}, as that of the other parts"
+                )
+    for name in tables["common"]:
+        if not all(name in part.nuisances for part in parts):
+            raise InputError(f"data file {path}: common = {name}: must be a nuisance of every part")
+    names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
+    return replace(
+        parts[0],
+        slug=slug,
+        **{name: tables[name] for name in ("title", "published")},
+        mark="observed" if all(part.is_observed for part in parts) else "simulated",
+        values={},
+        nuisances={},
+        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+        declared={},
+        parts=tuple(parts),
+        common=tuple(tables["common"]),
+    )
+
+
+def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
+    """Standard deviation (...) of the measured energy at energies E (...), in the same unit.
+
+    It is a + b √E + c E + d E² + e E³; `resolution` (3,), (4,) or (5,) are a, b, c and, where given, d and e.
+    """
+    a, b, c, *more = resolution
+    return a + b * np.sqrt(energy) + c * energy + sum(one * energy**power for power, one in enumerate(more, start=2))
 
 
 def _values(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: table["value"] for name, table in tables.items() if isinstance(table, dict) and "value" in table}
 
 
+def _check_quantities(path: str, tables: Mapping[str, Any], values: Mapping[str, Any], data: Path | None) -> None:
+    """Check that curves ascend, and that nuisances vary known quantities and known branches of the sun."""
+    for name in ("true_efficiency", "measured_efficiency"):
+        check_ascending(path, name, [energy for energy, _ in values.get(name, [])])
+    branches = {
+        f"nuisances.{name}.branches": one["branches"] for name, one in tables["nuisances"].items() if "branches" in one
+    }
+    branches["branch_factors"] = list(values.get("branch_factors", {}))
+    known = load_fluxes(data=data)["solar"]["branch"].keys() if any(branches.values()) else set()
+    for name, several in branches.items():
+        for branch in sorted(set(several) - known):
+            raise InputError(f"data file {path}: {name} = {branch}: must be one of {', '.join(known)}")
+    for name, one in tables["nuisances"].items():
+        for side in ("up", "down"):
+            for quantity, varied in one.get(side, {}).items():
+                nominal = values.get(quantity)
+                if not isinstance(nominal, list) or len(nominal) != len(varied):
+                    must = f"{len(nominal)} numbers" if isinstance(nominal, list) else "a list of numbers in this file"
+                    raise InputError(f"data file {path}: nuisances.{name}.{side}.{quantity} = {varied}: must be {must}")
+
+
 def _check_bins(path: str, columns: pd.DataFrame) -> None:
+    """Check that the bins of the first block follow one another, and that all blocks have these bins."""
+    axes = columns[[name for name in AXES if name in columns]].to_numpy()
+    new = np.append(True, (np.diff(axes, axis=0) != 0).any(axis=1))  # True where a block begins
+    block = columns[np.cumsum(new) == 1]
+    _check_block(path, block)
+    size = len(block)
+    for name in ("low", "high"):
+        expected = np.resize(block[name], len(columns))
+        for i in np.flatnonzero((columns[name] != expected) | (new != (np.arange(len(columns)) % size == 0))):
+            raise InputError(
+                f"data file {path}: {name} in row {i + 1} = {columns[name].iloc[i]:g}: must be that of the first "
+                f"block, of {size} rows"
+            )
+
+
+def _check_block(path: str, columns: pd.DataFrame) -> None:
     low, high = columns["low"].to_numpy(), columns["high"].to_numpy()
     for i in range(len(low)):
         if not low[i] < high[i]:
@@ -195,4 +374,4 @@ def load_all(*, data: Path | None = None) -> tuple[dict[str, Experiment], Respon
         For the first entry that is not valid.
     """
     load_fluxes(data=data)
-    return {slug: load_experiment(slug, data=data) for slug in SPECTRA}, load_response(data=data)
+    return {slug: load_experiment(slug, data=data) for slug in ALL_SPECTRA}, load_response(data=data)

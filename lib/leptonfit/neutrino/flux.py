@@ -5,7 +5,7 @@ Energies in MeV, fluxes in cm⁻² s⁻¹ (a fluence in cm⁻² where an exposur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import constants
+from scipy.stats import exponnorm
 
 from leptonfit.neutrino.scattering import ELECTRON_MASS
 
@@ -23,6 +24,10 @@ _LEAST = 1e-4
 MUON_MASS = constants.value("muon mass energy equivalent in MeV")
 PION_MASS = 139.57039
 """MeV (R. L. Workman et al., Prog. Theor. Exp. Phys. 2022, 083C01)."""
+PION_LIFETIME, MUON_LIFETIME = 0.026033, 2.1969811
+"""µs (R. L. Workman et al., Prog. Theor. Exp. Phys. 2022, 083C01)."""
+_TIMES = 2000
+"""Number of points in a range of time at which the distribution of arrival times is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -167,17 +172,25 @@ def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
     return make_spectrum("reactor", {"nu_e_bar": 1.0}, total, edges, shape)
 
 
-def solar_fluxes(tables: Mapping[str, Any]) -> list[Flux]:
+def solar_fluxes(
+    tables: Mapping[str, Any], *, model: str = "", factors: Mapping[str, float] | None = None
+) -> list[Flux]:
     """Fluxes of solar neutrinos after oscillation, one flux for each reaction.
 
     Parameters
     ----------
     tables : mapping
         Table `solar` of the data file `flux.toml`.
+    model : str
+        Key of `tables["model"]`, which then gives the total fluxes; else they are those of the branches.
+    factors : mapping, optional
+        Factor on the total flux of some of the branches.
     """
     found = []
+    totals = {name: one["flux"]["value"] for name, one in tables["branch"].items()}
+    totals |= tables["model"][model]["value"] if model else {}
     for name, one in tables["branch"].items():
-        survival, total = one["survival"]["value"], one["flux"]["value"]
+        survival, total = one["survival"]["value"], totals[name] * (factors or {}).get(name, 1.0)
         flavours = {"nu_e": survival, "nu_mu": 1 - survival}
         if "line" in one:
             found.append(Flux(name, flavours, total, np.empty(0), None, one["line"]["value"]))
@@ -205,3 +218,31 @@ def pion_fluxes(per_flavour: float) -> list[Flux]:
         make_spectrum("nu_mu_bar", {"nu_mu_bar": 1.0}, per_flavour, edges, lambda e: e**2 * (0.75 - e / MUON_MASS)),
         make_spectrum("nu_e", {"nu_e": 1.0}, per_flavour, edges, lambda e: e**2 * (0.5 - e / MUON_MASS)),
     ]
+
+
+def share_of_time(
+    low: np.ndarray, high: np.ndarray, name: str, *, arrival: Sequence[float], recorded: Sequence[float]
+) -> np.ndarray:
+    """Share (...) of the neutrinos of stopped pions that arrive, and are recorded, from `low` to `high` (...), µs.
+
+    The time of the protons is Gaussian. ν_μ come from the pion; ν̄_μ and ν_e follow from the muon, and are delayed by
+    both lifetimes.
+
+    Parameters
+    ----------
+    low, high : ndarray (...)
+    name : str
+        Name of the flux: `nu_mu`, `nu_mu_bar` or `nu_e`.
+    arrival : sequence of float
+        Mean and standard deviation of the time of the protons, µs.
+    recorded : sequence of float
+        a and b: the share recorded at t is 1 up to a, then exp(−b (t − a)).
+    """
+    mean, sigma = arrival
+    time = low[..., None] + (high - low)[..., None] * (np.arange(_TIMES) + 0.5) / _TIMES
+    pion, muon = (exponnorm.pdf(time, life / sigma, mean, sigma) for life in (PION_LIFETIME, MUON_LIFETIME))
+    density = (
+        pion if name == "nu_mu" else (MUON_LIFETIME * muon - PION_LIFETIME * pion) / (MUON_LIFETIME - PION_LIFETIME)
+    )
+    start, decay = recorded
+    return (high - low) * np.mean(density * np.exp(-decay * np.maximum(time - start, 0.0)), axis=-1)

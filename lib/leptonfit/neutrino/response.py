@@ -11,7 +11,7 @@ from scipy.special import ndtr
 from scipy.stats import gamma
 
 from leptonfit.inference.errors_in_variables import OrthogonalFitResult, fit_orthogonal
-from leptonfit.neutrino.experiments import ResponsePoints
+from leptonfit.neutrino.experiments import ResponsePoints, width
 
 GERMANIUM = 32
 """Number of protons in the calibrated nucleus."""
@@ -29,12 +29,6 @@ def quench_lindhard(recoil: np.ndarray, n_protons: int, k: np.ndarray | float) -
     return recoil * kg / (1 + kg)
 
 
-def width(energy: np.ndarray, resolution: np.ndarray) -> np.ndarray:
-    """Standard deviation a + b √E + c E (...) of the measured energy at energies (...), in the same unit."""
-    a, b, c = resolution
-    return a + b * np.sqrt(energy) + c * energy
-
-
 def respond_gaussian(
     energy: np.ndarray, edges: np.ndarray, resolution: np.ndarray, *, scale: float = 1.0
 ) -> np.ndarray:
@@ -45,7 +39,7 @@ def respond_gaussian(
     energy : ndarray (n,)
         True energies, in the unit of the edges.
     edges : ndarray (n_bins + 1,)
-    resolution : ndarray (3,)
+    resolution : ndarray (3,), (4,) or (5,)
         As for `width`.
     scale : float
         Factor by which measured energies are multiplied.

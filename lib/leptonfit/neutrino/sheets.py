@@ -7,7 +7,8 @@ Every number in these files has a unit, a source and a mark: *observed* (publish
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If an entry is not valid, energies do not ascend, tables differ in length, or fractions do not add up to 1.
+        If an entry is not valid, energies do not ascend, tables differ in length, a solar model does not have all
+        branches, or fractions do not add up to 1.
     """
     path = "neutrino/flux.toml"
     tables = read_toml(path, data=data)
@@ -87,6 +89,9 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
             raise InputError(f"data file {path}: energy of {name} = {energy}: must be ascending")
         if len(curve["value"]) != len(energy):
             raise InputError(f"data file {path}: {name} has {len(curve['value'])} numbers: must have {len(energy)}")
+    for name, model in tables["solar"].get("model", {}).items():
+        for branch in sorted(model["value"].keys() ^ branches.keys()):
+            raise InputError(f"data file {path}: solar.model.{name}: branch {branch} must be in it and in solar.branch")
     if len(capture["endpoints"]) != len(capture["per_fission"]):
         raise InputError(f"data file {path}: reactor.capture: must have an endpoint for each number per fission")
     total = sum(one["fraction"]["value"] for one in isotopes.values())
@@ -95,13 +100,27 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
     return tables
 
 
+def check_ascending(path: str, name: str, energies: Sequence[float]) -> None:
+    """Check that the energies of a curve ascend.
+
+    Raises
+    ------
+    InputError
+        For the first energy that does not.
+    """
+    for before, after in pairwise(energies):
+        if not before < after:
+            raise InputError(f"data file {path}: {name}: energy {after:g} after {before:g}: must ascend")
+
+
 def load_targets(*, data: Path | None = None) -> dict[str, Any]:
     """Atoms in `targets.toml`, by name.
 
     Raises
     ------
     InputError
-        If an entry is not valid, or the shells of an atom do not hold as many electrons as it has protons.
+        If an entry is not valid, the shells of an atom do not hold as many electrons as it has protons, or the energies
+        of a curve do not ascend.
     """
     path = "neutrino/targets.toml"
     atoms: dict[str, Any] = read_toml(path, data=data)["atom"]
@@ -109,4 +128,5 @@ def load_targets(*, data: Path | None = None) -> dict[str, Any]:
         held = atom["n_outer"] + sum(n for _, n in atom["shells"])
         if held != atom["n_protons"]:
             raise InputError(f"data file {path}: atom.{name} holds {held} electrons: must be {atom['n_protons']}")
+        check_ascending(path, f"atom.{name}.rrpa", [energy for energy, _ in atom.get("rrpa", {"value": []})["value"]])
     return atoms

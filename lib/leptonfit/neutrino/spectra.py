@@ -17,24 +17,28 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import constants
 
-from leptonfit.datafiles import data_folder, read_checksums
+from leptonfit.datafiles import InputError, data_folder, read_checksums
 from leptonfit.inference.result import Result
 from leptonfit.neutrino import flux as fluxes
 from leptonfit.neutrino import scattering
-from leptonfit.neutrino.experiments import Experiment, load_experiment
+from leptonfit.neutrino.experiments import Experiment, load_experiment, width
 from leptonfit.neutrino.flux import Flux
-from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons, width
+from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons
 from leptonfit.neutrino.sheets import load_fluxes, load_targets
 
 MU_UNIT = 1e-11
 """Unit of μ in μ_B: θ = 1 corresponds to μ = 1e-11 μ_B."""
 DAY = 86400.0
+UNIT_STEP = 0.1
+"""Relative change of a free background or flux for a pull of 1; it only sets the unit of the pull."""
 _KEV, _PANELS = 1e-3, 80
 _NODES, _WEIGHTS = leggauss(4)
 _LEAST_RECOIL = 1e-3
 """Smallest nuclear recoil that is computed, as a fraction of the largest."""
 _BEYOND = 8.0
 """Distance beyond the bins, in standard deviations, up to which recoils are included."""
+_FINE = 20
+"""Number of parts of each bin in which an efficiency of the measured energy is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,26 @@ class SpectrumResult(Result):
 
 @dataclass(frozen=True)
 class Atom:
-    """Target atom of neutrino scattering; `shells` are (binding energy in MeV, number of electrons)."""
+    """Target atom of neutrino scattering.
+
+    `shells` are (binding energy in MeV, number of electrons). `ratios` are (recoil in MeV, factor on the number of
+    electrons), with linear interpolation between them and constant factors outside; empty for no correction.
+    """
 
     n_protons: int
     mass_number: float
     shells: tuple[tuple[float, int], ...]
     n_outer: int
+    ratios: tuple[tuple[float, float], ...] = ()
+
+    def correct(self, recoil: np.ndarray) -> np.ndarray | float:
+        """Factor (...) on the number of electrons at recoils (...), MeV."""
+        return np.interp(recoil, *np.transpose(self.ratios)) if self.ratios else 1.0
 
 
-def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps: bool = True) -> SpectrumResult:
+def predict_spectrum(
+    experiment: Experiment, *, data: Path | None = None, steps: bool = True, rrpa: bool = False
+) -> SpectrumResult:
     """Expected spectrum of a data set.
 
     Parameters
@@ -86,25 +101,83 @@ def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps:
         Folder of the fluxes and atoms; by default that of the workbook.
     steps : bool
         Whether bound electrons count only above their binding energy (the stepping approximation); else all count.
+    rrpa : bool
+        Whether rates on electrons are multiplied by the ratio of the relativistic random-phase approximation to the
+        stepping approximation (J.-W. Chen et al., Phys. Lett. B 774, 656 (2017), arXiv:1610.04177). The ratio is known
+        for weak scattering; its use for magnetic scattering is an approximation.
 
     Returns
     -------
     SpectrumResult
+
+    Raises
+    ------
+    InputError
+        If `rrpa` is chosen and the ratio is not known for an atom of this data set.
     """
     folder = data or data_folder()
-    sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps)
+    if experiment.parts:
+        several = [predict_spectrum(part, data=data, steps=steps, rrpa=rrpa) for part in experiment.parts]
+        return replace(
+            several[0],
+            slug=experiment.slug,
+            edges=experiment.edges,
+            weak=np.concatenate([one.weak for one in several]),
+            magnetic=np.concatenate([one.magnetic for one in several]),
+            shifts={
+                f"{part.slug}: {name}": shift
+                for part, one in zip(experiment.parts, several, strict=True)
+                for name, shift in one.shifts.items()
+            },
+        )
+    sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps, rrpa)
     if experiment.background == "oscillated":
         return _predict_ratios(experiment, sources, atoms[0])
-    parts = {channel: _scatter(experiment, channel, sources, atoms) for channel in experiment.channels}
+    whole = {channel: _scatter(experiment, channel, sources, atoms) for channel in experiment.channels}
+    parts = [("", part, np.ones(experiment.n_bins)) for part in whole.values()]
+    if any("branches" in one for one in experiment.declared.values()):
+        parts = [
+            (one.name, _scatter(experiment, "electron", [one], atoms), np.ones(experiment.n_bins)) for one in sources
+        ]
+    elif "arrival" in experiment.values:
+        parts = [
+            (one.name, _scatter(experiment, "nucleus", [one], atoms), _share_of_time(experiment, one))
+            for one in sources
+        ]
 
-    def respond(**moved: float) -> np.ndarray:
-        return sum((part.in_detector(experiment, **moved) for part in parts.values()), np.zeros((2, experiment.n_bins)))
+    def respond(
+        varied: Mapping[str, Any] | None = None, *, only: Sequence[str] = (), scale: float = 1.0, quenching: float = 1.0
+    ) -> np.ndarray:
+        changed = replace(experiment, values={**experiment.values, **(varied or {})})
+        found = np.zeros((2, experiment.n_bins))
+        for name, part, share in parts:
+            if not only or name in only:
+                found += share * part.in_detector(changed, scale=scale, quenching=quenching)
+        if experiment.signal_column:
+            weak = experiment.columns[experiment.signal_column]
+            ratio = np.divide(found[1], found[0], out=np.zeros(len(weak)), where=found[0] > 0)
+            found = np.stack([weak, weak * ratio])
+        return found
 
     weak, magnetic = nominal = respond()
     shifts = {}
-    for name, keyword in (("energy_scale", "scale"), ("quenching", "quenching")):
-        if sigma := experiment.nuisances.get(name):
-            shifts[name] = (respond(**{keyword: 1 + sigma}) - respond(**{keyword: 1 - sigma})) / 2
+    for name, size in experiment.nuisances.items():
+        entry = experiment.declared.get(name, {})
+        step = UNIT_STEP if size is None else size
+        if "up" in entry:
+            down = respond(entry["down"]) if "down" in entry else 2 * nominal - respond(entry["up"])
+            shifts[name] = step * (respond(entry["up"]) - down) / 2
+        elif "branches" in entry:
+            shifts[name] = step * respond(only=entry["branches"])
+        elif "line" in entry:
+            peak = respond_gaussian(
+                np.array([entry["line"]]), experiment.edges, np.array(experiment.values["resolution"])
+            )
+            shifts[name] = np.stack([step * entry["counts"] * peak[:, 0], np.zeros(experiment.n_bins)])
+        elif size and name == "energy_scale":
+            shifts[name] = (respond(scale=1 + size) - respond(scale=1 - size)) / 2
+        elif size and name == "quenching":
+            shifts[name] = (respond(quenching=1 + size) - respond(quenching=1 - size)) / 2
     assert nominal.shape == (2, experiment.n_bins)
     return SpectrumResult(
         slug=experiment.slug,
@@ -112,9 +185,9 @@ def predict_spectrum(experiment: Experiment, *, data: Path | None = None, steps:
         weak=weak,
         magnetic=magnetic,
         shifts=shifts,
-        recoil={channel: part.recoil for channel, part in parts.items()},
-        weak_rate={channel: part.rates[:, 0].sum(axis=0) for channel, part in parts.items()},
-        magnetic_rate={channel: part.rates[:, 1].sum(axis=0) for channel, part in parts.items()},
+        recoil={channel: part.recoil for channel, part in whole.items()},
+        weak_rate={channel: part.rates[:, 0].sum(axis=0) for channel, part in whole.items()},
+        magnetic_rate={channel: part.rates[:, 1].sum(axis=0) for channel, part in whole.items()},
     )
 
 
@@ -131,10 +204,11 @@ class _Part:
     def in_detector(self, experiment: Experiment, *, scale: float = 1.0, quenching: float = 1.0) -> np.ndarray:
         """Weak and magnetic counts (2, n_bins) after the detector response."""
         weighted = self.rates * self.weights
-        total = np.zeros((2, experiment.n_bins))
+        total = np.zeros((2, len(experiment.edges) - 1))
         for atom, rates in zip(self.atoms, weighted, strict=True):
             total += rates @ _response(experiment, self.channel, atom, self.recoil, scale, quenching).T
-        return total * experiment.columns.get("efficiency", 1.0)
+        total = total[:, np.searchsorted(experiment.edges, experiment.columns["low"])]
+        return total * experiment.columns.get("efficiency", 1.0) * experiment.columns.get("binning", 1.0)
 
 
 def _response(
@@ -144,7 +218,7 @@ def _response(
     if experiment.unit == "PE":
         x = recoil[:, None] ** np.arange(1, 1 + len(values["quenching"]))
         seen = quenching * np.maximum(x @ np.array(values["quenching"]), 0.0) / _KEV
-        return values["time_efficiency"] * respond_photoelectrons(
+        return values.get("time_efficiency", 1.0) * respond_photoelectrons(
             np.maximum(seen, 1e-9),
             experiment.edges,
             light_yield=values["light_yield"],
@@ -153,8 +227,22 @@ def _response(
         )
     energy = recoil / (_KEV if experiment.unit == "keV" else 1.0)
     if channel == "nucleus":
-        energy = quench_lindhard(energy, atom.n_protons, values["lindhard_k"] * quenching)
-    return respond_gaussian(energy, experiment.edges, np.array(values["resolution"]), scale=scale)
+        if "quenching" in values:
+            energy = quenching * energy * np.polynomial.polynomial.polyval(recoil, values["quenching"])
+        else:
+            energy = quench_lindhard(energy, atom.n_protons, values["lindhard_k"] * quenching)
+    offset, slope = values.get("calibration", (0.0, 1.0))
+    measured = np.maximum(offset + slope * energy, 0.0)
+    resolution, edges = np.array(values["resolution"]), experiment.edges
+    if "measured_efficiency" in values:
+        fine = np.interp(np.arange(_FINE * (len(edges) - 1) + 1) / _FINE, np.arange(len(edges)), edges)
+        counted = np.interp((fine[1:] + fine[:-1]) / 2, *np.transpose(values["measured_efficiency"]))
+        shares = respond_gaussian(measured, fine, resolution, scale=scale) * counted[:, None]
+        return shares.reshape(len(edges) - 1, _FINE, -1).sum(axis=1)
+    shares = respond_gaussian(measured, edges, resolution, scale=scale)
+    return (
+        shares * np.interp(energy, *np.transpose(values["true_efficiency"])) if "true_efficiency" in values else shares
+    )
 
 
 def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]) -> _Part:
@@ -169,7 +257,7 @@ def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atom
         mass = scattering.ELECTRON_MASS if channel == "electron" else atom.mass_number * scattering.DALTON
         moments = np.stack([source.moments(scattering.least_energy(recoil, mass)) for source in sources])
         if channel == "electron":
-            many = scattering.count_electrons(recoil, atom.shells, atom.n_outer)
+            many = scattering.count_electrons(recoil, atom.shells, atom.n_outer) * atom.correct(recoil)
             weak = sum(
                 many * np.sum(_weak_electron(recoil, source.flavours) * found, axis=0)
                 for source, found in zip(sources, moments, strict=True)
@@ -188,6 +276,14 @@ def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndar
     return np.sum(shares, axis=0)
 
 
+def _share_of_time(experiment: Experiment, source: Flux) -> np.ndarray:
+    """Share (n_bins,) of the recoils from a source that is recorded in the range of time of each bin."""
+    values, columns = experiment.values, experiment.columns
+    return fluxes.share_of_time(
+        columns["time_low"], columns["time_high"], source.name, arrival=values["arrival"], recorded=values["recorded"]
+    )
+
+
 def _lay_nodes(
     experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +296,8 @@ def _lay_nodes(
     if electron:
         unit = _KEV if experiment.unit == "keV" else 1.0
         sigma = width(experiment.edges[[0, -1]], np.array(experiment.values["resolution"]))
-        reach = experiment.edges[[0, -1]] + _BEYOND * sigma * np.array([-1, 1])
+        offset, slope = experiment.values.get("calibration", (0.0, 1.0))
+        reach = (experiment.edges[[0, -1]] + _BEYOND * sigma * np.array([-1, 1]) - offset) / slope
         low, high = max(reach[0], experiment.edges[0] / 20) * unit, min(reach[1] * unit, high)
         steps += [binding for atom in atoms for binding, _ in atom.shells]
     inside = [one for one in steps if low < one < high]
@@ -219,30 +316,32 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
     pure = {flavour: replace(boron, flavours={flavour: 1.0}) for flavour in ("nu_e", "nu_mu")}
     whole = replace(experiment, values={**experiment.values, "exposure_on": 1.0})
     parts = {flavour: _scatter(whole, "electron", [source], [atom]) for flavour, source in pure.items()}
-    rates = experiment.columns["boron"] + experiment.columns["hep"]
+    unoscillated = experiment.columns["boron"] * experiment.values.get("boron_factor", 1.0)
+    rates = unoscillated + experiment.columns["hep"]
     survival = boron.flavours["nu_e"]
 
     def respond(scale: float = 1.0) -> np.ndarray:
         electron, at_nominal = (parts["nu_e"].in_detector(whole, scale=one) for one in (scale, 1.0))
         muon = parts["nu_mu"].in_detector(whole, scale=scale)
         weak = rates * (survival * electron[0] + (1 - survival) * muon[0]) / at_nominal[0]
-        return np.stack([weak, experiment.columns["boron"] * electron[1] / at_nominal[0]])
+        return np.stack([weak, unoscillated * electron[1] / at_nominal[0]])
 
     weak, magnetic = respond()
-    sigma = experiment.nuisances["energy_scale"] or 0.0
     electron, muon = (parts[flavour].in_detector(whole)[0] for flavour in ("nu_e", "nu_mu"))
-    lost = survival * rates * (1 - muon / electron)
-    tilt = experiment.tilt
+    lost = np.stack([survival * rates * (1 - muon / electron), np.zeros(experiment.n_bins)])
+    shifts = {}
+    for name, size in experiment.nuisances.items():
+        step = UNIT_STEP if size is None else size
+        if name == "energy_scale":
+            shifts[name] = (respond(1 + step) - respond(1 - step)) / 2
+        elif name in ("survival", "slope"):
+            shifts[name] = step * lost * (experiment.tilt if name == "slope" else 1.0)
     return SpectrumResult(
         slug=experiment.slug,
         edges=experiment.edges,
         weak=weak,
         magnetic=magnetic,
-        shifts={
-            "energy_scale": (respond(1 + sigma) - respond(1 - sigma)) / 2,
-            "survival": np.stack([(experiment.nuisances["survival"] or 0.0) * lost, np.zeros(experiment.n_bins)]),
-            "slope": np.stack([(experiment.nuisances["slope"] or 0.0) * lost * tilt, np.zeros(experiment.n_bins)]),
-        },
+        shifts=shifts,
         recoil={"electron": parts["nu_e"].recoil},
         weak_rate={"electron": survival * parts["nu_e"].rates[0, 0] + (1 - survival) * parts["nu_mu"].rates[0, 0]},
         magnetic_rate={"electron": parts["nu_e"].rates[0, 1]},
@@ -256,13 +355,14 @@ def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Fl
     if experiment.flux == "reactor":
         return [fluxes.reactor_flux(tables["reactor"], experiment.values["flux_total"])]
     if experiment.flux == "solar":
-        return fluxes.solar_fluxes(tables["solar"])
+        factors = experiment.values.get("branch_factors")
+        return fluxes.solar_fluxes(tables["solar"], model=experiment.solar_model, factors=factors)
     values = experiment.values
     area = 4 * math.pi * (100 * values["distance"]) ** 2
     return fluxes.pion_fluxes(values["per_proton"] * values["protons"] / area)
 
 
-def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
+def _atoms(experiment: Experiment, folder: Path, steps: bool, rrpa: bool = False) -> list[Atom]:
     table = _targets(folder, _digest("targets.toml", folder))
     found = []
     for name in experiment.atoms:
@@ -270,7 +370,10 @@ def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
         shells = tuple((binding * _KEV, electrons) for binding, electrons in one["shells"])
         if not steps:
             shells = tuple((0.0, electrons) for _, electrons in shells)
-        found.append(Atom(one["n_protons"], one["mass_number"], shells, one["n_outer"]))
+        if rrpa and "rrpa" not in one:
+            raise InputError(f"data file neutrino/targets.toml: atom.{name}.rrpa is missing")
+        ratios = tuple((energy * _KEV, ratio) for energy, ratio in one["rrpa"]["value"]) if rrpa else ()
+        found.append(Atom(one["n_protons"], one["mass_number"], shells, one["n_outer"], ratios))
     return found
 
 

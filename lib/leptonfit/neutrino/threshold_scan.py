@@ -22,7 +22,7 @@ from leptonfit.inference.limits import find_limits
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.neutrino.experiments import SPECTRA
+from leptonfit.neutrino.experiments import ALL_SPECTRA
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
@@ -135,7 +135,7 @@ def scan_thresholds(
 ) -> ThresholdScanResult:
     """Limits of a data set above each of its thresholds, computed together; `seed` is that of its toys."""
     experiment, model = likelihood.experiment, likelihood.model
-    attainable = experiment.n_bins - 1
+    attainable = len(experiment.edges) - 2
     first = np.unique(np.linspace(0, attainable - 1, min(settings.n_thresholds, attainable)).round().astype(int))
     tried, used = len(first), likelihood.above(first)
     sets_limit = np.isfinite(model.theta_sigma(used=used))
@@ -155,7 +155,7 @@ def scan_thresholds(
         return np.log(limits / gaussian(np.zeros(1), settings.confidence[0])[1]) / 2
 
     log_ratio = compare(fits.theta)
-    threshold = experiment.columns["low"][first]
+    threshold = experiment.edges[first]
     scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
     curve = None
     if len(first) >= 4:
@@ -176,7 +176,7 @@ def scan_thresholds(
         is_valid=found.is_valid[settings.method],
         band=expected[:, 0],
         sigma=found.sigma,
-        signal_above=np.array([likelihood.spectrum.magnetic[i:].sum() for i in first]),
+        signal_above=np.array([likelihood.spectrum.magnetic[above].sum() for above in used[:, : experiment.n_bins]]),
         log_ratio=compare(found.theta_hat),
         toy_mean=log_ratio.mean(axis=0),
         toy_covariance=np.cov(log_ratio.T),
@@ -187,7 +187,7 @@ def scan_thresholds(
 
 def scan_all(slugs: Sequence[str], settings: ScanSettings, *, seed: int, jobs: int = 1) -> list[ThresholdScanResult]:
     """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds."""
-    seeds = zip(SPECTRA, spawn_seeds(seed, len(SPECTRA)), strict=True)
+    seeds = zip(ALL_SPECTRA, spawn_seeds(seed, len(ALL_SPECTRA)), strict=True)
     tasks = [(slug, own) for slug, own in seeds if slug in slugs]
     return map_ordered(partial(_scan, settings=settings), tasks, jobs=jobs)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,18 @@ def table(settings: Settings, name: str, shown: pd.DataFrame, columns: Sequence[
     written = format_table(shown)
     settings.published[f"table_{name}.csv"] = shown.to_csv(index=False).encode()
     settings.published[f"table_{name}.tex"] = write_tabular(written[columns or written.columns]).encode()
+
+
+def spell(name: str) -> str:
+    """Name in letters only, for a macro: words begin with a capital, and digits are written as words.
+
+    >>> spell("lz_ws2024")
+    'LzWsTwoZeroTwoFour'
+    """
+    words = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
+    digits = {str(i): word for i, word in enumerate(words)}
+    parts = re.findall(r"[A-Za-z]+|[0-9]", name)
+    return "".join(digits.get(part, part.capitalize()) for part in parts)
 
 
 def numbers(

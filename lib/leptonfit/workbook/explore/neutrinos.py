@@ -10,7 +10,7 @@ import numpy as np
 
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.limits import LimitsResult, find_limits
-from leptonfit.neutrino.experiments import SPECTRA, load_experiment
+from leptonfit.neutrino.experiments import ALL_SPECTRA, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
@@ -33,7 +33,7 @@ class NeutrinoExplorer(Explorer):
     Parameters
     ----------
     dataset : str
-        One of `SPECTRA`.
+        One of `ALL_SPECTRA`.
     mu_nu : float
         Magnetic moment in μ_B.
     confidence : float
@@ -47,11 +47,11 @@ class NeutrinoExplorer(Explorer):
         self._likelihoods: dict[str, Likelihood] = {}
         self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
         level = read_notebook("12_recoil_spectra").parameters["confidence_levels"]
-        self._scanned = read_notebook("13_threshold_scan").parameters["limit_method"].choices
+        self._scanned = read_notebook("13_threshold_scan").parameters
         methods = [(one.title, key) for key, one in CONSTRUCTIONS.items()]
         super().__init__(
             {
-                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in SPECTRA], dataset),
+                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in ALL_SPECTRA], dataset),
                 "mu_nu": slider("μ_ν (1e-11 μ_B)", 1e11 * mu_nu, 0.0, max(30.0, 1e11 * mu_nu), 0.05),
                 "threshold": whole("threshold, bin", 1, 1, 20),
                 "confidence": slider("confidence", confidence, level.low, level.high, 0.005, readout_format=".3f"),
@@ -69,10 +69,12 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
-        """Notebook of the spectra, or of the threshold scan if bins are left out and it accepts the construction."""
+        """Notebook of the spectra, or of the threshold scan if bins are left out and it accepts what is chosen."""
         if self.controls["threshold"].value == 1:
             return ("12_recoil_spectra",)
-        return ("13_threshold_scan",) if self.controls["limit_method"].value in self._scanned else ()
+        chosen = {"limit_method": self.controls["limit_method"].value, "datasets": self.controls["dataset"].value}
+        is_scanned = all(value in self._scanned[name].choices for name, value in chosen.items())
+        return ("13_threshold_scan",) if is_scanned else ()
 
     def parameters(self) -> dict[str, Value]:
         """Return the parameters for the notebooks; the threshold scan runs every threshold."""
@@ -130,7 +132,12 @@ class NeutrinoExplorer(Explorer):
         row = f"its table of conditions has a row from {lowest:g} {experiment.unit}"
         self.remark = row if "13_threshold_scan" in self.notebooks else ""
         if not self.notebooks:
-            self.remark = f"no notebook takes {title} above a threshold: it can be zero"
+            is_zero = chosen not in self._scanned["limit_method"].choices
+            self.remark = (
+                f"no notebook takes {title} above a threshold: it can be zero"
+                if is_zero
+                else f"no notebook takes {experiment.title} above a threshold"
+            )
         sentence = (
             f"{experiment.title} ({source}), {experiment.moment}, from {lowest:g} {experiment.unit}: "
             f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {title}; best fit μ² {sigmas:+.2f} "
@@ -172,7 +179,7 @@ class NeutrinoExplorer(Explorer):
         """Adapt the ranges of threshold and moment to the new data set."""
         before, self._quiet = self._quiet, True
         threshold = self.controls["threshold"]
-        threshold.value, threshold.max = 1, load_experiment(change["new"]).n_bins - 1
+        threshold.value, threshold.max = 1, len(self._likelihood.experiment.edges) - 2
         limits = self._current[1].observed
         reach = 1e11 * max(float(to_moment(ends[0])) for ends in limits.values())
         moment = self.controls["mu_nu"]
@@ -185,7 +192,8 @@ class NeutrinoExplorer(Explorer):
         compared = compare_spectrum(self._likelihood, [mu**2])
         self._panels.update(compared)
         self._top.legend(fontsize=7.5, ncols=2, **_ABOVE)
-        cut = compared.edges[self.controls["threshold"].value - 1]
+        shown = compared.edges  # without the bins left out, where bins have numbers instead of energies
+        cut = shown[0 if compared.unit == "bin" else self.controls["threshold"].value - 1]
         for span in self._left_out:
-            span.set_width(cut - compared.edges[0])
-            span.set_x(compared.edges[0])
+            span.set_width(cut - shown[0])
+            span.set_x(shown[0])

@@ -192,10 +192,11 @@ class SpectrumPanels:
         reach = np.concatenate([low, high, compared.expected[:2].ravel()])
         bottom, height = np.nanmin(reach), np.nanmax(reach) - np.nanmin(reach)  # a missing limit gives a curve of nan
         top.set_ylim(bottom - 0.08 * height, bottom + 1.45 * height)
-        rate = "events/(kt y)" if compared.unit == "MeV" else "counts"
+        rate = "events/(kt y)" if compared.unit in ("MeV", "bin") else "counts"
         top.set_ylabel(f"{rate} less background" if compared.subtracted else rate)
-        below.set_xlabel(f"{'recoil' if compared.unit == 'MeV' else 'measured energy'} ({compared.unit})")
-        scale = "log" if edges[-1] / edges[0] > 25 else "linear"
+        energy = f"{'recoil' if compared.unit == 'MeV' else 'measured energy'} ({compared.unit})"
+        below.set_xlabel("number of bin" if compared.unit == "bin" else energy)
+        scale = "log" if compared.unit != "bin" and edges[-1] / edges[0] > 25 else "linear"
         for ax in self.axes:
             if ax.get_xscale() != scale:
                 ax.set_xscale(scale)
