@@ -43,7 +43,8 @@ figures.use_style()
 # %% [markdown]
 # ## Three lines
 #
-# Bounds are search bounds: they only say where to look. They never make a verdict.
+# Bounds are search bounds: they say where to look. Those of other parameters never make a verdict; where the allowed
+# values reach the parameter's own bound, its interval is open.
 
 
 # %%

@@ -23,7 +23,7 @@ _TOP, _LOW_TOP = 3.0, 2.25
 
 
 def plot_answer(problem: LeastSquaresProblem, result: AssessmentResult) -> Figure:
-    """Draw the data and one panel for each profile; a green profile is determined, a red one is not.
+    """Data with the best fit, and the profile of each parameter: green where the data determine it, orange where not.
 
     Returns
     -------
