@@ -50,8 +50,8 @@ ASK = """async expression => {
 }"""
 STATE = """[
     (one.is_drawing, one.n_drawn)
-    for one in __import__("gc").get_objects()
-    if isinstance(one, __import__("leptonfit.workbook.explore.explorer", fromlist=["Explorer"]).Explorer)
+    for one in list(__import__("ipywidgets").widgets.widget._instances.values())
+    if hasattr(one, "n_drawn")
 ]"""
 PIXELS = """async image => {
   const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());

@@ -350,6 +350,14 @@ def test_a_failing_computation_is_said_and_raised():
         broken.controls["a"].value = 3.0
     assert (broken.code, broken.sentence) == ("failed", "a fit did not converge")
 
+    async def fail():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        broken.controls["a"].value = 4.0
+        while broken.is_drawing:
+            await asyncio.sleep(0)
+
+    asyncio.run(fail())  # a failed drawing is over, so that nothing waits for it
+
 
 @pytest.mark.parametrize(
     ("explorer", "states"),

@@ -193,7 +193,12 @@ class Explorer(widgets.VBox):
         """Draw one part, then let the event loop handle new events."""
         if drawing is not self._drawing:
             return
-        if next(drawing, self) is self:  # nothing is left to draw
+        try:
+            is_done = next(drawing, self) is self
+        except Exception:
+            self._drawing = None
+            raise
+        if is_done:
             self._drawing = None
         else:
             loop.call_later(0.001, self._continue, drawing, loop)
