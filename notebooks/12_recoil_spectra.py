@@ -77,7 +77,7 @@ spectra = [one.spectrum for one in likelihoods.values()]
 titles = [one.experiment.title for one in likelihoods.values()]
 
 # %%
-n_rows = -(-len(slugs) // 4)
+n_rows = max(1, -(-len(slugs) // 4))
 fig, axes = plt.subplots(n_rows, 4, figsize=(10, 2.3 * n_rows), squeeze=False)
 figures.plot_recoils(axes.ravel(), spectra, titles, settings.mu_nu)
 plt.show()
