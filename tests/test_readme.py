@@ -23,7 +23,8 @@ def test_every_file_and_target_named_exists():
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
 
 
-def test_the_python_examples_run(capsys):
+def test_the_python_examples_run(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     for example in re.findall(r"```python\n(.*?)```", README, re.S):
         exec(compile(example, "README.md", "exec"), {})
     said = capsys.readouterr().out
