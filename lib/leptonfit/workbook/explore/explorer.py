@@ -195,7 +195,7 @@ class Explorer(widgets.VBox):
             return
         try:
             is_done = next(drawing, self) is self
-        except Exception:
+        except Exception:  # raised again, but nothing may wait for this drawing any more
             self._drawing = None
             raise
         if is_done:
