@@ -1,5 +1,6 @@
 """Models that are called for one parameter set at a time: number of calls, noise, processes."""
 
+import math
 import threading
 
 import numpy as np
@@ -124,3 +125,14 @@ def test_a_model_that_stops_early_is_named_with_its_parameters():
         ValueError, match=r"shape \(5,\) at a = 19.\d+, b = .*: must be \(12,\), as y has; where it has no"
     ):
         problem_from_model(model, T, Y, 0.15, {"a": (0, 20), "b": (0, 5)})
+
+
+@pytest.mark.slow
+def test_a_model_whose_arithmetic_overflows_has_no_value_there(exact):
+    """`math.exp` raises where NumPy's gives infinity: 20 % of the box of b are such points."""
+
+    def model(t, a, b, c):
+        return [a * math.exp(-b * one) / (1 + math.exp(200 * (b - 4))) + c for one in t]
+
+    found = assess_problem(problem_from_model(model, T, Y, 0.15, {**BOUNDS, "b": (0, 10)}), ["b"])
+    assert found.verdicts["b"].interval == pytest.approx(exact.verdicts["b"].interval, rel=1e-5)

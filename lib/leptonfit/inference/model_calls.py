@@ -84,6 +84,9 @@ def call_once(function: Model, arguments: Arguments, x: Any, values: np.ndarray)
 def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, ...], sets: np.ndarray) -> list[Any]:
     """Values of a function for one parameter set (m, n_par) after another, each of the given shape or a number.
 
+    Where Python's arithmetic has no value (an overflow of `math.exp`, a division by zero) the value is nan: the model
+    is undefined there, as it is where NumPy returns nan.
+
     Raises
     ------
     ValueError
@@ -91,7 +94,10 @@ def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, .
     """
     found = []
     for one in sets:
-        value = np.asarray(function(x, **arguments.fill(one)))
+        try:
+            value = np.asarray(function(x, **arguments.fill(one)))
+        except ArithmeticError:  # the model has no value there
+            value = np.asarray(np.nan)
         if value.shape not in (shape, ()):
             raise ValueError(
                 f"the model returns the shape {value.shape} at {arguments.describe(one)}: must be {shape}, as y has; "
