@@ -92,6 +92,7 @@ class Shown:
         answers = []
         while True:
             answers.append(ast.literal_eval(self.page.evaluate(ASK, STATE)))
+            assert self.value("code") != "failed", self.status.inner_text()
             drawn = [n_drawn for _, n_drawn in answers[-1]]
             is_quiet = not any(is_drawing for is_drawing, _ in answers[-1])
             if is_quiet and answers[-3:] == 3 * answers[-1:] and int(self.value("drawn")) in drawn:

@@ -364,6 +364,17 @@ def test_an_end_where_another_parameter_changes_its_sign_through_infinity(build,
     assert_allclose(verdict.interval, ends, rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_set_that_the_data_close_is_never_called_unknown(build):
+    """Only the gap at b = 0, where a is infinite, cannot be followed; the outer ends are made by the data."""
+    times = np.linspace(0, 0.5, 12)
+    data = 5 * exp(-0.7 * times) + 1 + 0.1 * np.cos(3 * np.arange(12))
+    problem = build(lambda a, b, c: (a * exp(-b * times) + c - data) / 0.15, a=(-1e4, 1e4), b=(-9, 9), c=(-1e4, 1e4))
+    verdict = assess_profile(problem, scan_profile(problem, "b", effort=Effort(8, 1)))
+    assert verdict.code == "identified"
+    assert "not known" not in verdict.sentence
+
+
 @pytest.mark.parametrize("start", [0, 1e-9, 1])
 def test_a_half_infinite_bound_is_released_whatever_the_start(build, start):
     times = np.linspace(0, 5, 20)

@@ -353,8 +353,9 @@ def test_a_failing_computation_is_said_and_raised():
     async def fail():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         broken.controls["a"].value = 4.0
-        while broken.is_drawing:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            while broken.is_drawing:
+                await asyncio.sleep(0)
 
     asyncio.run(fail())  # a failed drawing is over, so that nothing waits for it
 

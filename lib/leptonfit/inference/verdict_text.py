@@ -104,7 +104,9 @@ def _describe_box(problem: LeastSquaresProblem, profile: ProfileResult, verdict:
     if release is not None:
         said = f"{given}; "
         tried = _describe_release(problem, release)
-        if release.is_decided:
+        ends = verdict.allowed.intervals
+        is_closed = len(ends) > 0 and bool(np.isfinite([ends[0, 0], ends[-1, 1]]).all())
+        if release.is_decided or is_closed:
             said += f"with the search bounds released ({tried}) it is {describe_intervals(verdict.allowed)}."
         else:
             said += f"with the search bounds released ({tried}) it is not known whether the data alone close it."
