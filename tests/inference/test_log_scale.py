@@ -110,6 +110,38 @@ def test_a_log_normal_prior_is_a_gaussian_one_of_the_logarithm():
     assert found.interval == pytest.approx((2e-3 / reach, 2e-3 * reach), rel=1e-6)
 
 
+def test_a_minimum_at_zero_is_reached_although_ln_p_has_none_there():
+    """Michaelis–Menten at saturation: the lower end of V lies where K is 0."""
+    s, y = np.array([5.0, 10, 20, 40]), np.array([9.9, 10.1, 9.95, 10.05])
+
+    def rate(s, v, k):
+        return v * s / (k + s)
+
+    ends = []
+    for scale in ("linear", "log"):
+        k = Parameter(name="k", start=1.0, lower=0.0, upper=20.0, scale=scale, physical=(0.0, math.inf))
+        verdict = assess_problem(problem_from_model(rate, s, y, 0.3, {"v": (0, 30), "k": k}), ["v"]).verdicts["v"]
+        assert verdict.code == "bound_limited"
+        ends.append(verdict.interval)
+    assert ends[0] == pytest.approx(ends[1], rel=1e-9)
+
+
+def test_a_log_normal_prior_of_a_parameter_that_may_be_zero():
+    """Only a·b is seen: the set of a is that of its prior, on a box from 0 as on one from a positive number."""
+    t = np.linspace(0, 3, 10)
+
+    def model(t, a, b, k):
+        return a * b * np.exp(-k * t)
+
+    for low in (0.0, 1e-3):
+        problem = problem_from_model(
+            model, t, 6 * np.exp(-0.7 * t), 0.05, {"a": (low, 1000), "b": (0, 1e4), "k": (0, 5)}
+        )
+        found = assess_problem(add_prior(problem, "a", 2.0, 1.0, is_log_normal=True), ["a"]).verdicts["a"]
+        reach = math.exp(0.5 * math.sqrt(3.841458820694124))
+        assert found.interval == pytest.approx((2 / reach, 2 * reach), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -15,6 +15,8 @@ from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
 
 _FEW = Effort(n_starts=8, seed=1)
+_SMALLEST = 1e-100
+"""Value, relative to the mean of a log-normal prior, in place of 0, a usual lower bound at which ln p is infinite."""
 PRECISIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Relative errors of another parameter that are tried."""
 
@@ -45,15 +47,17 @@ def add_prior(
         raise ValueError(f"prior of {name} = {mean:g} ± {sigma:g}: a log-normal one must have a positive value")
     width = sigma / mean if is_log_normal else sigma
 
+    def above_zero(value: np.ndarray) -> np.ndarray:
+        return np.where(value == 0, _SMALLEST * mean, value)
+
     def residual(x: np.ndarray) -> np.ndarray:
         value = x[..., column : column + 1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (np.log(value / mean) if is_log_normal else value - mean) / width
+        with np.errstate(invalid="ignore"):
+            return (np.log(above_zero(value) / mean) if is_log_normal else value - mean) / width
 
     def slope(x: np.ndarray) -> np.ndarray:
         rows = np.zeros((*x.shape[:-1], 1, x.shape[-1]))
-        with np.errstate(divide="ignore"):
-            rows[..., 0, column] = 1 / (x[..., column] * width) if is_log_normal else 1 / width
+        rows[..., 0, column] = 1 / (above_zero(x[..., column]) * width) if is_log_normal else 1 / width
         return rows
 
     return extend(problem, (f"prior of {name}",), residual, slope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def solve(
     """Minimise χ² from every start, in ln p for each parameter with `scale="log"`; arguments and result are in p.
 
     χ², the KKT residual and the bounds are the same in p and in ln p; only the steps differ. They cannot leave p > 0,
-    and are as easy at 1e-6 as at 1.
+    and are as easy at 1e-6 as at 1. Where χ² falls all the way to a bound p = 0, ln p has no minimum: such fits end in p.
 
     Parameters
     ----------
@@ -45,7 +45,14 @@ def solve(
     x = np.where(fit.x <= inner.lower, problem.lower, np.where(fit.x >= inner.upper, problem.upper, x))
     held = [problem.index(name) for name in fixed]
     x[..., held] = x0[..., held]
-    return replace(fit, x=x)
+    fit = replace(fit, x=x)
+    is_endless = ~fit.converged & np.isfinite(fit.chi2) & (is_log & (problem.lower == 0)).any()
+    if not is_endless.any():
+        return fit
+    ended = solve_as_given(problem, x[is_endless], fixed=fixed, max_iter=max_iter)
+    for field in fields(fit):
+        getattr(fit, field.name)[is_endless] = getattr(ended, field.name)
+    return fit
 
 
 def take_logarithms(x: np.ndarray, is_log: np.ndarray) -> np.ndarray:

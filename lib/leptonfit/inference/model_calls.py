@@ -95,7 +95,8 @@ def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, .
     found = []
     for one in sets:
         try:
-            value = np.asarray(function(x, **arguments.fill(one)))
+            with np.errstate(all="ignore"):
+                value = np.asarray(function(x, **arguments.fill(one)))
         except ArithmeticError:  # the model has no value there
             value = np.asarray(np.nan)
         if value.shape not in (shape, ()):
@@ -135,7 +136,8 @@ class ModelCaller:
     def apply(self, function: Model, x: Any, z: np.ndarray, shape: tuple[int, ...], *, at_once: bool) -> np.ndarray:
         """Values (..., *shape) of a function of the model's arguments; `shape` is that of its value for one set."""
         if at_once:
-            return np.asarray(function(x, **self.arguments.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
+            with np.errstate(all="ignore"):  # a search also tries parameters at which a model has no value
+                return np.asarray(function(x, **self.arguments.fill(np.moveaxis(z[..., None], z.ndim - 1, 0))))
         rows = call_each(function, self.arguments, x, shape, z.reshape(-1, z.shape[-1]))
         return np.reshape(rows, (*z.shape[:-1], *shape))
 
