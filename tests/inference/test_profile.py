@@ -13,7 +13,7 @@ from leptonfit.inference import continuation
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import Effort, draw_starts
-from leptonfit.inference.profile import SetOptions, WarmStart, scan_profile
+from leptonfit.inference.profile import SetOptions, WarmStart, scan_profile, scan_released
 
 ROOT = {level: sqrt(delta) for level, delta in LEVELS.items()}
 """Half-width of an interval in units of σ where the profile is a parabola: 0.994 and 1.960."""
@@ -172,6 +172,18 @@ def test_two_equal_minima_in_one_cell_of_the_grid(build, grid):
     profile = scan_profile(twins(build), "t", np.array(grid), effort=Effort(8, 1))
     inner, outer = sqrt(1 - 0.2 * ROOT["0.95"]), sqrt(1 + 0.2 * ROOT["0.95"])
     assert_set(profile, "0.95", [[-outer, -inner], [inner, outer]])
+
+
+def test_the_profile_of_the_data_alone_is_the_parabola_that_a_box_cuts(build):
+    """θ is measured as 0 ± 1; the box |n| ≤ 0.1 of the nuisance alone narrows the set."""
+    problem = build(lambda t, n: ((t + n) / 0.6, n / 0.8), t=(-10, 10), n=(-0.1, 0.1))
+    within = scan_profile(problem, "t")
+    alone = scan_released(problem, within)
+    assert within.identified_set["0.95"].intervals[0, 1] < 1.5
+    near = np.abs(alone.grid) < 2  # farther away the released box is active, too
+    assert_allclose(alone.chi2_min[near], alone.grid[near] ** 2, atol=1e-9)
+    assert alone.grid[-1] > ROOT["0.95"]
+    assert scan_released(build(lambda t, n: ((t + n) / 0.6, n / 0.8), t=(-10, 10), n=(-10, 10)), alone) is None
 
 
 def test_extremum_of_the_model_between_nodes(build):

@@ -139,9 +139,17 @@ def test_its_lines_compute_the_chi2_on_screen(explorer, problems):
     assert eval(chi2, namespace) == explorer.chi2
 
 
+def test_where_a_bound_narrows_a_profile_both_are_shown(explorer):
+    assert np.isnan(explorer._within.get_ydata()).all(), "the long data determine b without any bound"
+    explorer.put(**{DATA: "short"})
+    alone, within = explorer._curve.get_data(), explorer._within.get_data()
+    np.testing.assert_array_equal(alone[0], explorer.released.grid)
+    assert np.max(within[1] - np.interp(within[0], *alone)) > 1, "the bounds of c add to χ²"
+
+
 def test_a_point_below_the_best_fit_is_said(explorer):
-    profile, verdict = explorer._find("long", "b")
-    explorer._found["long", "b"] = replace(profile, best_chi2=profile.best_chi2 + 1), verdict
+    profile, verdict, released = explorer._find("long", "b")
+    explorer._found["long", "b"] = replace(profile, best_chi2=profile.best_chi2 + 1), verdict, released
     explorer.draw()
     assert explorer.code == "unreliable"
     assert "1 below the best fit's" in explorer.sentence

@@ -49,6 +49,17 @@ def test_three_lines_give_a_verdict_on_every_parameter(files):
     assert len(figure.axes) == 6
 
 
+def test_the_table_shows_as_many_digits_as_the_error_allows():
+    """A mean of 1000.25 known to 0.0006, and ends near zero with three digits of their own."""
+    y = 1000.25 + 1e-3 * np.array([-1.0, 1.0, 0.0])
+    near = leptonfit.problem_from_model(lambda x, m: m + 0 * x, np.arange(3.0), y, 1e-3, {"m": (900, 1100)})
+    assert str(leptonfit.assess(near)).splitlines()[1].split() == [
+        *("m", "1000.25", "0.00058", "[1000.2489,", "1000.2511]", "identified", "data", "data")
+    ]
+    zero = leptonfit.problem_from_model(lambda x, m: m + 0 * x, np.arange(3.0), np.full(3, 1.0), 1.0, {"m": (-9, 9)})
+    assert "[-0.132, 2.13]" in str(leptonfit.assess(zero))
+
+
 def test_the_command_prints_the_table_and_writes_a_page(files, monkeypatch, capsys):
     monkeypatch.chdir(files)
     monkeypatch.setattr(

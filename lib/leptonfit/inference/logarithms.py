@@ -17,7 +17,8 @@ def solve(
     """Minimise χ² from every start, in ln p for each parameter with `scale="log"`; arguments and result are in p.
 
     χ², the KKT residual and the bounds are the same in p and in ln p; only the steps differ. They cannot leave p > 0,
-    and are as easy at 1e-6 as at 1. Where χ² falls all the way to a bound p = 0, ln p has no minimum: such fits end in p.
+    and are as easy at 1e-6 as at 1. Where χ² falls all the way to a bound p = 0, ln p has no minimum, and the fit ends
+    in p.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ search bound of another parameter causes an end, that bound is released to see w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from leptonfit.inference.active_bounds import ActiveBoundResult
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.release import look_behind, refit_released
+from leptonfit.inference.release import look_behind, refit_released, with_boxes
 from leptonfit.inference.result import Booleans, Integers, Result
 from leptonfit.inference.scan import Scan, SearchOptions, guess_ranges, guess_values
 from leptonfit.inference.stationarity import vanished_columns
@@ -231,6 +231,36 @@ def scan_profile(
             known[np.searchsorted(theta, grid)] = warm
         scan = Scan(problem, name, theta, options, warm=known)
     return _report(scan, grid, asked, release=sets.release)
+
+
+def scan_released(
+    problem: LeastSquaresProblem, profile: ProfileResult, *, effort: Effort = _EFFORT, n_grid: int = 41
+) -> ProfileResult | None:
+    """Profile of data and physical limits alone: with the bounds at which `profile` ended after their release.
+
+    Parameters
+    ----------
+    problem : LeastSquaresProblem
+    profile : ProfileResult
+        Profile of this problem.
+    effort : Effort
+        Fresh starts at each value.
+    n_grid : int
+        Number of values, across the set and somewhat beyond.
+
+    Returns
+    -------
+    ProfileResult or None
+        None if no bound was released, or the profile could not be followed beyond it.
+    """
+    release = profile.release
+    if release is None or not release.is_decided:
+        return None
+    given = {name: tuple(tries[0].tolist()) for name, tries in release.boxes.items()}
+    wider = with_boxes(problem, {name: tries[-1] for name, tries in release.boxes.items()})
+    effort = replace(effort, ranges={**given, **(effort.ranges or {})})
+    sets = SetOptions([float(level) for level in profile.levels], release=False, n_grid=n_grid)
+    return scan_profile(wider, profile.parameter, effort=effort, sets=sets)
 
 
 def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -> ProfileResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -278,18 +278,26 @@ def release_bounds(problem: LeastSquaresProblem, bounds: Sequence[ActiveBoundRes
     bounds : sequence of ActiveBoundResult
         Search bounds to release.
     """
-    parameters = list(problem.parameters)
+    boxes = {bound.parameter: problem.box(bound.parameter) for bound in bounds}
     for bound in bounds:
-        j = problem.index(bound.parameter)
-        parameter = parameters[j]
-        limit = parameter.physical[0 if bound.side == "lower" else 1]
-        far = parameter.upper if bound.side == "lower" else parameter.lower
-        outward = -1 if bound.side == "lower" else 1
-        is_final = np.isfinite(limit) or not np.isfinite(far)
-        value = limit if is_final else bound.value + outward * 9 * abs(far - bound.value)
-        if outward > 0:
-            parameters[j] = replace(parameter, upper=value)
-        else:  # the limit 0 of a positive parameter is infinitely far away on a logarithmic scale
-            scale = parameter.scale if value > 0 else "linear"
-            parameters[j] = replace(parameter, lower=value, scale=scale)
+        low, high = boxes[bound.parameter]
+        is_lower = bound.side == "lower"
+        limit = problem.parameters[problem.index(bound.parameter)].physical[0 if is_lower else 1]
+        far = high if is_lower else low
+        if not np.isfinite(limit) and np.isfinite(far):
+            limit = bound.value + (-1 if is_lower else 1) * 9 * abs(far - bound.value)
+        boxes[bound.parameter] = (limit, high) if is_lower else (low, limit)
+    return with_boxes(problem, boxes)
+
+
+def with_boxes(
+    problem: LeastSquaresProblem, boxes: Mapping[str, np.ndarray | tuple[float, float]]
+) -> LeastSquaresProblem:
+    """Copy of a problem with other bounds (low, high) of some parameters."""
+    parameters = []
+    for parameter in problem.parameters:
+        low, high = map(float, boxes.get(parameter.name, (parameter.lower, parameter.upper)))
+        stays = low > 0 or low == parameter.lower  # the limit 0 is infinitely far away on a logarithmic scale
+        scale = parameter.scale if stays else "linear"
+        parameters.append(replace(parameter, lower=low, upper=high, scale=scale))
     return replace(problem, parameters=tuple(parameters))

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,10 @@ class Answer:
         value, error = self.result.estimates[name]
         found = verdict.allowed
         said = "on a bound" if np.isnan(error) else "undetermined" if np.isinf(error) else f"{error:.2g}"
-        return (name, f"{value:.5g}", said, describe_intervals(found) or "none", verdict.code, *describe_ends(found))
+        rounded = replace(found, intervals=_round(found.intervals, found.intervals - value))
+        interval = describe_intervals(rounded) or "none"
+        (estimate,) = _round(np.array([value]), np.array([error]))
+        return (name, f"{estimate:.12g}", said, interval, verdict.code, *describe_ends(found))
 
     def __str__(self) -> str:
         cells = [self.columns, *self.rows()]
@@ -157,6 +160,16 @@ class Answer:
         write_whole(place / "answer.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
         write_whole(place / "index.html", text)
         return place / "index.html"
+
+
+def _round(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Values rounded to three significant digits, and to three of their errors or distances where these are smaller."""
+    rounded = []
+    for value, size in zip(values.flat, np.abs(sizes).flat, strict=True):
+        smaller = np.isfinite(size) and 0 < size < abs(value)
+        digits = 3 + int(np.floor(np.log10(abs(value) / size))) if smaller else 3
+        rounded.append(float(f"{value:.{digits}g}"))
+    return np.reshape(rounded, values.shape)
 
 
 def assess(

@@ -12,7 +12,7 @@ from leptonfit.inference.assess import EFFORT
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.multistart import Effort
-from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
+from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile, scan_released
 from leptonfit.inference.scan import guess_ranges
 from leptonfit.inference.solve import solve
 from leptonfit.workbook.declarations import Declaration, Value
@@ -78,7 +78,7 @@ class FitExplorer(Explorer):
             raise ValueError(f"data set {dataset!r}: must be one of {', '.join(self._problems)}")
         first.index(name := profiled or first.names[0])
         self._sets, self._effort = SetOptions(levels=(level,)), effort
-        self._found: dict[tuple[str, str], tuple[ProfileResult, VerdictResult]] = {}
+        self._found: dict[tuple[str, str], tuple[ProfileResult, VerdictResult, ProfileResult | None]] = {}
         best = dict(zip(first.names, self._find(dataset, name)[0].best_x.tolist(), strict=True))
         guessed = [guess_ranges(one) for one in self._problems.values()]
         self.best_button = widgets.Button(description="put the sliders at the best fit", layout={"width": "16rem"})
@@ -105,13 +105,18 @@ class FitExplorer(Explorer):
 
     @property
     def profile(self) -> ProfileResult:
-        """Profile on screen."""
+        """Profile within the given bounds of the parameter on screen."""
         return self._find(*self._key)[0]
 
     @property
     def verdict(self) -> VerdictResult:
         """Verdict on the parameter whose profile is on screen."""
         return self._find(*self._key)[1]
+
+    @property
+    def released(self) -> ProfileResult | None:
+        """Profile on screen with search bounds of other parameters released; None if none of them changes it."""
+        return self._find(*self._key)[2]
 
     @property
     def chi2(self) -> float:
@@ -166,6 +171,7 @@ class FitExplorer(Explorer):
         below.set_xlabel("x")
         below.set_ylabel("(data − model)/σ")
         self._curve = right.plot([], [], color=BLUE, label="profile")[0]
+        self._within = right.plot([], [], color=ORANGE, ls=":", lw=2, label="within bounds")[0]
         self._bad = right.plot([], [], "x", color=RED, ms=5, label="not trusted")[0]
         self._level = right.axhline(0, color=GREY, ls="--", lw=1)
         self._allowed = right.plot(
@@ -181,7 +187,7 @@ class FitExplorer(Explorer):
         """Show the model at the sliders, then the profile and the verdict, which take longer when they are new."""
         self._show_model()
         if self._key not in self._found:
-            for line in (self._at_best, self._curve, self._bad, self._allowed, self._here):
+            for line in (self._at_best, self._curve, self._within, self._bad, self._allowed, self._here):
                 line.set_data([], [])
             self.say(
                 "running", f"χ² = {self.chi2:.5g} at the sliders; the profile of {self._key[1]} is being computed."
@@ -221,14 +227,17 @@ class FitExplorer(Explorer):
 
     def _show_profile(self) -> None:
         profile, name = self.profile, self._key[1]
+        shown = self.released or profile
         key, level = max(profile.levels.items(), key=lambda item: item[1])
-        rises = profile.chi2_min - profile.best_chi2
-        value, bad = self.read(name), ~profile.trusted
-        low, high = _widen(min(profile.grid[0], value), max(profile.grid[-1], value), 0.03)
+        rises = shown.chi2_min - shown.best_chi2
+        value, bad = self.read(name), ~shown.trusted
+        low, high = _widen(min(shown.grid[0], value), max(shown.grid[-1], value), 0.03)
         ends = np.clip(profile.released_set[key].intervals, low, high)
         self._at_best.set_data(*self._predict(profile.best_x))
-        self._curve.set_data(profile.grid, rises)
-        self._bad.set_data(profile.grid[bad], rises[bad])
+        self._curve.set_data(shown.grid, rises)
+        self._bad.set_data(shown.grid[bad], rises[bad])
+        within = profile.chi2_min - profile.best_chi2 if self.released else np.full(len(profile.grid), np.nan)
+        self._within.set_data(profile.grid, within)
         self._level.set_ydata([level] * 2)
         self._allowed.set_data(np.column_stack([ends, np.full(len(ends), np.nan)]).ravel(), np.zeros(3 * len(ends)))
         self._here.set_data([value], [np.clip(self.chi2 - profile.best_chi2, 0, 0.97 * _TOP * level)])
@@ -257,11 +266,12 @@ class FitExplorer(Explorer):
         problem = self._problem
         return np.clip([self.read(name) for name in problem.names], problem.lower, problem.upper)
 
-    def _find(self, dataset: str, name: str) -> tuple[ProfileResult, VerdictResult]:
+    def _find(self, dataset: str, name: str) -> tuple[ProfileResult, VerdictResult, ProfileResult | None]:
         if (dataset, name) not in self._found:
             problem = self._problems[dataset]
             profile = scan_profile(problem, name, effort=self._effort, sets=self._sets)
-            self._found[dataset, name] = profile, assess_profile(problem, profile)
+            released = scan_released(problem, profile, effort=self._effort, n_grid=self._sets.n_grid)
+            self._found[dataset, name] = profile, assess_profile(problem, profile), released
         return self._found[dataset, name]
 
     def _put(self, x: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from leptonfit.inference.assess import AssessmentResult
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult
+from leptonfit.inference.profile import ProfileResult, scan_released
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, STYLE
 
 _COLOURS = {"identified": GREEN, "bound_limited": GREEN, "disjoint": GREEN}
@@ -41,7 +41,8 @@ def plot_answer(problem: LeastSquaresProblem, result: AssessmentResult) -> Figur
         for number, (name, profile) in enumerate(result.profiles.items()):
             row, column = divmod(number, _COLUMNS)
             ax = figure.add_subplot(grid[row + shows_data, column])
-            plot_delta_chi2(ax, profile, result.verdicts[name].code)
+            released = scan_released(problem, profile) if name in problem.names else None
+            plot_assessed_profile(ax, profile, released, result.verdicts[name].code)
         plt.close(figure)
     return figure
 
@@ -121,16 +122,19 @@ def plot_residuals(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
     return points
 
 
-def plot_delta_chi2(ax: Axes, profile: ProfileResult, code: str) -> Axes:
-    """Δχ² along one parameter with the level of its set."""
+def plot_assessed_profile(ax: Axes, profile: ProfileResult, released: ProfileResult | None, code: str) -> Axes:
+    """Δχ² along one parameter with its set and the level, dotted within the given bounds where others were released."""
     colour = _COLOURS.get(code, RED)
-    level = max(profile.levels.values())
-    ax.plot(profile.grid, profile.chi2_min - profile.best_chi2, "-", color=colour)
-    bad = ~profile.trusted
-    ax.plot(profile.grid[bad], (profile.chi2_min - profile.best_chi2)[bad], "x", color=RED, ms=5)
+    level, shown = max(profile.levels.values()), released or profile
+    rise = shown.chi2_min - shown.best_chi2
+    ax.plot(shown.grid, rise, color=colour)
+    ax.plot(shown.grid[~shown.trusted], rise[~shown.trusted], "x", color=RED, ms=5)
+    if released is not None:
+        ax.plot(profile.grid, profile.chi2_min - profile.best_chi2, color=ORANGE, ls=":", lw=2)
     ax.axhline(level, color=GREY, ls="--", lw=1)
     for low, high in profile.released_set[max(profile.levels, key=float)].intervals:
-        ax.axvspan(max(low, profile.grid[0]), min(high, profile.grid[-1]), color=colour, alpha=0.13, lw=0)
+        ax.axvspan(max(low, shown.grid[0]), min(high, shown.grid[-1]), color=colour, alpha=0.13, lw=0)
+    ax.set_xlim(shown.grid[0], shown.grid[-1])
     ax.set_ylim(0, _TOP * level)
     ax.set_xlabel(profile.parameter)
     ax.set_ylabel(r"$\Delta\chi^2$")
