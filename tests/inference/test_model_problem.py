@@ -195,6 +195,7 @@ def test_starts_lie_in_the_middle():
     [
         ({"y": measured()[:-1]}, r"x of shape \(13,\): its last axis must have 12 values"),
         ({"sigma": 0.0}, "sigma = 0: must be positive and finite"),
+        ({"sigma": np.nan}, "sigma = nan: must be positive and finite"),
         ({"sigma": [0.1, 0.2]}, r"sigma of shape \(2,\): must be a number, 13 numbers or a covariance"),
         ({"sigma": -np.eye(13)}, "must be positive definite; its smallest eigenvalue is -1"),
         ({"sigma": "counts"}, "sigma = 'counts': must be numbers, 'poisson' or None"),

@@ -120,6 +120,12 @@ def test_empty_entries_are_missing_values(files):
     assert problem.notes == ("Rows with missing values are left out: 1.",)
 
 
+def test_comments_are_left_out(files):
+    text = (files / "decay.csv").read_text().splitlines()
+    (files / "notes.csv").write_text("\n".join(["# counts per second", *text[:4], f"{text[4]}  # twice", *text[5:]]))
+    assert own_fit.read_table(files / "notes.csv").equals(own_fit.read_table(files / "decay.csv"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -65,7 +65,9 @@ def read_data(x: Any, y: Any, sigma: Any) -> Data:
     for one in columns if isinstance(columns, tuple) else (columns,):
         missing = missing | np.isnan(one).reshape(-1, n).any(axis=0)
     if sizes is not None:
-        sizes = np.full(n, sizes) if sizes.ndim == 0 else sizes
+        if sizes.ndim == 0:
+            sizes = np.full(n, sizes)
+            _check_sigma(sizes)
         missing = missing | (np.isnan(np.diag(sizes)) if sizes.ndim == 2 else np.isnan(sizes))
     kept = ~missing
     if not kept.any():

@@ -108,12 +108,12 @@ class Answer:
             if other == name:
                 continue
             precision = precision_that_closes(self.problem, self.profiles[name], other)
-            value = f"{other} = {at[self.problem.index(other)]:.4g}"
+            tried = f"(tried at {other} = {at[self.problem.index(other)]:.4g}, which the data allow)"
             if precision:
                 error = f"a relative error of {100 * precision:g} % or less"
-                sentences.append(f"A measurement {value} with {error} would determine {name}.")
+                sentences.append(f"A measurement of {other} with {error} would determine {name} {tried}.")
             elif precision is not None:
-                sentences.append(f"The exact value {value} would determine {name}.")
+                sentences.append(f"The exact value of {other} would determine {name} {tried}.")
         if not sentences:
             sentences.append(f"No other parameter alone, even if known exactly, lets the data determine {name}.")
         if isinstance(self.problem, ModelProblem) and np.ndim(self.problem.data.x) == 1:

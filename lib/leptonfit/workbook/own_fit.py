@@ -8,6 +8,7 @@ import runpy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,22 +147,23 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Numbers of a CSV file with a head; an empty entry is a missing value.
+    """Numbers of a CSV file with a head; an empty entry is a missing value, and "#" begins a comment.
 
     Raises
     ------
     InputError
         If the file is not CSV, a row is longer than the head, or an entry is not a number.
     """
+    read = partial(pd.read_csv, path, dtype=str, keep_default_na=False, comment="#")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the head loses its end
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+            table = read(index_col=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"data = {path}: must be a CSV file: {error}") from None
-    except pd.errors.ParserWarning as error:
-        raise InputError(f"data = {path}: a row has more entries than the head: {error}") from None
-    heads = [name.strip() for name in pd.read_csv(path, dtype=str, header=None, nrows=1, keep_default_na=False).iloc[0]]
+    except pd.errors.ParserWarning:
+        raise InputError(f"data = {path}: a row has more entries than the head") from None
+    heads = [name.strip() for name in read(header=None, nrows=1).iloc[0]]
     if len(set(heads)) < len(heads):
         raise InputError(f"data = {path}: the head {', '.join(heads)} has a name twice")
     if pd.to_numeric(pd.Series(heads), errors="coerce").notna().any():
