@@ -60,6 +60,15 @@ def test_the_table_shows_as_many_digits_as_the_error_allows():
     assert "[-0.132, 2.13]" in str(leptonfit.assess(zero))
 
 
+def test_a_best_fit_that_a_bound_holds_is_said():
+    x, noise = np.arange(6.0), np.array([0.3, -0.4, 0.1, 0.5, -0.6, 0.2])
+    problem = leptonfit.problem_from_model(
+        lambda x, a, b: a + b * x, x, 1 + 2 * x + noise, None, {"a": (3, 10), "b": (-10, 10)}
+    )
+    said = leptonfit.assess(problem, ["b"]).describe_fit()
+    assert said.endswith("It is held by a ≥ 3 (search); with search bounds released, the lowest χ² is 4.")
+
+
 def test_the_command_prints_the_table_and_writes_a_page(files, monkeypatch, capsys):
     monkeypatch.chdir(files)
     monkeypatch.setattr(
@@ -218,7 +227,7 @@ def test_what_would_determine_it_is_said(files):
     answer = leptonfit.assess(open_, ["b"])
     assert answer.verdicts["b"].code.startswith(("open", "not"))
     sentences = answer.explain("b")
-    assert any(sentence.startswith("A measurement c = ") for sentence in sentences)
+    assert any(sentence.startswith("A measurement of c with ") for sentence in sentences)
     assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at x = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")

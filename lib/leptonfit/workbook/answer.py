@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.assess import CLOSED, AssessmentResult, assess_problem, choose_allowed_point, describe_ends
 from leptonfit.inference.derived import Values
 from leptonfit.inference.determine import find_next_datum, precision_that_closes
@@ -82,10 +83,16 @@ class Answer:
         return "\n".join([*lines, self.describe_fit(), *self.result.combinations, *self.problem.notes])
 
     def describe_fit(self) -> str:
-        """χ² of the best fit, degrees of freedom and p-value, as a sentence."""
+        """χ² of the best fit, degrees of freedom, p-value, and the search bounds that hold it, as sentences."""
         fit = self.result.fit
         p = "χ² does not test the model" if fit.p_value is None else f"p {format_p(fit.p_value)}"
-        return f"Lowest χ² {self.result.best_chi2:.5g} at {fit.degrees_of_freedom} degrees of freedom; {p}."
+        said = f"Lowest χ² {self.result.best_chi2:.5g} at {fit.degrees_of_freedom} degrees of freedom; {p}."
+        best = min(self.profiles.values(), key=lambda profile: profile.best_chi2)
+        search = [bound for bound in best.reference_held_by if not bound.is_physical]
+        if search and best.release is not None and best.release.is_decided:
+            lowest = f"{best.release.best_chi2:.5g}"
+            said += f" It is held by {describe_bounds(search)}; with search bounds released, the lowest χ² is {lowest}."
+        return said
 
     def explain(self, name: str) -> list[str]:
         """What would determine a parameter, as sentences: which other one, known how well, and where one more datum.
