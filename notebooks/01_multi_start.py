@@ -168,16 +168,7 @@ print(band.code)
 print(band.sentence)
 
 # %%
-results = {
-    "chi2": result.chi2,
-    "beta": result.x[:, problem.index("beta")],
-    "status": ["converged" if stationary else "not converged" for stationary in result.converged],
-    "reproduced": result.reproduced,
-    "plateaus": {"chi2": result.plateau_chi2, "size": result.plateau_size},
-    "best_band": {name: [band.low[j], band.high[j]] for j, name in enumerate(problem.names)},
-    "reported_optimiser": reported,
-    "multistart": result,
-}
+results = {"multistart": result, "band": band, "reported_optimiser": reported}
 
 # %%
 publish.numbers(settings, source="reported_2025.toml", mark="claimed", form="g", claimedMultiStartChi=chi2_best)

@@ -310,23 +310,10 @@ tables.show(tables.from_records(with_sigma_exp, {
 # ## Verdict
 
 # %%
-nuisances = [name for name in problem.names if name != "beta"]
-paths = {name: profile.x[:, problem.index(name)] for name in nuisances}
-on_bounds = {name: profile.on_bounds[:, problem.index(name)] for name in nuisances}
 misfit = np.linalg.cholesky(model.covariance) @ problem.residuals(at_reference) / measured.values
 results = {
-    "beta": profile.grid,
-    "chi2_min": profile.chi2_min,
-    "trusted": profile.trusted,
-    "c_mu": paths["c_mu"],
-    "nuisance": paths,
-    "on_bounds": {name: touched for name, touched in on_bounds.items() if touched.any()},
-    "identified_set": profile.identified_set,
-    "released_set": profile.released_set,
-    "beta_min": verdict.minimum,
-    "offset": verdict.offset,
-    "in_tension": verdict.in_tension,
-    "contains_reference": verdict.contains_reference,
+    "profile": profile,
+    "assessment": verdict,
     "sigma_ladder": ladder,
     "with_sigma_exp": {name: scan.identified_set for name, scan in with_sigma_exp.items()},
     "reference": {
@@ -336,8 +323,6 @@ results = {
     },
     "certificate": certified,
     "report_scans": scans,
-    "assessment": verdict,
-    "profile": profile,
 }
 
 # %%

@@ -183,16 +183,10 @@ print(sentence)
 
 # %%
 results = {
-    "beta": grid,
-    "c_mu_interval": feasible.joint,
-    "is_feasible": feasible.is_feasible,
-    "electron": feasible.electron,
-    "muon": feasible.muon,
-    "at_reference": there,
-    "fitted": fitted,
-    "chi2_min": profile.chi2_min,
-    "map": chi2_map,
     "feasible": feasible,
+    "at_reference": there,
+    "fits": profile,
+    "map": chi2_map,
     "assessment": calibrated,
 }
 
