@@ -17,7 +17,7 @@ _INVOLVED = 1e-6
 
 
 @dataclass(frozen=True)
-class SpectrumResult(Result):
+class SingularValueResult(Result):
     """Singular values of the Jacobian over the parameters that can move freely.
 
     Attributes
@@ -42,7 +42,9 @@ class SpectrumResult(Result):
     condition: float
 
 
-def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()) -> SpectrumResult:
+def jacobian_spectrum(
+    problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tuple[str, ...] = ()
+) -> SingularValueResult:
     """Spectrum of the Jacobian at x (n_par,), over the parameters neither in `fixed` nor on a bound."""
     free = problem.free_indices(fixed)
     free = free[~problem.on_bounds(x)[free]]
@@ -52,7 +54,7 @@ def jacobian_spectrum(problem: LeastSquaresProblem, x: np.ndarray, *, fixed: tup
         lengths = np.linalg.norm(jacobian, axis=axis, keepdims=True)
         jacobian = jacobian / np.where(lengths > 0, lengths, 1.0)
     _, values, directions = np.linalg.svd(jacobian)
-    return SpectrumResult(
+    return SingularValueResult(
         names=tuple(problem.names[j] for j in free),
         singular_values=values,
         rank=rank,

@@ -8,7 +8,7 @@ import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
 from leptonfit.inference.bands import BandResult, assess_multistart
-from leptonfit.inference.directions import DirectionsResult, SpectrumResult, jacobian_spectrum, null_directions
+from leptonfit.inference.directions import DirectionsResult, SingularValueResult, jacobian_spectrum, null_directions
 from leptonfit.inference.intervals import EMPTY_SET, IntervalSet
 from leptonfit.inference.multistart import zero_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -21,7 +21,7 @@ __all__ = [
     "VERDICT_CODES",
     "BandResult",
     "DirectionsResult",
-    "SpectrumResult",
+    "SingularValueResult",
     "VerdictResult",
     "assess_multistart",
     "assess_profile",

@@ -13,7 +13,14 @@ import numpy as np
 from leptonfit.inference.levenberg_marquardt import INITIAL_DAMPING, levenberg_marquardt
 from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.stationarity import KKT_TOLERANCE, ROUNDING, Judgement, column_lengths, is_vanished, judge
+from leptonfit.inference.stationarity import (
+    KKT_TOLERANCE,
+    ROUNDING,
+    Optimality,
+    check_optimality,
+    column_lengths,
+    is_vanished,
+)
 
 _N_SAMPLES = 32
 _DECADES = 6
@@ -24,7 +31,7 @@ _SHORT_STEPS = 1.0
 
 def minimise(
     problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray, max_iter: int
-) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, Optimality, np.ndarray]:
     """Minimise from each row of x; returns end points (n, n_par), steps tried (n,), and their judgement.
 
     The last returned array (n,) is True for end points reached from a fresh start. Fresh starts are the same for every
@@ -40,7 +47,7 @@ def minimise(
         x[lost], more = _restart(problem, x[lost], origin[lost], end.flat[lost], free, max_iter)
         n_iter[lost] += more
         restarted[lost] = (x[lost] != before).any(axis=-1)
-        end.update(lost, judge(problem, x[lost], free))
+        end.update(lost, check_optimality(problem, x[lost], free))
     return x, n_iter, end, restarted
 
 
@@ -96,7 +103,7 @@ def _descend(
     *,
     initial_damping: float = INITIAL_DAMPING,
     first_turn: int = 0,
-) -> tuple[np.ndarray, np.ndarray, Judgement, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, Optimality, np.ndarray]:
     """Alternate plain steps and steps with curvature until a point is stationary or neither lowers χ².
 
     The number of steps in a turn does not depend on `max_iter`, so that a larger `max_iter` only continues the same
@@ -113,7 +120,7 @@ def _descend(
         )
         n_iter[rows] += used
         turn, max_iter = turn + 1, max_iter - length
-        now = judge(problem, x[rows], free)
+        now = check_optimality(problem, x[rows], free)
         if end is None:
             end = now
         else:
@@ -151,7 +158,7 @@ def _restart(
     starts, which = np.unique(candidates[i, chosen[i, k]], axis=0, return_inverse=True)  # rows share most starts
     ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
     n_iter = np.bincount(i, used[which], len(x)).astype(int)
-    standing = judge(problem, x, free)
+    standing = check_optimality(problem, x, free)
     chi2, plateau = standing.chi2, np.all(standing.flat, axis=-1)
     for pair in np.argsort(found.chi2[which], kind="stable"):
         j, at = i[pair], which[pair]

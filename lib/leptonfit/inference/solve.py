@@ -9,7 +9,7 @@ import numpy as np
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.restart import minimise, seen_columns
 from leptonfit.inference.result import Booleans, Integers, Result
-from leptonfit.inference.stationarity import KKT_TOLERANCE, judge
+from leptonfit.inference.stationarity import KKT_TOLERANCE, check_optimality
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def solve(
         else:
             if len(free):
                 x, n_iter = others[method](problem, x, free, max_iter)
-            end = judge(problem, x, free)
+            end = check_optimality(problem, x, free)
         kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
         vanished = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
         if len(vanished):

@@ -26,7 +26,7 @@ _SAFE = 1e-140, 1e140
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Optimality:
     """χ², stationarity and vanished columns of a batch of points.
 
     Attributes
@@ -44,8 +44,8 @@ class Judgement:
     flat: np.ndarray
     exact: np.ndarray
 
-    def update(self, rows: np.ndarray, other: Judgement) -> None:
-        """Replace the judgement of the points `rows`."""
+    def update(self, rows: np.ndarray, other: Optimality) -> None:
+        """Replace the values at the points `rows`."""
         self.chi2[rows], self.kkt[rows], self.flat[rows], self.exact[rows] = (
             other.chi2,
             other.kkt,
@@ -54,8 +54,8 @@ class Judgement:
         )
 
 
-def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judgement:
-    """Judge stationarity of the points x (n, n_par), where the parameters `free` may move."""
+def check_optimality(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Optimality:
+    """Test whether the points x (n, n_par) are stationary, where the parameters `free` may move."""
     bounds = problem.lower[free], problem.upper[free]
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
     size, lengths, here = norms(residuals), column_lengths(jacobian), x[:, free]
@@ -69,7 +69,7 @@ def judge(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> Judg
     if problem.accuracy != EXACT:
         kkt = np.maximum(kkt - unresolved(problem, np.maximum(size, floor)), 0.0)
     flat = is_vanished(problem, x, free, lengths, size)
-    return Judgement(np.vecdot(residuals, residuals), kkt, flat, exact)
+    return Optimality(np.vecdot(residuals, residuals), kkt, flat, exact)
 
 
 def unresolved(problem: LeastSquaresProblem, size: np.ndarray) -> np.ndarray:

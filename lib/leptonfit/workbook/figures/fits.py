@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from leptonfit.claims.december_2025.reenactment import ReenactedMultiStartResult
 from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
 from leptonfit.inference.contour import LEVEL_95, MapResult
-from leptonfit.inference.identifiability import SpectrumResult
+from leptonfit.inference.identifiability import SingularValueResult
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -239,7 +239,7 @@ def plot_map(ax: Axes, problem: LeastSquaresProblem, scan: MapResult, *, interva
     return ax
 
 
-def plot_spectrum(ax: Axes, spectrum: SpectrumResult) -> Axes:
+def plot_spectrum(ax: Axes, spectrum: SingularValueResult) -> Axes:
     """Singular values of the scaled Jacobian, and the number of directions without a singular value."""
     n = len(spectrum.names)
     rank = np.arange(1, spectrum.rank + 1)
