@@ -7,7 +7,8 @@ import pytest
 from iminuit import Minuit
 
 from leptonfit.inference.binned import BinnedModel, stack_models
-from leptonfit.inference.nuisances import rank_nuisances
+from leptonfit.inference.limits import find_limits
+from leptonfit.inference.nuisances import hold_nuisance, rank_nuisances
 
 
 def build(sigma=None, n_bins=12, seed=3):
@@ -125,6 +126,21 @@ def test_impact_is_what_refits_say():
         )
         moved.append(float(held.fit(data).theta))
     assert found.impacts[k] == pytest.approx((moved[1] - moved[0]) / 2, rel=0.1)
+
+
+def test_the_limit_without_a_nuisance_is_that_of_the_model_without_it():
+    model, data = build()
+    found = rank_nuisances(model, data)
+    limits = find_limits(model, data)
+    assert found.limit == pytest.approx(float(limits.delta_chi2[1]), rel=1e-6)
+    k = found.names.index("norm")
+    held = BinnedModel(
+        ("slope", "signal norm"), model.base, model.shifts[1:], model.signal, model.signal_shifts[1:], model.is_free[1:]
+    )
+    assert found.limits_without[k] == pytest.approx(float(find_limits(held, data).delta_chi2[1]), rel=1e-6)
+    assert found.limits_without[k] != pytest.approx(found.limit, rel=0.01)
+    bounded = replace(model, lowest_pulls=np.array([-3.0, -np.inf, -np.inf]))
+    assert hold_nuisance(bounded, 0).lowest_pulls.tolist() == [-np.inf, -np.inf]
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan])
