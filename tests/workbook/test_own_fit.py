@@ -58,6 +58,10 @@ def test_the_table_shows_as_many_digits_as_the_error_allows():
     ]
     zero = leptonfit.problem_from_model(lambda x, m: m + 0 * x, np.arange(3.0), np.full(3, 1.0), 1.0, {"m": (-9, 9)})
     assert "[-0.132, 2.13]" in str(leptonfit.assess(zero))
+    square = leptonfit.problem_from_model(
+        lambda x, m: m * m + 0 * x, np.arange(3.0), np.full(3, 1e4), 1.0, {"m": (-200, 200)}
+    )
+    assert "[-100.00566, -99.99434] and [99.99434, 100.00566]" in str(leptonfit.assess(square))
 
 
 def test_a_best_fit_that_a_bound_holds_is_said():

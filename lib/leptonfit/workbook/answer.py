@@ -69,7 +69,8 @@ class Answer:
         value, error = self.result.estimates[name]
         found = verdict.allowed
         said = "on a bound" if np.isnan(error) else "undetermined" if np.isinf(error) else f"{error:.2g}"
-        rounded = replace(found, intervals=_round(found.intervals, found.intervals - value))
+        widths = np.minimum(np.abs(found.intervals - value), np.diff(found.intervals))
+        rounded = replace(found, intervals=_round(found.intervals, widths))
         interval = describe_intervals(rounded) or "none"
         (estimate,) = _round(np.array([value]), np.array([error]))
         return (name, f"{estimate:.12g}", said, interval, verdict.code, *describe_ends(found))
