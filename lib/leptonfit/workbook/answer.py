@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,9 +175,9 @@ def _round(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Values rounded to three significant digits, and to three of their errors or distances where these are smaller."""
     rounded = []
     for value, size in zip(values.flat, np.abs(sizes).flat, strict=True):
-        smaller = np.isfinite(size) and 0 < size < abs(value)
-        digits = 3 + int(np.floor(np.log10(abs(value) / size))) if smaller else 3
-        rounded.append(float(f"{value:.{digits}g}"))
+        least = min(abs(value), size) if size > 0 else abs(value)
+        is_number = np.isfinite(value) and least > 0
+        rounded.append(round(value, 2 - math.floor(math.log10(least))) if is_number else value)
     return np.reshape(rounded, values.shape)
 
 
