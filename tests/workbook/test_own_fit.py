@@ -47,6 +47,7 @@ def test_three_lines_give_a_verdict_on_every_parameter(files):
     assert "degrees of freedom; p = 0." in str(answer)
     figure = answer.plot()
     assert len(figure.axes) == 6
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("t", "y")
 
 
 def test_the_table_shows_as_many_digits_as_the_error_allows():
@@ -94,6 +95,7 @@ def test_the_command_prints_the_table_and_writes_a_page(files, monkeypatch, caps
 def test_columns_are_matched_by_name_and_else_by_place(files):
     named = own_fit.problem_from_files(files / "decay.csv", str(files / "decay.py:decay"), BOUNDS)
     assert named.data.sigma == pytest.approx(0.1)
+    assert (named.data.x_name, named.data.y_name) == ("t", "y")
     (files / "plain.csv").write_text((files / "decay.csv").read_text().replace("t,y,sigma", "time,activity,error"))
     plain = own_fit.problem_from_files(files / "plain.csv", str(files / "decay.py:decay"), BOUNDS)
     assert plain.data.y == pytest.approx(named.data.y)
@@ -113,6 +115,7 @@ def test_a_column_is_never_used_twice_nor_left_out(files):
     (files / "named.csv").write_text("\n".join(["t,y,err", *(",".join(row) for row in rows)]))
     named = own_fit.problem_from_files(files / "named.csv", str(files / "decay.py:decay"), BOUNDS)
     assert named.data.sigma == pytest.approx(0.1)
+    assert (named.data.x_name, named.data.y_name) == ("t", "y")
     (files / "more.csv").write_text("\n".join(["t,y,err,n", *(",".join([*row, "1"]) for row in rows)]))
     with pytest.raises(leptonfit.datafiles.InputError, match="which of err, n is σ"):
         own_fit.problem_from_files(files / "more.csv", str(files / "decay.py:decay"), BOUNDS)

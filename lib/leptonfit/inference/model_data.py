@@ -30,12 +30,16 @@ class Data:
         Standard errors or covariance of y; None for counts.
     n_dropped : int
         Rows left out because a value was missing.
+    x_name, y_name : str
+        Names of x and y in pictures and sentences.
     """
 
     x: Any
     y: np.ndarray
     sigma: np.ndarray | None
     n_dropped: int = 0
+    x_name: str = "x"
+    y_name: str = "y"
 
     @property
     def errors(self) -> np.ndarray:

@@ -113,7 +113,7 @@ def problem_from_model(
     (('a', 'b'), ())
     """
     free, fixed, equal = _sort_parameters(model, parameters)
-    data = read_data(x, y, sigma)
+    data = replace(read_data(x, y, sigma), x_name=next(iter(inspect.signature(model).parameters)))
     counts = data.sigma is None
     names = tuple(parameter.name for parameter in free)
     arguments = Arguments(names, fixed, equal)

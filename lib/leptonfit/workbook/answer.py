@@ -128,14 +128,15 @@ class Answer:
         if isinstance(self.problem, ModelProblem) and np.ndim(self.problem.data.x) == 1:
             datum = find_next_datum(self.problem, self.result, name)
             low, high = datum.after
+            x = self.problem.data.x_name
             more = "one further datum, with the median error of the present ones,"
             if np.isfinite([low, high]).all():
                 sentences.append(
-                    f"So would {more} at x = {datum.best_x:.4g}, where it shortens the interval most: {name} would be "
-                    f"in [{low:.4g}, {high:.4g}]."
+                    f"So would {more} at {x} = {datum.best_x:.4g}, where it shortens the interval most: {name} would "
+                    f"be in [{low:.4g}, {high:.4g}]."
                 )
             else:
-                sentences.append(f"No {more} closes the interval, at x from {datum.x[0]:.4g} to {datum.x[-1]:.4g}.")
+                sentences.append(f"No {more} closes the interval, at {x} from {datum.x[0]:.4g} to {datum.x[-1]:.4g}.")
         return sentences
 
     def plot(self) -> Figure:

@@ -7,7 +7,7 @@ import math
 import runpy
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,10 @@ class FitSource:
             sigma = self.table[self.sigma].to_numpy()
         x, y = (self.table[column].to_numpy() for column in (self.x, self.y))
         try:
-            return problem_from_model(self.function, x, y, sigma, self.bounds)
+            problem = problem_from_model(self.function, x, y, sigma, self.bounds)
         except ValueError as error:
             raise InputError(str(error)) from None
+        return replace(problem, data=replace(problem.data, x_name=self.x, y_name=self.y))
 
 
 def read_source(

@@ -165,10 +165,8 @@ class FitExplorer(Explorer):
             self._points[name] = bars.get_children()
         self._at_best = top.plot([], [], "--", color=GREY, lw=1.2, label="best fit")[0]
         self._model = top.plot([], [], color=BLUE, label="at the sliders")[0]
-        top.set_ylabel("y")
         below.axhline(0, color=GREY, lw=0.8)
         self._residuals = below.plot([], [], "o", color=BLUE, ms=3.5)[0]
-        below.set_xlabel("x")
         below.set_ylabel("(data − model)/σ")
         self._curve = right.plot([], [], color=BLUE, label="profile")[0]
         self._within = right.plot([], [], color=ORANGE, ls=":", lw=2, label="within bounds")[0]
@@ -215,6 +213,8 @@ class FitExplorer(Explorer):
         for name, artists in self._points.items():
             for artist in artists:
                 artist.set_visible(name == dataset)
+        self._top.set_ylabel(data.y_name)
+        self._below.set_xlabel(data.x_name)
         self._model.set_data(*self._predict(x))
         with np.errstate(all="ignore"):
             residuals = -problem.residuals(x)

@@ -53,8 +53,8 @@ def plot_data(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
     ax.errorbar(data.x, data.y, data.errors, fmt="o", color="black", ms=3.5, lw=1, label="data")
     curve = np.linspace(data.x.min(), data.x.max(), _N_CURVE)
     (line,) = ax.plot(curve, np.broadcast_to(problem.predict(curve, x), curve.shape), color=BLUE, label="best fit")
-    ax.set_xlabel("x")
-    ax.set_ylabel("y")
+    ax.set_xlabel(data.x_name)
+    ax.set_ylabel(data.y_name)
     ax.legend()
     return line
 
@@ -117,7 +117,7 @@ def plot_residuals(ax: Axes, problem: ModelProblem, x: np.ndarray) -> Any:
     """Residuals at parameters x (n_par,), in standard errors."""
     ax.axhline(0, color=GREY, lw=0.8)
     (points,) = ax.plot(problem.data.x, -problem.residuals(x), "o", color=BLUE, ms=3.5)
-    ax.set_xlabel("x")
+    ax.set_xlabel(problem.data.x_name)
     ax.set_ylabel("(data − model)/σ")
     return points
 
