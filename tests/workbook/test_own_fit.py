@@ -235,7 +235,7 @@ def test_what_would_determine_it_is_said(files):
     assert answer.verdicts["b"].code.startswith(("open", "not"))
     sentences = answer.explain("b")
     assert any(sentence.startswith("A measurement of c with ") for sentence in sentences)
-    assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at x = ")
+    assert sentences[-1].startswith("So would one further datum, with the median error of the present ones, at t = ")
     with pytest.raises(ValueError, match="parameter 'z': must be one of b"):
         answer.explain("z")
 
