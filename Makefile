@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # the groups and their order are those of tests/conftest.py
 WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+# compiled modules are kept: the tests start a hundred processes that import them
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: report test test-quick lab notebooks figures screenshots bench lint lock
 .DELETE_ON_ERROR:

@@ -119,29 +119,31 @@ def read_toml(name: str, *, data: Path | None = None) -> dict[str, Any]:
     InputError
         If the file is not what SHA256SUMS says, not TOML, or against its schema; the message names file and entry.
     """
+    file = read_checked(name, data=data)
     try:
-        tables = tomllib.loads(read_checked(name, data=data).decode())
+        tables = tomllib.loads(file.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"data file {name}: must be TOML: {error}") from None
-    check_schema(name, tables)
+    _check_once(name, file, tables)
     return tables
 
 
 def read_json(name: str, *, data: Path | None = None) -> Any:
     """Content of a JSON file; raises as `read_toml`."""
+    file = read_checked(name, data=data)
     try:
-        content = json.loads(read_checked(name, data=data))
+        content = json.loads(file)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"data file {name}: must be JSON: {error}") from None
-    check_schema(name, content)
+    _check_once(name, file, content)
     return content
 
 
 def read_csv(name: str, *, data: Path | None = None) -> dict[str, list[Any]]:
     """Columns of a CSV file, of numbers and texts; raises as `read_toml`, and if a row is not as long as the head."""
+    file = read_checked(name, data=data)
     try:
-        text = read_checked(name, data=data).decode()
-        head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        head, *rows = csv.reader(io.StringIO(file.decode(), newline=""), strict=True)
     except (csv.Error, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"data file {name}: must be CSV with a head: {error}") from None
     if len(set(head)) < len(head):
@@ -150,7 +152,7 @@ def read_csv(name: str, *, data: Path | None = None) -> dict[str, list[Any]]:
         if len(row) != len(head):
             raise InputError(f"data file {name}: row {i} has {len(row)} entries: must have {len(head)}, as the head")
     columns = {column: [_read_entry(row[k]) for row in rows] for k, column in enumerate(head)}
-    check_schema(name, columns)
+    _check_once(name, file, columns)
     return columns
 
 
@@ -164,6 +166,21 @@ def _read_entry(text: str) -> Any:
 
 
 _READERS: dict[str, Callable[..., Any]] = {".toml": read_toml, ".csv": read_csv, ".json": read_json}
+
+
+_VALID: set[tuple[str, bytes]] = set()
+"""Name and SHA-256 digest of the data files whose content was checked by the schema in this process."""
+
+
+def _check_once(name: str, file: bytes, content: Any) -> None:
+    """Check the content of a data file against its schema, unless the same bytes were checked before.
+
+    The check of a file takes longer than reading the file, and several functions read the same files.
+    """
+    key = name, hashlib.sha256(file).digest()
+    if key not in _VALID:
+        check_schema(name, content)
+        _VALID.add(key)
 
 
 def check_schema(name: str, content: Any) -> None:

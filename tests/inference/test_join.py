@@ -6,8 +6,9 @@ from scipy.optimize import least_squares
 
 from leptonfit.inference.identifiability import assess_profile
 from leptonfit.inference.model_problem import problem_from_model
+from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import join, soften
-from leptonfit.inference.profile import scan_profile
+from leptonfit.inference.profile import SetOptions, scan_profile
 from leptonfit.inference.solve import solve
 
 X = np.arange(6.0)
@@ -48,5 +49,6 @@ def test_the_robust_loss_is_that_of_scipy_and_says_what_it_is():
     assert found.x == pytest.approx(peer.x, rel=1e-6)
     assert found.chi2 == pytest.approx(2 * peer.cost, rel=1e-9)
     assert "no confidence level holds" in soft.notes[-1]
-    verdict = assess_profile(soft, scan_profile(soft, "b"))
+    few = scan_profile(soft, "b", np.array([1.5, 2.5]), effort=Effort(2, 1), sets=SetOptions(release=False))
+    verdict = assess_profile(soft, few)
     assert verdict.p_value is None

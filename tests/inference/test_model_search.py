@@ -99,6 +99,7 @@ def test_what_is_almost_a_symmetry_is_followed_behind_the_bounds():
     assert found.verdicts["a"].code != "identified"
 
 
+@pytest.mark.slow
 def test_a_curve_of_equal_chi2_is_not_taken_for_a_symmetry():
     """Of a + b² only the sum is known, but no power of a factor and no straight line keeps it."""
     found = assess_problem(

@@ -224,6 +224,7 @@ def test_refused_options_give_one_line_and_write_nothing(files, monkeypatch, cap
     assert not (files / "reports").exists()
 
 
+@pytest.mark.slow
 def test_what_would_determine_it_is_said(files):
     short = np.linspace(0, 0.4, 9)
     y = decay(short, 5, 0.8, 0.2) + 0.1 * np.array([0.4, -1.1, 0.9, 0.2, -0.6, 1.2, -0.1, 0.3, -0.8])

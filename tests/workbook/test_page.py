@@ -197,6 +197,7 @@ def committed(root, tmp_path_factory):
     return [folder / f"{path.stem}.html" for path in paths]
 
 
+@pytest.mark.slow
 def test_the_workbook_s_own_notebooks_make_good_pages(committed):
     assert len(committed) > 10
     for path in committed:

@@ -341,7 +341,8 @@ def restrict(
     p_value = problem.p_value
 
     def fill(x: np.ndarray) -> np.ndarray:
-        full = np.broadcast_to(whole, (*x.shape[:-1], problem.n_par)).copy()
+        full = np.empty((*x.shape[:-1], problem.n_par))
+        full[...] = whole
         full[..., free] = x
         return full
 

@@ -49,35 +49,48 @@ class _Integrals:
 
 
 class LeptonEnclosure:
-    """Exact solutions for the mass of one lepton, for β and m in intervals; U and q grow with both."""
+    """Exact solutions for the mass of one lepton, for β and m in intervals; U and q grow with both.
+
+    `side` in the methods is None for all β and m of the intervals, True for their upper ends, False for their lower.
+    """
 
     def __init__(self, integrals: _Integrals, beta: Interval, mass: Interval, limits: Sequence[tuple[float, float]]):
-        self.integrals, self.beta, self.mass_over_pi = integrals, beta, mass / _IV.pi
+        self.integrals, mass_over_pi = integrals, mass / _IV.pi
         (self.r_low, self.r_high), u, (self.a_low, self.a_high) = limits
         self.slowest, self.fastest = (_IV.mpf(end) ** 2 for end in u)
+        self._mass_over_pi = {None: mass_over_pi, False: mass_over_pi.a, True: mass_over_pi.b}
+        self._factors = {
+            (amplitude, side): (at * integrals.s * _IV.mpf(amplitude) ** 2, integrals.b - integrals.c * amplitude)
+            for side, at in ((None, beta), (False, beta.a), (True, beta.b))
+            for amplitude in (self.a_low, self.a_high)
+        }
+        self._square_speeds: dict[tuple[Interval, float, bool | None], Interval] = {}
 
-    def _parts(self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval) -> list[Interval]:
-        """(m + βS)/π and I/π, followed by their terms βS/π, R³(b − cA) and dR⁶."""
-        one, cube = _IV.mpf(amplitude), radius**3
-        stiff = beta * self.integrals.s * one**2 * cube
-        bulk, far = cube * (self.integrals.b - self.integrals.c * one), self.integrals.d * cube**2
-        return [mass_over_pi + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
+    def _parts(self, radius: Interval, amplitude: float, side: bool | None) -> list[Interval]:
+        """(m + βS)/π and I/π, followed by their terms βS/π, R³(b − cA) and dR⁶; A is its largest or smallest."""
+        by_cube, bulk_by_cube = self._factors[amplitude, side]
+        cube = radius**3
+        stiff, bulk, far = by_cube * cube, cube * bulk_by_cube, self.integrals.d * cube**2
+        return [self._mass_over_pi[side] + stiff, self.integrals.a + bulk + far, stiff, bulk, far]
 
-    def _square_speed(self, radius: Interval, amplitude: float, beta: Interval, mass_over_pi: Interval) -> Interval:
-        """U² that meets the mass."""
-        energy, flow = self._parts(radius, amplitude, beta, mass_over_pi)[:2]
-        return energy / flow
+    def _square_speed(self, radius: Interval, amplitude: float, side: bool | None) -> Interval:
+        """U² that meets the mass at one R, an end of several intervals: computed once."""
+        key = radius, amplitude, side
+        if key not in self._square_speeds:
+            energy, flow = self._parts(*key)[:2]
+            self._square_speeds[key] = energy / flow
+        return self._square_speeds[key]
 
     def allows(self, radius: Interval) -> bool | None:
         """Whether some A is allowed at every R of an interval (True) or at no R (False); None if neither is certain."""
         speeds = []
         for amplitude in (self.a_low, self.a_high):
-            energy, flow, stiff, bulk, far = self._parts(radius, amplitude, self.beta, self.mass_over_pi)
+            energy, flow, stiff, bulk, far = self._parts(radius, amplitude, None)
             if not flow.a > 0:
                 return None
             # dU²/dR has the sign of `slope`; where this sign is definite, the ends of the interval bound U²
-            slope = stiff * (self.integrals.a - far) - self.mass_over_pi * (bulk + 2 * far)
-            at_end = partial(self._square_speed, amplitude=amplitude, beta=self.beta, mass_over_pi=self.mass_over_pi)
+            slope = stiff * (self.integrals.a - far) - self._mass_over_pi[None] * (bulk + 2 * far)
+            at_end = partial(self._square_speed, amplitude=amplitude, side=None)
             speeds.append(_between(radius, slope, energy / flow, at_end))
         least, most = speeds
         if least.a > self.fastest.b or most.b < self.slowest.a:
@@ -86,17 +99,17 @@ class LeptonEnclosure:
 
     def moment(self, radius: Interval, *, largest: bool, upper: bool) -> Interval:
         """Enclosure of the largest or smallest q² at each R of an interval, at the upper or lower ends of β and m."""
-        beta, mass_over_pi = (x.b if upper else x.a for x in (self.beta, self.mass_over_pi))
         amplitude = self.a_high if largest else self.a_low
-        energy, flow, stiff, bulk, far = self._parts(radius, amplitude, beta, mass_over_pi)
+        energy, flow, stiff, bulk, far = self._parts(radius, amplitude, upper)
         square = radius**2
         free = square * _hull(self.slowest, self.fastest)
         if flow.a > 0:
             a = self.integrals.a
-            slope = mass_over_pi * (2 * a - bulk - 4 * far) + stiff * (5 * a + 2 * bulk - far)  # sign of d(R²U²)/dR
+            # sign of d(R²U²)/dR
+            slope = self._mass_over_pi[upper] * (2 * a - bulk - 4 * far) + stiff * (5 * a + 2 * bulk - far)
 
             def at_end(end: Interval) -> Interval:
-                return end**2 * self._square_speed(end, amplitude, beta, mass_over_pi)
+                return end**2 * self._square_speed(end, amplitude, upper)
 
             free = _between(radius, slope, square * (energy / flow), at_end)
         slow, fast = square * self.slowest, square * self.fastest  # q² at the limits of U grows with R
@@ -110,7 +123,7 @@ class LeptonEnclosure:
         sign, serial = (1 if largest else -1), itertools.count()
         heap: list[tuple[float, int, Interval, Interval]] = []
         best = certain = -math.inf
-        where = None
+        where, tried = None, set()
 
         def push(slab: Interval) -> None:
             nonlocal best, certain, where
@@ -120,6 +133,9 @@ class LeptonEnclosure:
             bound = found.b if largest else found.a
             heapq.heappush(heap, (-sign * float(bound.mid), next(serial), bound, slab))
             for end in (slab.a, slab.b):
+                if end in tried:  # neighbouring slabs share it
+                    continue
+                tried.add(end)
                 allowed = self.allows(end)
                 if allowed is not False:
                     value = sign * float(self.moment(end, largest=largest, upper=largest).mid)
@@ -177,6 +193,7 @@ class FitEnclosure:
         sigma = np.sqrt(np.diag(covariance))
         # χ² ≥ Σ(Δ/σ)²/λ; Gershgorin's circles bound λ, the largest eigenvalue of the correlation matrix
         inflation = np.abs(covariance / np.outer(sigma, sigma)).sum(axis=1).max()
+        self._reached: dict[tuple[int, float], tuple[Interval, Interval] | None] = {}
         self.sigma = [_IV.mpf(float(s)) * _IV.sqrt(_IV.mpf(float(inflation) * (1 + 1e-15))) for s in sigma]
 
     def _moved(self, index: int, t: float) -> Interval:
@@ -191,6 +208,11 @@ class FitEnclosure:
 
     def _reach(self, index: int, t: float) -> tuple[Interval, Interval] | None:
         """Bounds on C_μ² for e or μ, on q² for the τ, within t standard errors; None without a solution."""
+        if (index, t) not in self._reached:
+            self._reached[index, t] = self._find_reach(index, t)
+        return self._reached[index, t]
+
+    def _find_reach(self, index: int, t: float) -> tuple[Interval, Interval] | None:
         lepton = self._lepton(index, t)
         ends = [lepton.extreme(largest=largest) for largest in (True, False)]
         if ends[0] is None or ends[1] is None:

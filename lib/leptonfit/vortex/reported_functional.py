@@ -58,12 +58,17 @@ def _tables(n_radii: int) -> _Tables:
     return _Tables(n_radii)
 
 
-def _inside(coefficients: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Polynomial in R⁻² and its derivative by R; coefficients (..., 4)."""
+def _inside(coefficients: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Polynomial in R⁻²; coefficients (..., 4)."""
     z = radius**-2
-    value = coefficients[..., 0] + z * (coefficients[..., 1] + z * (coefficients[..., 2] + z * coefficients[..., 3]))
+    return coefficients[..., 0] + z * (coefficients[..., 1] + z * (coefficients[..., 2] + z * coefficients[..., 3]))
+
+
+def _inside_slope(coefficients: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Derivative of `_inside` by R."""
+    z = radius**-2
     by_z = coefficients[..., 1] + z * (2 * coefficients[..., 2] + 3 * z * coefficients[..., 3])
-    return value, -2 * by_z * z / radius
+    return -2 * by_z * z / radius
 
 
 @dataclass(frozen=True)
@@ -91,41 +96,38 @@ class ReportedClosure:
                 f"r_max = {self.r_max:g}: must be {R_MAX:g} for the reported closure, whose grid ends there"
             )
 
-    def _flow_parts(self, radius: np.ndarray) -> tuple[np.ndarray, ...]:
-        """I at A = 0, −∂I/∂A, and the derivatives of both by R."""
+    def _locate(self, radius: np.ndarray) -> tuple[_Tables, np.ndarray]:
+        """Sums over the grid, and the number of grid radii in the core."""
         tables = _tables(self.n_radii)
-        core = np.searchsorted(tables.radii, radius)
-        uniform, uniform_slope = _inside(tables.flow[core], radius)
-        deficit, deficit_slope = _inside(tables.deficit[core], radius)
-        outside = tables.outside[core]
-        cube = radius**3
-        uniform = uniform + outside[..., 0] + cube * (outside[..., 1] + cube * outside[..., 2])
-        uniform_slope = uniform_slope + 3 * radius**2 * (outside[..., 1] + 2 * cube * outside[..., 2])
-        return uniform, deficit, uniform_slope, deficit_slope
+        return tables, np.searchsorted(tables.radii, radius)
 
     def flow(self, radius: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
         """I = E_circ/U², for arrays of any shape."""
-        uniform, deficit, _, _ = self._flow_parts(radius)
-        return uniform - amplitude * deficit
+        tables, core = self._locate(radius)
+        outside, cube = tables.outside[core], radius**3
+        uniform = _inside(tables.flow[core], radius)
+        uniform = uniform + outside[..., 0] + cube * (outside[..., 1] + cube * outside[..., 2])
+        return uniform - amplitude * _inside(tables.deficit[core], radius)
 
     def flow_slopes(self, radius: np.ndarray, amplitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives ∂I/∂R and ∂I/∂A, valid between grid radii."""
-        _, deficit, uniform_slope, deficit_slope = self._flow_parts(radius)
-        return uniform_slope - amplitude * deficit_slope, -deficit
+        tables, core = self._locate(radius)
+        outside, cube = tables.outside[core], radius**3
+        uniform_slope = _inside_slope(tables.flow[core], radius)
+        uniform_slope = uniform_slope + 3 * radius**2 * (outside[..., 1] + 2 * cube * outside[..., 2])
+        deficit = tables.deficit[core]
+        return uniform_slope - amplitude * _inside_slope(deficit, radius), -_inside(deficit, radius)
 
     def static(self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray) -> np.ndarray:
         """−β S, for arrays of any shape."""
-        return -beta * amplitude**2 * self._stabilisation(radius)[0]
-
-    def _stabilisation(self, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """S/A² and its derivative by R."""
-        tables = _tables(self.n_radii)
-        return _inside(tables.static[np.searchsorted(tables.radii, radius)], radius)
+        tables, core = self._locate(radius)
+        return -beta * amplitude**2 * _inside(tables.static[core], radius)
 
     def static_slopes(
         self, radius: np.ndarray, amplitude: np.ndarray, beta: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Derivatives of `static` by R, A and β."""
-        value, slope = self._stabilisation(radius)
+        tables, core = self._locate(radius)
+        value, slope = _inside(tables.static[core], radius), _inside_slope(tables.static[core], radius)
         square = amplitude**2
         return -beta * square * slope, -2 * beta * amplitude * value, -square * value

@@ -164,11 +164,10 @@ def check_request(
         if len({type(value) for value in values.values()}) == 1:
             overrides[name] = next(iter(values.values()))
     for notebook in runnable:
-        declarations = read_notebook(notebook, root)
-        declarations.check(request.read(notebook))
-        for name, load in DATA_OF.items():
-            if name in declarations.parameters:
-                load(data=folder)
+        read_notebook(notebook, root).check(request.read(notebook))
+    for name, load in DATA_OF.items():
+        if find_declarations(name, runnable, root):
+            load(data=folder)
     with _environment(request):
         for notebook in notebooks:
             if notebook in faults:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leptonfit.claims.december_2025 import degeneracy, reported
 from leptonfit.claims.december_2025.audit import audit_report
 from leptonfit.claims.december_2025.degeneracy import run_degeneracy_checks
 from leptonfit.claims.december_2025.recorded import describe_findings, load_recorded
@@ -19,6 +20,25 @@ pytestmark = pytest.mark.slow
 
 REPORT = load_measurements("report_2025")
 CLAIMS = load_claims()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_scan_once():
+    """A changed number changes few of the scans: the others, of the same problem on the same grid, are made once."""
+    made = {}
+
+    def scan(problem, name, grid, **options):
+        x = problem.start
+        numbers = (x, problem.lower, problem.upper, grid, problem.residuals(x), problem.jacobian(x))
+        key = (problem.names, problem.residual_names, *(one.tobytes() for one in numbers), str(options))
+        if key not in made:
+            made[key] = scan_profile(problem, name, grid, **options)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (degeneracy, reported):
+            patch.setattr(module, "scan_profile", scan)
+        yield
 
 
 def audit(claims):
