@@ -8,10 +8,6 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded: small matrices, busy machines
-# tests/absent: on the path of this process by pyproject.toml, and of those that it starts by this
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(__file__).with_name("absent")), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 
 from leptonfit.workbook import parameters, store
 

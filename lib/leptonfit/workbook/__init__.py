@@ -1,1 +1,6 @@
 """Workbook: notebook parameters, runs, results, figures and the command line."""
+
+import sys
+
+# nbformat imports jsonschema, which would build grammars of IRIs for two seconds in every process; no IRI is checked here
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
