@@ -2,5 +2,5 @@
 
 import sys
 
-# nbformat imports jsonschema, which would build grammars of IRIs for two seconds in every process; no IRI is checked here
+# nbformat imports jsonschema, which builds grammars of IRIs for two seconds in every process; none is checked here
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
