@@ -54,7 +54,9 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import Effort, WarmStart, assess_profile, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve
+from leptonfit import (
+    Effort, SetOptions, WarmStart, assess_profile, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve,
+)
 from leptonfit.claims.december_2025 import load_claims, recompute_scan
 from leptonfit.vortex import (
     BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, load_measurements, mark_verdict,
@@ -149,7 +151,8 @@ ladder = scan_sigma_ladder(loosen, profile, **sigma, effort=effort)
 other = replace(model, include_sigma_exp=not settings.include_sigma_exp)
 names = ("σ_exp included", "σ_exp left out") if settings.include_sigma_exp else ("σ_exp left out", "σ_exp included")
 warm = WarmStart(grid, profile.x)
-with_sigma_exp = {names[0]: profile, names[1]: scan_profile(other.problem, "beta", warm, effort=effort)}
+changed = scan_profile(other.problem, "beta", warm, effort=effort, sets=SetOptions(release=False))
+with_sigma_exp = {names[0]: profile, names[1]: changed}
 
 # %% [markdown]
 # ## What is proven

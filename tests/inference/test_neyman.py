@@ -71,7 +71,7 @@ def test_at_few_counts_the_quoted_error_covers_the_exact_limit(background, n):
     exact = poisson_feldman_cousins(n, background, 0.9, adjusted=False)[1]
     found = [
         run_feldman_cousins(counting(background), np.array([float(n)]), confidence=(0.9,), n_toys=1000, seed=seed)
-        for seed in range(30)
+        for seed in range(15)
     ]
     limits, errors = (np.array([getattr(one, name)[0] for one in found]) for name in ("limit", "error"))
     away = np.abs(limits - exact) / errors

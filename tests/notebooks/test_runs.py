@@ -125,7 +125,7 @@ def test_plain_papermill_with_a_new_sigma(notebook, root, few_closures):
             "sigma_m_model",
             "1e-5",
         ],
-        env={**environment, "PYTHONPATH": str(checkout / "lib")},
+        env={**environment, "PYTHONPATH": f"{checkout / 'lib'}:{os.environ['PYTHONPATH']}"},
         cwd=checkout,
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ from leptonfit.claims.december_2025.claims import answer_options, find_standing
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.multistart import Effort
-from leptonfit.vortex import comparison
+from leptonfit.vortex import comparison, sigma_model
 from leptonfit.vortex.choices import Choice, build_choice
 from leptonfit.vortex.comparison import (
     ComparedResult,
@@ -217,7 +217,8 @@ def test_the_model_error_of_a_closure_that_misses_is_its_residuals():
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(radius="mean")])
-def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice):
+def test_where_the_measured_values_are_met_exactly_no_error_can_be_set(choice, monkeypatch):
+    monkeypatch.setattr(sigma_model, "FACTORS", sigma_model.FACTORS[::4])
     build = partial(build_choice, choice)
     found = estimate_sigma_model(build, MODEL, beta_range=(0.05, 50.0), effort=Effort(4, 1))
     assert found.factor is None
