@@ -1,5 +1,7 @@
 """Fits in fundamental moments: against limits on one effective moment, and published limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,7 @@ def test_limits_follow_from_that_on_the_effective_moment(xenon, states):
     again = [float(to_moment(found[name].delta_chi2[1])) for name in xenon.names]
     np.testing.assert_allclose(again, xenon.alone, rtol=2e-3)
     assert {verdict.code for verdict in xenon.verdicts.values()} == {"bound_limited"}
+    assert xenon.n_combinations == 1
     assert xenon.p_value == pytest.approx(0.75, abs=0.15)
     assert ff.MomentFitResult.from_dict(xenon.to_dict()).profiled == pytest.approx(xenon.profiled)
 
@@ -80,7 +83,20 @@ def test_times_of_coherent_tell_two_flavours(coherent):
     """arXiv:2211.11905, with argon: μ_e < 3.6e-9 and μ_μ < 2.4e-9 μ_B; it has no ν_τ."""
     assert coherent.names == ("μ_e", "μ_μ")
     np.testing.assert_allclose(coherent.profiled, [3.6e-9, 2.4e-9], rtol=0.15)
+    assert coherent.n_combinations == 2
     assert coherent.correlations[0, 1] == pytest.approx(-0.5, abs=0.15)
+
+
+def test_what_is_said_of_limits(xenon, coherent):
+    code, sentence = ff.describe_moments({"XENONnT": xenon, "COHERENT": coherent})
+    assert code == "moments_bounded"
+    assert f"XENONnT: |Λ_1| < {1e11 * xenon.profiled[0]:.3g}e-11" in sentence
+    assert "the counts alone determine 1 of 3 combinations of their squares" in sentence
+    assert "the counts alone determine each of their squares" in sentence
+    assert "so that no phase of a moment is determined" in sentence
+    verdict = replace(xenon.verdicts["|Λ_1|"], code="open_above")
+    opened = replace(xenon, verdicts=xenon.verdicts | {"|Λ_1|": verdict})
+    assert ff.describe_moments({"XENONnT": opened})[0] == "moments_open"
 
 
 def test_a_larger_moment_in_the_data_is_found(states):

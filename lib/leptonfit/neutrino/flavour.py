@@ -131,7 +131,8 @@ def flavour_state(mixing: Mixing, flavour: str) -> np.ndarray:
 
 def flavour_shares(mixing: Mixing, state: np.ndarray) -> np.ndarray:
     """Probabilities (..., 3) of e, μ and τ in a state (..., 3, 3)."""
-    return np.einsum("ai,...ij,aj->...a", mixing.matrix, state, mixing.matrix.conj()).real
+    found = np.einsum("ai,...ij,aj->...a", mixing.matrix, state, mixing.matrix.conj()).real
+    return np.maximum(found, 0.0)
 
 
 def majorana_form(state: np.ndarray) -> np.ndarray:

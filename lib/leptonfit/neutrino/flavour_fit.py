@@ -7,7 +7,7 @@ the share of the state at each energy. Data sets of different flavour classes ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2 as chi2_distribution
 
-from leptonfit.inference.assess import assess_problem
+from leptonfit.inference.assess import CLOSED, assess_problem
 from leptonfit.inference.binned import scale_information
 from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.limits import LimitsResult, find_limits
@@ -43,7 +43,7 @@ LEVEL, RISE = 0.90, 2.7055
 """Confidence level of the limits, and its Δχ²."""
 UNIT, _SIZES = "1e-22 μ_B²", (0.0, np.inf)
 _REACH = 10.0
-"""Upper search bound of a squared moment over the limit on it where all others vanish."""
+"""Upper search bound of a squared moment, and largest error of a determined one, over its limit if others vanish."""
 _ROUNDING = 1e-12
 _SINGULAR = 1e10
 """Condition number of the information above which the estimates are not determined one by one."""
@@ -111,6 +111,9 @@ class MomentFitResult(Result):
         Limit, μ_B, by the same Δχ² whatever the other moments are; inf if the set is open, nan if it is not quoted.
     verdicts : dict of VerdictResult
         For the squares of the moments, in (1e-11 μ_B)², by name.
+    n_combinations : int
+        Number of combinations of the squares, of n_seen, whose standard error without the bounds μ² ≥ 0 is less than
+        ten times their limits.
     correlations : ndarray (n_seen, n_seen)
         Of the estimates of the squares at the best fit, without their bounds; nan if the data determine fewer of them.
     chi2, p_value : float
@@ -124,6 +127,7 @@ class MomentFitResult(Result):
     alone: np.ndarray
     profiled: np.ndarray
     verdicts: dict[str, VerdictResult]
+    n_combinations: int
     correlations: np.ndarray
     chi2: float
     p_value: float
@@ -177,6 +181,7 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
     problem = replace(problem, parameters=tuple(parameters))
     found = assess_problem(problem, level=LEVEL, effort=_EFFORT)
     ends = [found.verdicts[name].interval for name in names]
+    jacobian = problem.jacobian(found.best_x)
     n_nuisances = sum(len(one.signals.models[0].nuisances) for one in sets)
     return MomentFitResult(
         titles=tuple(one.experiment.title for one in sets),
@@ -186,10 +191,35 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
         alone=to_moment(alone),
         profiled=np.array([np.nan if end is None else to_moment(end[1]) for end in ends]),
         verdicts=dict(found.verdicts),
-        correlations=_correlate(problem.jacobian(found.best_x)),
+        n_combinations=int(np.count_nonzero(np.linalg.svd(jacobian * alone, compute_uv=False) > 1 / _REACH)),
+        correlations=_correlate(jacobian),
         chi2=found.best_chi2,
         p_value=float(chi2_distribution.sf(found.best_chi2, problem.n_res - n_nuisances)),
     )
+
+
+def describe_moments(fits: Mapping[str, MomentFitResult]) -> tuple[str, str]:
+    """Verdict code and sentences on fits by the name of their data.
+
+    The code is `moments_bounded` if every set of a squared moment is closed from above, else `moments_open`.
+    """
+    parts, is_open, excludes = [], False, []
+    for name, fit in fits.items():
+        limits = ", ".join(
+            f"{moment} < {1e11 * end:.3g}e-11" for moment, end in zip(fit.names, fit.profiled, strict=True)
+        )
+        alone = len(fit.names) - fit.n_combinations
+        of = "each" if not alone else f"{fit.n_combinations} of {len(fit.names)} combinations"
+        parts.append(f"{name}: {limits} μ_B; the counts alone determine {of} of their squares.")
+        is_open |= not all(verdict.code in CLOSED for verdict in fit.verdicts.values())
+        excludes += [name for verdict in fit.verdicts.values() if verdict.interval and verdict.interval[0] > 0]
+    zero = (
+        f"A moment of 0 is excluded by {', '.join(dict.fromkeys(excludes))}."
+        if excludes
+        else "No data set excludes that all moments vanish, so that no phase of a moment is determined."
+    )
+    head = "Some moments stay open. " if is_open else "Every moment is bounded at 90 %, whatever the others are. "
+    return ("moments_open" if is_open else "moments_bounded"), f"{head}{' '.join(parts)} {zero}"
 
 
 def bound_alone(one: StateSet, basis: str, mixing: Mixing) -> dict[str, LimitsResult]:

@@ -57,6 +57,8 @@ CLAIMED = {
     "fits": "Best fits",
     "spreads": "Spread between experiments, of limits and of sensitivities",
     "joint": "Joint limits, and whether the data sets agree",
+    "moments": "Limits on transition moments, Dirac moments and flavours",
+    "charges": "Charge and charge radius of neutrinos",
     "widths": "Fitted parameters: posterior width relative to the prior",
     "scorecard": "Scorecard: claimed, recomputed, computed",
     "falsification": "The publication’s falsification rules, executed",
