@@ -52,6 +52,7 @@ CLAIMED = {
     "coverage": "Coverage by toys",
     "sigma": "Model error estimated from the residuals",
     "audit": "Audit: claimed numbers recomputed",
+    "published": "Published limits; ‡: quoted from memory, not checked against a source",
     "meta": "Spread of published limits, by flavour class",
     "limits": "Upper limits on the effective moment (μ_B), by construction",
     "fits": "Best fits",

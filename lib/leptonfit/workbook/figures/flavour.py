@@ -14,7 +14,10 @@ _COLOURS = (BLUE, ORANGE, GREEN)
 
 
 def plot_solar_states(ax: Axes, energy: np.ndarray, shares: np.ndarray, survival: np.ndarray) -> Axes:
-    """Shares (3, n) of the mass states in solar neutrinos of energies (n,), MeV, and survival (n,) of ν_e."""
+    """Shares of the three mass states in solar neutrinos, and survival of ν_e, against the energy.
+
+    `energy` is (n,), MeV; `shares` are (3, n), and `survival` is (n,).
+    """
     for i, (share, colour, style) in enumerate(zip(shares, _COLOURS, ("-", "--", ":"), strict=True)):
         ax.plot(energy, share, style, color=colour, label=rf"share of $\nu_{i + 1}$")
     ax.plot(energy, survival, "-.", color=GREY, label=r"survival of $\nu_e$")
