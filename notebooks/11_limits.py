@@ -40,31 +40,42 @@ figures.use_style()
 
 # %% [markdown]
 # ## What goes in
+#
+# **‡** marks a limit that is quoted from memory: nothing at hand confirms its number.
 
 # %%
 limits = load_published()
 order = list(FLAVOUR_CLASSES)
 ordered = sorted(limits.itertuples(), key=lambda one: (order.index(one.flavour_class), one.year))
+
+
+def write_limit(limit, mark):
+    return f"{limit:g}" + " ‡" * (mark == "textbook")
+
+
 listed = tables.from_records(ordered, {
     "effective moment of": lambda one: FLAVOUR_CLASSES[one.flavour_class],
-    "experiment": "experiment",
+    "limit of": "name",
+    "set by": "kind",
     "year": "year",
-    "limit (1e-11 μ_B)": ("limit", "{:g}"),
+    "limit (1e-11 μ_B)": (lambda one: (one.limit, one.mark), write_limit, "", ("", "mark")),
     "confidence": ("confidence", tables.percent("g")),
     "disputed": "disputed",
-    "number": "mark",
+    "how the number was checked": "checked",
     "source": "source",
+    "note": "note",
 })
 tables.show(listed)
 
 # %% [markdown]
 # ## How much they differ
 #
-# Of each experiment the latest limit counts, since earlier ones share its data. A limit scatters by chance even if
-# nothing changes but the counts: by `sigma_log10_mu`, that of a 90 % CLs limit without signal. What is left between
-# experiments, τ, is estimated one flavour class at a time. Limits combined are no limit: the middle of a class excludes
-# nothing. The solar class pools boron-8 neutrinos (Super-Kamiokande) with those of lower energy, whose mixture of
-# states is another: their effective moments are close, not equal. Limits set by other constructions than CLs scatter
+# Of each experiment the latest limit of its collaboration at 90 % counts: earlier ones and reanalyses share its data,
+# and one at 95 % is another quantity. A limit scatters by chance even if nothing changes but the counts: by
+# `sigma_log10_mu`, that of a 90 % CLs limit without signal. What is left between experiments, τ, is estimated one
+# flavour class at a time. Limits combined are no limit: the middle of a class excludes nothing. The solar class pools
+# boron-8 neutrinos (Super-Kamiokande) with those of lower energy, whose mixture of states is another: their effective
+# moments are close, not equal (`18_flavour` takes them apart). Limits set by other constructions than CLs scatter
 # otherwise; intervals are Gaussian, and wide for so few experiments.
 
 # %%
@@ -85,7 +96,7 @@ spread = tables.from_records(found.classes, {
 tables.show(spread)
 
 # %% tags=["key-figure"]
-fig, ax = plt.subplots(figsize=(6.8, 5.6))
+fig, ax = plt.subplots(figsize=(6.8, 8.4))
 figures.plot_published(ax, limits, found)
 publish.figure(settings, "published_limits", fig, limits=limits.to_dict("list"), published=found)
 
@@ -126,7 +137,7 @@ for name, meta in found.classes.items():
 # %%
 csv = {"published": listed, "meta": spread}
 results = {"published": found, "estimators": others, "limits": limits.to_dict("list")}
-columns = ["effective moment of", "experiment", "year", "limit (1e-11 μ_B)", "number", "source"]
+columns = ["effective moment of", "limit of", "set by", "limit (1e-11 μ_B)", "confidence", "source"]
 publish.table(settings, "published_limits", csv["published"], columns)
 publish.table(settings, "published_spread", csv["meta"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

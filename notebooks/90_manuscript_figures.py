@@ -19,8 +19,8 @@
 # tables as CSV and LaTeX.
 #
 # **Needs** the results of `00_start_here`, `01_multi_start`, `02_profile_scan`, `03_c_mu_calibration`,
-# `04_identifiability`, `05_closures`, `06_verdict`, `08_reported`, `11_limits`, `12_recoil_spectra` and `20_your_fit`.
-# **Makes** nothing new: it shows (`results/90_manuscript_figures.json` lists what there is).
+# `04_identifiability`, `05_closures`, `06_verdict`, `08_reported`, `11_limits`, `12_recoil_spectra`, `18_flavour` and
+# `20_your_fit`. **Makes** nothing new: it shows (`results/90_manuscript_figures.json` lists what there is).
 
 # %% tags=["parameters"]
 budget = "quick"  # effort of the notebooks read [quick | full]
@@ -41,6 +41,7 @@ needs = (
     "08_reported",
     "11_limits",
     "12_recoil_spectra",
+    "18_flavour",
     "20_your_fit",
 )
 settings = parameters.read_settings("90_manuscript_figures", globals())

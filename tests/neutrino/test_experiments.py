@@ -83,7 +83,7 @@ def test_observed_spectra_have_their_published_totals():
         ("targets.toml", "n_outer = 26", "n_outer = 28", "atom.Xe holds 56 electrons: must be 54"),
         ("targets.toml", "mass_number = 131.293\n", "", "atom.Xe.mass_number is missing"),
         ("targets.toml", "shells keV", "shells eV", "atom.Xe.unit = mass number u; shells eV: must be one of"),
-        ("published_limits.csv", ",24,0.9,", ",24,0.95,", "confidence of reactor limits = 0.95, 0.9: must be one"),
+        ("published_limits.csv", ",24,0.9,collaboration", ",24,0.9,referee", "kind in row 1 = referee: must be one of"),
         ("published_limits.csv", "\nRovno 1993,", "\nKrasnoyarsk 1992,", "every row must have a name of its own"),
         ("published_limits.csv", ",1992,", ",1992.7,", "year in row 1 = 1992.7: must be a whole number"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in row 1 = -4: must be a count, 0 or more"),
@@ -132,7 +132,7 @@ def test_observed_spectra_have_their_published_totals():
             "columns = low, low, counts, background, efficiency: must",
         ),
         ("published_limits.csv", ",1992,", ",1e19,", "year in row 1 = 1e+19: must be a whole number from 1900 to 2100"),
-        ("published_limits.csv", ',"G. S.', ',,"G. S.', "published_limits.csv: row 1 has 10 entries: must have 9"),
+        ("published_limits.csv", ',"G. S.', ',,"G. S.', "published_limits.csv: row 1 has 13 entries: must have 12"),
         ("targets.toml", "[5.453, 2]", "[-5.4, 2]", "atom.Xe.shells[1][0] = -5.4: must be a number above 0"),
         (
             "flux.toml",

@@ -160,7 +160,7 @@ def test_classes_are_not_mixed_and_an_experiment_counts_once():
         assert set(rows["flavour_class"]) == {name}
         assert rows["experiment"].is_unique
     assert "GEMMA 2010 ionisation" not in found.used["reactor"]
-    assert set(found.alone) == {"accelerator_numu", "accelerator_nutau"}
+    assert set(found.alone) == {"stopped_pion", "accelerator_nue"}
     disputed = combine_published(table, sigma_log10=0.079, include_disputed=True)
     assert "GEMMA 2010 ionisation" in disputed.used["reactor"]
     assert disputed.classes["reactor"].mean < found.classes["reactor"].mean
@@ -187,11 +187,31 @@ def test_limits_that_agree_are_said_to(root):
     )
 
 
-def test_limits_at_different_confidence_are_not_combined():
+def test_limits_of_other_kinds_are_not_combined():
+    """At another confidence, by a reanalysis, or from stars whatever its kind and confidence."""
     table = load_published()
     table.loc[table["name"] == "MUNU 2005", "confidence"] = 0.95
-    with pytest.raises(ValueError, match="reactor: limits at different confidence cannot be combined"):
-        combine_published(table, sigma_log10=0.079)
+    stars = table["flavour_class"] == "astrophysical"
+    table.loc[stars, ["kind", "confidence"]] = "collaboration", 0.9
+    found = combine_published(table, sigma_log10=0.079)
+    assert found.left_out["at another confidence"] == ("Rovno 1993", "MUNU 2005")
+    assert found.left_out["from stars"] == tuple(table["name"][stars])
+    assert "LZ 2022 (Atzori Corona et al.)" in found.left_out["reanalyses"]
+    left = {name for names in found.left_out.values() for name in names}
+    assert not left & {name for names in found.used.values() for name in names}
+    assert "astrophysical" not in {*found.classes, *found.alone}
+    assert "Not combined either: from stars TRGB NGC 4258 2020" in describe_published(found, table)[1]
+
+
+def test_limits_are_what_their_sources_say():
+    """Confidence of Rovno, source of LSND, authors of the first limit from LZ, the bound from ω Centauri."""
+    table = load_published().set_index("name")
+    assert table.loc["Rovno 1993", "confidence"] == 0.95
+    assert table.loc["LSND 2001", "flavour_class"] == "stopped_pion"
+    assert table.loc["LZ 2022 (Atzori Corona et al.)", "kind"] == "reanalysis"
+    assert table.loc["TRGB omega Centauri 2020", ["limit", "confidence"]].tolist() == [0.12, 0.95]
+    assert (table["mark"] == "observed").eq(table["checked"].str.match("checked|value checked")).all()
+    assert (table["mark"] == "textbook").sum() == 24
 
 
 def test_verdict_is_on_measured_sets_and_names_the_simulated(xenon):

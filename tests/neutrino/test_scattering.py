@@ -96,3 +96,47 @@ def test_nuclear_cross_sections_at_a_finite_recoil():
     assert at(sc.magnetic_nucleus(np.array([recoil]), z, mass_number)[:, 0], energy) == pytest.approx(
         magnetic, rel=1e-5
     )
+
+
+RECOIL = np.array([1e-3, 0.05, 0.4])
+
+
+@pytest.mark.parametrize("flavour", sc.COUPLINGS)
+def test_a_shift_of_the_vector_coupling_is_exact_to_second_order(flavour):
+    left, right = sc.COUPLINGS[flavour]
+    for shift in (0.3, -1.2):
+        first, second = sc.shifted_electron(RECOIL, left, right, np.full(3, shift))
+        whole = sc.weak_electron(RECOIL, left + shift / 2, right + shift / 2)
+        np.testing.assert_allclose(sc.weak_electron(RECOIL, left, right) + first + second, whole, rtol=1e-12)
+
+
+def test_a_charge_radius_is_a_shift_of_the_weak_mixing_angle():
+    """sin²θ_W (1 + m_W²⟨r²⟩/3), with m_W² sin²θ_W = πα/(√2 G_F), moves g_L and g_R by as much each."""
+    radius = 1e-32 / (197.3269804e-13) ** 2  # MeV⁻²
+    moved = np.pi / 137.035999 / (np.sqrt(2) * 1.1663788e-11) * radius / 3
+    np.testing.assert_allclose(1e-32 * sc.shift_by_radius(RECOIL) / 2, moved, rtol=1e-6)
+    changed = sc.weak_nucleus(RECOIL * 1e-2, 55, 132.905)[0]
+    first, second = sc.shifted_nucleus(RECOIL * 1e-2, 55, 132.905, np.full(3, 2 * moved))
+    charge = 132.905 - 55 - (1 - 4 * sc.SIN2_THETA_W) * 55
+    ratio = (132.905 - 55 - (1 - 4 * (sc.SIN2_THETA_W + moved)) * 55) ** 2 / charge**2
+    np.testing.assert_allclose((first + second)[0], (ratio - 1) * changed, rtol=1e-9)
+
+
+def test_a_charge_scatters_as_rutherford_says():
+    """Without weak scattering 2πα² q²/(M T²), times Z² and the form factor for nuclei, at E far above T."""
+    alpha2 = (1 / 137.035999) ** 2 * (197.3269804e-13) ** 2
+    second = sc.shifted_electron(RECOIL, 0.7, 0.2, sc.shift_by_charge(RECOIL, sc.ELECTRON_MASS))[1]
+    closed = 2 * np.pi * alpha2 / (sc.ELECTRON_MASS * RECOIL**2)
+    np.testing.assert_allclose(at(second.T, 1e6), closed, rtol=1e-5)
+    mass = 132.905 * sc.DALTON
+    recoil = RECOIL * 1e-2
+    second = sc.shifted_nucleus(recoil, 55, 132.905, sc.shift_by_charge(recoil, mass))[1]
+    closed = 2 * np.pi * alpha2 * 55**2 / (mass * recoil**2) * sc.form_factor(recoil, 132.905) ** 2
+    np.testing.assert_allclose(second[0], closed, rtol=1e-5)
+
+
+def test_interference_of_a_charge_lowers_scattering_of_electron_neutrinos():
+    """A positive charge of ν_e weakens its coupling to electrons, and that to nuclei, whose weak charge is positive."""
+    first, _ = sc.shifted_electron(RECOIL, *sc.COUPLINGS["nu_e"], sc.shift_by_charge(RECOIL, sc.ELECTRON_MASS))
+    assert (at(first.T, 5.0) < 0).all()
+    assert (sc.shifted_nucleus(RECOIL, 55, 132.9, sc.shift_by_charge(RECOIL, 1.2e5))[0][0] < 0).all()

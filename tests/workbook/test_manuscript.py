@@ -30,8 +30,8 @@ def test_what_the_notebooks_publish_is_committed_and_nothing_else():
         find_declared("figure"),
         [f"table_{name}" for name in (*find_declared("table"), "claims", "options")],
     )
-    assert len(drawn) == 17
-    assert len(tables) == 12
+    assert len(drawn) == 18
+    assert len(tables) == 14
     for name in drawn:
         for suffix in ("pdf", "png", "json"):
             assert (FIGURES / f"{name}.{suffix}").is_file()

@@ -1,3 +1,4 @@
+from .charges import fit_charges as fit_charges
 from .data_limits import analyse_all as analyse_all
 from .data_limits import describe_limits as describe_limits
 from .data_limits import list_fluxes as list_fluxes
@@ -7,6 +8,20 @@ from .experiments import RESPONSE as RESPONSE
 from .experiments import SPECTRA as SPECTRA
 from .experiments import load_experiment as load_experiment
 from .experiments import load_response as load_response
+from .flavour import apply_form as apply_form
+from .flavour import bound_components as bound_components
+from .flavour import dirac_form as dirac_form
+from .flavour import flavour_shares as flavour_shares
+from .flavour import flavour_state as flavour_state
+from .flavour import load_mixing as load_mixing
+from .flavour import majorana_form as majorana_form
+from .flavour import mean_shares as mean_shares
+from .flavour import share_mass_states as share_mass_states
+from .flavour import to_flavour_basis as to_flavour_basis
+from .flavour_fit import bound_alone as bound_alone
+from .flavour_fit import describe_moments as describe_moments
+from .flavour_fit import fit_moments as fit_moments
+from .flavour_fit import load_states as load_states
 from .joint import join_classes as join_classes
 from .likelihood import compare_spectrum as compare_spectrum
 from .likelihood import load_likelihood as load_likelihood
@@ -20,6 +35,7 @@ from .sheets import FLAVOUR_CLASSES as FLAVOUR_CLASSES
 from .sheets import load_published as load_published
 from .simulation import expect_limit as expect_limit
 from .spectra import MU_UNIT as MU_UNIT
+from .spectra import load_sources as load_sources
 from .threshold_scan import ALL as ALL
 from .threshold_scan import ScanSettings as ScanSettings
 from .threshold_scan import choose_compared as choose_compared

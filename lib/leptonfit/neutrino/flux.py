@@ -6,7 +6,7 @@ Energies in MeV, fluxes in cm⁻² s⁻¹ (a fluence in cm⁻² where an exposur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -88,6 +88,14 @@ class Flux:
     def spectrum(self, energy: np.ndarray) -> np.ndarray:
         """Smooth spectrum φ(E) (...) at energies (...), per MeV; zero for a line."""
         return np.zeros(np.shape(energy)) if self.density is None else self.density(energy)
+
+    def weigh(self, share: Callable[[np.ndarray], np.ndarray]) -> Flux:
+        """Part of this flux that `share` gives at each energy (...), between 0 and 1."""
+        density = self.density
+        if density is None:
+            return replace(self, total=self.total * float(share(np.asarray(self.line))))
+        part = replace(self, density=lambda energy: density(energy) * share(energy))
+        return replace(part, total=float(part._tails[0, 0]))
 
     def _integrate(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Moments (3, n) between pairs of energies (n,) that have no edge between them."""

@@ -1,6 +1,8 @@
 """Combination of published limits by flavour class, to tell how much they differ beyond their sampling scatter.
 
-A combination of upper limits is not an upper limit. It tells where the limits lie and how much they differ.
+A combination of upper limits is not an upper limit. It tells where the limits lie and how much they differ. Only limits
+at 90 % that collaborations set in laboratories are combined: reanalyses use the same data, and limits at another
+confidence or from stars are other quantities.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
+CONFIDENCE = 0.9
+"""Confidence of the limits that are combined."""
+ASTROPHYSICAL = "astrophysical"
+"""Class that never enters a combination."""
+
 
 @dataclass(frozen=True)
 class PublishedResult(Result):
@@ -28,6 +35,8 @@ class PublishedResult(Result):
         Names of the limits used, by class: the latest limit of each experiment.
     alone : tuple of str
         Classes with a single experiment.
+    left_out : dict of tuple of str
+        Names of the limits that are not combined, by the reason.
     sigma_log10 : float
         Scatter of a limit between repetitions of the same experiment, dex.
     """
@@ -35,6 +44,7 @@ class PublishedResult(Result):
     classes: dict[str, MetaResult]
     used: dict[str, tuple[str, ...]]
     alone: tuple[str, ...]
+    left_out: dict[str, tuple[str, ...]]
     sigma_log10: float
 
 
@@ -62,25 +72,23 @@ def combine_published(
     estimator : str
         One of `ESTIMATORS`.
     include_disputed : bool
-
-    Raises
-    ------
-    ValueError
-        If the limits of a class have different confidences.
     """
-    latest = select_latest(table, include_disputed=include_disputed)
+    is_in_stars = table["flavour_class"] == ASTROPHYSICAL
+    is_reanalysis = ~is_in_stars & (table["kind"] == "reanalysis")
+    is_other = ~is_in_stars & ~is_reanalysis & ~np.isclose(table["confidence"], CONFIDENCE)
+    reasons = {"from stars": is_in_stars, "reanalyses": is_reanalysis, "at another confidence": is_other}
+    left_out = {reason: tuple(table["name"][is_so]) for reason, is_so in reasons.items() if is_so.any()}
+    latest = select_latest(table[~(is_in_stars | is_reanalysis | is_other)], include_disputed=include_disputed)
     classes, used, alone = {}, {}, []
     for name in FLAVOUR_CLASSES:
         group = latest[latest["flavour_class"] == name]
-        if group["confidence"].nunique() > 1:
-            raise ValueError(f"{name}: limits at different confidence cannot be combined")
         if len(group) == 1:
             alone.append(name)
         if len(group) > 1:
             variances = np.full(len(group), sigma_log10**2)
             classes[name] = combine_estimates(np.log10(group["limit"]), variances, estimator=estimator)
             used[name] = tuple(group["name"])
-    return PublishedResult(classes, used, tuple(alone), sigma_log10)
+    return PublishedResult(classes, used, tuple(alone), left_out, sigma_log10)
 
 
 def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str, str]:
@@ -104,4 +112,6 @@ def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str
     )
     single = ", ".join(FLAVOUR_CLASSES[name] for name in found.alone)
     more = f" A single experiment, not combined: {single}." if single else ""
+    others = "; ".join(f"{reason} {', '.join(names)}" for reason, names in found.left_out.items())
+    more += f" Not combined either: {others}." if others else ""
     return ("limits_differ" if differ else "limits_agree"), f"{said}{'; '.join(parts)}.{more}"

@@ -27,6 +27,9 @@ SIN2_THETA_W = 0.2386
 MAGNETIC = math.pi * constants.alpha**2 / ELECTRON_MASS**2 * _CM2
 """πα²/m_e² in cm²: 2.4947e-25."""
 
+VECTOR_SHIFT = math.sqrt(2) * math.pi * constants.alpha / FERMI
+"""√2πα/G_F in MeV²: a charge form factor F(q²) of the neutrino shifts g_V of electrons by 2F/q² times this."""
+
 COUPLINGS = {
     "nu_e": (0.5 + SIN2_THETA_W, SIN2_THETA_W),
     "nu_e_bar": (SIN2_THETA_W, 0.5 + SIN2_THETA_W),
@@ -76,6 +79,55 @@ def weak_nucleus(recoil: np.ndarray, n_protons: int, mass_number: float) -> np.n
 def magnetic_nucleus(recoil: np.ndarray, n_protons: int, mass_number: float) -> np.ndarray:
     """Coefficients (3, ...) of the magnetic dσ/dT on a nucleus: Z² F² times the dσ/dT on a unit charge."""
     return n_protons**2 * form_factor(recoil, mass_number) ** 2 * magnetic(recoil)
+
+
+def shift_by_charge(recoil: np.ndarray, mass: float) -> np.ndarray:
+    """Shift (...) of g_V of electrons by a neutrino charge of 1 e, for recoils (...) of a particle of this mass, MeV.
+
+    It is −√2πα/(G_F M T). Antineutrinos have the opposite charge and the same shift, as g_L and g_R are exchanged. For
+    protons the shift has the opposite sign (C. Giunti and A. Studenikin, Rev. Mod. Phys. 87, 531 (2015),
+    arXiv:1403.6344, sect. VII).
+    """
+    return -VECTOR_SHIFT / (mass * recoil)
+
+
+def shift_by_radius(recoil: np.ndarray) -> np.ndarray:
+    """Shift (...) of g_V of electrons by a neutrino charge radius ⟨r²⟩ of 1 cm²: √2πα/(3G_F), at any recoil (...).
+
+    It is that of sin²θ_W by the factor 1 + m_W²⟨r²⟩/3 (P. Vogel and J. Engel, Phys. Rev. D 39, 3378 (1989)).
+    """
+    return np.full(np.shape(recoil), VECTOR_SHIFT / 3 / _CM2)
+
+
+def shifted_electron(
+    recoil: np.ndarray, g_left: float, g_right: float, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change of the weak dσ/dT on a free electron by a shift (...) of g_V, to first and to second order.
+
+    Each order has coefficients (3, ...), as `weak_electron`; g_L and g_R move by half of the shift. The first order is
+    the interference with weak scattering, because charge and charge radius do not flip the helicity.
+    """
+    scale = 2 * FERMI**2 * ELECTRON_MASS / math.pi * _CM2
+    g_vector = g_left + g_right
+    one = np.ones(np.shape(recoil))
+    first = np.stack(
+        [g_vector * one, -2 * g_right * recoil, g_right * recoil**2 - g_vector / 2 * ELECTRON_MASS * recoil]
+    )
+    second = np.stack([2 * one, -2 * recoil, recoil**2 - ELECTRON_MASS * recoil]) / 4
+    return scale * shift * first, scale * shift**2 * second
+
+
+def shifted_nucleus(
+    recoil: np.ndarray, n_protons: int, mass_number: float, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Change of the coherent dσ/dT on a nucleus by a shift (...) of g_V, to first and to second order.
+
+    The weak charge N − (1 − 4s²) Z grows by 2 Z times the shift. Coefficients (3, ...) as those of `weak_nucleus`.
+    """
+    charge = mass_number - n_protons - (1 - 4 * SIN2_THETA_W) * n_protons
+    ratio = 2 * n_protons * shift / charge
+    weak = weak_nucleus(recoil, n_protons, mass_number)
+    return 2 * ratio * weak, ratio**2 * weak
 
 
 def form_factor(recoil: np.ndarray, mass_number: float) -> np.ndarray:

@@ -21,8 +21,10 @@ FLAVOUR_CLASSES = {
     "reactor": "ν̄_e of reactors",
     "solar": "solar mixture",
     "stopped_pion": "ν_μ, ν̄_μ and ν_e of stopped pions",
+    "accelerator_nue": "ν_e of accelerators",
     "accelerator_numu": "ν_μ of accelerators",
     "accelerator_nutau": "ν_τ of accelerators",
+    "astrophysical": "all states in stars",
 }
 """Neutrinos to whose effective moment a limit applies; moments of different classes are different quantities."""
 
@@ -44,23 +46,20 @@ def read_columns(stem: str, described: Mapping[str, Any], *, data: Path | None =
 
 
 def load_published(*, data: Path | None = None) -> pd.DataFrame:
-    """Published limits: name, experiment, flavour_class, year, limit (1e-11 μ_B), confidence, disputed, mark, source.
+    """Published limits: name, experiment, flavour_class, year, limit (1e-11 μ_B), confidence, kind, disputed and more.
+
+    `kind` is "collaboration" or "reanalysis"; `mark` is "observed" where the limit was checked against a source, as
+    `checked` says, and "textbook" where it is quoted from memory; `source` and `note` are text.
 
     Raises
     ------
     InputError
-        If an entry is not valid, a name occurs twice, or the limits of a class have different confidences.
+        If an entry is not valid, or a name occurs twice.
     """
     stem, path = "published_limits", "neutrino/published_limits.csv"
     table = read_columns(stem, read_toml(f"neutrino/{stem}.toml", data=data)["columns"], data=data)
     for name in table["name"][table["name"].duplicated()]:
         raise InputError(f"data file {path}: name = {name}: every row must have a name of its own")
-    for flavour, group in table.groupby("flavour_class"):
-        if group["confidence"].nunique() > 1:
-            several = ", ".join(f"{one:g}" for one in group["confidence"].unique())
-            raise InputError(
-                f"data file {path}: confidence of {flavour} limits = {several}: must be one for all of a class"
-            )
     table["year"] = table["year"].astype(int)
     table["disputed"] = table["disputed"] == "yes"
     return table

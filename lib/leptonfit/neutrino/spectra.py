@@ -7,7 +7,7 @@ give the spectrum for any μ. The unit of θ is (1e-11 μ_B)² everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -71,6 +71,37 @@ class SpectrumResult(Result):
 
 
 @dataclass(frozen=True)
+class Signal:
+    """Scattering that is added to weak scattering, at unit strength.
+
+    Attributes
+    ----------
+    electron : callable
+        Maps recoils (n,), MeV, and the flavours of a flux to coefficients (3, n) of dσ/dT on a free electron, as those
+        in `scattering`.
+    nucleus : callable
+        Maps recoils (n,), a number of protons and a mass number to coefficients (3, n) of dσ/dT on a nucleus.
+    unit : float
+        Factor on both, for the unit of the strength.
+    select : callable or None
+        Maps a flux to the part of it that scatters so; None for all of it.
+    """
+
+    electron: Callable[[np.ndarray, Mapping[str, float]], np.ndarray]
+    nucleus: Callable[[np.ndarray, int, float], np.ndarray]
+    unit: float = 1.0
+    select: Callable[[Flux], Flux] | None = None
+
+
+def _magnetic(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndarray:
+    return scattering.magnetic(recoil)
+
+
+MOMENT = Signal(_magnetic, scattering.magnetic_nucleus, MU_UNIT**2)
+"""Magnetic scattering; its strength is θ."""
+
+
+@dataclass(frozen=True)
 class Atom:
     """Target atom of neutrino scattering.
 
@@ -90,7 +121,7 @@ class Atom:
 
 
 def predict_spectrum(
-    experiment: Experiment, *, data: Path | None = None, steps: bool = True, rrpa: bool = False
+    experiment: Experiment, *, data: Path | None = None, steps: bool = True, rrpa: bool = False, signal: Signal = MOMENT
 ) -> SpectrumResult:
     """Expected spectrum of a data set.
 
@@ -105,6 +136,8 @@ def predict_spectrum(
         Whether rates on electrons are multiplied by the ratio of the relativistic random-phase approximation to the
         stepping approximation (J.-W. Chen et al., Phys. Lett. B 774, 656 (2017), arXiv:1610.04177). The ratio is known
         for weak scattering; its use for magnetic scattering is an approximation.
+    signal : Signal
+        Scattering that takes the place of magnetic scattering in the result.
 
     Returns
     -------
@@ -117,7 +150,9 @@ def predict_spectrum(
     """
     folder = data or data_folder()
     if experiment.parts:
-        several = [predict_spectrum(part, data=data, steps=steps, rrpa=rrpa) for part in experiment.parts]
+        several = [
+            predict_spectrum(part, data=data, steps=steps, rrpa=rrpa, signal=signal) for part in experiment.parts
+        ]
         return replace(
             several[0],
             slug=experiment.slug,
@@ -132,16 +167,17 @@ def predict_spectrum(
         )
     sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps, rrpa)
     if experiment.background == "oscillated":
-        return _predict_ratios(experiment, sources, atoms[0])
-    whole = {channel: _scatter(experiment, channel, sources, atoms) for channel in experiment.channels}
+        return _predict_ratios(experiment, sources, atoms[0], signal)
+    whole = {channel: _scatter(experiment, channel, sources, atoms, signal) for channel in experiment.channels}
     parts = [("", part, np.ones(experiment.n_bins)) for part in whole.values()]
     if any("branches" in one for one in experiment.declared.values()):
         parts = [
-            (one.name, _scatter(experiment, "electron", [one], atoms), np.ones(experiment.n_bins)) for one in sources
+            (one.name, _scatter(experiment, "electron", [one], atoms, signal), np.ones(experiment.n_bins))
+            for one in sources
         ]
     elif "arrival" in experiment.values:
         parts = [
-            (one.name, _scatter(experiment, "nucleus", [one], atoms), _share_of_time(experiment, one))
+            (one.name, _scatter(experiment, "nucleus", [one], atoms, signal), _share_of_time(experiment, one))
             for one in sources
         ]
 
@@ -245,7 +281,9 @@ def _response(
     )
 
 
-def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom]) -> _Part:
+def _scatter(
+    experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom], signal: Signal = MOMENT
+) -> _Part:
     """Recoil rates over the exposure for every atom of the formula unit, on common quadrature nodes."""
     recoil, weights = _lay_nodes(experiment, channel, sources, atoms)
     unit_mass = sum(atom.mass_number for atom in atoms) * constants.atomic_mass  # kg
@@ -255,19 +293,23 @@ def _scatter(experiment: Experiment, channel: str, sources: Sequence[Flux], atom
     rates = np.zeros((len(atoms), 2, len(recoil)))
     for i, atom in enumerate(atoms):
         mass = scattering.ELECTRON_MASS if channel == "electron" else atom.mass_number * scattering.DALTON
-        moments = np.stack([source.moments(scattering.least_energy(recoil, mass)) for source in sources])
+        least = scattering.least_energy(recoil, mass)
+        moments = taken = np.stack([source.moments(least) for source in sources])
+        if signal.select is not None:
+            taken = np.stack([signal.select(source).moments(least) for source in sources])
         if channel == "electron":
             many = scattering.count_electrons(recoil, atom.shells, atom.n_outer) * atom.correct(recoil)
             weak = sum(
                 many * np.sum(_weak_electron(recoil, source.flavours) * found, axis=0)
                 for source, found in zip(sources, moments, strict=True)
             )
-            magnetic = many * np.sum(scattering.magnetic(recoil) * moments, axis=(0, 1))
+            laws = np.stack([signal.electron(recoil, source.flavours) for source in sources])
+            magnetic = many * np.sum(laws * taken, axis=(0, 1))
         else:
             nucleus = recoil, atom.n_protons, atom.mass_number
             weak = np.sum(scattering.weak_nucleus(*nucleus) * moments, axis=(0, 1))
-            magnetic = np.sum(scattering.magnetic_nucleus(*nucleus) * moments, axis=(0, 1))
-        rates[i] = np.stack([weak, MU_UNIT**2 * magnetic]) * exposure / unit_mass
+            magnetic = np.sum(signal.nucleus(*nucleus) * taken, axis=(0, 1))
+        rates[i] = np.stack([weak, signal.unit * magnetic]) * exposure / unit_mass
     return _Part(channel, tuple(atoms), recoil, weights, rates)
 
 
@@ -306,7 +348,7 @@ def _lay_nodes(
     return (edges[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
 
 
-def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom) -> SpectrumResult:
+def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom, signal: Signal) -> SpectrumResult:
     """Expected rates: published rates without oscillation, scaled by ratios of computed spectra.
 
     With r the ratio of smeared ν_μ to ν_e spectra and P the survival probability, oscillation leaves a fraction
@@ -315,7 +357,8 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
     (boron,) = (source for source in sources if source.name == "B8")
     pure = {flavour: replace(boron, flavours={flavour: 1.0}) for flavour in ("nu_e", "nu_mu")}
     whole = replace(experiment, values={**experiment.values, "exposure_on": 1.0})
-    parts = {flavour: _scatter(whole, "electron", [source], [atom]) for flavour, source in pure.items()}
+    parts = {flavour: _scatter(whole, "electron", [source], [atom], signal) for flavour, source in pure.items()}
+    oscillated = _scatter(whole, "electron", [boron], [atom], signal)
     unoscillated = experiment.columns["boron"] * experiment.values.get("boron_factor", 1.0)
     rates = unoscillated + experiment.columns["hep"]
     survival = boron.flavours["nu_e"]
@@ -324,7 +367,8 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
         electron, at_nominal = (parts["nu_e"].in_detector(whole, scale=one) for one in (scale, 1.0))
         muon = parts["nu_mu"].in_detector(whole, scale=scale)
         weak = rates * (survival * electron[0] + (1 - survival) * muon[0]) / at_nominal[0]
-        return np.stack([weak, unoscillated * electron[1] / at_nominal[0]])
+        added = oscillated.in_detector(whole, scale=scale)[1]
+        return np.stack([weak, unoscillated * added / at_nominal[0]])
 
     weak, magnetic = respond()
     electron, muon = (parts[flavour].in_detector(whole)[0] for flavour in ("nu_e", "nu_mu"))
@@ -344,7 +388,7 @@ def _predict_ratios(experiment: Experiment, sources: Sequence[Flux], atom: Atom)
         shifts=shifts,
         recoil={"electron": parts["nu_e"].recoil},
         weak_rate={"electron": survival * parts["nu_e"].rates[0, 0] + (1 - survival) * parts["nu_mu"].rates[0, 0]},
-        magnetic_rate={"electron": parts["nu_e"].rates[0, 1]},
+        magnetic_rate={"electron": oscillated.rates[0, 1]},
     )
 
 

@@ -35,6 +35,9 @@ _SYMBOLS = {
     "∞": r"\infty",
     "θ": r"\theta",
     "ν": r"\nu",
+    "Λ": r"\Lambda",
+    "⟨": r"\langle",
+    "⟩": r"\rangle",
 }
 _ACCENTS = {"\u0302": r"\hat", "\u0303": r"\tilde", "\u0304": r"\bar"}
 """Signs over the letter before."""

@@ -122,12 +122,12 @@ def test_points_and_ranks():
     ("new", "said"),
     [
         ("gemma = [1.0]", r"covariates_838.toml: gemma = \[1.0\]: must be 6 numbers, G_src"),
-        ("gemma = [1.0, nan, 0.02, 0.49, 0.56, 0.04]", r"gemma\[1\] = nan: must be a number"),
-        ("spare = [1.0, 0.80, 0.02, 0.49, 0.56, 0.04]", "gemma is missing"),
+        ("gemma = [1.0, nan, 0.02, 0.49, 0.136, 0.04]", r"gemma\[1\] = nan: must be a number"),
+        ("spare = [1.0, 0.80, 0.02, 0.49, 0.136, 0.04]", "gemma is missing"),
     ],
 )
 def test_bad_covariates_are_refused(edited, new, said):
-    folder = edited("covariates_838.toml", "gemma = [1.0, 0.80, 0.02, 0.49, 0.56, 0.04]", new)
+    folder = edited("covariates_838.toml", "gemma = [1.0, 0.80, 0.02, 0.49, 0.136, 0.04]", new)
     with pytest.raises(InputError, match=said):
         load_covariates(data=folder)
 

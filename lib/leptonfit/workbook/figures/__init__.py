@@ -13,6 +13,7 @@ from leptonfit.workbook.figures.fits import (
     plot_spectrum,
     plot_waterfall,
 )
+from leptonfit.workbook.figures.flavour import plot_moments, plot_solar_states
 from leptonfit.workbook.figures.leptons import (
     plot_c_mu_interval,
     plot_claims,
@@ -66,6 +67,7 @@ __all__ = [
     "plot_map",
     "plot_model",
     "plot_models",
+    "plot_moments",
     "plot_nuisance_paths",
     "plot_nuisances",
     "plot_outer_radius",
@@ -77,6 +79,7 @@ __all__ = [
     "plot_response",
     "plot_scorecard",
     "plot_sigma_ladder",
+    "plot_solar_states",
     "plot_spectrum",
     "plot_thresholds",
     "plot_variants",

@@ -17,13 +17,13 @@ from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.experiments import ResponsePoints
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import ComparedSpectrumResult, to_moment
-from leptonfit.neutrino.published import PublishedResult
+from leptonfit.neutrino.published import CONFIDENCE, PublishedResult
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.neutrino.spectra import SpectrumResult
 from leptonfit.neutrino.threshold_scan import CoherenceResult, ThresholdScanResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
-_CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, RED, GREY), strict=True))
+_CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, "#56B4E9", RED, GREY, "black"), strict=True))
 _NAMES = {
     "reactor": "reactor",
     "pp": "pp",
@@ -60,7 +60,9 @@ def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Ax
                 (one.limit * 1e-11, row),
                 arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.2 if used else 0.5},
             )
-            ticks.append(one.name + (" (disputed)" if one.disputed else ""))
+            more = [f"{100 * one.confidence:g} %"] if not math.isclose(one.confidence, CONFIDENCE) else []
+            more += ["disputed"] if one.disputed else []
+            ticks.append(one.name + (f" ({', '.join(more)})" if more else ""))
             row += 1
         if name in found.classes:
             meta = found.classes[name]
@@ -83,9 +85,9 @@ def plot_published(ax: Axes, limits: pd.DataFrame, found: PublishedResult) -> Ax
     ax.set_ylim(row - 1.2, -0.8)
     ax.set_yticks(range(len(ticks)), ticks, fontsize=7.5)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(r"upper limit on the effective moment at 90 % ($\mu_B$)")
+    ax.set_xlabel(r"upper limit, at 90 % unless stated ($\mu_B$)")
     ax.plot([], [], "s", color=GREY, label="checked against its source")
-    ax.plot([], [], "s", color=GREY, mfc="none", label="quoted from general knowledge")
+    ax.plot([], [], "s", color=GREY, mfc="none", label="quoted from memory")
     ax.plot([], [], "x", color=GREY, label="disputed")
     ax.plot([], [], color=GREY, ls="--", label="middle of the class; shaded: a further experiment, 95 %")
     ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, fontsize=7.5)
