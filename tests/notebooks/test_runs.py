@@ -31,7 +31,7 @@ def scans(root, executed, tmp_path_factory):
     for folder in ("notebooks", "data"):
         shutil.copytree(root / folder, copy / folder)
     loose = ["sigma_m_model=1e-5", "sigma_g_model=1e-7", "beta_min=2.95", "n_beta=31"]
-    edge = ["beta_min=0.8", "beta_max=1.4", "n_beta=13", "n_starts=8"]
+    edge = ["beta_min=0.8", "beta_max=1.4", "n_beta=7", "n_starts=4"]
     found = {"tight": executed.load("02_profile_scan")}
     for tag, assignments in (("loose", loose), ("edge", edge), ("again", edge)):
         assert run.execute(run.check_request(["02_profile_scan"], assignments, tag=tag, root=copy)) == []
@@ -232,10 +232,10 @@ def test_06_runs_what_it_needs_and_judges_by_rule_every_closure_run_so_far(few_c
 
 
 def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
-    assignments = ["closure=lab", "n_beta=3", "n_starts=4"]
     found = {}
-    for bounds in ("report", "wide"):
-        request = run.check_request(["02_profile_scan"], [*assignments, f"bounds={bounds}"], tag=bounds, root=checkout)
+    for bounds, few in (("report", ["n_beta=3", "n_starts=4"]), ("wide", ["n_beta=2", "n_starts=2"])):
+        assignments = ["closure=lab", f"bounds={bounds}", *few]
+        request = run.check_request(["02_profile_scan"], assignments, tag=bounds, root=checkout)
         assert run.execute(request) == []
         found[bounds] = store.load("02_profile_scan", checkout / "reports" / bounds)
     rejected = found["report"]["results"]
