@@ -37,6 +37,7 @@ from leptonfit.workbook.figures.neutrinos import (
     plot_recoils,
     plot_response,
     plot_thresholds,
+    plot_tuning,
 )
 from leptonfit.workbook.figures.sheet import plot_contact_sheet
 from leptonfit.workbook.figures.style import STYLE, use_style
@@ -79,6 +80,7 @@ __all__ = [
     "plot_sigma_ladder",
     "plot_spectrum",
     "plot_thresholds",
+    "plot_tuning",
     "plot_variants",
     "plot_waterfall",
     "use_style",
