@@ -21,24 +21,18 @@
 # **Needs** the data sets, fluxes and atoms in `data/neutrino/`. **Makes** spectra, $\Delta\chi^2(\theta)$ and limits of
 # each data set (`results/12_recoil_spectra.json`).
 #
-# Further data sets with published counts can be chosen: LZ, PandaX-4T, XENON1T, XENONnT to 140 keV, the phases
-# of Super-Kamiokande, Borexino's second phase with its backgrounds, and COHERENT in time.
-#
 # Every limit is on an *effective* moment: that of the mixture of neutrino states which its source sends to the
-# detector. Reactor, solar and stopped-pion limits are limits on different quantities. Counts marked **observed** were
-# published; counts marked **simulated** are Poisson counts of this workbook's own forward model at the published
-# exposure, with a background scaled so that the expected limit equals the published one. What simulated sets say was
-# put into them.
+# detector. Solar and stopped-pion limits are limits on different quantities. Every count was published. **No reactor
+# spectrum is public**: of GEMMA, TEXONO and CONUS only the published limits exist (`11_limits`), and
+# `17_tuned_simulations` shows what spectra simulated in their place cannot tell.
 
 # %% tags=["parameters"]
-datasets = "gemma, texono, conus, borexino, superk, coherent, xenonnt, response"  # data sets [gemma | texono | conus |
-# borexino | superk | coherent | xenonnt | response | lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenon1t_sr1 |
-# xenonnt_140kev | superk_1 | superk_2 | superk_3 | superk_4 | superk_1to4 | borexino_phase2 | coherent_csi |
-# coherent_lar | …]
+datasets = "all"  # data sets [lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenonnt | xenon1t_sr1 | superk_1to4 |
+# borexino_phase2 | coherent_csi | coherent_lar | response | …]
 mu_nu = 2e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limit that the verdict quotes [cls | fc | q_tilde | pinned]
-n_toys = None  # count, toy experiments at each truth {quick: 2000, full: 100000} [1, 10000000]
+n_toys = None  # count, toy experiments at each truth {quick: 1000, full: 100000} [1, 10000000]
 seed = 838  # seed of the toys [0, 9223372036854775807]
 budget = "quick"  # effort [quick | full]
 
@@ -48,13 +42,13 @@ import numpy as np
 
 from leptonfit import CONSTRUCTIONS, count_cores
 from leptonfit.neutrino import (
-    ALL_SPECTRA, FLAVOUR_CLASSES, MU_UNIT, RESPONSE, analyse_all, compare_spectrum, describe_limits, expect_limit,
+    FLAVOUR_CLASSES, MU_UNIT, RESPONSE, SPECTRA, analyse_all, compare_published, compare_spectrum, describe_limits,
     list_fluxes, load_likelihood, load_response, quench_lindhard, to_moment,
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
 settings = parameters.read_settings("12_recoil_spectra", globals())
-slugs = [slug for slug in ALL_SPECTRA if slug in settings.datasets]
+slugs = [slug for slug in SPECTRA if slug in settings.datasets]
 figures.use_style()
 
 # %% [markdown]
@@ -105,7 +99,6 @@ if RESPONSE in settings.datasets:
 tables.show(tables.from_records(likelihoods.values(), {
     "data set": "experiment.title",
     "effective moment of": lambda one: FLAVOUR_CLASSES[one.experiment.flavour_class],
-    "counts": "experiment.mark",
     "bins": "experiment.n_bins",
     "range": (
         lambda one: (*one.experiment.edges[[0, -1]], one.experiment.unit),
@@ -117,29 +110,6 @@ tables.show(tables.from_records(likelihoods.values(), {
         lambda one: one.spectrum.magnetic.sum() * (settings.mu_nu / MU_UNIT) ** 2, "{:.3g}",
     ),
     "nuisances": lambda one: len(one.model.nuisances),
-}))
-
-# %% [markdown]
-# The stated backgrounds do not give the published limits with this model, which is simpler than the experiments': in
-# the simulated sets they are multiplied until they do. Borexino's factor stands in for backgrounds shaped like a
-# signal.
-
-# %%
-simulated = [one for one in likelihoods.values() if not one.experiment.is_observed]
-tables.show(tables.from_records(simulated, {
-    "data set": "experiment.title",
-    "background, stated": (lambda one: one.experiment.values["background_rate"], "{:g} /(kg d keV)"),
-    "factor on it": (lambda one: one.experiment.values["background_factor"], "{:g}"),
-    "background counts": (
-        lambda one: one.model.base[: one.experiment.n_bins].sum() - one.spectrum.weak.sum(), "{:.3g}",
-    ),
-    "expected CLs limit, as stated": (lambda one: expect_limit(one.experiment, 1.0), "{:.3g}"),
-    "tuned to": (
-        lambda one: (
-            expect_limit(one.experiment, one.experiment.values["background_factor"]), one.experiment.published,
-        ),
-        "{:.3g} ({})", "", ("", "of"),
-    ),
 }))
 
 # %% [markdown]
@@ -156,12 +126,12 @@ tables.show(tables.from_records(simulated, {
 # to 3 % at the limit. Feldman–Cousins by toys needs neither; its error is that of the number of toys.
 #
 # Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances; pyhf takes fitted ones, and
-# its limits differ. Neutrons in COHERENT's beam window and a rise of the solar survival probability toward low energies
-# are not modelled; the latter is within a nuisance.
+# its limits differ. Errors of flux, quenching and efficiency scale weak and magnetic recoils alike, since both come
+# from the same neutrinos in the same detector; if they scaled the weak recoils alone, COHERENT's limits would be 5 to
+# 8 % lower.
 #
-# The published limit is that of the row named; Super-Kamiokande's is from its first phase, and its data here from the
-# fourth. The expectation is linear in $\theta$ and in the nuisances, so that at each $\theta$ the fit of the nuisances
-# has one minimum only.
+# The published limit is that of the row named. The expectation is linear in $\theta$ and in the nuisances, so that at
+# each $\theta$ the fit of the nuisances has one minimum only.
 
 # %%
 toys = {"n_toys": settings.n_toys, "seed": settings.seed}
@@ -173,6 +143,23 @@ tables.show(limits)
 fig, ax = plt.subplots(figsize=(6.8, 1.6 + 0.62 * len(found)))
 figures.plot_limits(ax, found)
 publish.figure(settings, "moment_limits", fig, found=found)
+
+# %% [markdown]
+# ## Beside the published limits
+#
+# Limits by the construction of the verdict, at the confidence of the published limit. The reasons are those of the data
+# and models here; they stand in the data file of each set.
+
+# %%
+beside = tables.from_records(compare_published(found, settings.limit_method), {
+    "data set": "title",
+    "here (1e-11 μ_B)": ("limit", "{:.3g}"),
+    "published (1e-11 μ_B)": ("published, by", "{:g} ({})", "", ("", "by")),
+    "here over published": ("ratio", "{:.2f}"),
+    "all constructions over published": ("lowest, highest", "{:.2f} to {:.2f}"),
+    "why": "reason",
+})
+tables.show(beside)
 
 # %% [markdown]
 # ## Data against expectation
@@ -271,12 +258,12 @@ print(sentence)
 
 # %%
 for one in found:
-    slug, mark = publish.spell(one.slug), "numerical" if one.observed else "simulated"
+    slug = publish.spell(one.slug)
     for method in CONSTRUCTIONS:
         limit = {f"limit{slug}{method.title().replace('_', '')}": one.moment_limit(method) / MU_UNIT}
-        publish.numbers(settings, mark=mark, form=".3g", **limit)
+        publish.numbers(settings, form=".3g", **limit)
     expected = to_moment(one.limits.expected["cls"][0][2]) / MU_UNIT
-    publish.numbers(settings, mark=mark, form=".3g", **{f"expected{slug}Cls": expected})
+    publish.numbers(settings, form=".3g", **{f"expected{slug}Cls": expected})
 
 # %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
@@ -288,8 +275,9 @@ nuisances = tables.from_records(strongest, {
     "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
     "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
 })
-csv = {"limits": limits, "fits": fits, "limit_coverage": limit_coverage, "nuisances": nuisances}
+csv = {"limits": limits, "beside_published": beside, "fits": fits, "limit_coverage": limit_coverage,
+       "nuisances": nuisances}
 constructions = [*(one.title for one in CONSTRUCTIONS.values()), "expected CLs, 68 % of repetitions", "published"]
-publish.table(settings, "moment_limits", csv["limits"], ["data set", "counts", "confidence", *constructions])
+publish.table(settings, "moment_limits", csv["limits"], ["data set", "confidence", *constructions])
 publish.table(settings, "moment_fits", csv["fits"])
 _ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

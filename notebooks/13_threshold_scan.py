@@ -16,18 +16,20 @@
 #
 # The report scans limits over detection thresholds and finds a common bend, a common scale and a coherence of all
 # experiments. Thresholds of a real spectrum lie on its bin edges, limits of one curve share their events, and limits of
-# different experiments differ because their sensitivities do. What is left beyond that?
+# different experiments differ because their sensitivities do. What is left beyond that? And do the spectra agree on a
+# moment at all?
 #
 # **Needs** the data sets (`data/neutrino/`) and the report's claims (`data/report_838.toml`). **Makes** the limit of
 # every attainable condition, observed and expected, its covariance, spreads, coherence and calibrations
 # (`results/13_threshold_scan.json`).
 
 # %% tags=["parameters"]
-datasets = "all"  # data sets [gemma | texono | conus | borexino | superk | coherent | xenonnt | response | …]
-n_thresholds = 30  # count, largest number of thresholds of each data set [4, 1000]
+datasets = "all"  # data sets [lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenonnt | xenon1t_sr1 | superk_1to4 |
+# borexino_phase2 | coherent_csi | coherent_lar | response | …]
+n_thresholds = 12  # count, largest number of thresholds of each data set [4, 1000]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limits [cls | fc | pinned]
-n_toys = None  # count, toy experiments of each data set {quick: 2000, full: 100000} [100, 10000000]
+n_toys = None  # count, toy experiments of each data set {quick: 1000, full: 100000} [100, 10000000]
 seed = 838  # seed of the toys [0, 9223372036854775807]
 budget = "quick"  # effort [quick | full]
 
@@ -38,8 +40,8 @@ import numpy as np
 from leptonfit import count_cores
 from leptonfit.claims.nu838 import load_report
 from leptonfit.neutrino import (
-    ALL, FLAVOUR_CLASSES, ScanSettings, calibrate_quenching, calibrate_scale, choose_compared, compare_spreads,
-    describe_scan, load_response, measure_coherence, scan_all, select_counts,
+    ALL, FLAVOUR_CLASSES, ScanSettings, calibrate_quenching, calibrate_scale, compare_sets, compare_spreads,
+    describe_scan, group_by_class, load_experiment, load_likelihood, load_response, measure_coherence, scan_all,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -50,18 +52,40 @@ claims = load_report()
 figures.use_style()
 
 # %% [markdown]
+# ## The report's data sets, and what exists
+#
+# The report counts 30 conditions in each of its eight data sets. No reactor experiment has published a spectrum as
+# numbers: its limit stays a published limit and enters no fit. The detector response sets no limit. Energies are in the
+# unit of the data: keV, MeV (total energy of the electron), PE; Borexino's bins of hits are given in keV.
+
+# %%
+most = claims["report"]["n_conditions"] // claims["report"]["n_experiments"]
+measured = {one["name"]: [load_experiment(slug) for slug in one["slugs"]] for one in claims["dataset"]}
+mapped = tables.from_records(measured, {
+    "the report's data set": 0,
+    "measured spectra here": lambda name, sets: ", ".join(one.title for one in sets) or "none public",
+    "thresholds": lambda name, sets: ", ".join(
+        f"{one.n_thresholds} ({one.edges[0]:g} to {one.edges[-1]:g} {one.unit})" for one in sets
+    ) or "none",
+    "attainable": (lambda name, sets: sum(one.n_thresholds for one in sets), "{:d}"),
+    "with at most 30 each": (lambda name, sets: sum(min(most, one.n_thresholds) for one in sets), "{:d}"),
+    "claimed": lambda name, sets: most,
+})
+tables.show(mapped)
+
+# %% [markdown]
 # ## Every attainable condition
 #
-# A threshold leaves out the bins below it, with at least two left; one sets no limit where the nuisances can imitate
-# the signal that remains. The shape of each curve is that of its expected (Asimov) limits, by a Gaussian process: the
-# slope at the lowest threshold, taken from above, where the curve bends most, and its length scale. Where a curve bends
-# most at an end of its range it has no bend of its own.
+# Of each data set at most `n_thresholds`, spread evenly: a curve of 30 is worth hardly more independent limits than a
+# curve of 12. A threshold leaves out the bins below it, with at least two left; it sets no limit where the nuisances
+# can imitate the signal that remains, or no signal remains. The shape of each curve is that of its expected (Asimov)
+# limits, by a Gaussian process: the slope at the lowest threshold, taken from above, where the curve bends most, and
+# its length scale. Where a curve bends most at an end of its range it has no bend of its own.
 
 # %%
 scans = scan_all(settings.datasets, how, seed=settings.seed, jobs=count_cores())
 thresholds = tables.from_records(scans, {
     "data set": "title",
-    "counts": lambda one: "observed" if one.observed else "simulated",
     "attainable": "attainable",
     "set a limit": lambda one: len(one.threshold),
     "range": (lambda one: (*one.threshold[[0, -1]], one.unit), "{:g} to {:g} {}", "", ("low", "high", "unit")),
@@ -79,20 +103,53 @@ thresholds = tables.from_records(scans, {
 tables.show(thresholds)
 
 # %% tags=["key-figure"]
-fig, axes = plt.subplots(2, 4, figsize=(10, 5))
+fig, axes = plt.subplots(3, 4, figsize=(10, 7.4))
 figures.plot_thresholds(axes.ravel(), scans)
 plt.show()
+
+# %% [markdown]
+# ## Do the data sets agree on a moment?
+#
+# Parameter goodness of fit: how much −2 ln L rises if all data sets of a class have one $\theta$ instead of their own,
+# with $\theta$ free on both sides of zero, and the same for each pair. Each data set keeps its own nuisances. The limit
+# of a class is quoted in `14_joint_fit` if its data sets agree, else that without the data set that disagrees. Some
+# sets have a detector (LZ) or a collaboration (XENON1T and XENONnT) in common, but no events.
+
+# %%
+likelihoods = [load_likelihood(one.slug) for one in scans]
+agreement = {name: compare_sets(several) for name, several in group_by_class(likelihoods).items()}
+together = tables.from_records(agreement, {
+    "effective moment of": lambda name, one: FLAVOUR_CLASSES[name],
+    "data sets": lambda name, one: ", ".join(one.titles),
+    "χ²_PG / dof": (lambda name, one: (one.chi2_pg, len(one.titles) - 1), "{:.2f} / {}", "", ("(χ²)", "(dof)")),
+    "p": (lambda name, one: one.p_value, "{:.2g}"),
+    "worst pair": lambda name, one: " and ".join(one.titles[i] for i in one.worst),
+    "χ² (1 dof)": (lambda name, one: one.chi2_pairs[one.worst], "{:.2f}"),
+    "p of the pair": (lambda name, one: one.p_pairs[one.worst], "{:.2g}"),
+    "p of the worst of all pairs": (
+        lambda name, one: (one.p_worst, one.n_pairs), "{:.2g} ({} pairs)", "", ("", "pairs"),
+    ),
+    "without the second of it: p": (lambda name, one: one.p_without[one.worst[1]], "{:.2g}"),
+})
+tables.show(together)
+
+# %%
+listed = [(one, i, j) for one in agreement.values() for i in range(len(one.titles)) for j in range(i)]
+pairs = tables.from_records(sorted(listed, key=lambda row: -row[0].chi2_pairs[row[1:]]), {
+    "pair": lambda one, i, j: f"{one.titles[j]}, {one.titles[i]}",
+    "χ² (1 dof)": (lambda one, i, j: one.chi2_pairs[i, j], "{:.2f}"),
+    "p": (lambda one, i, j: one.p_pairs[i, j], "{:.2g}"),
+})
+tables.show(pairs.head(8))
 
 # %% [markdown]
 # ## Spread between experiments
 #
 # Random effects (REML) at each data set's lowest threshold: of the limits, of the expected limits alone, and of their
-# ratio. Only the last can speak of a disagreement. Simulated sets were tuned to published limits: their spread was put
-# in, and measured sets alone are evidence.
+# ratio. Only the last can speak of a disagreement.
 
 # %%
-chosen = select_counts(scans)
-spreads = {name: compare_spreads(several) for name, several in chosen.items()}
+spreads = compare_spreads(scans)
 
 
 def to_dex(meta):
@@ -100,22 +157,19 @@ def to_dex(meta):
 
 
 mixed = "all classes, which are not one quantity"
-several = [(counts, name, one) for counts, classes in spreads.items() for name, one in classes.items()]
-spread = tables.from_records(several, {
-    "counts": 0,
-    "effective moment of": lambda counts, name, one: FLAVOUR_CLASSES.get(name, mixed),
-    "data sets": lambda counts, name, one: ", ".join(one.titles),
-    "Δlog10 μ, limits": (lambda counts, name, one: to_dex(one.limits), "{:.2f}"),
-    "Δlog10 μ, sensitivities alone": (lambda counts, name, one: to_dex(one.sensitivities), "{:.2f}"),
+spread = tables.from_records(spreads, {
+    "effective moment of": lambda name, one: FLAVOUR_CLASSES.get(name, mixed),
+    "data sets": lambda name, one: ", ".join(one.titles),
+    "Δlog10 μ, limits": (lambda name, one: to_dex(one.limits), "{:.2f}"),
+    "Δlog10 μ, sensitivities alone": (lambda name, one: to_dex(one.sensitivities), "{:.2f}"),
     "Δlog10 μ, limits over sensitivities": (
-        lambda counts, name, one: (to_dex(one.excess), one.excess.p_value),
+        lambda name, one: (to_dex(one.excess), one.excess.p_value),
         "{:.2f} (p = {:.2g})", "", ("", "p"),
     ),
     "Δμ_cross (1e-11 μ_B)": ("cross", "{:.3g}"),
     "Δμ_cross, sensitivities alone": ("cross_expected", "{:.3g}"),
     "claimed Δlog10 μ": (
-        lambda counts, name, one: claims["result"]["delta_log10_mu"] if counts == name == ALL else None,
-        "{:g} ± {:g}"),
+        lambda name, one: claims["result"]["delta_log10_mu"] if name == ALL else None, "{:g} ± {:g}"),
 })
 tables.show(spread)
 
@@ -126,11 +180,10 @@ tables.show(spread)
 # Deviations from the expected curve do, beside those of unrelated experiments with the covariance of their own toys.
 
 # %%
-coherence = {name: measure_coherence(several, seed=settings.seed) for name, several in chosen.items()}
-*_, widest = coherence.values()
-if widest:
+coherence = measure_coherence(scans, seed=settings.seed)
+if coherence:
     fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9))
-    figures.plot_coherence(axes, widest, claims["result"]["C_coh"])
+    figures.plot_coherence(axes, coherence, claims["result"]["C_coh"])
     plt.show()
 
 # %% [markdown]
@@ -160,10 +213,8 @@ tables.show(calibrated)
 stated, curves = claims["result"], {one.title: one.curve for one in scans if one.curve}
 scales = [curve.length_scale for curve in curves.values()]
 bends = [f"{title} {curve.bend:.3g}" for title, curve in curves.items() if not curve.bend_on_edge]
-spreads_said = [f"{counts}, {name}: {to_dex(one.limits):.2f}" for counts, name, one in several]
-coherences = [
-    f"{counts}: {one.coherence:.2f} (p = {one.p_value:.2g} if unrelated)" for counts, one in coherence.items() if one
-]
+spreads_said = [f"{name}: {to_dex(one.limits):.2f}" for name, one in spreads.items()]
+coherent = coherence and f"{coherence.coherence:.2f} (p = {coherence.p_value:.2g} if unrelated)"
 counted = f"{sum(one.attainable for one in scans)} attainable, {sum(len(one.threshold) for one in scans)} set a limit"
 computed = {
     "n_conditions": (claims["report"]["n_conditions"], None, counted),
@@ -172,7 +223,7 @@ computed = {
         *stated["tau_c"], f"{min(scales):.2g} to {max(scales):.3g}, by data set" if scales else "no curve",
     ),
     "Delta_log10_mu": (*stated["delta_log10_mu"], "; ".join(spreads_said) or "one data set"),
-    "C_coh": (*stated["C_coh"], "; ".join(coherences) or "no two curves"),
+    "C_coh": (*stated["C_coh"], coherent or "no two curves"),
 }
 claimed = tables.from_records(computed, {
     "claim": 0,
@@ -201,7 +252,7 @@ for one in scans:
 # ## Verdict
 
 # %%
-code, sentence = describe_scan(scans, spreads, coherence, claims)
+code, sentence = describe_scan(scans, spreads, coherence, agreement, claims)
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -209,10 +260,10 @@ print(code)
 print(sentence)
 
 # %%
-results = {"scans": scans, "spreads": spreads, "coherence": coherence, "calibration": calibration}
+results = {"scans": scans, "agreement": agreement, "spreads": spreads, "coherence": coherence,
+           "calibration": calibration}
 columns = {
     "data set": "title",
-    "counts": lambda i, one: "observed" if one.observed else "simulated",
     "threshold": lambda i, one: one.threshold[i],
     "unit": "unit",
     "approximation": lambda i, one: "holds" if one.is_valid[i] else "does not hold",
@@ -227,10 +278,12 @@ for k, name in enumerate(("−2 σ", "−1 σ", "median", "+1 σ", "+2 σ")):
 conditions = tables.from_records([(i, one) for one in scans for i in range(len(one.threshold))], columns)
 csv = {
     "conditions": conditions,
+    "data_sets": mapped,
+    "agreement": together,
+    "pairs": pairs,
     "thresholds": thresholds,
     "spreads": spread,
     "calibration": calibrated,
     "claimed_computed": claimed,
 }
-mark = "numerical" if choose_compared(scans, spreads)[1] == "measured" else "simulated"
-_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv, mark=mark)
+_ = store.save(settings, results=results, verdict=sentence, verdict_code=code, tables=csv)

@@ -15,25 +15,23 @@
 # # What does one data set say, and from which threshold on?
 #
 # Choose a data set, put a moment in, cut bins away, change the construction. The lines below the picture repeat it as a
-# run. Simulated data are this workbook's own, and no evidence.
+# run.
 #
 # **Needs** the data sets (`data/neutrino/`). **Makes** an explorer, live in JupyterLab, a picture elsewhere
 # (`results/16_explore_neutrinos.json`).
 
 # %% tags=["parameters"]
-datasets = "xenonnt"  # data sets; the first that sets a limit is shown [gemma | texono | conus | borexino | superk |
-# coherent | xenonnt | response | lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenon1t_sr1 | xenonnt_140kev | superk_1 |
-# superk_2 | superk_3 | superk_4 | superk_1to4 | borexino_phase2 | coherent_csi | coherent_lar | …]
+datasets = "xenonnt"  # data sets; the first is shown [lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenonnt | xenon1t_sr1 |
+# superk_1to4 | borexino_phase2 | coherent_csi | coherent_lar | xenonnt_140kev | superk_1 | superk_2 | superk_3 |
+# superk_4 | …]
 mu_nu = 1e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
 confidence_levels = 0.9  # confidence of the limits; the first is shown [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limit [cls | fc | q_tilde | pinned]
 
 # %%
-from leptonfit.neutrino import ALL_SPECTRA
 from leptonfit.workbook import parameters, store
 from leptonfit.workbook.explore import NeutrinoExplorer
 
-constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("16_explore_neutrinos", globals())
 
 # %% [markdown]
@@ -43,7 +41,7 @@ settings = parameters.read_settings("16_explore_neutrinos", globals())
 
 # %% tags=["key-figure"]
 explorer = NeutrinoExplorer(
-    dataset=next(slug for slug in settings.datasets if slug in ALL_SPECTRA), mu_nu=settings.mu_nu,
+    dataset=settings.datasets[0], mu_nu=settings.mu_nu,
     confidence=settings.confidence_levels[0], limit_method=settings.limit_method,
 )
 explorer
@@ -66,5 +64,4 @@ explorer.put(threshold=1)
 
 # %%
 results = {"limits": explorer.limits, "commands": explorer.commands()}
-mark = "numerical" if "measured" in explorer.sentence else "simulated"
-_ = store.save(settings, results=results, verdict=explorer.sentence, verdict_code="explored", mark=mark)
+_ = store.save(settings, results=results, verdict=explorer.sentence, verdict_code="explored")

@@ -196,9 +196,9 @@ def test_neutrino_explorer(lab, page, record_property, shoot):
     shown.settle()
     assert shown.value("code") == "allowed"
     assert float(shown.given()["mu_nu"]) < 0.83e-11
-    shown.output.locator("select").first.select_option("GEMMA")
+    shown.output.locator("select").first.select_option("Borexino Phase II")
     shown.settle()
-    assert "simulated, and no evidence" in shown.status.inner_text()
+    assert "Borexino Phase II" in shown.status.inner_text()
 
 
 def test_explorer_of_a_fit(lab, page, record_property, shoot):

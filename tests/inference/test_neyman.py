@@ -112,5 +112,5 @@ def test_auxiliary_measurements_scatter_about_the_truth():
 def test_toys_far_from_the_background_converge():
     from leptonfit.neutrino.likelihood import load_likelihood
 
-    one = load_likelihood("coherent")
+    one = load_likelihood("coherent_csi")
     cover_limits(one.model, one.data, 2e5, n_toys=1000, seed=1)

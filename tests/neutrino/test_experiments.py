@@ -4,32 +4,85 @@ import numpy as np
 import pytest
 
 from leptonfit.datafiles import InputError
-from leptonfit.neutrino.experiments import SPECTRA, load_all, load_experiment, load_response
+from leptonfit.neutrino.experiments import (
+    ALL_SPECTRA,
+    MEASURED,
+    SIMULATED,
+    SPECTRA,
+    check_independent,
+    load_all,
+    load_experiment,
+    load_response,
+)
+from leptonfit.neutrino.joint import join
 from leptonfit.neutrino.likelihood import load_likelihood
 from leptonfit.neutrino.sheets import load_published
 
 
 def test_marks_say_what_was_measured():
-    observed = {slug for slug in SPECTRA if load_experiment(slug).is_observed}
-    assert observed == {"superk", "coherent", "xenonnt"}
+    assert {slug for slug in ALL_SPECTRA if load_experiment(slug).is_observed} == set(MEASURED)
+    assert set(SIMULATED) == set(ALL_SPECTRA) - set(MEASURED)
     assert load_response().mark == "simulated"
 
 
-def test_attainable_thresholds_are_182():
+def test_attainable_thresholds_are_269():
     """The report counts 240 conditions; thresholds of a real spectrum lie on its bin edges."""
-    n = {slug: load_experiment(slug).n_bins - 1 for slug in SPECTRA}
-    assert n == dict.fromkeys(("gemma", "texono", "conus", "borexino"), 30) | {
+    n = {slug: load_experiment(slug).n_thresholds for slug in SPECTRA}
+    assert n == {
+        "lz_ws2022": 18,
+        "lz_ws2024": 18,
+        "pandax4t_run1": 28,
         "xenonnt": 28,
-        "superk": 22,
-        "coherent": 12,
+        "xenon1t_sr1": 28,
+        "superk_1to4": 22,
+        "borexino_phase2": 104,
+        "coherent_csi": 12,
+        "coherent_lar": 11,
     }
-    assert sum(n.values()) == 182
+    assert sum(n.values()) == 269
+    assert sum(min(30, one) for one in n.values()) == 195
+
+
+def test_sets_that_share_events_are_not_joined():
+    check_independent(SPECTRA)
+    check_independent(["superk_1", "superk_4"])
+    for one, other in (("xenonnt", "xenonnt_140kev"), ("superk_3", "superk_1to4"), ("xenonnt", "xenonnt")):
+        with pytest.raises(
+            InputError, match=f"data sets {one} and {other} share events: a joint fit must use only one"
+        ):
+            check_independent(["lz_ws2022", one, other])
+        if one != other:
+            with pytest.raises(InputError, match="share events"):
+                join([load_likelihood(slug) for slug in (one, other)], confidence=(0.9,), n_toys=1, seed=1)
+
+
+def test_bins_are_merged_as_the_data_file_says(edited):
+    """Neighbouring bins add up; a smaller bin is left at the end of an axis."""
+    whole, merged = (load_experiment("borexino_phase2", merged=flag) for flag in (False, True))
+    assert (whole.n_bins, merged.n_bins) == (420, 105)
+    assert merged.edges[:-1].tolist() == whole.edges[:-1:4].tolist()
+    for name in ("counts", "krypton_85"):
+        np.testing.assert_allclose(merged.columns[name], whole.columns[name].reshape(-1, 4).sum(axis=1))
+    np.testing.assert_allclose(merged.columns["binning"], whole.columns["binning"].reshape(-1, 4).mean(axis=1))
+    argon = load_experiment("coherent_lar", merged=False)
+    halves = load_experiment("coherent_lar")
+    assert halves.n_bins == 192
+    assert halves.columns["time_low"][[0, -1]].tolist() == [-0.1, 2.4]
+    assert halves.columns["time_high"][[0, -1]].tolist() == [2.4, 4.9]
+    odd = argon.merge_bins({"time_low": 4, "low": 5, "f90": 8})
+    assert odd.edges.tolist() == [0.5, 50, 100, 120]
+    assert (odd.n_bins, odd.columns["counts"].sum()) == (9, argon.columns["counts"].sum())
+    late = argon.columns["time_low"] >= 3.9 - 1e-9
+    assert odd.columns["counts"][-3:].sum() == argon.columns["counts"][late].sum()
+    folder = edited("coherent_lar.toml", "value = {time_low = 5}", "value = {time = 5}")
+    with pytest.raises(InputError, match="merge"):
+        load_experiment("coherent_lar", data=folder)
 
 
 def test_observed_spectra_have_their_published_totals():
     xenon = load_experiment("xenonnt").columns
     assert xenon["background"].sum() == pytest.approx(426.5, abs=0.1)
-    coherent = load_experiment("coherent").columns
+    coherent = load_experiment("coherent_csi").columns
     difference = coherent["coincidence"].sum() - coherent["anticoincidence"].sum()
     assert difference == 276
     assert np.sqrt(coherent["coincidence"].sum() + coherent["anticoincidence"].sum()) == pytest.approx(53, abs=0.5)
@@ -68,12 +121,12 @@ def test_observed_spectra_have_their_published_totals():
         ("gemma.toml", "GEMMA 2010", "GEMMA 2036", "published = GEMMA 2036: must be a name in published_limits.csv"),
         ("gemma.csv", "\n2.8,4.5,", "\n0,4.5,", "low in row 1 = 0: must be a number above 0"),
         ("conus.toml", "[lindhard_k]", "[k]", "lindhard_k is missing"),
-        ("coherent.toml", "value = 19.3", "value = 0.0", "distance = 0.0: must be a number above 0"),
-        ("superk.toml", "[nuisances.survival]", "[nuisances.life]", "nuisances.survival is missing"),
-        ("superk.csv", ",94.1,", ",-94.1,", "rate in row 1 = -94.1: must be a number, 0 or more"),
-        ("flux.toml", 'unit = "cm-2 s-1"\n', "", "solar.branch.pp.flux.unit is missing"),
-        ("flux.toml", 'unit = "cm-2 s-1"', 'unit = "m-2 s-1"', "flux.unit = m-2 s-1: must be cm-2 s-1"),
-        ("flux.toml", "value = 5.98e+10", "value = -5.98e+10", "pp.flux = -59800000000.0: must be a number above 0"),
+        ("coherent_csi.toml", "value = 19.3", "value = 0.0", "distance = 0.0: must be a number above 0"),
+        ("superk_4.toml", "[nuisances.survival]", "[nuisances.life]", "nuisances.survival is missing"),
+        ("superk_4.csv", ",93.461,", ",-93.461,", "rate in row 1 = -93.461: must be a number, 0 or more"),
+        ("flux.toml", 'unit = "cm-2 s-1"\n', "", "solar.model.B16-GS98.unit is missing"),
+        ("flux.toml", 'unit = "cm-2 s-1"', 'unit = "m-2 s-1"', "GS98.unit = m-2 s-1: must be cm-2 s-1"),
+        ("flux.toml", "pp = 5.98e+10", "pp = -5.98e+10", "GS98.pp = -59800000000.0: must be a number above 0"),
         (
             "flux.toml",
             "[solar.branch.pp.survival]\nvalue = 0.55",
@@ -94,7 +147,7 @@ def test_observed_spectra_have_their_published_totals():
         ("xenonnt.csv", "\n1,2,", "\n2,1,", "bin 1 from 2 to 1: must have low < high"),
         ("xenonnt.csv", "low,high,counts", "low,high,events", "column events: must be one of low, high"),
         ("gemma.toml", "value = 0.03", "value = -0.03", "nuisances.flux = -0.03: must be a number above 0"),
-        ("superk.csv", ",8.4,", ",0,", "error in row 1 = 0: must be a number above 0"),
+        ("superk_4.csv", ",8.2996,", ",0,", "error in row 1 = 0: must be a number above 0"),
         ("published_limits.csv", ",reactor,", ",nuclear,", "flavour_class in row 1 = nuclear: must be one of"),
         (
             "published_limits.csv",
@@ -120,7 +173,7 @@ def test_observed_spectra_have_their_published_totals():
             "[nuisances.flux]",
             "flux: must have exactly one of free, value",
         ),
-        ("superk.csv", "low,high,rate,", "low,high,", "superk.csv: row 1 has 6 entries: must have 5, as the head"),
+        ("superk_4.csv", "low,high,rate,", "low,high,", "superk_4.csv: row 1 has 7 entries: must have 6, as the head"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,3,4,", "xenonnt.csv: row 1 has 6 entries: must have 5, as the head"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,1e19,", "counts in row 1 = 1e+19: must be a count, 0 or more"),
         ("xenonnt.csv", "counts,", "on,", "xenonnt.csv: column counts must be in the file"),
@@ -161,7 +214,7 @@ def test_bad_data_are_refused_in_one_line(edited, name, old, new, said):
 
 
 def test_an_unknown_slug_is_refused():
-    with pytest.raises(InputError, match="data set lz: must be one of gemma, texono, conus"):
+    with pytest.raises(InputError, match="data set lz: must be one of lz_ws2022, lz_ws2024"):
         load_experiment("lz")
 
 
@@ -171,7 +224,7 @@ def test_a_nuisance_that_does_nothing_is_refused(edited):
         load_likelihood("xenonnt", data=folder)
 
 
-@pytest.mark.parametrize("slug", SPECTRA)
+@pytest.mark.parametrize("slug", SIMULATED)
 def test_every_number_has_a_source(slug, root):
     text = (root / "data/neutrino" / f"{slug}.toml").read_text()
     assert text.count("source = ") == text.count("unit = ") - 1 == text.count("mark = ") - 1

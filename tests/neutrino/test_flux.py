@@ -82,7 +82,7 @@ def test_muon_decay_is_normalised_and_the_pion_line_is_where_kinematics_puts_it(
 
 
 def test_the_beam_is_spread_over_a_sphere():
-    line, *_ = load_sources(load_experiment("coherent"))
+    line, *_ = load_sources(load_experiment("coherent_csi"))
     assert line.total == pytest.approx(0.0848 * 3.198e23 / (4 * np.pi * 1930**2))
 
 

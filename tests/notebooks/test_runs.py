@@ -247,12 +247,12 @@ def test_lab_with_the_reports_bounds_and_with_wide_ones(checkout):
 
 
 def test_12_on_two_data_sets_at_one_confidence(checkout):
-    assignments = ["datasets=superk,xenonnt", "confidence_levels=0.9", "limit_method=fc", "n_toys=100"]
+    assignments = ["datasets=superk_1to4,xenonnt", "confidence_levels=0.9", "limit_method=fc", "n_toys=100"]
     request = run.check_request(["12_recoil_spectra"], assignments, root=checkout)
     assert run.execute(request) == []
     document = store.load("12_recoil_spectra", checkout / "reports" / "latest")
     limits = document["results"]["limits"]
-    assert list(limits) == ["superk", "xenonnt"]
+    assert list(limits) == ["xenonnt", "superk_1to4"]
     xenon = limits["xenonnt"]
     assert xenon["fc"] == pytest.approx({"90": 6.27e-12}, rel=0.02)
     assert xenon["cls"] == pytest.approx({"90": 8.32e-12}, rel=0.02)

@@ -8,7 +8,7 @@ import pytest
 from leptonfit.datafiles import InputError, compute_checksums
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.meta import ESTIMATORS
-from leptonfit.neutrino.experiments import MEASURED, SLUGS, SPECTRA
+from leptonfit.neutrino.experiments import MEASURED, RESPONSE, SIMULATED, SPECTRA
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.measurements import SETS
 from leptonfit.vortex.model import BOUNDS, LEPTONS, REPORT_BOUNDS
@@ -22,7 +22,8 @@ CHOICES = {
     "closure": tuple(CLOSURES),
     "bounds": tuple(BOUNDS),
     "measurements": SETS,
-    "datasets": (*SLUGS, *MEASURED),
+    "datasets": (*MEASURED, RESPONSE),
+    "simulations": SIMULATED,
     "limit_method": tuple(CONSTRUCTIONS),
     "estimator": ESTIMATORS,
     "lepton": LEPTONS,
@@ -71,7 +72,7 @@ def test_the_constraints_on_r_max_are_those_of_the_closures(notebook):
 
 
 def test_one_data_set_sets_no_limit():
-    assert set(SLUGS) - set(SPECTRA) == {"response"}, "the notebooks' constraints name it"
+    assert RESPONSE == "response", "the notebooks' constraints name it"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -110,8 +111,8 @@ def test_values_from_a_notebook_are_checked_like_those_of_the_command_line(value
 @pytest.mark.parametrize(
     ("name", "value", "items"),
     [
-        ("datasets", "all", (*SLUGS, *MEASURED)),
-        ("datasets", " xenonnt, gemma", ("xenonnt", "gemma")),
+        ("datasets", "all", (*SPECTRA, RESPONSE)),
+        ("datasets", " xenonnt, lz_ws2024", ("xenonnt", "lz_ws2024")),
         ("confidence_levels", "0.90, 0.95", (0.9, 0.95)),
         ("confidence_levels", 0.9, (0.9,)),
     ],
@@ -156,8 +157,8 @@ REFUSED = [
     (["-p", "bounds=wide", "-p", "r_max=5"], "r_max = 5.0: must satisfy r_max >= 10 or bounds == 'report'"),
     (["-p", "bounds=open"], "bounds = open: must be one of report, wide"),
     (["-p", "measurements=pdg"], "measurements = pdg: must be one of report_2025, codata_2022"),
-    (["-p", "datasets=gemma,lz"], "datasets = gemma,lz: must be one or more, with commas, of gemma, texono, conus"),
-    (["-p", "datasets=gemma,gemma"], "datasets = gemma,gemma: must be one or more, with commas, of gemma"),
+    (["-p", "datasets=xenonnt,lz"], "datasets = xenonnt,lz: must be one or more, with commas, of lz_ws2022, lz_ws2024"),
+    (["-p", "datasets=xenonnt,xenonnt"], "datasets = xenonnt,xenonnt: must be one or more, with commas, of lz"),
     (["-p", "confidence_levels=1.2"], "confidence_levels = 1.2: must be one or more, with commas: each a"),
     (["-p", "confidence_levels=0.9,high"], "confidence_levels = 0.9,high: must be one or more, with commas:"),
     (["-p", "confidence_levels="], "confidence_levels = : must be one or more, with commas: each a number"),

@@ -31,12 +31,12 @@ def test_a_sweep_runs_each_value_and_compares_them(checkout):
 
 
 def test_a_list_is_swept_item_by_item_unless_another_parameter_is(checkout):
-    parameter, requests = sweep.check_sweep(["12_recoil_spectra"], ["datasets=gemma,xenonnt"], root=checkout)
-    assert (parameter, list(requests)) == ("datasets", ["gemma", "xenonnt"])
-    assignments = ["datasets=gemma,xenonnt", "seed=1,2"]
+    parameter, requests = sweep.check_sweep(["12_recoil_spectra"], ["datasets=lz_ws2024,xenonnt"], root=checkout)
+    assert (parameter, list(requests)) == ("datasets", ["lz_ws2024", "xenonnt"])
+    assignments = ["datasets=lz_ws2024,xenonnt", "seed=1,2"]
     parameter, requests = sweep.check_sweep(["12_recoil_spectra"], assignments, root=checkout)
     assert (parameter, list(requests)) == ("seed", ["1", "2"])
-    assert requests["1"].overrides == {"datasets": "gemma,xenonnt", "seed": 1}
+    assert requests["1"].overrides == {"datasets": "lz_ws2024,xenonnt", "seed": 1}
 
 
 @pytest.mark.parametrize(

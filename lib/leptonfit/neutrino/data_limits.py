@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,8 @@ class DataLimitsResult(Result):
         Published limit, 1e-11 μ_B; nan where there is none.
     published_confidence : float
     published_name : str
+    departure : str
+        Why the limit departs from the published one; empty if nothing is known to make it.
     """
 
     slug: str
@@ -72,6 +74,7 @@ class DataLimitsResult(Result):
     published: float
     published_confidence: float
     published_name: str
+    departure: str
 
     @property
     def significance(self) -> float:
@@ -159,6 +162,7 @@ def analyse(
         published=published[0],
         published_confidence=published[1],
         published_name=likelihood.experiment.published,
+        departure=likelihood.experiment.departure,
     )
 
 
@@ -179,6 +183,68 @@ def analyse_all(
     chosen = [slug for slug in ALL_SPECTRA if slug in slugs]
     task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed)
     return map_ordered(task, chosen, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class PublishedComparison:
+    """Limits of one data set, in 1e-11 μ_B, beside the published limit, at the confidence of the latter.
+
+    Attributes
+    ----------
+    title : str
+    limit : float
+        By the construction chosen.
+    published : float
+    by : str
+        Name of the published limit.
+    ratio : float
+        `limit` over `published`.
+    lowest, highest : float
+        Of all constructions over `published`, without limits of 0.
+    reason : str
+    """
+
+    title: str
+    limit: float
+    published: float
+    by: str
+    ratio: float
+    lowest: float
+    highest: float
+    reason: str
+
+
+def compare_published(found: Sequence[DataLimitsResult], method: str) -> list[PublishedComparison]:
+    """Compare limits with the published ones, for data sets that have one at a confidence computed here.
+
+    Parameters
+    ----------
+    found : sequence of DataLimitsResult
+    method : str
+        Key of `CONSTRUCTIONS`.
+    """
+    rows = []
+    for one in found:
+        levels = np.flatnonzero(np.isclose(one.limits.confidence, one.published_confidence))
+        if not levels.size:
+            continue
+        level = int(levels[0])
+        limit = one.moment_limit(method, level) / MU_UNIT
+        every = [one.moment_limit(key, level) / MU_UNIT for key in one.limits.observed]
+        ratios = np.array([value for value in every if value > 0]) / one.published
+        rows.append(
+            PublishedComparison(
+                one.title,
+                limit,
+                one.published,
+                one.published_name,
+                limit / one.published,
+                float(ratios.min(initial=np.inf)),
+                float(ratios.max(initial=0.0)),
+                one.departure,
+            )
+        )
+    return rows
 
 
 def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str, str]:
@@ -224,28 +290,32 @@ def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str
 
 def _mark(found: Sequence[DataLimitsResult]) -> str:
     """Sentence that lists constructions whose approximation does not hold for a measured data set; empty if none."""
-    invalid = [
-        f"{CONSTRUCTIONS[method].title} at {one.title}"
-        for one in found
-        for method, holds in one.limits.is_valid.items()
-        if not holds
-    ]
-    return f" Approximations that do not hold at these counts: {', '.join(invalid)}." if invalid else ""
+    invalid: dict[str, list[str]] = {}
+    for one in found:
+        for method, holds in one.limits.is_valid.items():
+            if not holds:
+                invalid.setdefault(method, []).append(one.title)
+    return _list(" Approximations that do not hold at these counts", invalid)
 
 
 def _warn(found: Sequence[DataLimitsResult]) -> str:
     """Sentence that lists constructions whose coverage is too low at the limit of a data set; empty if none."""
-    short = []
+    short: dict[str, list[str]] = {}
     for one in found:
         toys = one.coverage[-1]
         for method, n_covered in toys.n_covered.items():
             if toys.interval(method, 0)[1] < toys.confidence[0]:
                 share = n_covered[0] / toys.n_toys
-                short.append(f"{CONSTRUCTIONS[method].title} at {one.title} ({100 * share:.0f} %)")
-    return f" Constructions whose coverage in toys is below the stated confidence: {', '.join(short)}." if short else ""
+                short.setdefault(method, []).append(f"{one.title} ({100 * share:.0f} %)")
+    return _list(" Constructions whose coverage in toys is below the stated confidence", short)
+
+
+def _list(title: str, by_method: Mapping[str, Sequence[str]]) -> str:
+    listed = "; ".join(f"{CONSTRUCTIONS[method].title} at {', '.join(sets)}" for method, sets in by_method.items())
+    return f"{title}: {listed}." if listed else ""
 
 
 def list_fluxes(*, data: Path | None = None) -> dict[str, list[Flux]]:
     """Fluxes by kind of source: at the GEMMA detector, at Earth, and at COHERENT over the whole run."""
-    shown = {"reactor": "gemma", "sun": "xenonnt", "stopped pions": "coherent"}
+    shown = {"reactor": "gemma", "sun": "xenonnt", "stopped pions": "coherent_csi"}
     return {title: load_sources(load_experiment(slug, data=data), data=data) for title, slug in shown.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,37 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError, read_toml
+from leptonfit.neutrino.flux import SOLAR_MODEL
 from leptonfit.neutrino.sheets import check_ascending, load_fluxes, load_published, load_targets, read_columns
 
-SPECTRA = ("gemma", "texono", "conus", "borexino", "superk", "coherent", "xenonnt")
-"""Slugs of the data sets that the notebooks analyse by default; each sets a limit."""
-MEASURED = (
+SPECTRA = (
     "lz_ws2022",
     "lz_ws2024",
     "pandax4t_run1",
+    "xenonnt",
     "xenon1t_sr1",
-    "xenonnt_140kev",
-    "superk_1",
-    "superk_2",
-    "superk_3",
-    "superk_4",
     "superk_1to4",
     "borexino_phase2",
     "coherent_csi",
     "coherent_lar",
 )
-"""Slugs of further data sets, all with published counts, which can be selected by name."""
-ALL_SPECTRA = (*SPECTRA, *MEASURED)
+"""Slugs of the measured data sets that the notebooks analyse by default; no two of them share events."""
+PARTIAL = {
+    "xenonnt_140kev": "xenonnt",
+    "superk_1": "superk_1to4",
+    "superk_2": "superk_1to4",
+    "superk_3": "superk_1to4",
+    "superk_4": "superk_1to4",
+}
+"""Further measured data sets, each with the data set in `SPECTRA` with which it shares events."""
+SIMULATED = ("gemma", "texono", "conus", "borexino")
+"""Slugs of the data sets with counts drawn from the forward model, which are no evidence (see `simulation`)."""
+MEASURED = (*SPECTRA, *PARTIAL)
+"""Slugs of all measured data sets."""
+ALL_SPECTRA = (*MEASURED, *SIMULATED)
 """Slugs of all data sets that set a limit."""
 RESPONSE = "response"
 """Slug of the calibration points, which set no limit."""
-SLUGS = (*SPECTRA, RESPONSE)
 AXES = ("time_low", "time_high", "f90")
 """Columns of the variables other than energy in which a data set may be binned."""
 _TEXTS = ("title", "flavour_class", "moment", "mark", "flux", "statistics", "background", "unit", "published")
@@ -78,11 +85,13 @@ class Experiment:
         Column with the published expectation of weak scattering, to which the computed ratio of magnetic to weak
         scattering is applied; empty if both are computed.
     solar_model : str
-        Solar model in `flux.toml` that gives the total fluxes; empty for the fluxes of its branches.
+        Solar model in `flux.toml` that gives the total fluxes.
     parts : tuple of Experiment
         Data sets of which this one consists; empty for a single data set.
     common : tuple of str
         Nuisance parameters that are the same parameter in all parts.
+    departure : str
+        Why the limit here departs from the published one; empty if nothing is known to make it.
     """
 
     slug: str
@@ -104,9 +113,10 @@ class Experiment:
     components: tuple[str, ...] = ()
     adds_weak: bool = True
     signal_column: str = ""
-    solar_model: str = ""
+    solar_model: str = SOLAR_MODEL
     parts: tuple[Experiment, ...] = ()
     common: tuple[str, ...] = ()
+    departure: str = ""
 
     @property
     def is_observed(self) -> bool:
@@ -135,12 +145,27 @@ class Experiment:
         """Number of bins."""
         return len(self.columns["low"])
 
-    def merge_blocks(self) -> Experiment:
-        """Copy with the bins of the same energy added up over all other variables."""
-        n_blocks = self.n_bins // (len(self.edges) - 1)
-        blocks = {name: column.reshape(n_blocks, -1) for name, column in self.columns.items() if name != "f90"}
-        chosen = {"low": np.min, "high": np.min, "time_low": np.min, "time_high": np.max}
-        return replace(self, columns={name: chosen.get(name, np.sum)(block, axis=0) for name, block in blocks.items()})
+    @property
+    def n_thresholds(self) -> int:
+        """Number of possible thresholds: bin edges with at least two bins in energy above them."""
+        return len(self.edges) - 2
+
+    def merge_bins(self, sizes: Mapping[str, int]) -> Experiment:
+        """Copy in which neighbouring bins are added up.
+
+        Parameters
+        ----------
+        sizes : mapping of int
+            Number of neighbouring bins that become one, by axis: `low` for energy, `time_low` or `f90`. The last bin of
+            an axis may contain fewer.
+        """
+        table = pd.DataFrame(self.columns)
+        axes = [*(name for name in ("time_low", "f90") if name in table), "low"]
+        groups = [np.unique(table[name], return_inverse=True)[1] // sizes.get(name, 1) for name in axes]
+        chosen = {"low": "min", "high": "max", "time_low": "min", "time_high": "max", "n_h": "min"}
+        chosen |= dict.fromkeys(("f90", "efficiency", "binning"), "mean")
+        merged = table.groupby(groups).agg({name: chosen.get(name, "sum") for name in table})
+        return replace(self, columns={name: merged[name].to_numpy() for name in table})
 
     def with_nuisances(self, **sizes: float | None) -> Experiment:
         """Copy with other nuisance parameters, for example an optional one of the data file.
@@ -178,7 +203,20 @@ class Experiment:
         raise InputError(f"data set {self.slug}: nuisance {name}: must be one of {', '.join(known)}")
 
 
-def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
+def check_independent(slugs: Sequence[str]) -> None:
+    """Check that no two data sets share events, so that they can be joined.
+
+    Raises
+    ------
+    InputError
+        For the first two data sets that share events, or are the same.
+    """
+    for one, other in combinations(slugs, 2):
+        if one == other or PARTIAL.get(one) == other or PARTIAL.get(other) == one:
+            raise InputError(f"data sets {one} and {other} share events: a joint fit must use only one of them")
+
+
+def load_experiment(slug: str, *, data: Path | None = None, merged: bool = True) -> Experiment:
     """Read and check one data set.
 
     Parameters
@@ -187,6 +225,8 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         One of `ALL_SPECTRA`.
     data : Path, optional
         Data folder; by default that of the workbook.
+    merged : bool
+        Whether bins are added up as the entry `merge` of the data file says; else all published bins are kept.
 
     Raises
     ------
@@ -200,7 +240,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
     if "parts" in tables:
         if slug in tables["parts"]:
             raise InputError(f"data file {path}: parts = {slug}: must be other data sets")
-        return _join_parts(slug, tables, [load_experiment(part, data=data) for part in tables["parts"]])
+        return _join_parts(slug, tables, [load_experiment(part, data=data, merged=merged) for part in tables["parts"]])
     units = {tables["columns"][name]["unit"] for name in ("low", "high")}
     if units != {tables["unit"]}:
         raise InputError(
@@ -223,7 +263,7 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         edges = np.append(columns["low"], columns["high"].iloc[-1])
         if not (width(edges, np.array(values["resolution"])) > 0).all():
             raise InputError(f"data file {path}: resolution = {values['resolution']}: must be above 0 at every edge")
-    return Experiment(
+    experiment = Experiment(
         slug=slug,
         **{name: tables[name] for name in _TEXTS},
         channels=tuple(tables["channels"]),
@@ -235,8 +275,10 @@ def load_experiment(slug: str, *, data: Path | None = None) -> Experiment:
         components=components,
         adds_weak=not is_column or tables.get("weak") == "added",
         signal_column=signal_column,
-        solar_model=tables.get("solar_model", ""),
+        departure=tables.get("departure", ""),
+        solar_model=tables.get("solar_model", SOLAR_MODEL),
     )
+    return experiment.merge_bins(values["merge"]) if merged and "merge" in values else experiment
 
 
 def _join_parts(slug: str, tables: Mapping[str, Any], parts: list[Experiment]) -> Experiment:
@@ -264,6 +306,7 @@ def _join_parts(slug: str, tables: Mapping[str, Any], parts: list[Experiment]) -
         declared={},
         parts=tuple(parts),
         common=tuple(tables["common"]),
+        departure=tables.get("departure", ""),
     )
 
 

@@ -180,8 +180,12 @@ def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
     return make_spectrum("reactor", {"nu_e_bar": 1.0}, total, edges, shape)
 
 
+SOLAR_MODEL = "B16-GS98"
+"""Solar model whose fluxes are used unless another is chosen."""
+
+
 def solar_fluxes(
-    tables: Mapping[str, Any], *, model: str = "", factors: Mapping[str, float] | None = None
+    tables: Mapping[str, Any], *, model: str = SOLAR_MODEL, factors: Mapping[str, float] | None = None
 ) -> list[Flux]:
     """Fluxes of solar neutrinos after oscillation, one flux for each reaction.
 
@@ -190,13 +194,12 @@ def solar_fluxes(
     tables : mapping
         Table `solar` of the data file `flux.toml`.
     model : str
-        Key of `tables["model"]`, which then gives the total fluxes; else they are those of the branches.
+        Key of `tables["model"]`, which gives the total fluxes.
     factors : mapping, optional
         Factor on the total flux of some of the branches.
     """
     found = []
-    totals = {name: one["flux"]["value"] for name, one in tables["branch"].items()}
-    totals |= tables["model"][model]["value"] if model else {}
+    totals = tables["model"][model]["value"]
     for name, one in tables["branch"].items():
         survival, total = one["survival"]["value"], totals[name] * (factors or {}).get(name, 1.0)
         flavours = {"nu_e": survival, "nu_mu": 1 - survival}

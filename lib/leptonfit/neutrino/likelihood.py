@@ -99,8 +99,9 @@ def build_likelihood(experiment: Experiment, spectrum: SpectrumResult) -> Likeli
         elif moved is not None:
             acts = base is spectrum.weak or "line" in experiment.declared.get(name, {})
             found = [(name, np.append(moved[0] if acts else nothing, pad), moved[1])]
-        elif name in ("flux", "rate", "efficiency"):
-            found = [(name, step * np.append(base, pad), step * spectrum.magnetic)]
+        elif name in ("flux", "pion_yield", "rate", "efficiency"):
+            scaled = components.get(experiment.signal_column, base)
+            found = [(name, step * np.append(scaled, pad), step * spectrum.magnetic)]
         elif name in components:
             moves = spectrum.magnetic if name == experiment.signal_column else nothing
             found = [(name, step * np.append(components[name], pad), step * moves)]

@@ -88,7 +88,7 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
             raise InputError(f"data file {path}: energy of {name} = {energy}: must be ascending")
         if len(curve["value"]) != len(energy):
             raise InputError(f"data file {path}: {name} has {len(curve['value'])} numbers: must have {len(energy)}")
-    for name, model in tables["solar"].get("model", {}).items():
+    for name, model in tables["solar"]["model"].items():
         for branch in sorted(model["value"].keys() ^ branches.keys()):
             raise InputError(f"data file {path}: solar.model.{name}: branch {branch} must be in it and in solar.branch")
     if len(capture["endpoints"]) != len(capture["per_fission"]):

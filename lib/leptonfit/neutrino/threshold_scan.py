@@ -22,15 +22,17 @@ from leptonfit.inference.limits import find_limits
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.neutrino.experiments import ALL_SPECTRA
+from leptonfit.neutrino.experiments import ALL_SPECTRA, check_independent
+from leptonfit.neutrino.joint import DISAGREE, AgreementResult
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 
+ALL = "all"
+"""Key of all data sets together, although the moments of their flavour classes are different quantities."""
 AXIS = np.linspace(0, 1, 21)
 """Fractions of the threshold range at which curves of different experiments are compared."""
 _NULL, _EXACT = 2000, 1e-8
 """Number of draws of unrelated curves; variance used for expected limits, which have no sampling scatter."""
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,6 @@ class ThresholdScanResult(Result):
     Attributes
     ----------
     slug, title, flavour_class, unit : str
-    observed : bool
-        Whether the counts were measured.
     attainable, tried : int
         Number of possible thresholds (one for each bin, with at least two bins above it) and of thresholds tried.
     threshold : ndarray (n,)
@@ -75,7 +75,6 @@ class ThresholdScanResult(Result):
     title: str
     flavour_class: str
     unit: str
-    observed: bool
     attainable: int
     tried: int
     threshold: np.ndarray
@@ -135,7 +134,7 @@ def scan_thresholds(
 ) -> ThresholdScanResult:
     """Limits of a data set above each of its thresholds, computed together; `seed` is that of its toys."""
     experiment, model = likelihood.experiment, likelihood.model
-    attainable = len(experiment.edges) - 2
+    attainable = experiment.n_thresholds
     first = np.unique(np.linspace(0, attainable - 1, min(settings.n_thresholds, attainable)).round().astype(int))
     tried, used = len(first), likelihood.above(first)
     sets_limit = np.isfinite(model.theta_sigma(used=used))
@@ -166,7 +165,6 @@ def scan_thresholds(
         title=experiment.title,
         flavour_class=experiment.flavour_class,
         unit=experiment.unit,
-        observed=experiment.is_observed,
         attainable=attainable,
         tried=tried,
         threshold=threshold,
@@ -186,7 +184,14 @@ def scan_thresholds(
 
 
 def scan_all(slugs: Sequence[str], settings: ScanSettings, *, seed: int, jobs: int = 1) -> list[ThresholdScanResult]:
-    """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds."""
+    """Threshold scans of the data sets in `slugs`, in the order of the workbook; parallel tasks with separate seeds.
+
+    Raises
+    ------
+    InputError
+        If data sets share events.
+    """
+    check_independent([slug for slug in slugs if slug in ALL_SPECTRA])
     seeds = zip(ALL_SPECTRA, spawn_seeds(seed, len(ALL_SPECTRA)), strict=True)
     tasks = [(slug, own) for slug, own in seeds if slug in slugs]
     return map_ordered(partial(_scan, settings=settings), tasks, jobs=jobs)
@@ -217,17 +222,6 @@ class SpreadResult(Result):
     excess: MetaResult
     cross: float
     cross_expected: float
-
-
-def select_counts(scans: Sequence[ThresholdScanResult]) -> dict[str, list[ThresholdScanResult]]:
-    """Scans with measured counts, with simulated counts (whose spread the tuning sets), and `all` if both exist."""
-    chosen = {
-        "observed": [one for one in scans if one.observed],
-        "simulated": [one for one in scans if not one.observed],
-    }
-    if all(chosen.values()):
-        chosen["all"] = list(scans)
-    return {name: several for name, several in chosen.items() if several}
 
 
 def compare_spreads(scans: Sequence[ThresholdScanResult]) -> dict[str, SpreadResult]:
@@ -321,32 +315,18 @@ def mean_correlation(curves: np.ndarray) -> np.ndarray:
     return correlation[:, first, second].mean(axis=-1)
 
 
-def choose_compared(
-    scans: Sequence[ThresholdScanResult], spreads: Mapping[str, Mapping[str, SpreadResult]]
-) -> tuple[dict[str, SpreadResult], str]:
-    """Spreads of the flavour classes to compare, and the kind of counts behind them in words.
-
-    Measured counts are used if two data sets of a class have them, else all counts, else simulated counts. The kind is
-    measured, simulated, or measured and simulated; if no class can be compared, it is the kind of all scans given.
-    """
-    classes: dict[str, SpreadResult] = {}
-    for name in ("observed", "all", "simulated"):
-        classes = classes or {key: one for key, one in spreads.get(name, {}).items() if key != ALL}
-    titles = {title for one in classes.values() for title in one.titles} or {one.title for one in scans}
-    kinds = {one.observed for one in scans if one.title in titles}
-    return classes, " and ".join(name for name, kind in (("measured", True), ("simulated", False)) if kind in kinds)
-
-
 def describe_scan(
     scans: Sequence[ThresholdScanResult],
-    spreads: Mapping[str, Mapping[str, SpreadResult]],
-    coherence: Mapping[str, CoherenceResult | None],
+    spreads: Mapping[str, SpreadResult],
+    coherence: CoherenceResult | None,
+    agreement: Mapping[str, AgreementResult],
     claims: Mapping[str, Any],
 ) -> tuple[str, str]:
-    """Verdict code and sentence on the spread of limits, from measured counts if two of a class have them, else all.
+    """Verdict code and sentence on the agreement of the data sets and on the spread of their limits.
 
-    The code is `limits_differ` if the spread of ln(observed/Asimov) has p < 0.01 in some class, `no_comparison` if no
-    class has two data sets, else `sensitivities_differ`.
+    The code is `sets_disagree` if the data sets of some flavour class disagree on a moment, else `limits_differ` if the
+    spread of ln(observed/Asimov) has p < 0.01 in some class, `no_comparison` if no class has two data sets, else
+    `sensitivities_differ`.
     """
     attainable, tried = sum(one.attainable for one in scans), sum(one.tried for one in scans)
     limited = sum(len(one.threshold) for one in scans)
@@ -355,7 +335,7 @@ def describe_scan(
         f"{limited} of {tried} thresholds tried set a limit; {attainable} are attainable; "
         f"the report counts {claimed} conditions."
     )
-    classes, whose = choose_compared(scans, spreads)
+    classes = {key: one for key, one in spreads.items() if key != ALL}
     if not classes:
         return "no_comparison", said
     parts = [
@@ -364,24 +344,35 @@ def describe_scan(
         f"(p = {one.excess.p_value:.2g})"
         for key, one in classes.items()
     ]
-    differ = any(one.excess.p_value < 0.01 for one in classes.values())
-    why = (
-        "limits of a flavour class differ, at 1 %, by more than sensitivities and sampling explain"
-        if differ
-        else "limits of a flavour class do not differ, at 1 %, by more than sensitivities and sampling explain"
+    differ = any(one.excess.p_value < DISAGREE for one in classes.values())
+    why = f"Limits of a flavour class {'' if differ else 'do not '}differ, at 1 %, by more than sensitivities and "
+    why += "sampling explain"
+    if coherence is not None:
+        low, high = np.quantile(coherence.null, [0.025, 0.975])
+        said += f" C_coh is {coherence.coherence:.2f}; unrelated curves give {low:.2f} to {high:.2f}. "
+        said += f"Claimed: {claims['result']['C_coh'][0]:g}."
+    said = f"{describe_agreement(agreement)} {why}: {'; '.join(parts)}. {said}"
+    if not all(one.agrees for one in agreement.values()):
+        return "sets_disagree", said
+    return ("limits_differ" if differ else "sensitivities_differ"), said
+
+
+def describe_agreement(agreement: Mapping[str, AgreementResult]) -> str:
+    """Sentence on the pair of data sets that disagrees most within a flavour class, and on the rest of its class."""
+    one = min(agreement.values(), key=lambda one: one.p_worst)
+    kept, odd = one.worst
+    pair = one.worst
+    n_pairs = sum(other.n_pairs for other in agreement.values())
+    said = (
+        f"{'No two' if one.agrees else 'Two'} data sets of a class disagree on a moment: the worst of {n_pairs} pairs "
+        f"is {one.titles[odd]} against {one.titles[kept]}, χ² = {one.chi2_pairs[pair]:.1f} for one degree of freedom, "
+        f"p = {one.p_pairs[pair]:.2g} ({one.p_worst:.2g} for the worst of the {one.n_pairs} pairs of its class)."
     )
-    for key, found in coherence.items():
-        if found is not None:
-            low, high = np.quantile(found.null, [0.025, 0.975])
-            said += f" C_coh of the {key} data sets is {found.coherence:.2f}; "
-            said += f"unrelated curves give {low:.2f} to {high:.2f}."
-    if any(coherence.values()):
-        said += f" Claimed: {claims['result']['C_coh'][0]:g}."
-    listed = "; ".join(parts)
-    first = listed[0].upper() if listed[0].isascii() else listed[0]  # ν̄ stays lower case
+    if one.agrees:
+        return said
     return (
-        "limits_differ" if differ else "sensitivities_differ",
-        f"{whose.capitalize()} counts: {why}. {first}{listed[1:]}. {said}",
+        f"{said} All {len(one.titles)} together have p = {one.p_value:.2g}; without {one.titles[odd]} the others have "
+        f"p = {one.p_without[odd]:.2g}."
     )
 
 

@@ -151,6 +151,21 @@ def check_command(data: Path | None, write: bool) -> None:
     click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
 
 
+@cli.command("simulate")
+@click.option("--data", type=click.Path(path_type=Path), help="Another data folder.")
+def simulate_command(data: Path | None) -> None:
+    """Draw the simulated neutrino data again, and write them and the checksums into the data folder."""
+    from leptonfit.neutrino.simulation import simulate_all
+
+    _require_checkout("data/neutrino/response.csv")
+    folder = data or ROOT / "data"
+    for name, text in simulate_all(data=folder).items():
+        is_same = (folder / name).read_text(encoding="utf-8") == text
+        store.write_whole(folder / name, text)
+        click.echo(f"{name}: {'as it was' if is_same else 'changed'}")
+    store.write_checksums(folder)
+
+
 @cli.command("notebooks")
 @click.argument("names", nargs=-1)
 def notebooks_command(names: tuple[str, ...]) -> None:

@@ -142,10 +142,17 @@ def test_transforms_are_inverses(conditions, ranges):
 def test_slopes_of_limits_are_known_ones(conditions):
     """A flux 3 % higher lowers a limit on μ by half of it, where the background does not come from the flux."""
     xenon = conditions.owner == conditions.slugs.index("xenonnt")
-    gemma = conditions.owner == conditions.slugs.index("gemma")
-    np.testing.assert_allclose(conditions.slopes[gemma, PULLS.index("flux_reactor")], -0.015, rtol=0.03)
+    np.testing.assert_allclose(conditions.slopes[xenon, PULLS.index("flux_solar")], -0.015, rtol=0.06)
     np.testing.assert_allclose(conditions.slopes[xenon, PULLS.index("background")], 0.025, rtol=0.03)
-    assert not conditions.slopes[xenon, PULLS.index("flux_reactor")].any()
+    assert not conditions.slopes[:, PULLS.index("flux_reactor")].any()  # no reactor spectrum is public
+    moved = {
+        slug: {PULLS[k] for k in np.flatnonzero(conditions.slopes[conditions.owner == i].any(axis=0))}
+        for i, slug in enumerate(conditions.slugs)
+    }
+    assert moved["superk_1to4"] == {"energy_scale", "flux_solar"}
+    assert moved["borexino_phase2"] == {"energy_scale", "background", "flux_solar"}
+    assert moved["coherent_csi"] == {"quenching", "background", "flux_pion"}
+    assert moved["coherent_lar"] == {"background", "flux_pion"}
     assert conditions.path[xenon][[0, -1]].tolist() == [0, 1]
 
 
@@ -210,12 +217,12 @@ def test_parameter_goodness_of_fit_of_gaussians_is_their_scatter(likelihoods):
     assert found.dof == 1
 
 
-def test_classes_are_joined_apart_and_together(likelihoods):
-    measured = {"observed": [likelihoods[slug] for slug in ("superk", "coherent", "xenonnt")]}
-    found = join_classes(measured, confidence=(0.9, 0.95), n_toys=30, seed=1)
-    assert set(found) == {"observed: solar", "observed: all"}
-    assert found["observed: all"].limits.observed["cls"][0] == pytest.approx(0.69, rel=0.02)  # XENONnT decides
-    assert found["observed: all"].toy_p_value > 0.05
+def test_classes_are_joined_apart(likelihoods):
+    some = [likelihoods[slug] for slug in ("superk_1to4", "coherent_csi", "xenonnt")]
+    found = join_classes(some, confidence=(0.9, 0.95), n_toys=30, seed=1)
+    assert set(found) == {"solar"}
+    assert found["solar"].limits.observed["cls"][0] == pytest.approx(0.69, rel=0.02)  # XENONnT decides
+    assert found["solar"].toy_p_value > 0.05
     with pytest.raises(ValueError, match="1 data sets: must be at least 2"):
         join([likelihoods["xenonnt"]], confidence=(0.9,), n_toys=5, seed=1)
 
@@ -270,9 +277,9 @@ def test_a_shared_offset_has_closed_forms(conditions, ranges, monkeypatch):
 def test_toys_of_a_joint_fit_scatter_about_its_pulls(likelihoods, monkeypatch):
     seen = []
     monkeypatch.setattr(joint_module, "_compare", lambda *given: seen.append(given) or np.ones(given[2].shape[:-1]))
-    join([likelihoods["superk"], likelihoods["coherent"]], confidence=(0.9,), n_toys=4000, seed=1)
+    join([likelihoods["superk_1to4"], likelihoods["coherent_csi"]], confidence=(0.9,), n_toys=4000, seed=1)
     both, _, toys, centres = seen[1]
-    pulls = both.fit(np.concatenate([likelihoods[slug].data for slug in ("superk", "coherent")])).pulls
+    pulls = both.fit(np.concatenate([likelihoods[slug].data for slug in ("superk_1to4", "coherent_csi")])).pulls
     assert abs(pulls[~both.is_free]).max() > 0.2
     assert (centres[:, both.is_free] == pulls[both.is_free]).all()
     away = centres[:, ~both.is_free] - pulls[~both.is_free]
@@ -439,7 +446,7 @@ def counted():
 def draw_ratios(scan, likelihood, theta, n_toys, rng):
     """Log ratios (n_toys, n) of limits from counts drawn with θ, as conditions have them."""
     model = likelihood.model
-    used = likelihood.above(np.searchsorted(likelihood.experiment.columns["low"], scan.threshold - 1e-9))
+    used = likelihood.above(np.searchsorted(likelihood.experiment.edges, scan.threshold - 1e-9))
     nothing = np.zeros((n_toys, len(model.nuisances)))
     toys = model.draw(np.full(n_toys, theta), nothing, rng)
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
@@ -485,7 +492,7 @@ def test_large_terms_put_in_are_preferred_and_measured(conditions, ranges):
     j = EFT.index("mu0")
     assert abs(found.eft.mean[j] - 4e-11) < 4 * found.eft.sd[j]
     assert "mu0" not in found.eft.prior_dominated
-    assert found.eft.prior_dominated  # a moment says nothing of some
+    assert found.eft.width.max() > 0.8  # a moment says nothing of some
 
 
 def test_metrics_are_those_of_the_fit(compared, ranges):
@@ -564,7 +571,7 @@ def weigh(model, data, truths, rng, names=()):
 @pytest.fixture(scope="module")
 def repeated(conditions, ranges):
     """Two hundred data sets of three experiments from either model, truths drawn from its prior."""
-    some = select_sets(conditions, [0, 2, 6])
+    some = select_sets(conditions, [3, 5, 7])
     models = {is_eft: DiscrepancyModel(some, is_eft, ranges) for is_eft in (True, False)}
     rng, found = np.random.default_rng(17), {}
     for is_eft, model in models.items():
@@ -588,7 +595,7 @@ def test_what_is_put_in_comes_back_as_often_as_it_should(repeated):
         error = np.sqrt(level * (1 - level) / enough.sum())
         assert (np.abs(covered - level) < 3.5 * error).all(), dict(zip(EFT, covered.round(2), strict=True))
     measured = {name for name, one in zip(EFT, width[enough].mean(axis=0), strict=True) if one < 0.8}
-    assert measured == {"offset", "tau", "mu0", "x_bend"}
+    assert measured == {"offset", "mu0", "x_bend"}
 
 
 @pytest.mark.slow
@@ -619,7 +626,7 @@ def test_both_samplers_agree_with_draws_of_the_prior(repeated, ranges):
         log_evidence, effective, below, width = weigh(
             models[is_eft], drawn.log_ratio[None], truth, np.random.default_rng(2), models[is_eft].names
         )
-        assert effective[0] > 500
+        assert effective[0] > 300
         assert abs(result.evidence.log_evidence - log_evidence[0]) < 4 * result.evidence.error
         assert result.drawn_by == "emcee"
         cube = norm.cdf(models[is_eft].untransform(result.samples))
@@ -649,7 +656,7 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
 def test_a_moment_put_into_counts_is_covered(counted, likelihoods, ranges):
     """Two hundred toys of counts with 2e-11 μ_B. With nothing else free its intervals hold it at their rate; the priors
     of offset, pulls and random effect, of which these counts have none, make them wider than they need be."""
-    some = [one for one in counted if one.slug in ("gemma", "conus", "xenonnt")]
+    some = [one for one in counted if one.slug in ("lz_ws2022", "pandax4t_run1", "xenonnt")]
     conditions = gather_conditions(some, likelihoods, load_covariates(), n_toys=1000)
     rng = np.random.default_rng(23)
     data = np.concatenate([draw_ratios(one, likelihoods[one.slug], 4.0, 200, rng) for one in some], axis=1)

@@ -18,7 +18,7 @@ from leptonfit.claims.nu838.scorecard import (
     score_models,
 )
 from leptonfit.datafiles import InputError
-from leptonfit.neutrino.experiments import SPECTRA, load_experiment
+from leptonfit.neutrino.experiments import SIMULATED, SPECTRA, load_experiment
 from leptonfit.neutrino.sheets import load_published
 
 SAMPLES, GLOBAL = "n_samples_total, over its 8 data sets", "global 90 % limit, with XENON in the list"
@@ -27,7 +27,7 @@ KEV, CONDITIONS = "(keVee), overlap", "n_conditions, on the bins of the spectra 
 
 
 def audit(report):
-    experiments = {slug: load_experiment(slug) for slug in SPECTRA}
+    experiments = {slug: load_experiment(slug) for slug in (*SPECTRA, *SIMULATED)}
     rows = audit_report(report, experiments, load_published().set_index("name")["limit"].to_dict())
     return {row.name: row for row in rows}
 
@@ -70,7 +70,11 @@ def test_every_recomputed_number_is_the_known_one():
     for claim in ("quality gates I to IV", "hash of the package"):
         assert rows[claim].verdict == "not verifiable"
     conditions = rows["n_conditions, on the bins of the spectra here"]
-    assert (conditions.stated, conditions.computed, conditions.verdict) == ("240", "182", "not comparable")
+    assert (conditions.stated, conditions.computed, conditions.verdict) == (
+        "240",
+        "269 on 9 measured spectra; 195 with at most 30 for each",
+        "not comparable",
+    )
     assert len(rows) == 28
     assert {row.source for row in rows.values()} == {"R_20250917_NU_838, version 1.2.1"}
 
@@ -121,19 +125,19 @@ def test_points_and_ranks():
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ("gemma = [1.0]", r"covariates_838.toml: gemma = \[1.0\]: must be 6 numbers, G_src"),
-        ("gemma = [1.0, nan, 0.02, 0.49, 0.136, 0.04]", r"gemma\[1\] = nan: must be a number"),
-        ("spare = [1.0, 0.80, 0.02, 0.49, 0.136, 0.04]", "gemma is missing"),
+        ("xenonnt = [1.0]", r"covariates_838.toml: xenonnt = \[1.0\]: must be 6 numbers, G_src"),
+        ("xenonnt = [1.0, nan, 0.02, 0.49, 0.56, 0.04]", r"xenonnt\[1\] = nan: must be a number"),
+        ("spare = [1.0, 0.80, 0.02, 0.49, 0.56, 0.04]", "xenonnt is missing"),
     ],
 )
 def test_bad_covariates_are_refused(edited, new, said):
-    folder = edited("covariates_838.toml", "gemma = [1.0, 0.80, 0.02, 0.49, 0.136, 0.04]", new)
+    folder = edited("covariates_838.toml", "xenonnt = [0.0, 0.99, 0.05, 0.01, -0.57, 0.31]", new)
     with pytest.raises(InputError, match=said):
         load_covariates(data=folder)
 
 
 def compared(
-    *, names=EFT, selection="observed", dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given
+    *, names=EFT, selection="all data sets", dominated=(), lnk=(1.5, 0.1), aic=(-80.0, 0.0), cv=(0.1, 0.3), **given
 ):
     """Both models, by hand: every parameter at its claim, a tenth of it uncertain, but for those given."""
     report = load_report()
@@ -162,8 +166,9 @@ def joint(p_value=0.5, moment=1.9):
     return Made(limits=limits, toy_p_value=p_value)
 
 
-def judged(one, together=None, spread=None, coherence=None):
-    return {row.name: row for row in judge_results(load_report(), one, together, spread, coherence)}
+def judged(one, whole=None, agreeing=None, spread=None, coherence=None):
+    joined = whole, agreeing or whole
+    return {row.name: row for row in judge_results(load_report(), one, joined, spread, coherence)}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +196,7 @@ def test_what_the_prior_decides_is_not_measured():
 
 def test_every_result_is_there_whatever_could_be_computed():
     spread = Made(limits=Made(tau2=(0.46 * np.log(10)) ** 2, tau2_interval=np.log(10) ** 2 * np.array([0.09, 0.49])))
-    whole = judged(compared(), joint(), spread, Made(coherence=0.1, null=np.array([-0.2, 0.2])))
+    whole = judged(compared(), joint(), None, spread, Made(coherence=0.1, null=np.array([-0.2, 0.2])))
     none = judged(compared())
     assert list(whole) == list(none)
     missing = ("mu_lim_90", "mu_lim_95", "PG_PTE", "Delta_log10_mu", "C_coh")
@@ -200,6 +205,8 @@ def test_every_result_is_there_whatever_could_be_computed():
     assert {(none[name].computed, none[name].verdict) for name in missing} == {("none", "cannot be told")}
     assert judged(compared(), joint(0.01))["PG_PTE"].verdict == "differs"
     assert judged(compared(), joint(moment=0.5))["mu_lim_90"].verdict == "differs"
+    rows = judged(compared(), joint(0.01, moment=0.5), joint(0.9, moment=1.9))  # one data set disagrees with the others
+    assert (rows["PG_PTE"].verdict, rows["mu_lim_90"].verdict) == ("differs", "agrees")
 
 
 def test_metrics_of_other_data_are_not_compared_but_gains_are():
@@ -220,11 +227,10 @@ def test_metrics_of_other_data_are_not_compared_but_gains_are():
     assert (rows["AIC, EFT less baseline"].verdict, rows["lnK"].verdict) == ("differs", "differs")
 
 
-def test_results_on_counts_that_are_no_measurement_are_simulated():
-    for selection, mark in (("observed", "numerical"), ("all", "simulated")):
-        rows = judged(compared(selection=selection))
-        assert rows["mu0"].mark == mark
-        assert rows["n_samples_total, sum over its own list"].mark == "arithmetic"
+def test_results_are_numerical_and_sums_arithmetic():
+    rows = judged(compared())
+    assert rows["mu0"].mark == "numerical"
+    assert rows["n_samples_total, sum over its own list"].mark == "arithmetic"
 
 
 def test_scores_are_shared_by_what_was_computed():
@@ -252,11 +258,11 @@ def test_the_verdict_counts_what_stands():
     rows = [with_verdict(standing) for standing in ("holds", "holds", "not verifiable", "not comparable")]
     claims = [with_verdict(standing) for standing in ("agrees", "differs", "differs", "not comparable")]
     scores = {"Robustness": (5.6, 5.0), "Predictiveness": (5.4, 5.0)}
-    code, sentence = describe_scorecard(rows, claims, scores, "observed")
+    code, sentence = describe_scorecard(rows, claims, scores, "all data sets")
     assert code == "consistent"
     assert (
         "Of 4 numbers audited, 0 are contradicted, 2 hold, 1 cannot be verified and 1 cannot be compared." in sentence
     )
-    assert "on observed counts, 2 differ, 1 agree, 0 are not measured" in sentence
+    assert "on all data sets, 2 differ, 1 agree, 0 are not measured" in sentence
     assert sentence.endswith("ahead in 1: Robustness.")
     assert describe_scorecard([*rows, with_verdict("contradicted")], claims, scores, "all")[0] == "contradicted"

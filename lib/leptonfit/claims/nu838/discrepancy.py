@@ -30,6 +30,7 @@ from scipy.special import ndtri
 
 from leptonfit.claims.nu838.report_838 import COVARIATES
 from leptonfit.inference.result import Result
+from leptonfit.neutrino.experiments import Experiment
 from leptonfit.neutrino.likelihood import Likelihood
 from leptonfit.neutrino.threshold_scan import ThresholdScanResult
 
@@ -152,16 +153,11 @@ def _path(signal_above: np.ndarray) -> np.ndarray:
 
 def _differentiate(scan: ThresholdScanResult, likelihood: Likelihood) -> np.ndarray:
     """Return d ln μ_Asimov / d pull (n, 6), which is half the logarithmic slope of the error of θ̂."""
-    experiment, model = likelihood.experiment, likelihood.model
-    used = likelihood.above(np.searchsorted(experiment.columns["low"], scan.threshold - 1e-9))
+    model = likelihood.model
+    used = likelihood.above(np.searchsorted(likelihood.experiment.edges, scan.threshold - 1e-9))
     slopes = np.zeros((len(scan.threshold), len(PULLS)))
     for k, name in enumerate(PULLS):
-        wanted = "flux" if name == _KIND[experiment.flux] else name
-        rows = [
-            i
-            for i, nuisance in enumerate(model.nuisances)
-            if nuisance == wanted or (wanted == "background" and nuisance.startswith("background of bin"))
-        ]
+        rows = [i for i, nuisance in enumerate(model.nuisances) if _find_pull(nuisance, likelihood.experiment) == name]
         if not rows:
             continue
         errors = []
@@ -175,6 +171,16 @@ def _differentiate(scan: ThresholdScanResult, likelihood: Likelihood) -> np.ndar
             errors.append(np.log(moved.theta_sigma(used=used)))
         slopes[:, k] = (errors[1] - errors[0]) / 0.2 / 2
     return slopes
+
+
+def _find_pull(nuisance: str, experiment: Experiment) -> str:
+    """Pull of the baseline that moves a nuisance parameter of a data set; empty if none does."""
+    name = nuisance.rpartition(": ")[2]  # without the part of the data set
+    if name in ("flux", "pion_yield") or "branches" in experiment.declared.get(name, {}):
+        return _KIND[experiment.flux]
+    if name.startswith("background") or name in {*experiment.components} - {experiment.signal_column}:
+        return "background"
+    return name.rpartition("_")[0] if name in ("quenching_1", "quenching_2") else name
 
 
 @dataclass(frozen=True)

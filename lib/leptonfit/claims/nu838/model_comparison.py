@@ -135,7 +135,7 @@ class ComparisonResult(Result):
     Attributes
     ----------
     selection : str
-        "observed", "simulated" or "all".
+        Name of the selection of data sets.
     slugs : tuple of str
     baseline, eft : ModelResult
     moment : EvidenceResult
@@ -340,13 +340,13 @@ def select_sets(c: Conditions, sets: Sequence[int]) -> Conditions:
 
 
 def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, Any]) -> tuple[str, str]:
-    """Verdict code and sentence of the comparison, on measured counts if there are any.
+    """Verdict code and sentence of the comparison, on the first selection of data sets.
 
     Each comparison requires a difference of two errors of lnK. The code is `eft_preferred` if the evidence of the EFT
     exceeds that of the baseline, both with one moment and without; else `moment_preferred` if the baseline with one
     moment exceeds the baseline; else `baseline_preferred` if the baseline exceeds the EFT; else `undecided`.
     """
-    one = next((one for one in found if one.selection == "observed"), found[0])
+    one = found[0]
     every = "; ".join("{} {:.1f} ± {:.1f}".format(other.selection, *other.log_bayes_factor) for other in found)
     moment = "; ".join("{} {:.1f} ± {:.1f}".format(other.selection, *other.log_moment_factor) for other in found)
     gain = one.eft.metrics.aic - one.baseline.metrics.aic
@@ -358,7 +358,7 @@ def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, 
     doubt = f" Posteriors of the EFT by nested sampling: {', '.join(borrowed)}." if borrowed else ""
     sentence = (
         f"lnK (EFT over baseline): {every}; claimed {claimed[0]:g} ± {claimed[1]:g}. "
-        f"Baseline with one moment over baseline: {moment}. On {one.selection} counts AIC "
+        f"Baseline with one moment over baseline: {moment}. On {one.selection} AIC "
         f"changes by {gain:+.1f} for {further} further parameters, and {len(dominated)} of the report's "
         f"{len(REPORTED)} are not measured but left where the prior had them{listed}.{doubt}"
     )

@@ -45,7 +45,8 @@ def audit_report(
     report : mapping
         From `load_report`.
     experiments : mapping
-        Measured spectra by slug; their thresholds are compared with the report's.
+        Measured spectra by slug, and the detectors without a public spectrum; their ranges of energy are compared with
+        the report's thresholds.
     published : mapping
         Published limits, 1e-11 μ_B, by name.
     """
@@ -57,7 +58,7 @@ def audit_report(
         *_compare_metrics(report),
         *_compare_thresholds(report, experiments),
         ("global_limit", _compare_limit(report, published["XENONnT 2022"] * 1e-11)),
-        ("conditions", {"attainable": sum(one.n_bins - 1 for one in experiments.values())}),
+        ("conditions", _count_conditions(report, [one for one in experiments.values() if one.is_observed])),
         ("gates", {"gates": ", ".join(report["report"]["gates"])}),
         ("hash", {}),
     ]
@@ -145,7 +146,7 @@ def _compare_thresholds(
     report: Mapping[str, Any], experiments: Mapping[str, Experiment]
 ) -> Iterator[tuple[str, Numbers]]:
     for one in report["dataset"]:
-        slug = one["slugs"][0]
+        slug = one.get("detector", next(iter(one["slugs"]), ""))
         if "threshold_kevee" not in one or slug not in experiments:
             continue
         experiment = experiments[slug]
@@ -170,6 +171,16 @@ def _overlap(dataset: Mapping[str, Any], low: float, high: float) -> Numbers:
         "last": last,
         "low": low,
         "high": high,
+    }
+
+
+def _count_conditions(report: Mapping[str, Any], measured: Sequence[Experiment]) -> Numbers:
+    most = report["report"]["n_conditions"] // report["report"]["n_experiments"]
+    return {
+        "attainable": sum(one.n_thresholds for one in measured),
+        "most": most,
+        "capped": sum(min(most, one.n_thresholds) for one in measured),
+        "n_sets": len(measured),
     }
 
 
@@ -212,7 +223,7 @@ def _share(merit: np.ndarray) -> tuple[float, float]:
 def judge_results(
     report: Mapping[str, Any],
     one: ComparisonResult,
-    joint: JointResult | None,
+    joined: tuple[JointResult | None, JointResult | None],
     spread: SpreadResult | None,
     coherence: CoherenceResult | None,
 ) -> tuple[Claim, ...]:
@@ -223,11 +234,13 @@ def judge_results(
     report : mapping
     one : ComparisonResult
         Model comparison of the selection that is judged.
-    joint, spread, coherence
-        Results of the same selection with all classes together, as in the report; None if there are too few data sets.
-        The number of claims does not depend on them.
+    joined : tuple of JointResult or None
+        From `choose_joint`: the p-value is that of the first fit, the limits are those of the second.
+    spread, coherence
+        Of all classes together, as in the report; None if there are too few data sets. The number of claims does not
+        depend on them.
     """
-    result, eft = report["result"], one.eft
+    result, eft, (whole, joint) = report["result"], one.eft, joined
     limits = {level: _find_limit(joint, level) for level in (0.90, 0.95)}
     dex = (math.nan, math.nan)
     if spread is not None:
@@ -240,7 +253,7 @@ def judge_results(
         *(_weigh(name, name, entry["claimed"], eft) for name, entry in report["parameter"].items()),
         _compare("mu_lim_90", result["mu_lim_90"], *limits[0.90]),
         _compare("mu_lim_95", result["mu_lim_95"], *limits[0.95]),
-        _compare_p_values("PG_PTE", result["PG_PTE"], math.nan if joint is None else joint.toy_p_value),
+        _compare_p_values("PG_PTE", result["PG_PTE"], math.nan if whole is None else whole.toy_p_value),
         _compare("Delta_log10_mu", result["delta_log10_mu"], *dex),
         _compare("C_coh", result["C_coh"], *together),
         _compare("lnK", result["lnK"], *one.log_bayes_factor),
@@ -249,7 +262,7 @@ def judge_results(
         ("samples", _agree_on_samples(report)),
         ("aic_gain", _compare_gains(report, one)),
     ]
-    marked = {**report, "mark": "numerical" if one.selection == "observed" else "simulated"}
+    marked = {**report, "mark": "numerical"}
     return tuple(state_claim(marked, report["judgements"][key], numbers) for key, numbers in found)
 
 
@@ -331,7 +344,7 @@ def describe_scorecard(
     sentence = (
         f"Of {len(audit)} numbers audited, {counts[Verdict.CONTRADICTED]} are contradicted, {counts[Verdict.HOLDS]} "
         f"hold, {counts[Verdict.UNVERIFIABLE]} cannot be verified and {counts[Verdict.INCOMPARABLE]} cannot be "
-        f"compared. Of its {len(results)} results, on {selection} counts, {judged[Verdict.DIFFERS]} differ, "
+        f"compared. Of its {len(results)} results, on {selection}, {judged[Verdict.DIFFERS]} differ, "
         f"{judged[Verdict.AGREES]} agree, {judged[Verdict.UNMEASURED]} are not measured by these counts, "
         f"{judged[Verdict.VAGUE]} cannot be told and {judged[Verdict.INCOMPARABLE]} are of other data and not "
         f"comparable. Of {len(scores)} dimensions with a computed score the EFT is ahead in {len(better)}{listed}."

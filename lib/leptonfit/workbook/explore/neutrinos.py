@@ -10,7 +10,7 @@ import numpy as np
 
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.limits import LimitsResult, find_limits
-from leptonfit.neutrino.experiments import ALL_SPECTRA, load_experiment
+from leptonfit.neutrino.experiments import MEASURED, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
 from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
@@ -33,7 +33,7 @@ class NeutrinoExplorer(Explorer):
     Parameters
     ----------
     dataset : str
-        One of `ALL_SPECTRA`.
+        One of `MEASURED`.
     mu_nu : float
         Magnetic moment in μ_B.
     confidence : float
@@ -47,11 +47,12 @@ class NeutrinoExplorer(Explorer):
         self._likelihoods: dict[str, Likelihood] = {}
         self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
         level = read_notebook("12_recoil_spectra").parameters["confidence_levels"]
+        self._analysed = read_notebook("12_recoil_spectra").parameters["datasets"].choices
         self._scanned = read_notebook("13_threshold_scan").parameters
         methods = [(one.title, key) for key, one in CONSTRUCTIONS.items()]
         super().__init__(
             {
-                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in ALL_SPECTRA], dataset),
+                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in MEASURED], dataset),
                 "mu_nu": slider("μ_ν (1e-11 μ_B)", 1e11 * mu_nu, 0.0, max(30.0, 1e11 * mu_nu), 0.05),
                 "threshold": whole("threshold, bin", 1, 1, 20),
                 "confidence": slider("confidence", confidence, level.low, level.high, 0.005, readout_format=".3f"),
@@ -69,9 +70,9 @@ class NeutrinoExplorer(Explorer):
 
     @property
     def notebooks(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the state
-        """Notebook of the spectra, or of the threshold scan if bins are left out and it accepts what is chosen."""
+        """Notebook of the spectra, or of the threshold scan if bins are left out, where it accepts what is chosen."""
         if self.controls["threshold"].value == 1:
-            return ("12_recoil_spectra",)
+            return ("12_recoil_spectra",) if self.controls["dataset"].value in self._analysed else ()
         chosen = {"limit_method": self.controls["limit_method"].value, "datasets": self.controls["dataset"].value}
         is_scanned = all(value in self._scanned[name].choices for name, value in chosen.items())
         return ("13_threshold_scan",) if is_scanned else ()
@@ -83,6 +84,7 @@ class NeutrinoExplorer(Explorer):
             "mu_nu": tidy(1e-11 * self.controls["mu_nu"].value),
             "confidence_levels": f"{tidy(self.controls['confidence'].value):g}",
             "limit_method": self.controls["limit_method"].value,
+            "n_thresholds": self._likelihood.experiment.n_thresholds,
         }
 
     def set_up(self) -> None:
@@ -127,11 +129,12 @@ class NeutrinoExplorer(Explorer):
         )
         experiment = likelihood.experiment
         sigmas = float(limits.theta_hat / limits.sigma)
-        source = "measured" if experiment.is_observed else "simulated, and no evidence"
         lowest = experiment.edges[self.controls["threshold"].value - 1]
         row = f"its table of conditions has a row from {lowest:g} {experiment.unit}"
         self.remark = row if "13_threshold_scan" in self.notebooks else ""
-        if not self.notebooks:
+        if self.controls["threshold"].value == 1 and not self.notebooks:
+            self.remark = f"no notebook takes {experiment.title}, which shares events with a data set of theirs"
+        elif not self.notebooks:
             is_zero = chosen not in self._scanned["limit_method"].choices
             self.remark = (
                 f"no notebook takes {title} above a threshold: it can be zero"
@@ -139,7 +142,7 @@ class NeutrinoExplorer(Explorer):
                 else f"no notebook takes {experiment.title} above a threshold"
             )
         sentence = (
-            f"{experiment.title} ({source}), {experiment.moment}, from {lowest:g} {experiment.unit}: "
+            f"{experiment.title}, {experiment.moment}, from {lowest:g} {experiment.unit}: "
             f"{found[chosen]:.3g}e-11 μ_B at {100 * level:g} % by {title}; best fit μ² {sigmas:+.2f} "
             f"standard deviations from zero; Δχ²({mu:g}e-11 μ_B) = {rise:.3g}."
         )

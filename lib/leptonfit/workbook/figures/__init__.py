@@ -38,6 +38,7 @@ from leptonfit.workbook.figures.neutrinos import (
     plot_recoils,
     plot_response,
     plot_thresholds,
+    plot_tuning,
 )
 from leptonfit.workbook.figures.sheet import plot_contact_sheet
 from leptonfit.workbook.figures.style import STYLE, use_style
@@ -82,6 +83,7 @@ __all__ = [
     "plot_solar_states",
     "plot_spectrum",
     "plot_thresholds",
+    "plot_tuning",
     "plot_variants",
     "plot_waterfall",
     "use_style",

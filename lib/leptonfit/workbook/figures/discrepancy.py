@@ -13,7 +13,8 @@ from leptonfit.claims.nu838.discrepancy import REPORTED
 from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED, ComparisonResult, ModelResult
 from leptonfit.workbook.figures.style import BLUE, GREY, ORANGE, RED
 
-_MARKERS = {"observed": ("o", BLUE), "simulated": ("s", ORANGE), "all": ("D", GREY)}
+_MARKERS = (("o", BLUE), ("s", ORANGE))
+"""Marker and colour of the first and of the second selection of data sets."""
 _CORNER = ("mu0", "k_STG", "beta_TPR", "alpha_thr", "theta_Coh", "eta_Damp", "x_bend")
 
 
@@ -27,13 +28,13 @@ def plot_models(
     left.axvline(claimed, color=RED, ls="--", label=f"claimed, {claimed:g} ± {error:g}")
     left.axvline(0, color=GREY, lw=0.8)
     for row, one in enumerate(found):
-        marker, colour = _MARKERS[one.selection]
+        marker, colour = _MARKERS[row]
         value, spread = one.log_bayes_factor
         left.errorbar(value, row, xerr=spread, fmt=marker, color=colour, capsize=3)
         for j, name in enumerate(REPORTED):
             width = one.eft.width[one.eft.fit.names.index(name)]
             right.plot(width, j + 0.22 * (row - 1), marker, color=colour, label=one.selection if j == 0 else None)
-    left.set_yticks(range(len(found)), [f"{one.selection} counts" for one in found])
+    left.set_yticks(range(len(found)), [one.selection for one in found])
     left.set_ylim(len(found) - 0.5, -0.5)
     left.set_xlabel("lnK, EFT over baseline")
     left.legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1))
@@ -59,8 +60,7 @@ def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
         samples[:, _CORNER.index("x_bend")] = np.log10(samples[:, _CORNER.index("x_bend")])
     every = np.concatenate(list(drawn.values()))
     ends = list(zip(every.min(axis=0), every.max(axis=0), strict=True))
-    for selection, samples in drawn.items():
-        colour = _MARKERS[selection][1]
+    for (selection, samples), (_, colour) in zip(drawn.items(), _MARKERS, strict=False):
         with np.errstate(invalid="ignore"):
             corner.corner(
                 samples,
@@ -76,7 +76,7 @@ def plot_corner(figure: Figure, models: Mapping[str, ModelResult]) -> Figure:
                 levels=(0.68, 0.95),
                 hist_kwargs={"density": True},
             )
-        figure.axes[len(_CORNER) - 1].plot([], [], color=colour, label=f"{selection} counts")
+        figure.axes[len(_CORNER) - 1].plot([], [], color=colour, label=selection)
     for ax in figure.axes:
         ax.tick_params(labelsize=6)
     figure.axes[len(_CORNER) - 1].legend(loc="upper right", fontsize=8)

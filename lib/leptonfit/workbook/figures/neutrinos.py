@@ -19,6 +19,7 @@ from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import ComparedSpectrumResult, to_moment
 from leptonfit.neutrino.published import CONFIDENCE, PublishedResult
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
+from leptonfit.neutrino.simulation import TuningResult
 from leptonfit.neutrino.spectra import SpectrumResult
 from leptonfit.neutrino.threshold_scan import CoherenceResult, ThresholdScanResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
@@ -233,15 +234,9 @@ def plot_all_compared(
 
 
 def plot_delta_chi2(ax: Axes, found: Sequence[DataLimitsResult]) -> Axes:
-    """Δχ²(θ) of every data set, with θ in units of its expected error; dashed for simulated counts."""
+    """Δχ²(θ) of every data set, with θ in units of its expected error."""
     for i, one in enumerate(found):
-        ax.plot(
-            one.theta / one.limits.sigma,
-            one.delta_chi2,
-            color=f"C{i % 7}",
-            ls="-" if one.observed else "--",
-            label=f"{one.title}{'' if one.observed else ' (simulated)'}",
-        )
+        ax.plot(one.theta / one.limits.sigma, one.delta_chi2, color=f"C{i % 10}", label=one.title)
     for rise in DELTA_CHI2:
         ax.axhline(rise, color=GREY, lw=0.6, ls=":")
         ax.annotate(
@@ -274,10 +269,9 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
         ax.plot([band[2]] * 2, [row - 0.36, row + 0.36], color=GREY, lw=1)
         for method, shift in shifts.items():
             marker, colour = CONSTRUCTIONS[method].marker, colours[method]
-            face = colour if one.observed else "white"
             value = one.moment_limit(method, level)
             if 0 < value < math.inf:
-                ax.plot(value, row + shift, marker, color=colour, mfc=face, ms=5)
+                ax.plot(value, row + shift, marker, color=colour, ms=5)
                 if not one.limits.is_valid[method]:
                     ax.annotate(
                         "†",
@@ -290,7 +284,7 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
                     )
         toys = to_moment(one.toys.limit[level])
         if 0 < toys < math.inf:
-            ax.plot(toys, row + shifts["fc"], "P", color=GREEN, ms=5, mfc=GREEN if one.observed else "white")
+            ax.plot(toys, row + shifts["fc"], "P", color=GREEN, ms=5)
         if not math.isnan(one.published) and math.isclose(one.published_confidence, one.limits.confidence[level]):
             ax.plot(one.published * 1e-11, row, "*", color="black", ms=8)
             ax.annotate(one.published_name, (one.published * 1e-11, row + 0.36), fontsize=6, ha="center", va="top")
@@ -299,14 +293,12 @@ def plot_limits(ax: Axes, found: Sequence[DataLimitsResult], *, level: int = 0) 
     ax.plot([], [], "P", color=GREEN, label="Feldman–Cousins, toys")
     ax.plot([], [], "*", color="black", ms=8, ls="none", label="published")
     ax.fill_betweenx([], [], [], color=GREY, alpha=0.3, lw=0, label="expected CLs, ±1 and ±2 σ")
-    names = [
-        f"{one.title}\n{FLAVOUR_CLASSES[one.flavour_class]}{'' if one.observed else ', simulated'}" for one in found
-    ]
+    names = [f"{one.title}\n{FLAVOUR_CLASSES[one.flavour_class]}" for one in found]
     ax.set_yticks(range(len(found)), names, fontsize=7)
     ax.set_ylim(len(found) - 0.45, -0.55)
     ax.set_xscale("log")
     percent = 100 * found[0].limits.confidence[level] if found else 90
-    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); hollow: simulated; †: see text")
+    ax.set_xlabel(rf"upper limit on the effective moment at {percent:g} % ($\mu_B$); †: see text")
     ax.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=3, fontsize=7.5)
     return ax
 
@@ -370,22 +362,14 @@ def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) 
         for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
             ax.fill_between(one.threshold, one.band[:, low], one.band[:, high], color=GREY, alpha=alpha, lw=0)
         ax.plot(one.threshold, one.expected[:, 0], color=GREY, label="expected")
-        ax.plot(
-            one.threshold,
-            one.limit[:, 0],
-            "o",
-            color=BLUE,
-            ms=2.8,
-            mfc=BLUE if one.observed else "white",
-            label="observed" if one.observed else "simulated",
-        )
+        ax.plot(one.threshold, one.limit[:, 0], "o", color=BLUE, ms=2.8, label="observed")
         if one.curve:
             scale = one.energy[-1] / one.threshold[-1]
             ax.plot(one.curve.x / scale, np.exp(one.curve.y), color=RED, lw=0.8, ls="--", label="process")
             if not one.curve.bend_on_edge:
                 ax.axvline(one.curve.bend / scale, color=RED, lw=0.6, ls=":")
         ax.set_yscale("log")
-        ax.set_title(one.title + ("" if one.observed else " (simulated)"), fontsize=9)
+        ax.set_title(one.title, fontsize=9)
         ax.set_xlabel(f"threshold ({one.unit})", fontsize=8)
         ax.tick_params(which="both", labelsize=7)
         ax.legend(fontsize=6, loc="upper left")
@@ -394,6 +378,22 @@ def plot_thresholds(axes: Sequence[Axes], scans: Sequence[ThresholdScanResult]) 
     for ax in axes[len(scans) :]:
         ax.set_axis_off()
     return axes
+
+
+def plot_tuning(ax: Axes, found: Sequence[TuningResult]) -> Axes:
+    """Expected limit against the factor on the background; open: as stated, filled: tuned to the published limit."""
+    for i, one in enumerate(found):
+        colour = f"C{i}"
+        ax.plot(one.factors, one.expected, color=colour, label=f"{one.title}; dotted: {one.published_name}")
+        ax.plot(1, one.as_stated, "o", color=colour, mfc="white")
+        ax.plot(one.factor, one.tuned, "o", color=colour)
+        ax.axhline(one.published, color=colour, lw=0.8, ls=":")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("factor on the stated background")
+    ax.set_ylabel(r"expected CLs limit at 90 % ($10^{-11}\,\mu_B$)")
+    ax.legend(fontsize=7.5)
+    return ax
 
 
 def plot_coherence(axes: tuple[Axes, Axes], found: CoherenceResult, claimed: Sequence[float]) -> tuple[Axes, Axes]:

@@ -29,7 +29,6 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "data set": lambda level, one: one.title,
         "effective moment of": lambda level, one: FLAVOUR_CLASSES[one.flavour_class],
-        "counts": lambda level, one: "observed" if one.observed else "simulated",
         "confidence": (lambda level, one: one.limits.confidence[level], percent("g")),
     }
     for key, construction in CONSTRUCTIONS.items():
@@ -86,7 +85,6 @@ def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
         found,
         {
             "data set": "title",
-            "counts": lambda one: "observed" if one.observed else "simulated",
             "θ̂ (1e-22 μ_B²)": ("limits.theta_hat, limits.sigma", "{:.4g} ± {:.3g}"),
             "from zero": ("significance", "{:+.2f} σ"),
             "χ² at θ̂": ("limits.chi2_min", "{:.1f}"),
