@@ -14,7 +14,9 @@ def signals_of(slug, kind, groups):
     return [model.signal for model in load_signals(load_experiment(slug), several).models]
 
 
-@pytest.mark.parametrize(("slug", "kind"), [("lz_ws2024", "charge"), ("superk", "radius"), ("coherent_csi", "radius")])
+@pytest.mark.parametrize(
+    ("slug", "kind"), [("lz_ws2024", "charge"), ("superk_1", "radius"), ("coherent_csi", "radius")]
+)
 def test_signals_of_the_flavours_add_up(slug, kind):
     first, second, *rest = signals_of(slug, kind, ["e", "mu", "e, mu"])
     np.testing.assert_allclose(first + rest[0], rest[2], rtol=1e-9)
