@@ -196,6 +196,22 @@ plt.show()
 
 # %% [markdown]
 # ## Nuisances
+#
+# The three of each data set that shift its best fit most: the pull, the impact on $\hat\theta$, and the limit
+# ($\Delta\chi^2 = 2.71$) if the nuisance were known exactly, at its nominal value.
+
+# %%
+strongest = [(one, one.nuisances, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
+nuisances = tables.from_records(strongest, {
+    "data set": lambda one, nuisances, k: one.title,
+    "nuisance": lambda one, nuisances, k: nuisances.names[k],
+    "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
+    "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
+    "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
+    "limit without it (1e-11 μ_B)": (lambda one, nuisances, k: np.sqrt(nuisances.limits_without[k]), "{:.3g}"),
+    "limit with it (1e-11 μ_B)": (lambda one, nuisances, k: np.sqrt(nuisances.limit), "{:.3g}"),
+})
+tables.show(nuisances)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 0.9 + 0.52 * len(found)))
@@ -267,14 +283,6 @@ for one in found:
 
 # %%
 results = {"limits": {one.slug: one.summarise() for one in found}, "analysed": found, "compared": compared}
-strongest = [(one, one.nuisances, k) for one in found for k in range(min(3, len(one.nuisances.names)))]
-nuisances = tables.from_records(strongest, {
-    "data set": lambda one, nuisances, k: one.title,
-    "nuisance": lambda one, nuisances, k: nuisances.names[k],
-    "constrained beforehand": lambda one, nuisances, k: not nuisances.is_free[k],
-    "pull": (lambda one, nuisances, k: (nuisances.pulls[k], nuisances.errors[k]), "{:+.2f} ± {:.2f}"),
-    "impact on θ̂ (its σ)": (lambda one, nuisances, k: nuisances.impacts[k] / one.limits.sigma, "{:+.2f}"),
-})
 csv = {"limits": limits, "beside_published": beside, "fits": fits, "limit_coverage": limit_coverage,
        "nuisances": nuisances}
 constructions = [*(one.title for one in CONSTRUCTIONS.values()), "expected CLs, 68 % of repetitions", "published"]
