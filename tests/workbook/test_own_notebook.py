@@ -98,8 +98,7 @@ def test_the_wheel_makes_a_workbook_of_its_own_that_its_commands_work_on(root, f
     command.write_text(f"#!{sys.executable}\nfrom leptonfit.workbook.cli import main\nmain()\n")
     command.chmod(0o755)
     environment = {k: v for k, v in os.environ.items() if k not in (store.REPORT_VARIABLE, "LEPTONFIT_DATA")}
-    for name, folder in (("PYTHONPATH", tmp_path / "site"), ("PATH", command.parent)):
-        environment[name] = f"{folder}:{environment[name]}"
+    environment |= {"PYTHONPATH": str(tmp_path / "site"), "PATH": f"{command.parent}:{environment['PATH']}"}
 
     def go(*words, code=0):
         done = subprocess.run(
