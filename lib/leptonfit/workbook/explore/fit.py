@@ -179,7 +179,7 @@ class FitExplorer(Explorer):
         right.set_ylabel(r"$\Delta\chi^2$ above the best fit")
         above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False}
         for ax in (top, right):
-            ax.legend(ncols=4, fontsize=7.5, columnspacing=1, handlelength=1.4, **above)
+            ax.legend(ncols=3, fontsize=7.5, columnspacing=1, handlelength=1.4, **above)
 
     def advance(self) -> Iterator[None]:
         """Show the model at the sliders, then the profile and the verdict, which take longer when they are new."""
