@@ -73,9 +73,11 @@ tables.show(listed)
 # Of each experiment the latest limit of its collaboration at 90 % counts: earlier ones and reanalyses share its data,
 # and one at 95 % is another quantity. A limit scatters by chance even if nothing changes but the counts: by
 # `sigma_log10_mu`, that of a 90 % CLs limit without signal. What is left between experiments, τ, is estimated one
-# flavour class at a time. Limits combined are no limit: the middle of a class excludes nothing. The solar class pools
-# boron-8 neutrinos (Super-Kamiokande) with those of lower energy, whose mixture of states is another: their effective
-# moments are close, not equal (`18_flavour` takes them apart). Limits set by other constructions than CLs scatter
+# flavour class at a time. Of two limits of one year the later in the file counts. Limits combined are no limit: the
+# middle of a class excludes nothing. The solar class pools boron-8 neutrinos (Super-Kamiokande) with those of lower
+# energy, whose mixture of states is another: where a single fundamental moment dominates, their effective moments are
+# up to 2.5 times apart (`18_flavour`). The stopped-pion class has limits on one flavour alone beside those on the
+# mixture; the notes say which. Limits set by other constructions than CLs scatter
 # otherwise; intervals are Gaussian, and wide for so few experiments.
 
 # %%

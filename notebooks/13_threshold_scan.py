@@ -26,6 +26,10 @@
 # %% tags=["parameters"]
 datasets = "all"  # data sets [lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenonnt | xenon1t_sr1 | superk_1to4 |
 # borexino_phase2 | coherent_csi | coherent_lar | response | …]
+solar_model = "B16-GS98"  # fluxes of the sun, where not measured [B16-GS98 | B16-AGSS09met]
+solar_fluxes = "measured"  # what is known of them where they are fitted [measured | loose | model]
+atomic_response = "stepping"  # rate of bound electrons of xenon [stepping | rrpa]
+more_nuisances = "none"  # optional nuisances, where a data set has them [none | slope | efficiency | argon_37 | …]
 n_thresholds = 12  # count, largest number of thresholds of each data set [4, 1000]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limits [cls | fc | pinned]
@@ -40,14 +44,17 @@ import numpy as np
 from leptonfit import count_cores
 from leptonfit.claims.nu838 import load_report
 from leptonfit.neutrino import (
-    ALL, FLAVOUR_CLASSES, ScanSettings, calibrate_quenching, calibrate_scale, compare_sets, compare_spreads,
+    ALL, FLAVOUR_CLASSES, Choices, ScanSettings, calibrate_quenching, calibrate_scale, compare_sets, compare_spreads,
     describe_scan, group_by_class, load_experiment, load_likelihood, load_response, measure_coherence, scan_all,
 )
 from leptonfit.workbook import figures, parameters, store, tables
 
 constraints = ("datasets != ('response',)",)
 settings = parameters.read_settings("13_threshold_scan", globals())
-how = ScanSettings(settings.confidence_levels, settings.limit_method, settings.n_thresholds, settings.n_toys)
+choices = Choices(
+    settings.solar_model, settings.solar_fluxes, settings.atomic_response, settings.more_nuisances,
+)
+how = ScanSettings(settings.confidence_levels, settings.limit_method, settings.n_thresholds, settings.n_toys, choices)
 claims = load_report()
 figures.use_style()
 
@@ -56,7 +63,8 @@ figures.use_style()
 #
 # The report counts 30 conditions in each of its eight data sets. No reactor experiment has published a spectrum as
 # numbers: its limit stays a published limit and enters no fit. The detector response sets no limit. Energies are in the
-# unit of the data: keV, MeV (total energy of the electron), PE; Borexino's bins of hits are given in keV.
+# unit of the data: keV, keVee (of an electron that gives the same light), MeV (total energy of the electron), PE
+# (photoelectrons), N_h (hits).
 
 # %%
 most = claims["report"]["n_conditions"] // claims["report"]["n_experiments"]
@@ -116,7 +124,7 @@ plt.show()
 # sets have a detector (LZ) or a collaboration (XENON1T and XENONnT) in common, but no events.
 
 # %%
-likelihoods = [load_likelihood(one.slug) for one in scans]
+likelihoods = [load_likelihood(one.slug, choices=choices) for one in scans]
 agreement = {name: compare_sets(several) for name, several in group_by_class(likelihoods).items()}
 together = tables.from_records(agreement, {
     "effective moment of": lambda name, one: FLAVOUR_CLASSES[name],
@@ -260,7 +268,7 @@ print(code)
 print(sentence)
 
 # %%
-results = {"scans": scans, "agreement": agreement, "spreads": spreads, "coherence": coherence,
+results = {"choices": choices, "scans": scans, "agreement": agreement, "spreads": spreads, "coherence": coherence,
            "calibration": calibration}
 columns = {
     "data set": "title",

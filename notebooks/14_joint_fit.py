@@ -53,21 +53,23 @@ figures.use_style()
 # ## What goes in
 
 # %%
-scanned = store.load("13_threshold_scan", like=settings)
-scans = scanned["results"]["scans"]
-likelihoods = {one.slug: load_likelihood(one.slug) for one in scans}
+stored = store.load("13_threshold_scan", like=settings)
+scanned = stored["results"]
+scans = scanned["scans"]
+likelihoods = {one.slug: load_likelihood(one.slug, choices=scanned["choices"]) for one in scans}
 
 # %% [markdown]
 # ## One moment for each class
 #
 # Within a flavour class one effective moment is common to all data sets; fluxes that data sets share are one nuisance
-# for all. Across classes the moments are not one quantity, and stopped pions would weigh nothing beside the sun: their
-# error of $\theta$ is larger by four orders of magnitude. Where data sets of a class disagree (`13_threshold_scan`), no
-# limit of all of them is quoted, but the limit without the data set that disagrees.
+# for all. Runs of one detector (LZ's two, XENON1T and XENONnT) keep separate backgrounds and efficiencies, as no common
+# error of them is public. Across classes the moments are not one quantity, and stopped pions would weigh nothing beside
+# the sun: their error of $\theta$ is larger by four orders of magnitude. Where data sets of a class disagree
+# (`13_threshold_scan`), no limit of all of them is quoted, but the limit without the data set that disagrees.
 
 # %%
 levels = declarations.read_notebook("13_threshold_scan").parameters["confidence_levels"]
-confidence = levels.items(scanned["parameters"]["confidence_levels"])
+confidence = levels.items(stored["parameters"]["confidence_levels"])
 joined = join_classes(list(likelihoods.values()), confidence=confidence, n_toys=300, seed=settings.seed)
 whole, agreeing = choose_joint(joined)
 
@@ -126,7 +128,7 @@ chosen = {"all data sets": scans}
 if agreeing is not whole:
     left_out = set(whole.titles) - set(agreeing.titles)
     chosen[f"all but {', '.join(left_out)}"] = [one for one in scans if one.title not in left_out]
-n_toys = scanned["parameters"]["n_toys"]
+n_toys = stored["parameters"]["n_toys"]
 conditions = {
     name: gather_conditions(several, likelihoods, load_covariates(), n_toys=n_toys) for name, several in chosen.items()
 }

@@ -95,7 +95,7 @@ plt.show()
 # files here.
 
 # %%
-experiments = {slug: load_experiment(slug) for slug in (*SPECTRA, *SIMULATED)}  # of the latter, only energies count
+experiments = {slug: load_experiment(slug) for slug in (*SPECTRA, *SIMULATED)}  # of the latter, only energies are used
 published = load_published().set_index("name")["limit"].to_dict()
 audit = audit_report(report, experiments, published)
 audited = tables.tabulate_claims(audit)

@@ -19,7 +19,8 @@
 # expected limit is the published one. It looks like data. What does it know?
 #
 # **Needs** the simulated data sets in `data/neutrino/`, which `leptonfit simulate` draws again. **Makes** their limits
-# before and after the tuning (`results/17_tuned_simulations.json`). Nothing else in this workbook uses these sets.
+# before and after the tuning (`results/17_tuned_simulations.json`). The counts enter nothing
+# else in this workbook; `15_scorecard` compares the energies of the spectra.
 
 # %% tags=["parameters"]
 simulations = "all"  # simulated data sets [gemma | texono | conus | borexino | …]

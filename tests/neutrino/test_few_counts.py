@@ -17,7 +17,7 @@ def empty():
     likelihood = load_likelihood("xenonnt")
     likelihood = replace(likelihood, data=0 * likelihood.data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_limits, "load_likelihood", lambda slug, data=None: likelihood)
+        patch.setattr(data_limits, "load_likelihood", lambda slug, **_: likelihood)
         return likelihood, data_limits.analyse("xenonnt", confidence=(0.9,), n_toys=200, seed=1)
 
 

@@ -371,4 +371,6 @@ def test_limits_are_compared_with_the_published_ones(xenon):
     assert row.ratio == pytest.approx(row.limit / 0.64)
     assert row.lowest < 1 < row.highest
     assert "fluctuate downward" in row.reason
-    assert compare_published([replace(xenon, published_confidence=0.68)], "cls") == []
+    (alone,) = compare_published([replace(xenon, published_confidence=0.68)], "cls")
+    assert alone.limit == row.limit
+    assert np.isnan([alone.published, alone.ratio, alone.lowest, alone.highest]).all()

@@ -13,11 +13,12 @@ from scipy.stats import chi2
 from leptonfit.datafiles import InputError, read_toml
 from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino import joint as joint_module
-from leptonfit.neutrino.experiments import MEASURED, SPECTRA, load_experiment
+from leptonfit.neutrino.data_limits import vary_choices
+from leptonfit.neutrino.experiments import MEASURED, SPECTRA, Choices, load_experiment
 from leptonfit.neutrino.flux import share_of_time
 from leptonfit.neutrino.joint import choose_joint, compare_sets, group_by_class, join_classes
 from leptonfit.neutrino.likelihood import build_likelihood, compare_spectrum, load_likelihood, to_moment
-from leptonfit.neutrino.spectra import predict_spectrum
+from leptonfit.neutrino.spectra import load_sources, predict_spectrum
 from leptonfit.neutrino.threshold_scan import describe_agreement
 
 
@@ -81,10 +82,62 @@ def test_a_free_argon_line_weakens_the_limit_of_lz_less_than_a_free_tilt():
 
 
 def test_atomic_response_weakens_xenon_limits_by_about_six_percent():
-    ratios = {slug: compute(slug, rrpa=True)["cls"] / compute(slug)["cls"] for slug in ("xenonnt", "lz_ws2024")}
+    ratios = {slug: limit(slug, atomic_response="rrpa") / limit(slug) for slug in ("xenonnt", "lz_ws2024")}
     assert ratios == pytest.approx({"xenonnt": 1.06, "lz_ws2024": 1.05}, abs=0.015)
-    with pytest.raises(InputError, match=r"atom\.water\.rrpa is missing"):
-        predict_spectrum(load_experiment("superk_4"), rrpa=True)
+    water = load_experiment("superk_4"), load_experiment("superk_4", choices=Choices(atomic_response="rrpa"))
+    assert np.array_equal(*(predict_spectrum(one).magnetic for one in water))
+
+
+def limit(slug, **choices):
+    one = load_likelihood(slug, choices=Choices(**choices))
+    return to_moment(find_limits(one.model, one.data, confidence=[0.9]).observed["cls"][0])
+
+
+def test_each_choice_changes_the_limit_of_the_sets_that_it_concerns():
+    changed = {(one.title, one.change): one for one in vary_choices(SPECTRA, Choices(), confidence=0.9)}
+    xenon = {"LZ WS2022", "LZ WS2024", "PandaX-4T Run 1", "XENONnT", "XENON1T SR1"}
+    assert {title for title, change in changed if "rrpa" in change} == xenon
+    assert {title for title, change in changed if "solar model" in change} == xenon
+    borexino = {change: one for (title, change), one in changed.items() if title == "Borexino Phase II"}
+    assert {change: one.after for change, one in borexino.items()} == pytest.approx(
+        {"loose solar fluxes": 3.4, "model solar fluxes": 2.97}, rel=0.01
+    )
+    assert {title for title, _ in changed} == {*xenon, "Borexino Phase II"}
+    tilted = changed["XENONnT", "with nuisance slope"]
+    assert tilted.before == pytest.approx(limit("xenonnt") / 1e-11)
+    assert tilted.after == pytest.approx(limit("xenonnt", nuisances=("slope",)) / 1e-11)
+    assert changed["LZ WS2024", "solar model B16-AGSS09met"].after > changed["LZ WS2024", "with nuisance slope"].before
+
+
+def test_a_choice_in_use_is_taken_back():
+    chosen = Choices("B16-AGSS09met", "loose", "rrpa", ("argon_37", "slope"))
+    changes = {one.change: one for one in vary_choices(["lz_ws2022"], chosen, confidence=0.9)}
+    assert set(changes) == {
+        "solar model B16-GS98",
+        "stepping response of xenon",
+        "without nuisance slope",
+        "without nuisance argon_37",
+        "with nuisance efficiency",
+    }
+    assert changes["without nuisance slope"].after < changes["without nuisance slope"].before
+
+
+def test_measured_fluxes_do_not_follow_a_solar_model():
+    other = Choices(solar_model="B16-AGSS09met")
+    totals = [
+        [flux.total for flux in load_sources(load_experiment("borexino_phase2", choices=one))]
+        for one in (Choices(), other)
+    ]
+    assert totals[0] == totals[1]
+    assert limit("superk_1to4", solar_model="B16-AGSS09met") == pytest.approx(limit("superk_1to4"), rel=1e-9)
+
+
+def test_borexino_has_bins_of_hits():
+    one = load_experiment("borexino_phase2", merged=False)
+    assert one.unit == "N_h"
+    assert one.edges[0] == 99.5
+    assert one.energies[:2] == pytest.approx([229.8543, 232.2148], abs=1e-4)  # by the axes of the figure
+    assert one.energies_kev == pytest.approx(one.energies)
 
 
 def test_xenonnt_is_the_same_in_its_two_tables():

@@ -181,7 +181,7 @@ REFUSED = [
     (["-p", "sigma_m_model=1e-5\nx"], "sigma_m_model = 1e-5 x: must be a number"),
     (["-p", "sigma_m_model=1e-200"], "sigma_m_model = 1e-200: must be a number from 1e-12 to 1000"),
     (["-p", "beta_min=3", "-p", "beta_max=3.0000000000000004"], "n_beta = 41: must satisfy n_beta * 1e-9 * beta_max <"),
-    (["-p", "zzz=1"], "zzz = 1: unknown parameter, must be one of amplitude, beta"),
+    (["-p", "zzz=1"], "zzz = 1: unknown parameter, must be one of amplitude, atomic_response, beta"),
     (["12_recoil_spectra", "13_threshold_scan", "-p", "n_toys=5"], "from 100 to 10000000, in 13_threshold_scan"),
     (["11_limits", "-p", "n_beta=5"], "n_beta = 5: none of the selected notebooks has this parameter"),
     (["--tag", "x" * 300], "must be 1 to 100 letters"),

@@ -3,11 +3,13 @@ from .data_limits import analyse_all as analyse_all
 from .data_limits import compare_published as compare_published
 from .data_limits import describe_limits as describe_limits
 from .data_limits import list_fluxes as list_fluxes
+from .data_limits import vary_choices as vary_choices
 from .experiments import ALL_SPECTRA as ALL_SPECTRA
 from .experiments import MEASURED as MEASURED
 from .experiments import RESPONSE as RESPONSE
 from .experiments import SIMULATED as SIMULATED
 from .experiments import SPECTRA as SPECTRA
+from .experiments import Choices as Choices
 from .experiments import load_experiment as load_experiment
 from .experiments import load_response as load_response
 from .flavour import apply_form as apply_form
@@ -24,6 +26,7 @@ from .flavour_fit import bound_alone as bound_alone
 from .flavour_fit import describe_moments as describe_moments
 from .flavour_fit import fit_moments as fit_moments
 from .flavour_fit import load_states as load_states
+from .flavour_fit import propagate_mixing as propagate_mixing
 from .joint import choose_joint as choose_joint
 from .joint import compare_sets as compare_sets
 from .joint import group_by_class as group_by_class

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,24 @@ from leptonfit.inference.neyman import ToyLimitResult, run_feldman_cousins
 from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.experiments import ALL_SPECTRA, load_experiment
-from leptonfit.neutrino.flux import Flux
+from leptonfit.neutrino.experiments import (
+    ALL_SPECTRA,
+    ATOMIC_RESPONSES,
+    DEFAULT_CHOICES,
+    SOLAR_FLUXES,
+    Choices,
+    load_experiment,
+)
+from leptonfit.neutrino.flux import SOLAR_MODELS, Flux
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood, to_moment
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES, load_published
 from leptonfit.neutrino.spectra import MU_UNIT, load_sources
 
 _GRID = np.linspace(-1.5, 4.0, 111)
 """Points at which Q(θ) is computed for figures, in standard deviations from the best fit."""
+
+_SAME = 1e-6
+"""Relative difference of limits below which a choice changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ class DataLimitsResult(Result):
     published : float
         Published limit, 1e-11 μ_B; nan where there is none.
     published_confidence : float
-    published_name : str
+    published_name, published_mark : str
+        `published_mark` is "textbook" where the limit is quoted from memory.
     departure : str
         Why the limit departs from the published one; empty if nothing is known to make it.
     """
@@ -74,6 +85,7 @@ class DataLimitsResult(Result):
     published: float
     published_confidence: float
     published_name: str
+    published_mark: str
     departure: str
 
     @property
@@ -119,7 +131,13 @@ class DataLimitsResult(Result):
 
 
 def analyse(
-    slug: str, *, confidence: Sequence[float], n_toys: int, seed: int, data: Path | None = None
+    slug: str,
+    *,
+    confidence: Sequence[float],
+    n_toys: int,
+    seed: int,
+    choices: Choices = DEFAULT_CHOICES,
+    data: Path | None = None,
 ) -> DataLimitsResult:
     """Limits, toys, coverage and nuisance parameters of one data set.
 
@@ -127,6 +145,7 @@ def analyse(
     ----------
     slug : str
         One of `ALL_SPECTRA`.
+    choices : Choices
     confidence : sequence of float
     n_toys, seed : int
         Number of toys at each true θ, and their seed.
@@ -136,7 +155,7 @@ def analyse(
     InputError
         If the data files are not valid.
     """
-    likelihood = load_likelihood(slug, data=data)
+    likelihood = load_likelihood(slug, choices=choices, data=data)
     model, counts = likelihood.model, likelihood.data
     limits = find_limits(model, counts, confidence=confidence)
     at_limit = float(limits.observed["cls"][0])
@@ -162,27 +181,94 @@ def analyse(
         published=published[0],
         published_confidence=published[1],
         published_name=likelihood.experiment.published,
+        published_mark=published[2],
         departure=likelihood.experiment.departure,
     )
 
 
-def _find_published(likelihood: Likelihood, data: Path | None) -> tuple[float, float]:
+def _find_published(likelihood: Likelihood, data: Path | None) -> tuple[float, float, str]:
     if not likelihood.experiment.published:
-        return math.nan, math.nan
+        return math.nan, math.nan, ""
     row = load_published(data=data).set_index("name").loc[likelihood.experiment.published]
-    return float(row["limit"]), float(row["confidence"])
+    return float(row["limit"]), float(row["confidence"]), str(row["mark"])
 
 
 def analyse_all(
-    slugs: Sequence[str], *, confidence: Sequence[float], n_toys: int, seed: int, jobs: int = 1
+    slugs: Sequence[str],
+    *,
+    confidence: Sequence[float],
+    n_toys: int,
+    seed: int,
+    choices: Choices = DEFAULT_CHOICES,
+    jobs: int = 1,
 ) -> list[DataLimitsResult]:
     """Results of `analyse` for the data sets in `slugs`, in the order of the workbook.
 
     Each data set is a parallel task. The confidences are sorted in ascending order.
     """
     chosen = [slug for slug in ALL_SPECTRA if slug in slugs]
-    task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed)
+    task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed, choices=choices)
     return map_ordered(task, chosen, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class ChangedLimit:
+    """CLs limit of one data set, in 1e-11 μ_B, with one choice of its model changed.
+
+    Attributes
+    ----------
+    title, change : str
+    before, after : float
+    """
+
+    title: str
+    change: str
+    before: float
+    after: float
+
+
+def vary_choices(slugs: Sequence[str], choices: Choices, *, confidence: float, jobs: int = 1) -> list[ChangedLimit]:
+    """Limits with each choice changed that concerns a data set: those whose limit it changes.
+
+    A solar model is replaced by each other model, an atomic response by the other response, and each optional nuisance
+    parameter is added if it is not in use, or left out if it is.
+    """
+    task = partial(_vary, choices=choices, confidence=confidence)
+    return [one for several in map_ordered(task, slugs, jobs=jobs) for one in several]
+
+
+def _vary(slug: str, *, choices: Choices, confidence: float) -> list[ChangedLimit]:
+    chosen = load_experiment(slug, choices=choices)
+    changes = {
+        f"solar model {model}": replace(choices, solar_model=model)
+        for model in SOLAR_MODELS
+        if model != choices.solar_model
+    }
+    changes |= {
+        f"{fluxes} solar fluxes": replace(choices, solar_fluxes=fluxes)
+        for fluxes in SOLAR_FLUXES
+        if fluxes != choices.solar_fluxes
+    }
+    changes |= {
+        f"{response} response of xenon": replace(choices, atomic_response=response)
+        for response in ATOMIC_RESPONSES
+        if response != choices.atomic_response
+    }
+    for name, entry in chosen.declared.items():
+        if entry.get("optional"):
+            others = tuple(one for one in choices.nuisances if one != name)
+            is_used = name in choices.nuisances
+            nuisances = others if is_used else (*others, name)
+            changes[f"{'without' if is_used else 'with'} nuisance {name}"] = replace(choices, nuisances=nuisances)
+
+    def limit(choices: Choices) -> float:
+        likelihood = load_likelihood(slug, choices=choices)
+        found = find_limits(likelihood.model, likelihood.data, confidence=[confidence])
+        return math.sqrt(found.observed["cls"][0])
+
+    before = limit(choices)
+    found = [ChangedLimit(chosen.title, change, before, limit(other)) for change, other in changes.items()]
+    return [one for one in found if not math.isclose(one.after, one.before, rel_tol=_SAME)]
 
 
 @dataclass(frozen=True)
@@ -195,8 +281,8 @@ class PublishedComparison:
     limit : float
         By the construction chosen.
     published : float
-    by : str
-        Name of the published limit.
+    by, mark : str
+        Name of the published limit, and its mark.
     ratio : float
         `limit` over `published`.
     lowest, highest : float
@@ -208,6 +294,7 @@ class PublishedComparison:
     limit: float
     published: float
     by: str
+    mark: str
     ratio: float
     lowest: float
     highest: float
@@ -215,7 +302,7 @@ class PublishedComparison:
 
 
 def compare_published(found: Sequence[DataLimitsResult], method: str) -> list[PublishedComparison]:
-    """Compare limits with the published ones, for data sets that have one at a confidence computed here.
+    """Compare limits with the published limits; a data set without one, at a confidence computed here, has nan there.
 
     Parameters
     ----------
@@ -223,28 +310,26 @@ def compare_published(found: Sequence[DataLimitsResult], method: str) -> list[Pu
     method : str
         Key of `CONSTRUCTIONS`.
     """
-    rows = []
-    for one in found:
-        levels = np.flatnonzero(np.isclose(one.limits.confidence, one.published_confidence))
-        if not levels.size:
-            continue
-        level = int(levels[0])
-        limit = one.moment_limit(method, level) / MU_UNIT
-        every = [one.moment_limit(key, level) / MU_UNIT for key in one.limits.observed]
-        ratios = np.array([value for value in every if value > 0]) / one.published
-        rows.append(
-            PublishedComparison(
-                one.title,
-                limit,
-                one.published,
-                one.published_name,
-                limit / one.published,
-                float(ratios.min(initial=np.inf)),
-                float(ratios.max(initial=0.0)),
-                one.departure,
-            )
-        )
-    return rows
+    return [_compare_published(one, method) for one in found]
+
+
+def _compare_published(one: DataLimitsResult, method: str) -> PublishedComparison:
+    levels = np.flatnonzero(np.isclose(one.limits.confidence, one.published_confidence))
+    level, published = (int(levels[0]), one.published) if levels.size else (0, math.nan)
+    limit = one.moment_limit(method, level) / MU_UNIT
+    every = [one.moment_limit(key, level) / MU_UNIT for key in one.limits.observed]
+    ratios = np.array([value for value in every if value > 0]) / published
+    return PublishedComparison(
+        one.title,
+        limit,
+        published,
+        one.published_name,
+        one.published_mark,
+        limit / published,
+        float(ratios.min(initial=np.inf)),
+        float(ratios.max(initial=0.0)),
+        one.departure,
+    )
 
 
 def describe_limits(found: Sequence[DataLimitsResult], method: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError, read_toml
+from leptonfit.inference.result import Result
 from leptonfit.neutrino.flux import SOLAR_MODEL
 from leptonfit.neutrino.sheets import check_ascending, load_fluxes, load_published, load_targets, read_columns
 
@@ -45,7 +46,37 @@ RESPONSE = "response"
 """Slug of the calibration points, which set no limit."""
 AXES = ("time_low", "time_high", "f90")
 """Columns of the variables other than energy in which a data set may be binned."""
+ATOMIC_RESPONSES = ("stepping", "rrpa")
+"""Ways to count bound electrons (see `predict_spectrum`)."""
+SOLAR_FLUXES = ("measured", "loose", "model")
+"""What is known about solar fluxes beforehand, in data sets that fit them."""
 _TEXTS = ("title", "flavour_class", "moment", "mark", "flux", "statistics", "background", "unit", "published")
+
+
+@dataclass(frozen=True)
+class Choices(Result):
+    """Choices in the models of the data sets that data do not make.
+
+    Attributes
+    ----------
+    solar_model : str
+        Solar model in `flux.toml` that gives the total fluxes, except where a data set has measured fluxes.
+    solar_fluxes : str
+        One of `SOLAR_FLUXES`, for data sets that fit solar fluxes: `measured` fluxes with the standard deviations of
+        the data file, the same with `loose` standard deviations, or those of the solar `model` with its errors.
+    atomic_response : str
+        One of `ATOMIC_RESPONSES`.
+    nuisances : tuple of str
+        Optional nuisance parameters to use, in every data set that declares them.
+    """
+
+    solar_model: str = SOLAR_MODEL
+    solar_fluxes: str = SOLAR_FLUXES[0]
+    atomic_response: str = ATOMIC_RESPONSES[0]
+    nuisances: tuple[str, ...] = ()
+
+
+DEFAULT_CHOICES = Choices()
 
 
 @dataclass(frozen=True)
@@ -86,6 +117,8 @@ class Experiment:
         scattering is applied; empty if both are computed.
     solar_model : str
         Solar model in `flux.toml` that gives the total fluxes.
+    atomic_response : str
+        One of `ATOMIC_RESPONSES`.
     parts : tuple of Experiment
         Data sets of which this one consists; empty for a single data set.
     common : tuple of str
@@ -114,6 +147,7 @@ class Experiment:
     adds_weak: bool = True
     signal_column: str = ""
     solar_model: str = SOLAR_MODEL
+    atomic_response: str = ATOMIC_RESPONSES[0]
     parts: tuple[Experiment, ...] = ()
     common: tuple[str, ...] = ()
     departure: str = ""
@@ -127,6 +161,23 @@ class Experiment:
     def edges(self) -> np.ndarray:
         """Bin edges in energy (n_edges,): n_bins + 1 for a data set with a single block of bins."""
         return np.append(np.unique(self.columns["low"]), self.columns["high"].max())
+
+    @property
+    def energies(self) -> np.ndarray:
+        """Energy (n_edges,) of the bin edges, in MeV where these are in MeV, else in keV."""
+        if self.unit == "PE":
+            return self.edges / self.values["light_yield"]
+        return np.polynomial.polynomial.polyval(self.edges, self.values.get("energy_of_hits", (0.0, 1.0)))
+
+    @property
+    def energy_unit(self) -> float:
+        """Unit of `energies`, in MeV."""
+        return 1.0 if self.unit == "MeV" else 1e-3
+
+    @property
+    def energies_kev(self) -> np.ndarray:
+        """Energy (n_edges,) of the bin edges, keV."""
+        return self.energies * self.energy_unit * 1e3
 
     @property
     def tilt(self) -> np.ndarray:
@@ -162,7 +213,7 @@ class Experiment:
         table = pd.DataFrame(self.columns)
         axes = [*(name for name in ("time_low", "f90") if name in table), "low"]
         groups = [np.unique(table[name], return_inverse=True)[1] // sizes.get(name, 1) for name in axes]
-        chosen = {"low": "min", "high": "max", "time_low": "min", "time_high": "max", "n_h": "min"}
+        chosen = {"low": "min", "high": "max", "time_low": "min", "time_high": "max"}
         chosen |= dict.fromkeys(("f90", "efficiency", "binning"), "mean")
         merged = table.groupby(groups).agg({name: chosen.get(name, "sum") for name in table})
         return replace(self, columns={name: merged[name].to_numpy() for name in table})
@@ -198,6 +249,26 @@ class Experiment:
         kept = {name: size for name, size in {**self.nuisances, **sizes}.items() if size is None or size > 0}
         return replace(self, nuisances=kept)
 
+    def choose(self, choices: Choices) -> Experiment:
+        """Copy with the choices that concern this data set.
+
+        The solar model concerns data sets with factors on its fluxes, which stand for measured fluxes, only if these
+        are not used. Data sets whose background includes weak scattering fit no solar flux.
+        """
+        if self.parts:
+            return replace(self, parts=tuple(part.choose(choices) for part in self.parts))
+        chosen = {name: self.declared[name].get("value") for name in choices.nuisances if name in self.declared}
+        for name, entry in self.declared.items():
+            if choices.solar_fluxes in entry:
+                size = entry[choices.solar_fluxes]
+                chosen[name] = None if size == "free" else size
+        values = dict(self.values)
+        if choices.solar_fluxes == "model":
+            values.pop("branch_factors", None)
+        model = self.solar_model if "branch_factors" in values else choices.solar_model
+        copy = replace(self, values=values, solar_model=model, atomic_response=choices.atomic_response)
+        return copy.with_nuisances(**chosen)
+
     def _refuse_nuisance(self, name: str) -> None:
         known = sorted({one for part in (self, *self.parts) for one in part.declared})
         raise InputError(f"data set {self.slug}: nuisance {name}: must be one of {', '.join(known)}")
@@ -216,13 +287,16 @@ def check_independent(slugs: Sequence[str]) -> None:
             raise InputError(f"data sets {one} and {other} share events: a joint fit must use only one of them")
 
 
-def load_experiment(slug: str, *, data: Path | None = None, merged: bool = True) -> Experiment:
+def load_experiment(
+    slug: str, *, choices: Choices = DEFAULT_CHOICES, data: Path | None = None, merged: bool = True
+) -> Experiment:
     """Read and check one data set.
 
     Parameters
     ----------
     slug : str
         One of `ALL_SPECTRA`.
+    choices : Choices
     data : Path, optional
         Data folder; by default that of the workbook.
     merged : bool
@@ -240,7 +314,8 @@ def load_experiment(slug: str, *, data: Path | None = None, merged: bool = True)
     if "parts" in tables:
         if slug in tables["parts"]:
             raise InputError(f"data file {path}: parts = {slug}: must be other data sets")
-        return _join_parts(slug, tables, [load_experiment(part, data=data, merged=merged) for part in tables["parts"]])
+        parts = [load_experiment(part, choices=choices, data=data, merged=merged) for part in tables["parts"]]
+        return _join_parts(slug, tables, parts)
     units = {tables["columns"][name]["unit"] for name in ("low", "high")}
     if units != {tables["unit"]}:
         raise InputError(
@@ -259,10 +334,6 @@ def load_experiment(slug: str, *, data: Path | None = None, merged: bool = True)
         raise InputError(f"data file {path}: components or signal_column = {name}: must be a column")
     values = _values(tables)
     _check_quantities(path, tables, values, data)
-    if "resolution" in values:
-        edges = np.append(columns["low"], columns["high"].iloc[-1])
-        if not (width(edges, np.array(values["resolution"])) > 0).all():
-            raise InputError(f"data file {path}: resolution = {values['resolution']}: must be above 0 at every edge")
     experiment = Experiment(
         slug=slug,
         **{name: tables[name] for name in _TEXTS},
@@ -277,7 +348,9 @@ def load_experiment(slug: str, *, data: Path | None = None, merged: bool = True)
         signal_column=signal_column,
         departure=tables.get("departure", ""),
         solar_model=tables.get("solar_model", SOLAR_MODEL),
-    )
+    ).choose(choices)
+    if "resolution" in values and not (width(experiment.energies, np.array(values["resolution"])) > 0).all():
+        raise InputError(f"data file {path}: resolution = {values['resolution']}: must be above 0 at every edge")
     return experiment.merge_bins(values["merge"]) if merged and "merge" in values else experiment
 
 

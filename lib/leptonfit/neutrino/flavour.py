@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,8 @@ class Mixing:
         m₂² − m₁², eV².
     potential : mapping
         √2 G_F n_e, eV, averaged over the region of production, by branch of the solar flux.
+    errors : mapping
+        Standard errors (below, above) of the other attributes, by their name.
     """
 
     sin2_12: float
@@ -51,6 +53,12 @@ class Mixing:
     delta_cp: float
     delta_m2_21: float
     potential: Mapping[str, float]
+    errors: Mapping[str, tuple[float, float]]
+
+    def vary(self, name: str) -> tuple[Mixing, Mixing]:
+        """Copies with the attribute `name` one standard error below and above its value."""
+        value, (below, above) = getattr(self, name), self.errors[name]
+        return replace(self, **{name: value - below}), replace(self, **{name: value + above})
 
     @property
     def matrix(self) -> np.ndarray:
@@ -79,16 +87,19 @@ def load_mixing(*, data: Path | None = None) -> Mixing:
         If the file is not valid, or does not have the matter of exactly the branches of the solar flux.
     """
     path = "neutrino/mixing.toml"
-    values = {name: one["value"] for name, one in read_toml(path, data=data).items()}
+    tables = read_toml(path, data=data)
+    values = {name: one["value"] for name, one in tables.items()}
     for branch in sorted(values["potential"].keys() ^ load_fluxes(data=data)["solar"]["branch"].keys()):
         raise InputError(f"data file {path}: potential: branch {branch} must be in it and in solar.branch of flux.toml")
+    names = {name: name.replace("_theta", "") for name in values if name != "potential"}
+    units = dict.fromkeys(names, 1.0) | {"delta_cp": math.radians(1)}
     return Mixing(
-        values["sin2_theta_12"],
-        values["sin2_theta_13"],
-        values["sin2_theta_23"],
-        math.radians(values["delta_cp"]),
-        values["delta_m2_21"],
-        values["potential"],
+        **{field: units[name] * values[name] for name, field in names.items()},
+        potential=values["potential"],
+        errors={
+            field: (units[name] * tables[name]["errors"][0], units[name] * tables[name]["errors"][1])
+            for name, field in names.items()
+        },
     )
 
 

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2 as chi2_distribution
 
 from leptonfit.inference.assess import CLOSED, assess_problem
-from leptonfit.inference.binned import scale_information
+from leptonfit.inference.binned import BinnedModel, scale_information, stack_models
 from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.limits import LimitsResult, find_limits
 from leptonfit.inference.multistart import Effort
@@ -25,7 +25,7 @@ from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.result import Result
 from leptonfit.inference.signals import SignalSet, combine_signals, scale_linearly
-from leptonfit.neutrino.experiments import Experiment, load_experiment
+from leptonfit.neutrino.experiments import DEFAULT_CHOICES, Choices, Experiment, load_experiment
 from leptonfit.neutrino.flavour import Mixing, flavour_shares, flavour_state, keep_mass_state, majorana_form
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.likelihood import build_likelihood, to_moment
@@ -107,6 +107,8 @@ class MomentFitResult(Result):
         Weight of each squared moment in μ_eff², averaged over the signal; nan for several data sets.
     alone : ndarray (n_seen,)
         Limit, μ_B, if all other moments vanish: Δχ² = 2.71 from the lowest χ² at μ² ≥ 0.
+    cls : ndarray (n_seen,)
+        CLs limit, μ_B, if all other moments vanish.
     profiled : ndarray (n_seen,)
         Limit, μ_B, by the same Δχ² whatever the other moments are; inf if the set is open, nan if it is not quoted.
     verdicts : dict of VerdictResult
@@ -125,6 +127,7 @@ class MomentFitResult(Result):
     names: tuple[str, ...]
     weights: np.ndarray
     alone: np.ndarray
+    cls: np.ndarray
     profiled: np.ndarray
     verdicts: dict[str, VerdictResult]
     n_combinations: int
@@ -140,9 +143,9 @@ def load_signals(experiment: Experiment, signals: Sequence[Signal], *, data: Pat
     return SignalSet(several[0].data, tuple(one.model for one in several))
 
 
-def load_states(slug: str, mixing: Mixing, *, data: Path | None = None) -> StateSet:
+def load_states(slug: str, mixing: Mixing, *, choices: Choices = DEFAULT_CHOICES, data: Path | None = None) -> StateSet:
     """Read a data set and compute the signal of each of its states."""
-    experiment = load_experiment(slug, data=data)
+    experiment = load_experiment(slug, choices=choices, data=data)
     found = _find_states(experiment.flux, mixing)
     signals = [replace(MOMENT, select=select) for _, select in found.values()]
     states = {name: state for name, (state, _) in found.items()}
@@ -189,6 +192,7 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
         names=names,
         weights=sets[0].shares @ weights[0] if len(sets) == 1 else np.full(len(seen), np.nan),
         alone=to_moment(alone),
+        cls=to_moment(np.array([_bound_by_cls(sets, [one[:, j] for one in weights]) for j in range(len(seen))])),
         profiled=np.array([np.nan if end is None else to_moment(end[1]) for end in ends]),
         verdicts=dict(found.verdicts),
         n_combinations=int(np.count_nonzero(np.linalg.svd(jacobian * alone, compute_uv=False) > 1 / _REACH)),
@@ -198,8 +202,8 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
     )
 
 
-def describe_moments(fits: Mapping[str, MomentFitResult]) -> tuple[str, str]:
-    """Verdict code and sentences on fits by the name of their data.
+def describe_moments(fits: Mapping[str, MomentFitResult], left_out: Sequence[str] = ()) -> tuple[str, str]:
+    """Verdict code and sentences on fits by the name of their data; `left_out` are titles of data sets not fitted.
 
     The code is `moments_bounded` if every set of a squared moment is closed from above, else `moments_open`.
     """
@@ -216,10 +220,13 @@ def describe_moments(fits: Mapping[str, MomentFitResult]) -> tuple[str, str]:
     zero = (
         f"A moment of 0 is excluded by {', '.join(dict.fromkeys(excludes))}."
         if excludes
-        else "No data set excludes that all moments vanish, so that no phase of a moment is determined."
+        else "None of these fits excludes that all moments vanish, so that no phase of a moment is determined."
     )
-    head = "Some moments stay open. " if is_open else "Every moment is bounded at 90 %, whatever the others are. "
-    return ("moments_open" if is_open else "moments_bounded"), f"{head}{' '.join(parts)} {zero}"
+    head = (
+        "Some moments stay open. " if is_open else "Every moment is bounded at 90 %, whatever the other squares are. "
+    )
+    note = f" Not fitted: {', '.join(left_out)}." if left_out else ""
+    return ("moments_open" if is_open else "moments_bounded"), f"{head}{' '.join(parts)} {zero}{note}"
 
 
 def bound_alone(one: StateSet, basis: str, mixing: Mixing) -> dict[str, LimitsResult]:
@@ -227,12 +234,41 @@ def bound_alone(one: StateSet, basis: str, mixing: Mixing) -> dict[str, LimitsRe
     found = {}
     for name, weights in zip(BASES[basis], one.weigh(basis, mixing).T, strict=True):
         if weights.any():
-            first, *_ = several = one.signals.models
-            signal = sum(weight * model.signal for weight, model in zip(weights, several, strict=True))
-            shifts = sum(weight * model.signal_shifts for weight, model in zip(weights, several, strict=True))
-            model = replace(first, signal=signal, signal_shifts=shifts)
-            found[name] = find_limits(model, one.signals.data, confidence=[LEVEL])
+            found[name] = find_limits(_weigh_model(one, weights), one.signals.data, confidence=[LEVEL])
     return found
+
+
+def _weigh_model(one: StateSet, weights: np.ndarray) -> BinnedModel:
+    """Model of a data set with a single signal, in which the states have weights (n_states,)."""
+    first, *_ = several = one.signals.models
+    signal = sum(weight * model.signal for weight, model in zip(weights, several, strict=True))
+    shifts = sum(weight * model.signal_shifts for weight, model in zip(weights, several, strict=True))
+    return replace(first, signal=signal, signal_shifts=shifts)
+
+
+def _bound_by_cls(sets: Sequence[StateSet], weights: Sequence[np.ndarray]) -> float:
+    """CLs limit on the square of one moment, all others 0, from data sets with weights (n_states,) of their states."""
+    seen = [(one, several) for one, several in zip(sets, weights, strict=True) if several.any()]
+    model = stack_models({one.experiment.title: _weigh_model(one, several) for one, several in seen})
+    data = np.concatenate([one.signals.data for one, _ in seen])
+    return float(find_limits(model, data, confidence=[LEVEL]).observed["cls"][0])
+
+
+def propagate_mixing(slug: str, basis: str, mixing: Mixing, *, choices: Choices = DEFAULT_CHOICES) -> dict[str, float]:
+    """Relative standard error, from the errors of the mixing, of the CLs limits of `bound_alone` on a solar data set.
+
+    θ₁₂, θ₁₃ and Δm²₂₁, on which the shares of the mass states depend, are moved one by one by their standard error to
+    both sides; half the differences are added in quadrature. The basis is `majorana` or `dirac`.
+    """
+
+    def limits(mixing: Mixing) -> np.ndarray:
+        found = bound_alone(load_states(slug, mixing, choices=choices), basis, mixing)
+        return np.log(to_moment(np.array([one.observed["cls"][0] for one in found.values()])))
+
+    steps = [
+        (limits(above) - limits(below)) / 2 for below, above in map(mixing.vary, ("sin2_12", "sin2_13", "delta_m2_21"))
+    ]
+    return dict(zip(BASES[basis], norms(np.array(steps), axis=0), strict=True))
 
 
 def _bound_alone(problem: LeastSquaresProblem, name: str) -> float:

@@ -180,7 +180,9 @@ def reactor_flux(tables: Mapping[str, Any], total: float) -> Flux:
     return make_spectrum("reactor", {"nu_e_bar": 1.0}, total, edges, shape)
 
 
-SOLAR_MODEL = "B16-GS98"
+SOLAR_MODELS = ("B16-GS98", "B16-AGSS09met")
+"""Solar models in `flux.toml`."""
+SOLAR_MODEL = SOLAR_MODELS[0]
 """Solar model whose fluxes are used unless another is chosen."""
 
 

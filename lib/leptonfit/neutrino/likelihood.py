@@ -11,7 +11,7 @@ import numpy as np
 from leptonfit.datafiles import InputError
 from leptonfit.inference.binned import BinnedModel, stack_models
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.experiments import Experiment
+from leptonfit.neutrino.experiments import DEFAULT_CHOICES, Choices, Experiment
 from leptonfit.neutrino.spectra import MU_UNIT, UNIT_STEP, SpectrumResult, load_spectrum
 
 _LEAST_VARIANCE = 1e-6
@@ -42,7 +42,7 @@ class Likelihood:
         return low >= self.experiment.edges[first][..., None]
 
 
-def load_likelihood(slug: str, *, data: Path | None = None) -> Likelihood:
+def load_likelihood(slug: str, *, choices: Choices = DEFAULT_CHOICES, data: Path | None = None) -> Likelihood:
     """Read a data set and build its likelihood.
 
     Raises
@@ -50,7 +50,7 @@ def load_likelihood(slug: str, *, data: Path | None = None) -> Likelihood:
     InputError
         If the data files are not valid.
     """
-    experiment, spectrum = load_spectrum(slug, data=data)
+    experiment, spectrum = load_spectrum(slug, choices=choices, data=data)
     return build_likelihood(experiment, spectrum)
 
 

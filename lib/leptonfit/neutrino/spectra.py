@@ -17,11 +17,11 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import constants
 
-from leptonfit.datafiles import InputError, data_folder, read_checksums
+from leptonfit.datafiles import data_folder, read_checksums
 from leptonfit.inference.result import Result
 from leptonfit.neutrino import flux as fluxes
 from leptonfit.neutrino import scattering
-from leptonfit.neutrino.experiments import Experiment, load_experiment, width
+from leptonfit.neutrino.experiments import DEFAULT_CHOICES, Choices, Experiment, load_experiment, width
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons
 from leptonfit.neutrino.sheets import load_fluxes, load_targets
@@ -121,9 +121,14 @@ class Atom:
 
 
 def predict_spectrum(
-    experiment: Experiment, *, data: Path | None = None, steps: bool = True, rrpa: bool = False, signal: Signal = MOMENT
+    experiment: Experiment, *, data: Path | None = None, steps: bool = True, signal: Signal = MOMENT
 ) -> SpectrumResult:
     """Expected spectrum of a data set.
+
+    With the atomic response `stepping`, bound electrons count only above their binding energy. With `rrpa`, rates on
+    electrons of xenon are multiplied by the ratio of the relativistic random-phase approximation to the stepping
+    approximation (J.-W. Chen et al., Phys. Lett. B 774, 656 (2017), arXiv:1610.04177). The ratio is known for weak
+    scattering; its use for magnetic scattering is an approximation.
 
     Parameters
     ----------
@@ -131,28 +136,17 @@ def predict_spectrum(
     data : Path, optional
         Folder of the fluxes and atoms; by default that of the workbook.
     steps : bool
-        Whether bound electrons count only above their binding energy (the stepping approximation); else all count.
-    rrpa : bool
-        Whether rates on electrons are multiplied by the ratio of the relativistic random-phase approximation to the
-        stepping approximation (J.-W. Chen et al., Phys. Lett. B 774, 656 (2017), arXiv:1610.04177). The ratio is known
-        for weak scattering; its use for magnetic scattering is an approximation.
+        Whether bound electrons count only above their binding energy; else all count.
     signal : Signal
         Scattering that takes the place of magnetic scattering in the result.
 
     Returns
     -------
     SpectrumResult
-
-    Raises
-    ------
-    InputError
-        If `rrpa` is chosen and the ratio is not known for an atom of this data set.
     """
     folder = data or data_folder()
     if experiment.parts:
-        several = [
-            predict_spectrum(part, data=data, steps=steps, rrpa=rrpa, signal=signal) for part in experiment.parts
-        ]
+        several = [predict_spectrum(part, data=data, steps=steps, signal=signal) for part in experiment.parts]
         return replace(
             several[0],
             slug=experiment.slug,
@@ -165,7 +159,7 @@ def predict_spectrum(
                 for name, shift in one.shifts.items()
             },
         )
-    sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps, rrpa)
+    sources, atoms = load_sources(experiment, data=folder), _atoms(experiment, folder, steps)
     if experiment.background == "oscillated":
         return _predict_ratios(experiment, sources, atoms[0], signal)
     whole = {channel: _scatter(experiment, channel, sources, atoms, signal) for channel in experiment.channels}
@@ -207,7 +201,7 @@ def predict_spectrum(
             shifts[name] = step * respond(only=entry["branches"])
         elif "line" in entry:
             peak = respond_gaussian(
-                np.array([entry["line"]]), experiment.edges, np.array(experiment.values["resolution"])
+                np.array([entry["line"]]), experiment.energies, np.array(experiment.values["resolution"])
             )
             shifts[name] = np.stack([step * entry["counts"] * peak[:, 0], np.zeros(experiment.n_bins)])
         elif size and name == "energy_scale":
@@ -228,7 +222,7 @@ def predict_spectrum(
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Recoils:
     """Recoils of one channel: energies and weights (n,) of a quadrature, and rates (n_atoms, 2, n) per MeV."""
 
     channel: str
@@ -261,7 +255,7 @@ def _response(
             spread=np.array(values["pe_spread"]),
             efficiency=np.array(values["efficiency"]),
         )
-    energy = recoil / (_KEV if experiment.unit == "keV" else 1.0)
+    energy = recoil / experiment.energy_unit
     if channel == "nucleus":
         if "quenching" in values:
             energy = quenching * energy * np.polynomial.polynomial.polyval(recoil, values["quenching"])
@@ -269,7 +263,7 @@ def _response(
             energy = quench_lindhard(energy, atom.n_protons, values["lindhard_k"] * quenching)
     offset, slope = values.get("calibration", (0.0, 1.0))
     measured = np.maximum(offset + slope * energy, 0.0)
-    resolution, edges = np.array(values["resolution"]), experiment.edges
+    resolution, edges = np.array(values["resolution"]), experiment.energies
     if "measured_efficiency" in values:
         fine = np.interp(np.arange(_FINE * (len(edges) - 1) + 1) / _FINE, np.arange(len(edges)), edges)
         counted = np.interp((fine[1:] + fine[:-1]) / 2, *np.transpose(values["measured_efficiency"]))
@@ -283,7 +277,7 @@ def _response(
 
 def _scatter(
     experiment: Experiment, channel: str, sources: Sequence[Flux], atoms: Sequence[Atom], signal: Signal = MOMENT
-) -> _Part:
+) -> _Recoils:
     """Recoil rates over the exposure for every atom of the formula unit, on common quadrature nodes."""
     recoil, weights = _lay_nodes(experiment, channel, sources, atoms)
     unit_mass = sum(atom.mass_number for atom in atoms) * constants.atomic_mass  # kg
@@ -310,7 +304,7 @@ def _scatter(
             weak = np.sum(scattering.weak_nucleus(*nucleus) * moments, axis=(0, 1))
             magnetic = np.sum(signal.nucleus(*nucleus) * taken, axis=(0, 1))
         rates[i] = np.stack([weak, signal.unit * magnetic]) * exposure / unit_mass
-    return _Part(channel, tuple(atoms), recoil, weights, rates)
+    return _Recoils(channel, tuple(atoms), recoil, weights, rates)
 
 
 def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndarray:
@@ -336,11 +330,11 @@ def _lay_nodes(
     high = max(steps)
     low = _LEAST_RECOIL * high
     if electron:
-        unit = _KEV if experiment.unit == "keV" else 1.0
-        sigma = width(experiment.edges[[0, -1]], np.array(experiment.values["resolution"]))
+        ends, unit = experiment.energies[[0, -1]], experiment.energy_unit
+        sigma = width(ends, np.array(experiment.values["resolution"]))
         offset, slope = experiment.values.get("calibration", (0.0, 1.0))
-        reach = (experiment.edges[[0, -1]] + _BEYOND * sigma * np.array([-1, 1]) - offset) / slope
-        low, high = max(reach[0], experiment.edges[0] / 20) * unit, min(reach[1] * unit, high)
+        reach = (ends + _BEYOND * sigma * np.array([-1, 1]) - offset) / slope
+        low, high = max(reach[0], ends[0] / 20) * unit, min(reach[1] * unit, high)
         steps += [binding for atom in atoms for binding, _ in atom.shells]
     inside = [one for one in steps if low < one < high]
     edges = np.unique(np.concatenate([np.geomspace(low, high, _PANELS + 1), inside]))
@@ -406,7 +400,7 @@ def load_sources(experiment: Experiment, *, data: Path | None = None) -> list[Fl
     return fluxes.pion_fluxes(values["per_proton"] * values["protons"] / area)
 
 
-def _atoms(experiment: Experiment, folder: Path, steps: bool, rrpa: bool = False) -> list[Atom]:
+def _atoms(experiment: Experiment, folder: Path, steps: bool) -> list[Atom]:
     table = _targets(folder, _digest("targets.toml", folder))
     found = []
     for name in experiment.atoms:
@@ -414,9 +408,8 @@ def _atoms(experiment: Experiment, folder: Path, steps: bool, rrpa: bool = False
         shells = tuple((binding * _KEV, electrons) for binding, electrons in one["shells"])
         if not steps:
             shells = tuple((0.0, electrons) for _, electrons in shells)
-        if rrpa and "rrpa" not in one:
-            raise InputError(f"data file neutrino/targets.toml: atom.{name}.rrpa is missing")
-        ratios = tuple((energy * _KEV, ratio) for energy, ratio in one["rrpa"]["value"]) if rrpa else ()
+        known = one["rrpa"]["value"] if experiment.atomic_response == "rrpa" and "rrpa" in one else ()
+        ratios = tuple((energy * _KEV, ratio) for energy, ratio in known)
         found.append(Atom(one["n_protons"], one["mass_number"], shells, one["n_outer"], ratios))
     return found
 
@@ -435,7 +428,9 @@ def _targets(folder: Path, digest: str) -> Mapping[str, Any]:
     return load_targets(data=folder)
 
 
-def load_spectrum(slug: str, *, data: Path | None = None) -> tuple[Experiment, SpectrumResult]:
+def load_spectrum(
+    slug: str, *, choices: Choices = DEFAULT_CHOICES, data: Path | None = None
+) -> tuple[Experiment, SpectrumResult]:
     """Read a data set and compute its expected spectrum."""
-    experiment = load_experiment(slug, data=data)
+    experiment = load_experiment(slug, choices=choices, data=data)
     return experiment, predict_spectrum(experiment, data=data)

@@ -22,7 +22,7 @@ from leptonfit.inference.limits import find_limits
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.neutrino.experiments import ALL_SPECTRA, check_independent
+from leptonfit.neutrino.experiments import ALL_SPECTRA, DEFAULT_CHOICES, Choices, check_independent
 from leptonfit.neutrino.joint import DISAGREE, AgreementResult
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
@@ -121,12 +121,14 @@ class ScanSettings:
     n_thresholds : int
         Largest number of thresholds, chosen evenly among the attainable thresholds.
     n_toys : int
+    choices : Choices
     """
 
     confidence: tuple[float, ...]
     method: str
     n_thresholds: int
     n_toys: int
+    choices: Choices = DEFAULT_CHOICES
 
 
 def scan_thresholds(
@@ -155,10 +157,10 @@ def scan_thresholds(
 
     log_ratio = compare(fits.theta)
     threshold = experiment.edges[first]
-    scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
+    energy = experiment.energies_kev[first]
     curve = None
     if len(first) >= 4:
-        fitted = fit_curve(threshold * scale, np.log(expected[:, 0, 2]), seed=0)
+        fitted = fit_curve(energy, np.log(expected[:, 0, 2]), seed=0)
         curve = fitted if fitted.is_resolved else None
     return ThresholdScanResult(
         slug=experiment.slug,
@@ -168,7 +170,7 @@ def scan_thresholds(
         attainable=attainable,
         tried=tried,
         threshold=threshold,
-        energy=threshold * scale,
+        energy=energy,
         limit=limit,
         expected=expected[:, :, 2],
         is_valid=found.is_valid[settings.method],
@@ -199,7 +201,7 @@ def scan_all(slugs: Sequence[str], settings: ScanSettings, *, seed: int, jobs: i
 
 def _scan(task: tuple[str, np.random.SeedSequence], *, settings: ScanSettings) -> ThresholdScanResult:
     slug, seed = task
-    return scan_thresholds(load_likelihood(slug), settings, seed=seed)
+    return scan_thresholds(load_likelihood(slug, choices=settings.choices), settings, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,12 @@ def _compare_thresholds(
         if "threshold_kevee" not in one or slug not in experiments:
             continue
         experiment = experiments[slug]
-        scale = {"keV": 1.0, "MeV": 1e3, "PE": 1 / experiment.values.get("light_yield", 1.0)}[experiment.unit]
-        low, high = experiment.edges[[0, -3]] * scale
+        low, high = experiment.energies_kev[[0, -3]]
         if one.get("nuclear"):
             recoil = np.linspace(0, 0.06, 601)
             seen = recoil[:, None] ** np.arange(1, 5) @ np.array(experiment.values["quenching"])
             low, high = 1e3 * np.interp([low / 1e3, high / 1e3], seen, recoil)
-        yield "threshold", _overlap(one, low, high)
+        yield "threshold" if experiment.is_observed else "threshold_simulated", _overlap(one, low, high)
         if slug == "conus":  # the stated numbers would be plausible in eVee
             yield "threshold_in_ev", _overlap(one, 1e3 * low, 1e3 * high)
 

@@ -22,7 +22,8 @@ _INVALID = " †"
 def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
     """Limits (μ_B) by every construction, expected and published, one row for each data set and confidence level.
 
-    A dagger marks a limit outside the range of its approximation (`LimitsResult.is_valid`).
+    A dagger marks a limit outside the range of its approximation (`LimitsResult.is_valid`), a double dagger a published
+    limit that is quoted from memory. A lower end is shown where it is above zero.
     """
     valid = ("", "approximation holds")
     band = ("", "low", "high", "approximation holds")
@@ -32,7 +33,15 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
         "confidence": (lambda level, one: one.limits.confidence[level], percent("g")),
     }
     for key, construction in CONSTRUCTIONS.items():
-        columns[construction.title] = (_limit_of(key), _write_marked, "", valid)
+        if construction.has_low_end:
+            columns[construction.title] = (
+                _interval_of(key),
+                _write_interval,
+                "",
+                ("", "lower end", "approximation holds"),
+            )
+        else:
+            columns[construction.title] = (_limit_of(key), _write_marked, "", valid)
     columns |= {
         "Feldman–Cousins, toys": (_toy_limit, _write, "too few", ("", "error")),
         "expected CLs, 68 % of repetitions": (
@@ -41,13 +50,21 @@ def tabulate_data_limits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
             "",
             band,
         ),
-        "published": (_published, "{:g}e-11 ({})", "none", ("(1e-11 μ_B)", "by")),
+        "published": (_published, _write_published, "none", ("(1e-11 μ_B)", "by", "mark")),
     }
     return from_records([(level, one) for one in found for level in range(len(one.limits.confidence))], columns)
 
 
 def _limit_of(key: str) -> Callable[[int, DataLimitsResult], tuple[float, bool]]:
     return lambda level, one: (one.moment_limit(key, level), bool(one.limits.is_valid[key]))
+
+
+def _interval_of(key: str) -> Callable[[int, DataLimitsResult], tuple[float, float, bool]]:
+    def interval(level: int, one: DataLimitsResult) -> tuple[float, float, bool]:
+        low = float(to_moment(one.limits.low[key][level]))
+        return one.moment_limit(key, level), low, bool(one.limits.is_valid[key])
+
+    return interval
 
 
 def _toy_limit(level: int, one: DataLimitsResult) -> tuple[float, float]:
@@ -66,10 +83,18 @@ def _write_marked(limit: float, holds: bool) -> str:
     return _write(limit) + ("" if holds else _INVALID)
 
 
-def _published(level: int, one: DataLimitsResult) -> tuple[float, str]:
+def _write_interval(limit: float, low: float, holds: bool) -> str:
+    return (f"{low:.3g} to " if low > 0 else "") + _write_marked(limit, holds)
+
+
+def _published(level: int, one: DataLimitsResult) -> tuple[float, str, str]:
     if not math.isclose(one.limits.confidence[level], one.published_confidence):
-        return math.nan, ""
-    return one.published, one.published_name
+        return math.nan, "", ""
+    return one.published, one.published_name, one.published_mark
+
+
+def _write_published(limit: float, name: str, mark: str) -> str:
+    return f"{limit:g}e-11{' ‡' * (mark == 'textbook')} ({name})"
 
 
 def tabulate_fits(found: Sequence[DataLimitsResult]) -> pd.DataFrame:
