@@ -158,8 +158,16 @@ def search_amplitude(expectation: Expectation, begin: np.ndarray, data: BinnedDa
     return found
 
 
-def follow_pulls(expectation: Expectation, found: Minima, data: BinnedData) -> np.ndarray:
-    """Derivatives (n, n_nuisances, n_signals) of the fitted pulls by the amplitudes, at minima of held amplitudes."""
+def follow_pulls(expectation: Expectation, found: Minima, data: BinnedData) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives by the amplitudes at minima of held amplitudes, where the pulls follow the amplitudes.
+
+    Returns
+    -------
+    pulls : ndarray (n, n_signals, n_nuisances)
+        Derivatives of the fitted pulls.
+    expected : ndarray (n, n_signals, n_bins + n_guards)
+        Derivatives of the expectation with the fitted pulls.
+    """
     batch, n = FitBatch(expectation, found.x, data, is_held=False), expectation.n_signals
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         batch.prepare()
@@ -167,7 +175,9 @@ def follow_pulls(expectation: Expectation, found: Minima, data: BinnedData) -> n
         here = batch.expand()
         matrix, lengths = batch.curve(here), here.lengths[:, n:]
         mixed = np.where(lengths[..., None] == 0, 0.0, matrix[:, n:, :n])
-        return -np.linalg.solve(_damp(matrix[:, n:, n:].copy(), lengths, np.full(len(lengths), _DAMPING)), mixed)
+        damped = _damp(matrix[:, n:, n:].copy(), lengths, np.full(len(lengths), _DAMPING))
+        pulls = -np.linalg.solve(damped, mixed).swapaxes(-1, -2)
+        return pulls, here.slopes[:, :n] + pulls @ here.slopes[:, n:]
 
 
 @dataclass(frozen=True)
@@ -359,7 +369,7 @@ class FitBatch:
             share = np.where(self.damped > _CALM, 1.0, _CENTRING)
             aim = share * gap / np.maximum(self.empty.sum(axis=-1), 1)
             inner = np.where(self.empty, self.price - aim[:, None] / self.expected, 0.0)
-            downhill = downhill - np.matvec(here.slopes, inner - here.second * self.offset)
+            downhill -= np.matvec(here.slopes, inner - here.second * self.offset)
         downhill = np.where(here.lengths == 0, 0.0, downhill)
         step = np.linalg.solve(_damp(self.curve(here), here.lengths, self.damped), downhill[..., None])[..., 0]
         self._move(step, np.vecdot(step, downhill) >= 0, np.vecmat(step, here.slopes) - self.offset, aim)
@@ -376,10 +386,11 @@ class FitBatch:
         there = self.expectation.at(trial)
         if not self.uses_all:
             there = np.where(self.used, there, 1.0)
-        if self.has_edge:
-            offset = (1 - share[:, None]) * self.offset
-            inside = ((there > _NEAR * np.abs(offset)) | ~counted).all(axis=-1)
-            offset[inside] = 0.0
+        offset, is_shifted = self.offset, self.shifted
+        if is_shifted.any():
+            offset = (1 - share[:, None]) * offset
+            is_shifted = ((there <= _NEAR * np.abs(offset)) & counted).any(axis=-1)
+            offset[~is_shifted] = 0.0
             there = there + offset
         is_positive = ((there > 0) | ~counted).all(axis=-1)
         after = value = self._evaluate(trial, there)
@@ -391,7 +402,7 @@ class FitBatch:
             rise = np.where(empty, (aim[:, None] - self.price * (expected + change)) / expected, 0.0)
             priced = self.price + _share(self.price, rise, empty)[:, None] * rise
             self.price[better], self.offset[better] = priced[better], offset[better]
-            self.shifted[better] = ~inside[better]
+            self.shifted[better] = is_shifted[better]
         self.x[better], self.expected[better], self.value[better] = trial[better], there[better], value[better]
         more, less = np.maximum(self.damped * 10, _DAMPED), np.maximum(self.damped / 10, _DAMPING)
         self.damped = np.where(better, less, more)

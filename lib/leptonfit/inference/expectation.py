@@ -88,8 +88,10 @@ class Expectation:
 
     def guard(self, counts: np.ndarray, used: np.ndarray, centres: np.ndarray) -> BinnedData:
         """Data of n fits, with the empty bins of the guards; shapes as in `BinnedData`, without these bins."""
-        pad = ((0, 0), (0, self.n_guards))
-        return BinnedData(np.pad(counts, pad), np.pad(used, pad, constant_values=True), centres)
+        if self.n_guards:
+            shape = len(counts), self.n_guards
+            counts, used = np.hstack([counts, np.zeros(shape)]), np.hstack([used, np.ones(shape, dtype=bool)])
+        return BinnedData(counts, used, centres)
 
 
 @dataclass(frozen=True)

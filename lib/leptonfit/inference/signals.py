@@ -84,10 +84,9 @@ class SignalSet:
         shape, model, expectation = np.shape(strengths)[:-1], self.models[0], self._expectation
         n_signals, n_bins = len(self.models), model.n_bins
         found, data = self._fit(np.reshape(strengths, (math.prod(shape), n_signals)), self._start)
-        x, moved = found.x, follow_pulls(expectation, found, data)
-        expected = expectation.at(x)[:, :n_bins]
-        slope = expectation.by_amplitudes(x).swapaxes(-1, -2) + expectation.by_pulls(x).swapaxes(-1, -2) @ moved
-        slope, pulled = slope[:, :n_bins], np.flatnonzero(~model.is_free)
+        expected, pulls = expectation.at(found.x)[:, :n_bins], found.x[:, n_signals:]
+        moved, slope = (one.swapaxes(-1, -2) for one in follow_pulls(expectation, found, data))
+        slope, pulled = slope[:, :n_bins], ~model.is_free
         counted = model.is_counted
         residuals_of, slopes_of = compare_counts(self.data[counted])
         residuals, slopes = np.empty(expected.shape), np.empty(slope.shape)
@@ -97,7 +96,7 @@ class SignalSet:
             sigma = model.sigma[~counted]
             residuals[:, ~counted] = (expected - self.data)[:, ~counted] / sigma
             slopes[:, ~counted] = slope[:, ~counted] / sigma[:, None]
-        whole = np.concatenate([residuals, x[:, n_signals + pulled]], axis=1)
+        whole = np.concatenate([residuals, pulls[:, pulled]], axis=1)
         derived = np.concatenate([slopes, moved[:, pulled]], axis=1)
         is_lost = ~(found.converged & np.isfinite(found.value))
         whole[is_lost], derived[is_lost] = np.nan, np.nan
