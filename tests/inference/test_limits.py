@@ -11,6 +11,7 @@ from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.counts import poisson_feldman_cousins
 from leptonfit.inference.limits import find_limits
+from leptonfit.inference.profile_likelihood import ProfileLikelihood
 
 
 def gaussian(sigma=1.0):
@@ -25,6 +26,18 @@ def poisson_bins():
     """Three bins, a free background norm."""
     base, signal = np.array([20.0, 15.0, 12.0]), np.array([6.0, 3.0, 1.0])
     return BinnedModel(("b",), base, 0.1 * base[None], signal, np.zeros((1, 3)), np.array([True]))
+
+
+def test_each_point_of_a_profile_is_fitted_once(monkeypatch):
+    model, data = poisson_bins(), np.array([[22.0, 13.0, 11.0], [30.0, 18.0, 15.0]])
+    profile = ProfileLikelihood(model, data, np.ones((2, 3), dtype=bool), np.array([1.0, 2.0]))
+    t, row = np.array([1.0, 1.0, 0.5, 1.0]), np.array([0, 1, 1, 0])
+    expected = model.fit(data[row], theta=t * np.array([1.0, 2.0])[row]).value
+    sizes, fit = [], profile.fit
+    monkeypatch.setattr(profile, "fit", lambda row, theta: sizes.append(len(row)) or fit(row, theta))
+    np.testing.assert_allclose(profile.at(t, row).q, expected, rtol=1e-10)
+    np.testing.assert_allclose(profile.at(t[::-1], row[::-1]).q, expected[::-1], rtol=1e-10)
+    assert sizes == [3]
 
 
 def test_feldman_cousins_upper_ends_are_the_known_ones():

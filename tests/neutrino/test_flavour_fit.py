@@ -28,6 +28,24 @@ def test_signals_of_the_states_add_up_to_that_of_one_moment(states, slug):
     assert np.trace(states[slug].mean_state) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("slug", ["xenonnt", "borexino_phase2", "coherent_csi"])
+def test_fits_of_one_template_and_of_several_signals_agree(states, slug):
+    """At equal strengths the signals of the states are one template; Borexino bounds pulls."""
+    signals = states[slug].signals
+    first, *_ = several = signals.models
+    whole = replace(
+        first, signal=sum(one.signal for one in several), signal_shifts=sum(one.signal_shifts for one in several)
+    )
+    theta = np.array([0.0, 0.3, 1.0]) * 10 * float(whole.theta_sigma())
+    template = whole.fit(signals.data, theta=theta)
+    residuals, slopes = signals.expand(np.repeat(theta[:, None], len(several), axis=1))
+    assert template.converged.all()
+    np.testing.assert_allclose(np.sum(residuals**2, axis=-1), template.value, rtol=1e-8)
+    np.testing.assert_allclose(residuals[:, first.n_bins :], template.pulls[:, ~first.is_free], rtol=1e-8, atol=1e-8)
+    slope = 2 * np.vecdot(residuals, slopes.sum(axis=-1))
+    np.testing.assert_allclose(slope, template.slope, rtol=1e-8, atol=1e-8 * np.abs(template.slope).max())
+
+
 def test_shares_in_each_spectrum_are_those_of_its_energies(states):
     """XENONnT sees pp and ⁷Be, Super-Kamiokande ⁸B above 4 MeV."""
     low = fl.share_mass_states(MIXING, 0.3, MIXING.potential["pp"])

@@ -1,15 +1,17 @@
 """Expected spectra, against an independent integration and known totals."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.integrate import quad
+from scipy.stats import gamma, norm
 
 from leptonfit.neutrino import scattering as sc
 from leptonfit.neutrino import spectra
 from leptonfit.neutrino.experiments import ALL_SPECTRA, SPECTRA, load_experiment
-from leptonfit.neutrino.response import quench_lindhard, respond_gaussian
+from leptonfit.neutrino.response import quench_lindhard, respond_gaussian, respond_photoelectrons
 from leptonfit.neutrino.spectra import load_sources, load_spectrum, predict_spectrum
 
 
@@ -110,6 +112,25 @@ def test_energy_scale_shifts_are_the_derivative_of_the_smeared_spectrum():
 def test_lindhard_quenching_is_about_a_fifth_in_germanium():
     assert quench_lindhard(np.array([1.0, 5.0]), 32, 0.162) == pytest.approx([0.18, 1.1], rel=0.1)
     assert quench_lindhard(np.array([1.0]), 32, 0.2) > quench_lindhard(np.array([1.0]), 32, 0.162)
+
+
+def test_response_in_photoelectrons_is_that_of_gamma_distributions():
+    energy, edges, spread = np.array([0.3, 1.0, 2.5]), np.linspace(8.0, 60.0, 14), np.array([0.2, 9.0])
+    all_counted = respond_photoelectrons(
+        energy, edges, light_yield=13.35, spread=spread, efficiency=np.array([0, 1, 0, 1.0])
+    )
+    shape = spread[0] + spread[1] * energy
+    below = gamma.cdf(edges[:, None], shape, scale=13.35 * energy / shape)
+    np.testing.assert_allclose(all_counted, np.diff(below, axis=0), atol=1e-7)
+    counted = respond_photoelectrons(
+        np.array([2.5]), edges, light_yield=13.35, spread=spread, efficiency=np.array([1.0, 0.3, 20.0, 0.0])
+    )
+
+    def integrand(n):
+        return gamma.pdf(n, shape[2], scale=13.35 * 2.5 / shape[2]) / (1 + np.exp(-0.3 * (n - 20)))
+
+    by_quad = [quad(integrand, *ends)[0] for ends in itertools.pairwise(edges)]
+    np.testing.assert_allclose(counted[:, 0], by_quad, rtol=1e-6, atol=1e-9)
 
 
 def test_every_count_of_a_wide_bin_is_kept():

@@ -38,10 +38,10 @@ def feldman_cousins(x: np.ndarray, confidence: np.ndarray | float) -> tuple[np.n
     d = norm.ppf((1 + confidence) / 2)
 
     def begins(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
-        return norm.cdf(np.sqrt(mu**2 - 2 * mu * at)) - norm.cdf(at - mu) - level
+        return ndtr(np.sqrt(mu**2 - 2 * mu * at)) - ndtr(at - mu) - level
 
     def ends(mu: np.ndarray, at: np.ndarray, level: np.ndarray) -> np.ndarray:
-        return norm.cdf(at - mu) - norm.cdf((mu**2 - (at - mu) ** 2) / (2 * mu) - mu) - level
+        return ndtr(at - mu) - ndtr((mu**2 - (at - mu) ** 2) / (2 * mu) - mu) - level
 
     below = np.minimum(x, 0.0)
     upper = elementwise.find_root(begins, (np.zeros(x.shape), np.full(x.shape, 10.0)), args=(below, confidence)).x

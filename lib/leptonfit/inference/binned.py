@@ -11,19 +11,15 @@ a single minimum, and one start is enough to reach it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import elementwise
 
-from leptonfit.inference.binned_fit import BinnedFitResult, FitBatch
+from leptonfit.inference.binned_fit import BinnedFitResult, minimise, search_amplitude
+from leptonfit.inference.expectation import Expectation
 
-_CHUNK = 200_000
-"""Number of elements in the largest array of one chunk of a batch, so that the array stays in the processor's cache."""
 _SINGULAR = 1e-9
-_GUARD = 1e-9
-"""Expectation, at nominal nuisances, of the empty bin that keeps a pull above its lowest value."""
 
 
 @dataclass(frozen=True)
@@ -107,27 +103,8 @@ class BinnedModel:
         return len(self.base)
 
     @cached_property
-    def _guarded(self) -> BinnedModel:
-        """Model with an empty bin of counts for each lower bound of a pull.
-
-        The expectation of such a bin is a small number times the distance from the bound, so that the fit keeps it ≥ 0
-        like that of every empty bin, while it changes −2 ln L by a negligible amount.
-        """
-        if self.lowest_pulls is None:
-            return self
-        bounded = np.flatnonzero(np.isfinite(self.lowest_pulls))
-        nothing = np.zeros(len(bounded))
-        slopes = np.zeros((len(self.nuisances), len(bounded)))
-        slopes[bounded, np.arange(len(bounded))] = -_GUARD / self.lowest_pulls[bounded]
-        return replace(
-            self,
-            base=np.append(self.base, nothing + _GUARD),
-            shifts=np.hstack([self.shifts, slopes]),
-            signal=np.append(self.signal, nothing),
-            signal_shifts=np.hstack([self.signal_shifts, 0 * slopes]),
-            sigma=None if self.sigma is None else np.append(self.sigma, nothing + np.nan),
-            lowest_pulls=None,
-        )
+    def _expectation(self) -> Expectation:
+        return Expectation.of([self])
 
     @property
     def is_counted(self) -> np.ndarray:
@@ -220,80 +197,28 @@ class BinnedModel:
             return np.broadcast_to(array, (*batch, *last)).reshape(n, *last)
 
         begin = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
-        n_guards = self._guarded.n_bins - self.n_bins
-        fixed = (
-            np.pad(flatten(data, self.n_bins), ((0, 0), (0, n_guards))),
-            np.pad(flatten(used, self.n_bins), ((0, 0), (0, n_guards)), constant_values=True),
-            flatten(centres, n_nuisances),
-        )
-        x, value, slope, converged = self._minimise(begin, *fixed, is_held=not fitted)
-        lost = ~converged
-        if fitted and lost.any():
-            x[lost], value[lost], slope[lost], converged[lost] = self._search(
-                begin[lost], *(array[lost] for array in fixed)
-            )
+        expectation = self._expectation
+        flat = expectation.guard(flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances))
+        found = minimise(expectation, begin, flat, is_held=not fitted)
+        if fitted and not found.converged.all():
+            lost = np.flatnonzero(~found.converged)
+            sigma = self.theta_sigma(used=flat.used[lost, : self.n_bins])
+            step = np.where(np.isfinite(sigma), sigma, 1.0)
+            found.put(lost, search_amplitude(expectation, begin[lost], flat.take(lost), step))
         if bounded:  # fixed at the bound where θ fell below it or the fit did not converge
-            below = ~converged | (x[:, 0] < lowest)
+            below = np.flatnonzero(~found.converged | (found.x[:, 0] < lowest))
             begin = begin[below]
             begin[:, 0] = lowest
-            held = self._minimise(begin, *(array[below] for array in fixed), is_held=True)
-            x[below], value[below], slope[below], found = held
-            converged[below] = found & (converged[below] | (slope[below] >= 0))
+            held = minimise(expectation, begin, flat.take(below), is_held=True)
+            held.converged[:] &= found.converged[below] | (held.slope[:, 0] >= 0)
+            found.put(below, held)
         return BinnedFitResult(
-            theta=x[:, 0].reshape(batch),
-            pulls=x[:, 1:].reshape(*batch, n_nuisances),
-            value=value.reshape(batch),
-            slope=slope.reshape(batch),
-            converged=converged.reshape(batch),
+            theta=found.x[:, 0].reshape(batch),
+            pulls=found.x[:, 1:].reshape(*batch, n_nuisances),
+            value=found.value.reshape(batch),
+            slope=found.slope[:, 0].reshape(batch),
+            converged=found.converged.reshape(batch),
         )
-
-    def _minimise(
-        self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray, *, is_held: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """θ and pulls (n, 1 + n_nuisances), value, slope and convergence (n,) of the minima reached from `begin`."""
-        n, x = len(begin), begin.copy()
-        value, slope, converged = np.empty(n), np.empty(n), np.empty(n, dtype=bool)
-        rows = max(1, _CHUNK // (data.shape[1] * x.shape[1]))
-        for i in range(0, n, rows):
-            part = slice(i, i + rows)
-            batch = FitBatch(self._guarded, data[part], used[part], centres[part], is_held, x[part])
-            value[part], slope[part], converged[part] = batch.minimise()
-            lost = i + np.flatnonzero(~converged[part])
-            if len(lost):  # a second attempt from nominal nuisances, with short steps at first
-                again = np.zeros((len(lost), x.shape[1]))
-                again[:, 0] = begin[lost, 0]
-                batch = FitBatch(self._guarded, data[lost], used[lost], centres[lost], is_held, again)
-                found = batch.minimise(damping=1.0)
-                better = found[2] | (found[0] < value[lost])
-                lost = lost[better]
-                x[lost] = again[better]
-                value[lost], slope[lost], converged[lost] = (array[better] for array in found)
-        return x, value, slope, converged
-
-    def _search(
-        self, begin: np.ndarray, data: np.ndarray, used: np.ndarray, centres: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Minimise the profile over θ, for fits where common steps in θ and the nuisances did not converge.
-
-        With nuisances that act on the signal, the problem is convex only at a given θ, and a curved edge of the domain
-        can stop such steps. The profile is then searched in θ alone: it rises on both sides of the returned value.
-        """
-
-        def held(theta: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            at = begin[row]
-            at[:, 0] = theta
-            return self._minimise(at, data[row], used[row], centres[row], is_held=True)
-
-        def profile(theta: np.ndarray, row: np.ndarray) -> np.ndarray:
-            return np.nan_to_num(held(theta.ravel(), row.ravel())[1].reshape(theta.shape), posinf=1e300)
-
-        row, sigma = np.arange(len(begin)), self.theta_sigma(used=used[:, : self.n_bins])
-        step = np.where(np.isfinite(sigma), sigma, 1.0)
-        bracket = elementwise.bracket_minimum(profile, begin[:, 0], xl0=-step, xr0=step, args=(row,))
-        found = elementwise.find_minimum(profile, bracket.bracket, args=(row,), tolerances={"xrtol": 1e-10})
-        best = np.where(np.isfinite(found.x), found.x, begin[:, 0])
-        x, value, slope, converged = held(best, row)
-        return x, value, slope, converged & bracket.success & found.success
 
     def check_data(self, data: np.ndarray, used: np.ndarray) -> None:
         """Check that data (..., n_bins) and bins in use (..., n_bins) fit this model.

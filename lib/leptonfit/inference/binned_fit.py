@@ -11,17 +11,17 @@ its minimum.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import elementwise
 
+from leptonfit.inference.expectation import BinnedData, Expectation
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.inference.stationarity import KKT_TOLERANCE, kkt_from_gradient
-
-if TYPE_CHECKING:
-    from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.stationarity import KKT_TOLERANCE
 
 MAX_STEPS = 200
+_CHUNK = 200_000
+"""Number of elements in the largest array of one chunk of a batch, so that the array stays in the processor's cache."""
 _DAMPING, _DAMPED, _GIVE_UP = 1e-9, 1e-4, 1e12
 """Smallest damping, smallest damping after a failed step, and the damping at which a fit gives up."""
 _ROUNDING = 1e-13
@@ -67,169 +67,357 @@ class BinnedFitResult(Result):
     converged: Booleans
 
 
-@dataclass
-class FitBatch:
-    """Flat batch of fits; `minimise` changes it in place.
+@dataclass(frozen=True)
+class Minima:
+    """Minima of −2 ln L of n fits.
 
     Attributes
     ----------
-    model : BinnedModel
-    data, used : ndarray (n, n_bins)
-    centres : ndarray (n, n_nuisances)
-    is_held : bool
-        True if θ is fixed at the given value, False if it is fitted.
-    x : ndarray (n, 1 + n_nuisances)
-        θ and pulls: the start before `minimise`, the minimum after it.
+    x : ndarray (n, n_signals + n_nuisances)
+        Amplitudes and pulls.
+    value, converged : ndarray (n,)
+        As in `BinnedFitResult`.
+    slope : ndarray (n, n_signals)
+        Derivatives of the profile by the amplitudes.
+    price : ndarray (n, n_bins + n_guards)
+        Multipliers of the constraints; only those of empty bins have a meaning.
     """
 
-    model: BinnedModel
-    data: np.ndarray
-    used: np.ndarray
-    centres: np.ndarray
-    is_held: bool
     x: np.ndarray
+    value: np.ndarray
+    slope: np.ndarray
+    price: np.ndarray
+    converged: np.ndarray
 
-    def minimise(self, *, damping: float = _DAMPING) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Value, slope and convergence (n,) at the minima reached by damped Newton steps."""
+    @classmethod
+    def begin(cls, x: np.ndarray, n_signals: int, n_bins: int) -> Minima:
+        """Fits at the start; `n_bins` includes the guards."""
+        n = len(x)
+        return cls(x.copy(), np.empty(n), np.empty((n, n_signals)), np.empty((n, n_bins)), np.zeros(n, dtype=bool))
+
+    def put(self, rows: np.ndarray, other: Minima) -> None:
+        """Replace the fits `rows` by others."""
+        for name in ("x", "value", "slope", "price", "converged"):
+            getattr(self, name)[rows] = getattr(other, name)
+
+    def take(self, rows: np.ndarray) -> Minima:
+        """Copy of the fits `rows`."""
+        return Minima(self.x[rows], self.value[rows], self.slope[rows], self.price[rows], self.converged[rows])
+
+
+def minimise(expectation: Expectation, begin: np.ndarray, data: BinnedData, *, is_held: bool) -> Minima:
+    """Minimise −2 ln L over the pulls, and over the amplitudes unless they are held at their start.
+
+    Fits that do not converge are tried again from nominal nuisances, with short steps at first.
+
+    Parameters
+    ----------
+    expectation : Expectation
+    begin : ndarray (n, n_signals + n_nuisances)
+        Amplitudes and pulls at the start.
+    data : BinnedData
+    is_held : bool
+    """
+    n, n_bins = data.counts.shape
+    found = Minima.begin(begin, expectation.n_signals, n_bins)
+    size = max(1, _CHUNK // (n_bins * begin.shape[1]))
+    for i in range(0, n, size):
+        rows = np.arange(i, min(i + size, n))
+        found.put(rows, FitBatch(expectation, begin[rows], data.take(rows), is_held).minimise())
+        lost = rows[~found.converged[rows]]
+        if len(lost):
+            again = begin[lost]
+            again[:, expectation.n_signals :] = 0.0
+            other = FitBatch(expectation, again, data.take(lost), is_held).minimise(damping=1.0)
+            better = other.converged | (other.value < found.value[lost])
+            found.put(lost[better], other.take(better))
+    return found
+
+
+def search_amplitude(expectation: Expectation, begin: np.ndarray, data: BinnedData, step: np.ndarray) -> Minima:
+    """Minimise the profile over the amplitude of one signal, where common steps with the nuisances did not converge.
+
+    With nuisances that act on the signal, the problem is convex only at a given amplitude, and a curved edge of the
+    domain can stop such steps. The profile is then searched in the amplitude alone, with a first step (n,): it rises on
+    both sides of the returned value.
+    """
+
+    def held(amplitude: np.ndarray, row: np.ndarray) -> Minima:
+        at = begin[row]
+        at[:, 0] = amplitude
+        return minimise(expectation, at, data.take(row), is_held=True)
+
+    def profile(amplitude: np.ndarray, row: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(held(amplitude.ravel(), row.ravel()).value.reshape(amplitude.shape), posinf=1e300)
+
+    row = np.arange(len(begin))
+    bracket = elementwise.bracket_minimum(profile, begin[:, 0], xl0=-step, xr0=step, args=(row,))
+    lowest = elementwise.find_minimum(profile, bracket.bracket, args=(row,), tolerances={"xrtol": 1e-10})
+    found = held(np.where(np.isfinite(lowest.x), lowest.x, begin[:, 0]), row)
+    found.converged[~(bracket.success & lowest.success)] = False
+    return found
+
+
+def follow_pulls(expectation: Expectation, found: Minima, data: BinnedData) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives by the amplitudes at minima of held amplitudes, where the pulls follow the amplitudes.
+
+    Returns
+    -------
+    pulls : ndarray (n, n_signals, n_nuisances)
+        Derivatives of the fitted pulls.
+    expected : ndarray (n, n_signals, n_bins + n_guards)
+        Derivatives of the expectation with the fitted pulls.
+    """
+    batch, n = FitBatch(expectation, found.x, data, is_held=False), expectation.n_signals
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        batch.prepare()
+        batch.price = found.price
+        here = batch.expand()
+        matrix, lengths = batch.curve(here), here.lengths[:, n:]
+        mixed = np.where(lengths[..., None] == 0, 0.0, matrix[:, n:, :n])
+        damped = _damp(matrix[:, n:, n:].copy(), lengths, np.full(len(lengths), _DAMPING))
+        pulls = -np.linalg.solve(damped, mixed).swapaxes(-1, -2)
+        return pulls, here.slopes[:, :n] + pulls @ here.slopes[:, n:]
+
+
+@dataclass(frozen=True)
+class _Derivatives:
+    """Derivatives of −2 ln L at the points of a batch, by the expectation and by the parameters that are fitted.
+
+    Attributes
+    ----------
+    slopes : ndarray (n, n_par, n_bins)
+        Of the expectation by the parameters.
+    lengths : ndarray (n, n_par)
+        Roots of the diagonal of the Fisher information.
+    gradient : ndarray (n, n_par)
+    first, second : ndarray (n, n_bins)
+        By the expectation; in empty bins those of the constraint are included.
+    """
+
+    slopes: np.ndarray
+    lengths: np.ndarray
+    gradient: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+    def take(self, rows: np.ndarray) -> _Derivatives:
+        return _Derivatives(
+            self.slopes[rows], self.lengths[rows], self.gradient[rows], self.first[rows], self.second[rows]
+        )
+
+
+_STATE = (
+    *("rows", "x", "counts", "centres", "used", "counted", "empty", "is_impossible"),
+    *("expected", "offset", "shifted", "price", "value", "damped"),
+)
+"""Arrays of a batch with a row for each fit that has not ended."""
+
+
+class FitBatch:
+    """Fits that take Newton's steps together; each leaves the batch when it ends.
+
+    Parameters
+    ----------
+    expectation : Expectation
+    begin : ndarray (n, n_signals + n_nuisances)
+        Amplitudes and pulls at the start.
+    data : BinnedData
+    is_held : bool
+        True if the amplitudes are fixed, False if they are fitted.
+    """
+
+    def __init__(self, expectation: Expectation, begin: np.ndarray, data: BinnedData, is_held: bool) -> None:
+        self.expectation, self.is_held = expectation, is_held
+        self.x, self.counts, self.used, self.centres = begin, data.counts, data.used, data.centres
+        self.n_signals = expectation.n_signals
+        self.first_free = self.n_signals if is_held else 0
+
+    def minimise(self, *, damping: float = _DAMPING) -> Minima:
+        """Minima reached by damped Newton steps."""
+        found = Minima.begin(self.x, self.n_signals, self.counts.shape[1])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            self._prepare()
-            return self._iterate(damping)
+            self.prepare()
+            self.damped = np.full(len(self.x), damping)
+            for k in range(MAX_STEPS):
+                here, gap = self.expand(), self._gap()
+                size = np.maximum(1.0, self.value)
+                tilt = np.abs(here.gradient) / np.where(here.lengths > 0, here.lengths, np.inf)
+                kkt = tilt.max(axis=-1, initial=0.0) / 2 / np.sqrt(size)
+                going = (kkt > _AIM) | (gap > _GAP_AIM * size) | self.shifted
+                going &= (self.damped < _GIVE_UP) & (k < MAX_STEPS - 1)
+                if not going.all():
+                    ended = ~going
+                    is_minimum = (kkt <= KKT_TOLERANCE) & (gap <= _GAP * size) & ~self.shifted
+                    found.put(self.rows[ended], self._take(ended, here, is_minimum))
+                    if not going.any():
+                        break
+                    self._keep(going)
+                    here, gap = here.take(going), gap[going]
+                self._step(here, gap)
+        return found
 
-    def _iterate(self, damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n, n_par = self.x.shape
-        room = np.full(n_par, np.inf)
-        room[0] = 0.0 if self.is_held else np.inf
-        blocked = room == 0
-        self.damped = np.full(n, damping)
-        kkt, gap, slope, rows = np.full(n, np.inf), np.zeros(n), np.zeros(n), np.arange(n)
-        for _ in range(MAX_STEPS):
-            slopes, lengths, gradient, second, mixed = self._expand(rows)
-            kkt[rows] = kkt_from_gradient(gradient / 2, lengths, self.value[rows], room, room, floor=1.0)
-            slope[rows] = gradient[:, 0]
-            done = (kkt[rows] <= _AIM) & ~self.shifted[rows]
-            if self.has_edge:
-                gap[rows] = np.sum(np.where(self.empty[rows], self.price[rows] * self.expected[rows], 0.0), axis=-1)
-                done &= gap[rows] <= _GAP_AIM * np.maximum(1.0, self.value[rows])
-            going = ~done & (self.damped[rows] < _GIVE_UP)
-            if not going.any():
-                break
-            if not going.all():
-                rows, slopes, lengths, gradient, second, mixed = (
-                    array[going] for array in (rows, slopes, lengths, gradient, second, mixed)
-                )
-            aim = np.zeros(len(rows))
-            downhill = -gradient
-            if self.has_edge:  # the function to minimise is −2 ln L − aim Σ ln(expectation)
-                share = np.where(self.damped[rows] > _CALM, 1.0, _CENTRING)
-                aim = share * gap[rows] / np.maximum(self.empty[rows].sum(axis=-1), 1)
-                inner = np.where(self.empty[rows], self.price[rows] - aim[:, None] / self.expected[rows], 0.0)
-                downhill = downhill - (slopes @ (inner - second * self.offset[rows])[..., None])[..., 0]
-            matrix = (slopes * second[:, None]) @ slopes.swapaxes(-1, -2) + self._curve(mixed)
-            own = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))  # arbitrarily large for empty bins near the edge
-            matrix += (self.damped[rows, None] * lengths**2 + _ROUNDING * own)[..., None] * np.eye(n_par)
-            fixed = blocked | (lengths == 0)
-            matrix = np.where(fixed[:, :, None] | fixed[:, None, :], 0.0, matrix) + fixed[..., None] * np.eye(n_par)
-            downhill = np.where(fixed, 0.0, downhill)
-            step = np.linalg.solve(matrix, downhill[..., None])[..., 0]
-            self._move(rows, step, np.vecdot(step, downhill) >= 0, slopes, aim)
-        value = np.where(self.shifted | self.is_impossible, np.inf, self.value)
-        return value, slope, (kkt <= KKT_TOLERANCE) & (gap <= _GAP * np.maximum(1.0, self.value)) & ~self.shifted
-
-    def _move(
-        self, rows: np.ndarray, step: np.ndarray, is_downhill: np.ndarray, slopes: np.ndarray, aim: np.ndarray
-    ) -> None:
-        """Take a step, cut at the edge, if it lowers −2 ln L − aim Σ ln(expectation); else increase the damping."""
-        counted, expected, before = self.counted[rows], self.expected[rows], self.value[rows]
-        change = (step[:, None] @ slopes)[:, 0] - self.offset[rows]
-        share = _share(expected, change, counted)
-        trial = self.x[rows] + share[:, None] * step
-        there = self.model.expected(trial[:, 0], trial[:, 1:])
-        inside = np.ones(len(rows), dtype=bool)
-        if self.has_edge:
-            offset = (1 - share[:, None]) * self.offset[rows]
-            inside = ((there > _NEAR * np.abs(offset)) | ~counted).all(axis=-1)
-            offset[inside] = 0.0
-            there = there + offset
-        is_positive = ((there > 0) | ~counted).all(axis=-1)
-        value = self._evaluate(trial, there, rows)
-        after = value
-        if self.has_edge:
-            empty, price = self.empty[rows], self.price[rows]
-            after = value - aim * np.sum(np.where(empty, np.log(there / expected), 0.0), axis=-1)
-        better = is_positive & is_downhill & (after <= before + _ROUNDING * np.maximum(1.0, before))
-        better |= self.shifted[rows] & is_positive & np.isfinite(value)
-        won = rows[better]
-        if self.has_edge:
-            rise = np.where(empty, (aim[:, None] - price * (expected + change)) / expected, 0.0)
-            self.price[won] = (price + _share(price, rise, empty)[:, None] * rise)[better]
-            self.offset[won], self.shifted[won] = offset[better], ~inside[better]
-        self.x[won], self.expected[won], self.value[won] = trial[better], there[better], value[better]
-        more, less = np.maximum(self.damped[rows] * 10, _DAMPED), np.maximum(self.damped[rows] / 10, _DAMPING)
-        self.damped[rows] = np.where(better, less, more)
-
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Expectation at the start; where it is not positive, add an offset that the steps remove gradually."""
-        model = self.model
-        self.counted = self.used & model.is_counted
-        self.expected = model.expected(self.x[:, 0], self.x[:, 1:])
+        expectation, n = self.expectation, len(self.x)
+        self.rows = np.arange(n)
+        self.expected = expectation.at(self.x)
+        self.counted = self.used & (expectation.precision == 0)
         low = self.counted & (self.expected <= 0)
-        self.is_impossible = np.zeros(len(self.x), dtype=bool)
-        if self.is_held and low.any():  # bins whose expectation does not depend on the nuisances
-            fixed = low & ~(model.shifts + self.x[:, :1, None] * model.signal_shifts).any(axis=1)
-            self.is_impossible = (fixed & ((self.data > 0) | (self.expected < 0))).any(axis=-1)
-            dropped = fixed | self.is_impossible[:, None]
-            self.used, self.counted, low = self.used & ~dropped, self.counted & ~dropped, low & ~dropped
-        self.empty = self.counted & (self.data == 0)
-        self.offset = np.where(low, np.maximum(self.data, 1.0) - self.expected, 0.0)
+        self.is_impossible = np.zeros(n, dtype=bool)
+        if self.is_held:
+            self.slopes = expectation.by_pulls(self.x)
+            if low.any():  # bins whose expectation does not depend on the nuisances
+                fixed = low & ~self.slopes.any(axis=1)
+                self.is_impossible = (fixed & ((self.counts > 0) | (self.expected < 0))).any(axis=-1)
+                dropped = fixed | self.is_impossible[:, None]
+                self.used, self.counted, low = self.used & ~dropped, self.counted & ~dropped, low & ~dropped
+        self.uses_all = bool(self.used.all())
+        if not self.uses_all:  # a constant expectation that agrees with the data has no effect
+            self.counts, self.expected = (np.where(self.used, each, 1.0) for each in (self.counts, self.expected))
+        if self.is_held:
+            self.slopes = self._cut(self.slopes)
+            self.squares = self.slopes**2
+        self.empty = self.counted & (self.counts == 0)
+        self.offset = np.where(low, np.maximum(self.counts, 1.0) - self.expected, 0.0)
         self.shifted = low.any(axis=-1)
         self.has_edge = bool(self.empty.any() or low.any())
+        self.has_rates = bool(expectation.precision.any())
         self.expected = self.expected + self.offset
-        self.price = np.ones(self.data.shape)
-        self.value = self._evaluate(self.x, self.expected, np.arange(len(self.x)))
+        self.price = np.ones(self.counts.shape)
+        self.value = self._evaluate(self.x, self.expected)
 
-    def _evaluate(self, x: np.ndarray, expected: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _cut(self, slopes: np.ndarray) -> np.ndarray:
+        """Slopes (n, n_par, n_bins), 0 in bins that are not used."""
+        return slopes if self.uses_all else np.where(self.used[:, None], slopes, 0.0)
+
+    def _keep(self, going: np.ndarray) -> None:
+        """Drop the fits that have ended."""
+        for name in (*_STATE, "slopes", "squares") if self.is_held else _STATE:
+            setattr(self, name, getattr(self, name)[going])
+
+    def _take(self, rows: np.ndarray, here: _Derivatives, is_minimum: np.ndarray) -> Minima:
+        """Fits `rows` as they are now."""
+        by_amplitudes = self.expectation.by_amplitudes(self.x[rows])
+        return Minima(
+            x=self.x[rows],
+            value=np.where(self.shifted | self.is_impossible, np.inf, self.value)[rows],
+            slope=np.vecdot(by_amplitudes, here.first[rows, None]),
+            price=self.price[rows],
+            converged=is_minimum[rows],
+        )
+
+    def _gap(self) -> np.ndarray:
+        """Sum (n,) of expectation · λ over the empty bins."""
+        if not self.has_edge:
+            return np.zeros(len(self.x))
+        return np.sum(np.where(self.empty, self.price * self.expected, 0.0), axis=-1)
+
+    def _evaluate(self, x: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """−2 ln L (n,) for an expectation that is positive in all bins of counts in use."""
-        data, seen = self.data[rows], self.data[rows] > 0
-        away = (expected - data) / np.where(seen, data, 1.0)  # small deviations keep their digits in this form
-        terms = 2 * np.where(seen, data * (away - np.log1p(away)), expected)
-        if self.model.sigma is not None:
-            terms = np.where(self.model.is_counted, terms, ((data - expected) / self.model.sigma) ** 2)
-        pulled = np.where(self.model.is_free, 0.0, x[:, 1:] - self.centres[rows])
-        return np.sum(np.where(self.used[rows], terms, 0.0), axis=-1) + np.vecdot(pulled, pulled)
+        counts, precision = self.counts, self.expectation.precision
+        away = (expected - counts) / np.where(counts > 0, counts, 1.0)  # small deviations keep their digits so
+        terms = counts * (away - np.log1p(away))
+        if self.has_edge:
+            terms = np.where(self.empty, expected, terms)
+        terms = 2 * terms
+        if self.has_rates:
+            terms = np.where(precision > 0, (counts - expected) ** 2 * precision, terms)
+        pulled = self.expectation.prior * (x[:, self.n_signals :] - self.centres)
+        return terms.sum(axis=-1) + np.vecdot(pulled, pulled)
 
-    def _expand(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Slopes of the expectation, column lengths, gradient, and second derivatives by the expectation and mixed."""
-        model, data, expected, x = self.model, self.data[rows], self.expected[rows], self.x[rows]
-        theta, pulls = x[:, :1], x[:, 1:]
-        signal = model.signal + pulls @ model.signal_shifts
-        slopes = np.concatenate([signal[:, None], model.shifts + theta[..., None] * model.signal_shifts], axis=1)
-        empty, price = self.empty[rows], self.price[rows]
-        share = data / expected
+    def expand(self) -> _Derivatives:
+        """Derivatives of −2 ln L at the present points."""
+        expectation, expected, n_held = self.expectation, self.expected, self.first_free
+        share = self.counts / expected
         first, second, weight = 2 - 2 * share, 2 * share / expected, 1 / expected
         if self.has_edge:
-            first, second = np.where(empty, 2 - price, first), np.where(empty, price / expected, second)
-            weight = np.where(empty, np.minimum(weight, 1.0), weight)
-        if model.sigma is not None:
-            precision = np.where(model.is_counted, 0.0, 1 / model.sigma**2)
-            first = np.where(model.is_counted, first, -2 * (data - expected) * precision)
-            second = np.where(model.is_counted, second, 2 * precision)
-            weight = np.where(model.is_counted, weight, precision)
-        first, second, weight = (np.where(self.used[rows], array, 0.0) for array in (first, second, weight))
-        prior = np.where(model.is_free, 0.0, 1.0)
-        gradient = (slopes @ first[..., None])[..., 0]
-        gradient[:, 1:] += 2 * (pulls - self.centres[rows]) * prior
-        fisher = (slopes**2 @ weight[..., None])[..., 0]
-        fisher[:, 1:] += prior
-        return slopes, np.sqrt(fisher), gradient, second, first @ model.signal_shifts.T
+            first = np.where(self.empty, 2 - self.price, first)
+            second = np.where(self.empty, self.price / expected, second)
+            weight = np.where(self.empty, np.minimum(weight, 1.0), weight)
+        if self.has_rates:
+            precision, is_rate = expectation.precision, expectation.precision > 0
+            first = np.where(is_rate, 2 * (expected - self.counts) * precision, first)
+            second, weight = np.where(is_rate, 2 * precision, second), np.where(is_rate, precision, weight)
+        if self.is_held:
+            slopes, squares = self.slopes, self.squares
+        else:
+            moved = [expectation.by_amplitudes(self.x), expectation.by_pulls(self.x)]
+            slopes = self._cut(np.concatenate(moved, axis=1))
+            squares = slopes**2
+        gradient, fisher = np.matvec(slopes, first), np.matvec(squares, weight)
+        pulls = slice(self.n_signals - n_held, None)
+        gradient[:, pulls] += 2 * expectation.prior * (self.x[:, self.n_signals :] - self.centres)
+        fisher[:, pulls] += expectation.prior
+        return _Derivatives(slopes, np.sqrt(fisher), gradient, first, second)
 
-    def _curve(self, mixed: np.ndarray) -> np.ndarray:
-        """Second derivatives (n, n_par, n_par) of the pull terms, and mixed ones of the expectation by θ and a pull."""
-        n, n_nuisances = mixed.shape
-        curved = np.zeros((n, 1 + n_nuisances, 1 + n_nuisances))
-        curved[:, 0, 1:] = curved[:, 1:, 0] = mixed
-        diagonal = np.arange(1, 1 + n_nuisances)
-        curved[:, diagonal, diagonal] = np.where(self.model.is_free, 0.0, 2.0)
-        return curved
+    def curve(self, here: _Derivatives) -> np.ndarray:
+        """Second derivatives (n, n_par, n_par) of −2 ln L, with those of the constraints of empty bins."""
+        matrix = (here.slopes * here.second[:, None]) @ here.slopes.swapaxes(-1, -2)
+        n = self.n_signals - self.first_free
+        if n:
+            mixed = np.matvec(self.expectation.signal_shifts, here.first[:, None])
+            matrix[:, :n, n:] += mixed
+            matrix[:, n:, :n] += mixed.swapaxes(-1, -2)
+        np.einsum("...ii->...i", matrix)[:, n:] += 2 * self.expectation.prior
+        return matrix
+
+    def _step(self, here: _Derivatives, gap: np.ndarray) -> None:
+        """Compute Newton's step of each fit, and take it if it is good."""
+        aim, downhill = np.zeros(len(self.x)), -here.gradient
+        if self.has_edge:  # the function to minimise is −2 ln L − aim Σ ln(expectation)
+            share = np.where(self.damped > _CALM, 1.0, _CENTRING)
+            aim = share * gap / np.maximum(self.empty.sum(axis=-1), 1)
+            inner = np.where(self.empty, self.price - aim[:, None] / self.expected, 0.0)
+            downhill -= np.matvec(here.slopes, inner - here.second * self.offset)
+        downhill = np.where(here.lengths == 0, 0.0, downhill)
+        step = np.linalg.solve(_damp(self.curve(here), here.lengths, self.damped), downhill[..., None])[..., 0]
+        self._move(step, np.vecdot(step, downhill) >= 0, np.vecmat(step, here.slopes) - self.offset, aim)
+
+    def _move(self, step: np.ndarray, is_downhill: np.ndarray, change: np.ndarray, aim: np.ndarray) -> None:
+        """Take a step, cut at the edge, if it lowers −2 ln L − aim Σ ln(expectation); else increase the damping.
+
+        `change` (n, n_bins) is the linear change of the expectation, with its offset, by the whole step.
+        """
+        counted, expected, before, empty = self.counted, self.expected, self.value, self.empty
+        share = _share(expected, change, counted)
+        trial = self.x.copy()
+        trial[:, self.first_free :] += share[:, None] * step
+        there = self.expectation.at(trial)
+        if not self.uses_all:
+            there = np.where(self.used, there, 1.0)
+        offset, is_shifted = self.offset, self.shifted
+        if is_shifted.any():
+            offset = (1 - share[:, None]) * offset
+            is_shifted = ((there <= _NEAR * np.abs(offset)) & counted).any(axis=-1)
+            offset[~is_shifted] = 0.0
+            there = there + offset
+        is_positive = ((there > 0) | ~counted).all(axis=-1)
+        after = value = self._evaluate(trial, there)
+        if self.has_edge:
+            after = value - aim * np.sum(np.where(empty, np.log(there / expected), 0.0), axis=-1)
+        better = is_positive & is_downhill & (after <= before + _ROUNDING * np.maximum(1.0, before))
+        better |= self.shifted & is_positive & np.isfinite(value)
+        if self.has_edge:
+            rise = np.where(empty, (aim[:, None] - self.price * (expected + change)) / expected, 0.0)
+            priced = self.price + _share(self.price, rise, empty)[:, None] * rise
+            self.price[better], self.offset[better] = priced[better], offset[better]
+            self.shifted[better] = is_shifted[better]
+        self.x[better], self.expected[better], self.value[better] = trial[better], there[better], value[better]
+        more, less = np.maximum(self.damped * 10, _DAMPED), np.maximum(self.damped / 10, _DAMPING)
+        self.damped = np.where(better, less, more)
+
+
+def _damp(matrix: np.ndarray, lengths: np.ndarray, damping: np.ndarray) -> np.ndarray:
+    """Matrix (n, n_par, n_par) with a damped diagonal, which does not move parameters whose length (n, n_par) is 0."""
+    diagonal = np.einsum("...ii->...i", matrix)
+    # the diagonal is arbitrarily large where empty bins are near the edge
+    diagonal += damping[:, None] * lengths**2 + _ROUNDING * np.abs(diagonal)
+    still = lengths == 0
+    if not still.any():
+        return matrix
+    matrix = np.where(still[:, :, None] | still[:, None, :], 0.0, matrix)
+    return matrix + still[..., None] * np.eye(still.shape[-1])
 
 
 def _share(positive: np.ndarray, change: np.ndarray, where: np.ndarray) -> np.ndarray:

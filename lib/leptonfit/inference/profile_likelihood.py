@@ -44,6 +44,7 @@ class ProfileLikelihood:
         self._model, self._data, self._used, self.sigma = model, data, used, sigma
         self._centres = np.zeros((len(data), len(model.nuisances))) if centres is None else centres
         self._start = np.zeros(self._centres.shape)
+        self._known: dict[tuple[int, float], float] = {}
         rows = np.arange(len(data))
         at_zero = self.fit(rows, 0.0)
         # fits that approach the edge of the domain converge better from a start away from it
@@ -57,6 +58,16 @@ class ProfileLikelihood:
     def at(self, t: np.ndarray, row: np.ndarray) -> ProfilePoints:
         """Points at t (n,), one of each data set in `row` (n,)."""
         return ProfilePoints(self, t, row)
+
+    def values(self, t: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Q(t σ) (n,) of the data sets in `row` (n,); each point is fitted once, as several searches ask for it."""
+        points = list(zip(row.tolist(), t.tolist(), strict=True))
+        new = list(dict.fromkeys(point for point in points if point not in self._known))
+        if new:
+            rows, at = (np.array(column) for column in zip(*new, strict=True))
+            fit = self.fit(rows, at * self.sigma[rows])
+            self._known.update(zip(new, fit.value.tolist(), strict=True))
+        return np.array([self._known[point] for point in points])
 
     def fit(self, row: np.ndarray, theta: np.ndarray | float | None) -> BinnedFitResult:
         """Fit the data sets in `row` (n,) with θ (n,) held, or free where it is None.
@@ -91,7 +102,7 @@ class ProfilePoints:
     @cached_property
     def q(self) -> np.ndarray:
         """Q(t σ), shape (n,)."""
-        return self.profile.fit(self.row, self.t * self.profile.sigma[self.row]).value
+        return self.profile.values(self.t, self.row)
 
     @property
     def q_zero(self) -> np.ndarray:

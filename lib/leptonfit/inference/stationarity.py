@@ -153,21 +153,6 @@ def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarra
     return _over(norms(parts), np.maximum(norms(residuals), least_size(problem, here, lengths, free)))
 
 
-def kkt_from_gradient(
-    gradient: np.ndarray,
-    lengths: np.ndarray,
-    chi2: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-    *,
-    floor: float = 0.0,
-) -> np.ndarray:
-    """KKT residual (...) from g, the column lengths, χ² and the distances to the bounds; `floor` is the least ‖r‖."""
-    cosine = np.abs(gradient) / np.where(lengths > 0, lengths, 1.0)
-    cosine = np.where(is_blocked(below, above, gradient), 0.0, cosine)
-    return _over(np.max(cosine, axis=-1, initial=0.0), np.maximum(np.sqrt(np.maximum(chi2, 0.0)), floor))
-
-
 def _over(numerator: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Ratio numerator/size; it is zero where all residuals are exactly zero."""
     return numerator / np.where(size == 0, 1.0, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ class Experiment:
         """Whether the counts were measured."""
         return self.mark == "observed"
 
-    @property
+    @cached_property
     def edges(self) -> np.ndarray:
         """Bin edges in energy (n_edges,): n_bins + 1 for a data set with a single block of bins."""
         return np.append(np.unique(self.columns["low"]), self.columns["high"].max())

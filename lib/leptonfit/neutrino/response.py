@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
-from scipy.special import ndtr
-from scipy.stats import gamma
+from scipy.special import gammaln, ndtr
 
 from leptonfit.inference.errors_in_variables import OrthogonalFitResult, fit_orthogonal
 from leptonfit.neutrino.experiments import ResponsePoints, width
@@ -71,7 +70,9 @@ def respond_photoelectrons(
     a, b, c, d = efficiency
     counted = np.maximum(a / (1 + np.exp(-b * (photoelectrons - c))) + d, 0.0) * (half * _WEIGHTS).ravel()
     shape = spread[0] + spread[1] * energy
-    density = gamma.pdf(photoelectrons[:, None], shape, scale=light_yield * energy / shape)
+    rate = shape / (light_yield * energy)
+    norm = shape * np.log(rate) - gammaln(shape)  # logarithm, of the gamma density
+    density = np.exp(norm + (shape - 1) * np.log(photoelectrons)[:, None] - rate * photoelectrons[:, None])
     return (counted[:, None] * density).reshape(len(edges) - 1, len(_NODES), -1).sum(axis=1)
 
 

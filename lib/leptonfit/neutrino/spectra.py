@@ -233,9 +233,11 @@ class _Recoils:
 
     def in_detector(self, experiment: Experiment, *, scale: float = 1.0, quenching: float = 1.0) -> np.ndarray:
         """Weak and magnetic counts (2, n_bins) after the detector response."""
-        weighted = self.rates * self.weights
+        atoms, weighted = self.atoms, self.rates * self.weights
+        if self.channel == "electron" or "quenching" in experiment.values:  # the response to all atoms is the same
+            atoms, weighted = atoms[:1], weighted.sum(axis=0, keepdims=True)
         total = np.zeros((2, len(experiment.edges) - 1))
-        for atom, rates in zip(self.atoms, weighted, strict=True):
+        for atom, rates in zip(atoms, weighted, strict=True):
             total += rates @ _response(experiment, self.channel, atom, self.recoil, scale, quenching).T
         total = total[:, np.searchsorted(experiment.edges, experiment.columns["low"])]
         return total * experiment.columns.get("efficiency", 1.0) * experiment.columns.get("binning", 1.0)
@@ -315,9 +317,10 @@ def _weak_electron(recoil: np.ndarray, flavours: Mapping[str, float]) -> np.ndar
 def _share_of_time(experiment: Experiment, source: Flux) -> np.ndarray:
     """Share (n_bins,) of the recoils from a source that is recorded in the range of time of each bin."""
     values, columns = experiment.values, experiment.columns
-    return fluxes.share_of_time(
-        columns["time_low"], columns["time_high"], source.name, arrival=values["arrival"], recorded=values["recorded"]
-    )
+    times = np.stack([columns["time_low"], columns["time_high"]])
+    (low, high), which = np.unique(times, axis=1, return_inverse=True)  # many bins have the same range
+    shares = fluxes.share_of_time(low, high, source.name, arrival=values["arrival"], recorded=values["recorded"])
+    return shares[which]
 
 
 def _lay_nodes(
