@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from leptonfit.claims.nu838.report_838 import load_covariates
@@ -26,6 +26,7 @@ from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Settings,
     find_declarations,
+    find_faults,
     find_notebook,
     notebook_names,
     parse_assignment,
@@ -180,27 +181,6 @@ def check_request(
                     said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
                     raise InputError(said) from None
     return request
-
-
-def find_faults(notebooks: Sequence[str], root: Path) -> dict[str, str]:
-    """Return the notebooks that cannot be run, with the reason: unreadable declarations or circular needs."""
-    faults = {}
-    for name in notebooks:
-        try:
-            read_notebook(name, root)
-        except InputError as error:
-            faults[name] = str(error)
-    graph = {name: upstream(name, root) for name in notebooks}
-    while True:
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError as error:
-            circle = error.args[1]
-            for name in circle:
-                faults[name] = f"{name}: needs itself, by way of {', '.join(circle)}"
-                graph[name] = set()
-        else:
-            return faults
 
 
 def _missing_upstream(request: Request) -> list[str]:
