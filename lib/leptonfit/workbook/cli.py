@@ -42,7 +42,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             "-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a parameter (leptonfit list)."
         ),
         click.option("--tag", default="latest", show_default=True, help="Folder under reports/."),
-        click.option("--jobs", default=1, show_default=True, help="Notebooks, or values of a sweep, run at a time."),
+        click.option("--jobs", type=int, help="Notebooks, or values of a sweep, run at a time; by default the cores."),
         click.option("--budget", metavar="quick|full", help="Effort; never changes a grid."),
         click.option("--fresh", is_flag=True, help="Run even what is up to date."),
         click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}."),
@@ -58,18 +58,17 @@ def run_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
     tag: str,
-    jobs: int,
+    jobs: int | None,
     budget: str | None,
     fresh: bool,
     data: Path | None,
 ) -> None:
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
-    from leptonfit.workbook import page, run
+    from leptonfit.workbook import page, progress, run
 
     _require_workbook()
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
-    show_progress = sys.stderr.isatty() and jobs == 1
-    errors = run.execute(request, click.echo, show_progress=show_progress)
+    errors = run.execute(request, progress.say)
     click.echo(page.write_pdf(request.folder))
     _fail_on(errors)
 
@@ -80,19 +79,19 @@ def sweep_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
     tag: str,
-    jobs: int,
+    jobs: int | None,
     budget: str | None,
     fresh: bool,
     data: Path | None,
 ) -> None:
     """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
-    from leptonfit.workbook import page, sweep
+    from leptonfit.workbook import page, progress, sweep
 
     _require_workbook()
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )
-    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=click.echo)
+    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=progress.say)
     click.echo(page.write_pdf(ROOT / "reports" / tag))
     _fail_on(errors)
 
