@@ -51,9 +51,27 @@ def test_every_name_of_a_face_is_what_its_module_defines(folder):
         assert getattr(face, one) is getattr(importlib.import_module(module), one), f"{name}.{one}"
 
 
-def test_importing_the_library_loads_nothing_heavy():
-    heavy = "numpy", "scipy", "matplotlib", "pandas", "sklearn", "IPython"
-    code = f"import leptonfit, sys; print([name for name in {heavy} if name in sys.modules])"
+HEAVY = "numpy", "scipy", "matplotlib", "pandas", "sklearn", "IPython"
+SAMPLERS = "sklearn", "joblib", "arviz", "emcee", "dynesty"
+NEUTRINOS = "leptonfit.neutrino.experiments", "leptonfit.neutrino.likelihood", "leptonfit.claims.nu838.discrepancy"
+
+
+@pytest.mark.parametrize(
+    ("code", "may_not_load"),
+    [
+        ("import leptonfit", HEAVY),
+        ("from leptonfit.workbook import figures, tables, explore", HEAVY),
+        ("from leptonfit.workbook.cli import describe_notebooks; list(describe_notebooks())", HEAVY),
+        ("from leptonfit.workbook.figures import plot_outer_radius", (*SAMPLERS, *NEUTRINOS, "scipy.stats", "pandas")),
+        ("from leptonfit.workbook.figures import plot_profile", (*SAMPLERS, *NEUTRINOS, "pandas")),
+        ("from leptonfit.workbook.tables import show, tabulate_c_mu", (*SAMPLERS, *NEUTRINOS)),
+        ("from leptonfit.workbook.explore import VortexExplorer", (*SAMPLERS, *NEUTRINOS)),
+        ("from leptonfit.workbook.figures import plot_spectrum, plot_limits", (*SAMPLERS, "leptonfit.vortex.model")),
+        ("from leptonfit.workbook import run", ("matplotlib", "scipy.stats", "IPython", "nbconvert", *SAMPLERS)),
+    ],
+)
+def test_what_is_not_used_is_not_loaded(code, may_not_load):
+    code = f"import sys; {code}; print([name for name in {may_not_load} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "[]"
 

@@ -1,8 +1,11 @@
 """The ordered map: the same values in the same order, in one process or two."""
 
+import fcntl
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -10,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leptonfit.inference.parallel import map_ordered, spawn_seeds
+from leptonfit.inference.parallel import map_ordered, own_core, share_cores, spawn_seeds, use_core
 
 TASKS = """
 import os, time
+from pathlib import Path
 import numpy as np
 
 def slow_when_first(task):
@@ -22,6 +26,26 @@ def slow_when_first(task):
 
 def draw(seed):
     return np.random.default_rng(seed).normal(size=50).tobytes()
+
+def enter(room):
+    path = Path(room) / f"inside-{os.getpid()}"
+    path.touch()
+    return path
+
+def meet(room):
+    enter(room)
+    end = time.monotonic() + 60
+    while len(list(Path(room).glob("inside-*"))) < 2:
+        assert time.monotonic() < end, "the other one never came"
+        time.sleep(0.01)
+    return 2
+
+def count_inside(room):
+    path = enter(room)
+    time.sleep(0.05)
+    n_inside = len(list(Path(room).glob("inside-*")))
+    path.unlink()
+    return n_inside
 
 def invert(value):
     return 1 / value
@@ -105,3 +129,80 @@ def wait_until(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def use(own, inside, leave, goes_first=False):
+    """Thread that uses a core: sets `inside` when it has one, and keeps it until `leave` is set."""
+
+    def run():
+        with use_core(own, goes_first=goes_first):
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def budget(tmp_path):
+    with share_cores(tmp_path / "cores", 2):
+        yield
+
+
+@pytest.mark.usefixtures("budget")
+def test_two_cores_are_used_by_two_tasks_and_then_by_what_goes_first():
+    """The caller's own core, the other core, a worker that waits, and a notebook that comes later and goes first."""
+    own, someone = own_core(), multiprocessing.Lock()
+    someone.acquire()  # what waits has no core of its own
+    inside, leave = ([threading.Event() for _ in range(4)] for _ in range(2))
+    tasks = [use(own, inside[0], leave[0])]
+    assert inside[0].wait(60)
+    tasks.append(use(own, inside[1], leave[1]))
+    assert inside[1].wait(60)
+    tasks.append(use(someone, inside[3], leave[3], goes_first=True))
+    wait_until(lambda: not is_free("queue"))
+    tasks.append(use(someone, inside[2], leave[2]))
+    assert not any(is_free("queue") for _ in range(100)), "the notebook keeps the queue while it waits"
+    assert not inside[2].is_set()
+    assert not inside[3].is_set()
+    leave[1].set()
+    assert inside[3].wait(60)
+    assert not inside[2].is_set()
+    leave[3].set()
+    assert inside[2].wait(60)
+    leave[2].set()
+    leave[0].set()
+    for task in tasks:
+        task.join()
+    assert is_free("core-1")
+    assert own.acquire(False), "the caller has its core again"
+    own.release()
+
+
+def is_free(name):
+    with open(Path(os.environ["LEPTONFIT_CORES"]) / name, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_pool_takes_a_core_that_is_free_and_no_other(budget, tasks, tmp_path):
+    room = str(tmp_path)
+    assert map_ordered(tasks.meet, [room] * 2, jobs=2) == [2, 2]
+    for path in tmp_path.glob("inside-*"):
+        path.unlink()
+    with open(Path(os.environ["LEPTONFIT_CORES"]) / "core-1", "a") as core:
+        fcntl.flock(core, fcntl.LOCK_EX)
+        assert map_ordered(tasks.count_inside, [room] * 8, jobs=2) == [1] * 8
+        alone = map_ordered(tasks.draw, spawn_seeds(11, 10), jobs=2)
+    assert alone == map_ordered(tasks.draw, spawn_seeds(11, 10), jobs=2) == map_ordered(tasks.draw, spawn_seeds(11, 10))
+
+
+def test_a_budget_inside_another_is_the_same(budget, tmp_path):
+    cores = os.environ["LEPTONFIT_CORES"]
+    with share_cores(tmp_path / "more", 8):
+        assert os.environ["LEPTONFIT_CORES"] == cores
+    assert os.environ["LEPTONFIT_CORES"] == cores

@@ -5,7 +5,7 @@ from leptonfit.workbook import cli, page, run
 
 def test_a_failed_notebook_is_exit_1_and_a_line_on_stderr(capsys, monkeypatch):
     line = "02_profile_scan: cell 3 failed: ValueError: no"
-    monkeypatch.setattr(run, "execute", lambda request, say, show_progress: [line])
+    monkeypatch.setattr(run, "execute", lambda request, say: [line])
     monkeypatch.setattr(page, "write_pdf", lambda folder: f"PDF of {folder.name}")
     monkeypatch.setattr("sys.argv", ["leptonfit", "run"])
     with pytest.raises(SystemExit) as stopped:

@@ -347,6 +347,22 @@ def test_a_browser_that_fails_is_said_in_one_line(report, tmp_path, monkeypatch)
     assert [path.name for path in report.iterdir() if "pdf" in path.name] == []
 
 
+def test_a_page_is_printed_again_only_if_it_or_its_pdf_changed(report, tmp_path, monkeypatch):
+    log, pdf, index = tmp_path / "log", report / page.PDF, report / "index.html"
+    script = f'for a; do case $a in --print-to-pdf=*) echo "${{a#*=}}" >> {log}; echo pdf > "${{a#*=}}";; esac; done'
+    put_on_path(tmp_path / "bin", monkeypatch, script)
+    assert page.write_pdf(report).endswith("report.pdf")
+    page.write_index(report, tmp_path)
+    assert page.write_pdf(report).endswith("report.pdf, as it was")
+    assert len(log.read_text().splitlines()) == 1
+    for change in (lambda: index.write_text("another"), lambda: pdf.write_text("damaged"), pdf.unlink):
+        log.unlink()
+        change()
+        assert page.write_pdf(report).endswith("report.pdf")
+        assert len(log.read_text().splitlines()) == 1
+        assert pdf.read_text() == "pdf\n"
+
+
 @pytest.mark.skipif(not any(map(shutil.which, page.BROWSERS)), reason="no Chromium")
 def test_the_pdf_is_the_whole_page_and_names_no_file_of_this_machine(report, tmp_path):
     assert page.write_pdf(report).endswith("reports/latest/report.pdf")

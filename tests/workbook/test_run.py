@@ -4,13 +4,15 @@ import json
 import multiprocessing
 import re
 import shutil
+import threading
 
 import jupytext
 import nbformat
 import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
-from leptonfit.workbook import cli, page, pairs, run, store, sweep
+from leptonfit.inference.parallel import own_core
+from leptonfit.workbook import cli, page, pairs, run, schedule, store, sweep
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOK = """# %% [markdown]
@@ -40,7 +42,7 @@ _ = store.save(settings, results={{"value": value}}, verdict=said, verdict_code=
 """
 
 
-def execute_here(name, parameters, output, *, root, show_progress=False):
+def execute_here(name, parameters, output, *, root):
     """As `execute_notebook`, in this process and without outputs: a kernel takes seconds, and most of what is tested
     here is decided before or after it."""
     notebook = jupytext.read(root / "notebooks" / f"{name}.py")
@@ -81,6 +83,11 @@ def go(root, *names, **options):
     return not errors, said + errors
 
 
+def ran(said):
+    """Notebooks that were run, in the order of their start."""
+    return [line.partition(":")[0] for line in said if ": running" in line]
+
+
 def value(root, name, tag="latest"):
     return store.load(name, root / "reports" / tag)["results"]["value"]
 
@@ -91,17 +98,17 @@ def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
     assert value(small, "21_needs") == 8
     assert [line.split(":")[0] for line in said if "finished" in line] == ["22_makes", "21_needs"]
     _, said = go(small, "21_needs", "22_makes")
-    assert [line for line in said if "running" in line] == []
+    assert ran(said) == []
 
     write(small, "22_makes", "value = 70")  # a changed source: it runs again, and so does what reads it
     go(small, "21_needs", "22_makes")
     assert value(small, "21_needs") == 71
 
     _, said = go(small, "21_needs", "22_makes", fresh=True)
-    assert len([line for line in said if "running" in line]) == 2
+    assert ran(said) == ["22_makes", "21_needs"]
     (small / "reports/latest/results/22_makes.json").write_text("{}")  # a damaged result is not a finished one
     _, said = go(small, "22_makes")
-    assert "22_makes: running" in said
+    assert "22_makes" in ran(said)
 
 
 @pytest.mark.slow
@@ -112,7 +119,7 @@ def test_what_a_notebook_publishes_is_kept_and_goes_with_it(small):
     assert path.read_text() == "a note"
     path.write_text("another")
     _, said = go(small, "20_alone")
-    assert "20_alone: running" in said
+    assert "20_alone" in ran(said)
     assert path.read_text() == "a note"
     write(small, "20_alone", "value = 1")
     go(small, "20_alone")
@@ -124,7 +131,7 @@ def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
     go(small, "20_alone")
     assert value(small, "20_alone") == 10
     _, said = go(small, "20_alone", assignments=["seed=4"])
-    assert "20_alone: running" in said
+    assert "20_alone" in ran(said)
     assert value(small, "20_alone") == 40
     assert store.load("20_alone", small / "reports/latest")["parameters"] == {"seed": 4}
 
@@ -359,7 +366,7 @@ def test_a_changed_library_runs_again(small, monkeypatch):
     real = store.compute_checksums
     monkeypatch.setattr(store, "compute_checksums", lambda folder: {**real(folder), "inference/new.py": "0" * 64})
     _, said = go(small, "20_alone")
-    assert "20_alone: running" in said
+    assert "20_alone" in ran(said)
 
 
 def test_a_run_that_was_killed_leaves_nothing_of_the_old_one(small, monkeypatch):
@@ -386,6 +393,78 @@ def test_the_page_says_what_was_run_since(small):
     assert "was run since" not in page.read_text()
     go(small, "22_makes", fresh=True)
     assert "22_makes was run since, which this reads" in page.read_text()
+
+
+def test_the_page_is_named_first_and_shows_each_verdict_as_soon_as_there_is_one(small, monkeypatch):
+    index, seen = small / "reports/latest/index.html", {}
+
+    def look(name, *arguments, **options):
+        seen[name] = index.read_text()
+        return execute_here(name, *arguments, **options)
+
+    monkeypatch.setattr(run, "execute_notebook", look)
+    finished, said = go(small, jobs=1)
+    assert finished
+    assert said[0] == "page: reports/latest/index.html, written again after each notebook"
+    assert said[-1] == "report: reports/latest/index.html"
+    assert list(seen) == ["20_alone", "22_makes", "21_needs"]
+    assert all('<meta http-equiv="refresh"' in page for page in seen.values())
+    assert "No notebook has finished" not in seen["20_alone"]
+    assert seen["20_alone"].count("not finished yet") == 3
+    assert "did not finish" not in seen["20_alone"]
+    assert "value is &lt;b&gt;10" in seen["22_makes"]
+    assert seen["22_makes"].count("not finished yet") == 2
+    assert "2 more\nnotebooks were to finish" in seen["22_makes"]
+    assert "1 more\nnotebook was to finish" in seen["21_needs"]
+    for word in ("http-equiv", "to finish", "not finished"):
+        assert word not in index.read_text()
+
+
+def test_a_run_with_nothing_to_do_writes_nothing(small):
+    go(small)
+    folder = small / "reports" / "latest"
+    before = {path: path.stat().st_mtime_ns for path in [*folder.glob("[!.]*.*"), *folder.glob("results/*")]}
+    assert folder / "index.html" in before
+    (folder / page.PDF).write_text("of this page")
+    _, said = go(small)
+    assert ran(said) == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (folder / page.PDF).read_text() == "of this page"
+    go(small, "20_alone", assignments=["seed=2"])
+    assert not (folder / page.PDF).exists()
+
+
+def test_notebooks_start_in_the_order_of_the_work_after_them(small):
+    _, said = go(small, jobs=1)
+    assert ran(said) == ["20_alone", "22_makes", "21_needs"]
+    schedule.record_seconds(small / "reports/latest", "21_needs", {"seed": 1}, 99.0)
+    _, said = go(small, jobs=1, fresh=True)
+    assert ran(said) == ["22_makes", "21_needs", "20_alone"]
+    assert "21_needs: running; the last run took 1 min 39 s" in said
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_as_many_notebooks_run_at_a_time_as_there_are_cores(cores, small, monkeypatch):
+    inside, most, together = set(), [], threading.Event()
+
+    def meet(name, *arguments, **options):
+        inside.add(name)
+        most.append(len(inside))
+        if len(inside) == 2:
+            together.set()
+        if cores == 2 and name != "21_needs":
+            assert together.wait(60), "20_alone and 22_makes need nothing, and there are two cores"
+            assert not own_core().acquire(False), "a process pool would take a core that a notebook uses"
+        failed = execute_here(name, *arguments, **options)
+        inside.remove(name)
+        return failed
+
+    monkeypatch.setattr(run, "execute_notebook", meet)
+    monkeypatch.setattr(run, "count_cores", lambda: cores)
+    assert go(small, jobs=2)[0]
+    assert max(most) == cores
+    assert own_core().acquire(False)
+    own_core().release()
 
 
 def test_results_of_another_schema_do_not_break_the_page(small):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import qmc
 
 from leptonfit.inference.logarithms import solve
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -111,6 +110,8 @@ def draw_starts(
     ValueError
         If `ranges` has no entry for a parameter without finite bounds.
     """
+    from scipy.stats import qmc  # takes half a second to import
+
     low, high = problem.search_box(ranges)
     n_draws = problem.search.n_draws
     share = qmc.LatinHypercube(problem.n_par, rng=rng).random(n_draws * n_starts)

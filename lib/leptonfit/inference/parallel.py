@@ -1,25 +1,107 @@
-"""Ordered map over independent tasks, in this process or in several processes."""
+"""Ordered map over independent tasks, in this process or in several, and a budget of cores that processes share."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from multiprocessing.synchronize import Lock
+from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+_BUDGET = "LEPTONFIT_CORES"
+"""Environment variable with the folder of the budget: the file `queue`, and one file for each core but the first."""
+_SPAWN = multiprocessing.get_context("spawn")
+"""Processes are spawned: a fork would inherit the locks of BLAS and of the threads of a kernel."""
+_core_of_parent: Lock
+"""In a worker of `map_ordered`: `own_core` of the process that started the worker."""
+
+
+@functools.cache
+def own_core() -> Lock:
+    """Lock of the core on which this process runs, for the tasks that it starts."""
+    return _SPAWN.Lock()
 
 
 def count_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def share_cores(folder: Path, n_cores: int) -> Iterator[None]:
+    """Share a number of cores with all processes started meanwhile; inside another budget, that budget stays.
+
+    The caller holds one core, on which one of its tasks may run: see `use_core`. Each of the other cores is a file in
+    `folder`, locked by the process that uses the core, so that a core is free again when its process has ended.
+    """
+    if _BUDGET in os.environ:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name in ("queue", *(f"core-{number}" for number in range(1, n_cores))):
+        (folder / name).touch()
+    os.environ[_BUDGET] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[_BUDGET]
+
+
+@contextlib.contextmanager
+def use_core(own: Lock, *, goes_first: bool = False) -> Iterator[None]:
+    """Use the core that the caller holds, or a free core of the budget, for one task; wait until there is one.
+
+    Parameters
+    ----------
+    own : Lock
+        `own_core` of the process that starts the tasks.
+    goes_first : bool
+        Whether tasks without this flag leave the next free core to this task.
+    """
+    folder = Path(os.environ[_BUDGET])
+    with contextlib.ExitStack() as stack:
+        cores = [stack.enter_context(open(path, "a")) for path in sorted(folder.glob("core-*"))]
+        with open(folder / "queue", "a") as queue:
+            while not own.acquire(False):
+                if _lock(queue):
+                    if any(map(_lock, cores)):
+                        break
+                    if not goes_first:
+                        _unlock(queue)
+                time.sleep(0.02)
+            else:
+                stack.callback(own.release)
+        yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Whether the file could be locked, until it is unlocked or closed."""
+    import fcntl  # not on Windows, where there is no budget
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlock(file: IO[str]) -> None:
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def map_ordered(
@@ -30,6 +112,8 @@ def map_ordered(
     done: Callable[[int, int], None] = lambda finished, n: None,
 ) -> list[Value]:
     """Apply `function` to every item and return the values in the order of the items, whichever finishes first.
+
+    Inside a budget (`share_cores`), one process has the core of the caller, and each other works while a core is free.
 
     Parameters
     ----------
@@ -65,17 +149,17 @@ def map_ordered(
     if jobs <= 1:
         return collect(map(function, tasks))
     chunk = max(1, len(tasks) // (8 * jobs))
-    # spawn: a fork would inherit the locks of BLAS and kernel threads
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(jobs, _SPAWN, initializer=_start_worker, initargs=(os.getpid(), own_core()))
     try:
-        return collect(pool.map(function, tasks, chunksize=chunk))
+        return collect(pool.map(functools.partial(_call, function), tasks, chunksize=chunk))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, do not wait for tasks that still run
 
 
-def _end_with_parent(parent: int) -> None:
+def _start_worker(parent: int, core: Lock) -> None:
     """Ignore interrupts, which the parent process handles, and exit when the parent has ended for any reason."""
+    global _core_of_parent
+    _core_of_parent = core
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -84,6 +168,12 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _call(function: Callable[[Item], Value], item: Item) -> Value:
+    """Value of a function in a worker, on a core of the budget if there is one."""
+    with use_core(_core_of_parent) if _BUDGET in os.environ else contextlib.nullcontext():
+        return function(item)
 
 
 def spawn_seeds(seed: int, n_tasks: int) -> list[np.random.SeedSequence]:

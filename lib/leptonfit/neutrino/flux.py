@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy import constants
-from scipy.stats import exponnorm
 
 from leptonfit.neutrino.scattering import ELECTRON_MASS
 
@@ -251,6 +250,8 @@ def share_of_time(
     recorded : sequence of float
         a and b: the share recorded at t is 1 up to a, then exp(−b (t − a)).
     """
+    from scipy.stats import exponnorm  # takes half a second to import
+
     mean, sigma = arrival
     time = low[..., None] + (high - low)[..., None] * (np.arange(_TIMES) + 0.5) / _TIMES
     pion, muon = (exponnorm.pdf(time, life / sigma, mean, sigma) for life in (PION_LIFETIME, MUON_LIFETIME))

@@ -1,4 +1,4 @@
-"""Commands of `leptonfit`, the command line of the workbook."""
+"""Commands of `leptonfit`, the command line of the workbook; each command imports the modules that it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
-from leptonfit.workbook import page, parameters, run, store
+from leptonfit.workbook import parameters
 from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.execution import ONE_THREAD
 
@@ -42,7 +42,7 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
             "-p", "assignments", metavar="NAME=VALUE", multiple=True, help="Set a parameter (leptonfit list)."
         ),
         click.option("--tag", default="latest", show_default=True, help="Folder under reports/."),
-        click.option("--jobs", default=1, show_default=True, help="Notebooks, or values of a sweep, run at a time."),
+        click.option("--jobs", type=int, help="Notebooks, or values of a sweep, run at a time; by default the cores."),
         click.option("--budget", metavar="quick|full", help="Effort; never changes a grid."),
         click.option("--fresh", is_flag=True, help="Run even what is up to date."),
         click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}."),
@@ -58,16 +58,17 @@ def run_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
     tag: str,
-    jobs: int,
+    jobs: int | None,
     budget: str | None,
     fresh: bool,
     data: Path | None,
 ) -> None:
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
+    from leptonfit.workbook import page, progress, run
+
     _require_workbook()
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
-    show_progress = sys.stderr.isatty() and jobs == 1
-    errors = run.execute(request, click.echo, show_progress=show_progress)
+    errors = run.execute(request, progress.say)
     click.echo(page.write_pdf(request.folder))
     _fail_on(errors)
 
@@ -78,19 +79,19 @@ def sweep_command(
     names: tuple[str, ...],
     assignments: tuple[str, ...],
     tag: str,
-    jobs: int,
+    jobs: int | None,
     budget: str | None,
     fresh: bool,
     data: Path | None,
 ) -> None:
     """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
-    from leptonfit.workbook import sweep
+    from leptonfit.workbook import page, progress, sweep
 
     _require_workbook()
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )
-    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=click.echo)
+    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=progress.say)
     click.echo(page.write_pdf(ROOT / "reports" / tag))
     _fail_on(errors)
 
@@ -106,7 +107,7 @@ def list_command() -> None:
 def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
     """Yield each notebook's name, then one line for each parameter, or the reason why it cannot be run."""
     names = parameters.notebook_names(root)
-    faults = run.find_faults(names, root)
+    faults = parameters.find_faults(names, root)
     for name in names:
         yield name
         if name in faults:
@@ -133,7 +134,7 @@ def check_command(data: Path | None, write: bool) -> None:
     from leptonfit.neutrino.experiments import load_all
     from leptonfit.vortex.choices import load_choices
     from leptonfit.vortex.measurements import SETS, load_measurements
-    from leptonfit.workbook import pairs
+    from leptonfit.workbook import pairs, store
 
     _require_workbook()
     folder = data or ROOT / "data"
@@ -156,6 +157,7 @@ def check_command(data: Path | None, write: bool) -> None:
 def simulate_command(data: Path | None) -> None:
     """Draw the simulated neutrino data again, and write them and the checksums into the data folder."""
     from leptonfit.neutrino.simulation import simulate_all
+    from leptonfit.workbook import store
 
     _require_checkout("data/neutrino/response.csv")
     folder = data or ROOT / "data"

@@ -16,9 +16,7 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 """Environment variables of kernels, unless already set: on small matrices, threads of BLAS only wait for each other."""
 
 
-def execute_notebook(
-    name: str, parameters: Mapping[str, Value], output: Path, *, root: Path = ROOT, show_progress: bool = False
-) -> str | None:
+def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *, root: Path = ROOT) -> str | None:
     """Execute a notebook from its .py source into `output`; return the error in one line, or None.
 
     After an error, `output` holds the cells that were executed.
@@ -48,7 +46,7 @@ def execute_notebook(
                 kernel_name="python3",
                 language="python",
                 cwd=str(root / "notebooks"),
-                progress_bar=show_progress,
+                progress_bar=False,
                 record_timing=False,
                 execution_timeout=CELL_TIMEOUT,
                 shutdown_kernel="immediate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 import os
 import re
@@ -10,7 +11,8 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +71,36 @@ _TITLES = {"set_95": "95 % set of β"}
 _NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
 """Columns of a comparison that its page does not show as numbers, but as text in other columns."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_PRINT = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--generate-pdf-document-outline",
+    "--no-pdf-header-footer",
+)
+"""Options with which a browser prints the page."""
 
 
-def write_index(folder: Path, root: Path = ROOT) -> None:
+def write_index(folder: Path, root: Path = ROOT, *, unfinished: Collection[str] = ()) -> None:
     """Write `index.html` of a report folder from its executed notebooks and their results.
 
-    The PDF of an earlier page is deleted.
+    The PDF of a page that was different is deleted.
+
+    Parameters
+    ----------
+    folder, root : Path
+    unfinished : collection of str
+        Notebooks that are to run or running; while there are any, the page loads itself again.
     """
-    names = {path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)}
-    cards = [_read_card(folder, name, root) for name in sorted(names)]
+    names = {*unfinished} | {
+        path.stem.lstrip(".") for pattern in ("[0-9]*.ipynb", ".[0-9]*.ipynb") for path in folder.glob(pattern)
+    }
+    cards = [_read_card(folder, name, root) for name in sorted({*names, *unfinished})]
     groups: dict[str, list[dict[str, Any]]] = {}
     for card in cards:
         groups.setdefault(GROUPS.get(card["name"][0], "Other notebooks"), []).append(card)
@@ -100,10 +123,14 @@ def write_index(folder: Path, root: Path = ROOT) -> None:
             provenance=[row for row in common.items() if row[1] != "none"],
             is_value=is_value,
             sweep=_read_sweep(folder / store.SWEEP),
+            unfinished=unfinished,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         )
     )
-    (folder / PDF).unlink(missing_ok=True)
-    store.write_whole(folder / "index.html", content)
+    index = folder / "index.html"
+    if not index.is_file() or index.read_text(encoding="utf-8") != content:
+        (folder / PDF).unlink(missing_ok=True)
+        store.write_whole(index, content)
 
 
 def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
@@ -212,28 +239,22 @@ def _read_sweep(folder: Path) -> dict[str, Any] | None:
 
 
 def write_pdf(folder: Path) -> str:
-    """Print a report's `index.html` to `report.pdf` with the Chromium on the PATH; return the outcome in one line."""
+    """Print a report's `index.html` to `report.pdf` with the Chromium on the PATH; return the outcome in one line.
+
+    A PDF that was printed from the same page is kept.
+    """
+    index, pdf, record = folder / "index.html", folder / PDF, folder / ".printed"
+    made_of = hashlib.sha256(index.read_bytes() + " ".join(_PRINT).encode()).hexdigest()
+    if record.is_file() and pdf.is_file() and record.read_text() == _describe_print(made_of, pdf):
+        return f"PDF: {os.path.relpath(pdf)}, as it was"
+    pdf.unlink(missing_ok=True)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".pdf-", ignore_cleanup_errors=True) as place:
         printed = Path(place) / PDF
-        command = [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--generate-pdf-document-outline",
-            f"--user-data-dir={place}/profile",
-            "--no-pdf-header-footer",
-            f"--print-to-pdf={printed}",
-            (folder / "index.html").resolve().as_uri(),
-        ]
+        profile = f"--user-data-dir={place}/profile"
+        command = [browser, *_PRINT, profile, f"--print-to-pdf={printed}", index.resolve().as_uri()]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -241,5 +262,11 @@ def write_pdf(folder: Path) -> str:
         if done.returncode or not printed.is_file():
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return f"no {PDF}: {browser} ended with {done.returncode}: {said}"
-        os.replace(printed, folder / PDF)
-    return f"PDF: {os.path.relpath(folder / PDF)}"
+        os.replace(printed, pdf)
+    store.write_whole(record, _describe_print(made_of, pdf))
+    return f"PDF: {os.path.relpath(pdf)}"
+
+
+def _describe_print(made_of: str, pdf: Path) -> str:
+    """Record of a print: the digest of the page and of the command, and that of the PDF."""
+    return f"{made_of} {hashlib.sha256(pdf.read_bytes()).hexdigest()}\n"

@@ -12,9 +12,9 @@ import nbformat
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from leptonfit.datafiles import ROOT
-from leptonfit.workbook import run, store
+from leptonfit.workbook import store
 from leptonfit.workbook.execution import execute_notebook
-from leptonfit.workbook.parameters import find_notebook, notebook_names, upstream
+from leptonfit.workbook.parameters import find_faults, find_notebook, notebook_names, upstream
 
 _METADATA = {
     "jupytext": {"cell_metadata_filter": "tags,-all", "formats": "ipynb,py:percent"},
@@ -73,7 +73,7 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
         if (name := todo.pop()) not in graph:
             graph[name] = upstream(name, root)
             todo += graph[name]
-    faults = run.find_faults(sorted(graph), root)
+    faults = find_faults(sorted(graph), root)
     errors = list(faults.values())
     graph = {name: needed for name, needed in graph.items() if name not in faults}
     with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,9 @@ import ast
 import contextlib
 import difflib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,27 @@ def read_all(notebooks: Iterable[str], root: Path = ROOT) -> Iterator[Notebook]:
     for notebook in notebooks:
         with contextlib.suppress(InputError):
             yield read_notebook(notebook, root)
+
+
+def find_faults(notebooks: Sequence[str], root: Path = ROOT) -> dict[str, str]:
+    """Return the notebooks that cannot be run, with the reason: unreadable declarations or circular needs."""
+    faults = {}
+    for name in notebooks:
+        try:
+            read_notebook(name, root)
+        except InputError as error:
+            faults[name] = str(error)
+    graph = {name: upstream(name, root) for name in notebooks}
+    while True:
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            for name in circle:
+                faults[name] = f"{name}: needs itself, by way of {', '.join(circle)}"
+                graph[name] = set()
+        else:
+            return faults
 
 
 def find_declarations(name: str, notebooks: Iterable[str], root: Path = ROOT) -> dict[str, Declaration]:

@@ -13,19 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from leptonfit.claims.nu838.report_838 import load_covariates
 from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
+from leptonfit.inference.parallel import count_cores, own_core, share_cores, use_core
 from leptonfit.neutrino.experiments import load_all
 from leptonfit.neutrino.sheets import load_published
-from leptonfit.workbook import notebook_page, page, store
+from leptonfit.workbook import notebook_page, page, progress, schedule, store
 from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
     Settings,
     find_declarations,
+    find_faults,
     find_notebook,
     notebook_names,
     parse_assignment,
@@ -59,7 +62,7 @@ class Request:
     data : Path
         Data folder.
     jobs : int
-        Number of notebooks executed at the same time.
+        Number of notebooks executed at the same time, if there are so many cores.
     fresh : bool
         Whether to run even notebooks that are up to date.
     root : Path
@@ -101,7 +104,7 @@ def check_request(
     assignments: Sequence[str] = (),
     *,
     tag: str = "latest",
-    jobs: int = 1,
+    jobs: int | None = None,
     budget: str | None = None,
     fresh: bool = False,
     data: Path | None = None,
@@ -116,6 +119,8 @@ def check_request(
         Notebooks, with or without their numbers; all notebooks if empty.
     assignments : sequence of str
         `name=value`, as on the command line.
+    jobs : int, optional
+        Number of notebooks executed at the same time; the number of cores if not given, which is also the most.
     place : str
         Subfolder of the tag's folder.
 
@@ -128,6 +133,7 @@ def check_request(
     names = [find_notebook(name, root) for name in names]
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", tag) or set(tag) == {"."}:
         raise InputError(f"--tag {tag}: must be 1 to 100 letters, digits, '.', '_' or '-', and not only dots")
+    jobs = count_cores() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"--jobs {jobs}: must be at least 1")
     notebooks = tuple(name for name in known if name in names or not names)
@@ -182,27 +188,6 @@ def check_request(
     return request
 
 
-def find_faults(notebooks: Sequence[str], root: Path) -> dict[str, str]:
-    """Return the notebooks that cannot be run, with the reason: unreadable declarations or circular needs."""
-    faults = {}
-    for name in notebooks:
-        try:
-            read_notebook(name, root)
-        except InputError as error:
-            faults[name] = str(error)
-    graph = {name: upstream(name, root) for name in notebooks}
-    while True:
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError as error:
-            circle = error.args[1]
-            for name in circle:
-                faults[name] = f"{name}: needs itself, by way of {', '.join(circle)}"
-                graph[name] = set()
-        else:
-            return faults
-
-
 def _missing_upstream(request: Request) -> list[str]:
     missing: list[str] = []
     todo = list(request.notebooks)
@@ -214,18 +199,14 @@ def _missing_upstream(request: Request) -> list[str]:
     return missing
 
 
-def execute(
-    request: Request, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False
-) -> list[str]:
-    """Run the notebooks of a request, after the notebooks that they need, and write the report's page.
+def execute(request: Request, say: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Run the notebooks of a request, each after the notebooks that it needs, and write the report's page.
 
     Parameters
     ----------
     request : Request
     say : callable
         Receives progress messages, one line each.
-    show_progress : bool
-        Whether to show a progress bar over the cells of each notebook.
 
     Returns
     -------
@@ -238,18 +219,20 @@ def execute(
         If another run is using the tag.
     """
     names = [*_missing_upstream(request), *request.notebooks]
-    errors = {name: fault for name, fault in request.faults.items() if name in names}
-    graph = {name: upstream(name, request.root) & set(names) if name not in errors else set() for name in names}
     (request.folder / "results").mkdir(parents=True, exist_ok=True)
-    with only_run(request.folder, request.tag), _environment(request):
-        pool = ThreadPoolExecutor(request.jobs)
+    cores = share_cores(request.folder / ".cores", count_cores())
+    with only_run(request.folder, request.tag), _environment(request), cores:
+        run = _Run(request, names, say)
+        say(f"page: {run.relative(run.index)}, written again after each notebook")
+        if not run.index.is_file():
+            run.write_page()
         try:
-            _run_graph(request, graph, pool, errors, say, show_progress)
+            run.run_all()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # do not wait for running notebooks after an interrupt
-        page.write_index(request.folder, request.root)
-    say(f"report: {_relative(request.folder / 'index.html', request.root)}")
-    return list(errors.values())
+            with _PAGE:
+                page.write_index(request.folder, request.root)
+    say(f"report: {run.relative(run.index)}")
+    return list(run.errors.values())
 
 
 def bring_upstream(settings: Settings) -> None:
@@ -276,70 +259,112 @@ def bring_upstream(settings: Settings) -> None:
             raise RuntimeError("; ".join(errors))
 
 
-def _run_graph(
-    request: Request,
-    graph: Mapping[str, set[str]],
-    pool: ThreadPoolExecutor,
-    errors: dict[str, str],
-    say: Callable[[str], None],
-    show_progress: bool,
-) -> None:
-    """Run each notebook after the notebooks that it needs; `errors` collects the errors by notebook."""
-    sorter = TopologicalSorter(graph)
-    sorter.prepare()
-    running: dict[Future[str | None], str] = {}
-    while sorter.is_active():
-        for name in sorted(sorter.get_ready()):
-            if name in errors:
-                sorter.done(name)
-            elif needed := sorted(graph[name] & errors.keys()):
-                errors[name] = f"{name}: not run, it needs {', '.join(needed)}"
-                sorter.done(name)
-            else:
-                running[pool.submit(_bring_up_to_date, request, name, say, show_progress)] = name
-        finished, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
-        for future in finished:
-            name = running.pop(future)
-            if error := future.result():
-                errors[name] = error
-            sorter.done(name)
+class _Run:
+    """One run of the notebooks of a request, with the errors so far by notebook."""
 
+    def __init__(self, request: Request, names: Sequence[str], say: Callable[[str], None]) -> None:
+        self.request, self.folder, self.say = request, request.folder, say
+        self.index = request.folder / "index.html"
+        self.errors = {name: fault for name, fault in request.faults.items() if name in names}
+        self.unfinished = {name for name in names if name not in self.errors}
+        self.parameters = {name: request.parameters(name) for name in names if name not in self.errors}
+        self.graph: dict[str, set[str]] = {name: set() for name in self.errors}
+        self.graph |= {name: upstream(name, request.root) & {*names} for name in self.parameters}
+        self.seconds = schedule.read_seconds(self.folder, self.parameters)
+        self.origin = store.origin()
 
-def _bring_up_to_date(request: Request, name: str, say: Callable[[str], None], show_progress: bool) -> str | None:
-    """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
-    folder, parameters = request.folder, request.parameters(name)
-    result, pages = folder / "results" / f"{name}.json", (folder / f"{name}.ipynb", folder / f"{name}.html")
-    fingerprint = _fingerprint(request, name, parameters)
-    record = folder / "results" / f".{name}.inputs"
-    if not request.fresh and record.is_file() and record.read_text() == _record(fingerprint, folder, name):
-        say(f"{name}: up to date")
+    def run_all(self) -> None:
+        """Run each notebook after the notebooks that it needs, those with the longest work after them first."""
+        sorter = TopologicalSorter(self.graph)
+        sorter.prepare()
+        n_jobs = min(self.request.jobs, count_cores())
+        pool = ThreadPoolExecutor(n_jobs)
+        ready: set[str] = set()
+        running: dict[Future[str | None], str] = {}
+        try:
+            while sorter.is_active():
+                ready |= {*sorter.get_ready()}
+                for name in sorted(ready):
+                    if needed := sorted(self.graph[name] & self.errors.keys()):
+                        self.errors[name] = f"{name}: not run, it needs {', '.join(needed)}"
+                    if name in self.errors:
+                        self.unfinished.discard(name)
+                        ready.remove(name)
+                        sorter.done(name)
+                for name in schedule.order_ready(ready, self.graph, self.seconds)[: n_jobs - len(running)]:
+                    ready.remove(name)
+                    running[pool.submit(self._bring_up_to_date, name)] = name
+                finished, _ = wait(running, return_when=FIRST_COMPLETED) if running else (set(), None)
+                for future in finished:
+                    name = running.pop(future)
+                    if error := future.result():
+                        self.errors[name] = error
+                    sorter.done(name)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # do not wait for running notebooks after an interrupt
+
+    def _bring_up_to_date(self, name: str) -> str | None:
+        """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
+        with use_core(own_core(), goes_first=True):
+            fingerprint = _fingerprint(self.request, name, self.parameters[name], self.origin)
+            record = self.folder / "results" / f".{name}.inputs"
+            is_same = record.is_file() and record.read_text() == _record(fingerprint, self.folder, name)
+            if is_same and not self.request.fresh:
+                self.unfinished.discard(name)
+                self.say(f"{name}: up to date")
+                return None
+            error = self._run_notebook(name)
+            if not error:
+                store.write_whole(record, _record(fingerprint, self.folder, name))
+            with _PAGE:
+                self.unfinished.discard(name)
+                self.write_page()
+            return error
+
+    def _run_notebook(self, name: str) -> str | None:
+        """Run one notebook in place of its old outputs; return the error in one line, or None."""
+        began, expected = time.monotonic(), self.seconds.get(name)
+        partial, pages = self.folder / f".{name}.ipynb", (self.folder / f"{name}.ipynb", self.folder / f"{name}.html")
+        last = f"; the last run took {progress.write_time(expected)}" if expected else ""
+        self.say(f"{name}: running{last}")
+        with _PAGE:  # delete all files of the old run, and write the page without them
+            old = [*self.folder.glob(f"results/.{name}.inputs"), *_list_outputs(self.folder, name)]
+            for path in old:
+                path.unlink()
+            partial.touch()
+            if old:
+                self.write_page()
+        with progress.show_bar(name, expected):
+            error = execute_notebook(name, self.parameters[name], partial, root=self.request.root)
+        with _PAGE:
+            os.replace(partial, pages[0])
+            notebook_page.write_notebook(*pages)
+        if error:
+            return f"{name}: {error}; the partial notebook is {self.relative(pages[0])}"
+        result = self.folder / "results" / f"{name}.json"
+        if not result.is_file():
+            return f"{name}: finished without saving results to {self.relative(result)}"
+        seconds = time.monotonic() - began
+        with _PAGE:
+            schedule.record_seconds(self.folder, name, self.parameters[name], seconds)
+        self.say(f"{name}: finished in {seconds:.1f} s: {store.read(result)['verdict']}")
         return None
-    began, partial = time.monotonic(), folder / f".{name}.ipynb"
-    say(f"{name}: running")
-    with _PAGE:  # delete all files of the old run, and write the page without them
-        for old in (record, *_list_outputs(folder, name)):
-            old.unlink(missing_ok=True)
-        partial.touch()
-        page.write_index(folder, request.root)
-    error = execute_notebook(name, parameters, partial, root=request.root, show_progress=show_progress)
-    with _PAGE:
-        os.replace(partial, pages[0])
-        notebook_page.write_notebook(*pages)
-    if error:
-        return f"{name}: {error}; the partial notebook is {_relative(pages[0], request.root)}"
-    if not result.is_file():
-        return f"{name}: finished without saving results to {_relative(result, request.root)}"
-    store.write_whole(record, _record(fingerprint, folder, name))
-    say(f"{name}: finished in {time.monotonic() - began:.1f} s: {store.load(name, folder)['verdict']}")
-    return None
+
+    def write_page(self) -> None:
+        """Write the page as it is while notebooks run."""
+        page.write_index(self.folder, self.request.root, unfinished={*self.unfinished})
+
+    def relative(self, path: Path) -> str:
+        """Path below the root folder of the workbook, as text."""
+        return path.relative_to(self.request.root).as_posix()
 
 
-def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value]) -> str:
-    """Return a digest of everything that can change a notebook's outputs."""
+def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value], origin: Mapping[str, Any]) -> str:
+    """Return a digest of everything that can change a notebook's outputs; `origin` is `store.origin`."""
     parts = {
         "parameters": dict(parameters),
         "source": (request.root / "notebooks" / f"{name}.py").read_text(encoding="utf-8"),
-        "origin": store.origin(),
+        "origin": origin,
         "data": str(request.data),
         "upstream": {
             str(path): {k: store.read(path)[k] for k in ("parameters", "results", "verdict")}
@@ -386,7 +411,3 @@ def _environment(request: Request) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()

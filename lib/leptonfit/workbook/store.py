@@ -14,14 +14,16 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.formats import format_table
-from leptonfit.workbook.parameters import Settings
+
+if TYPE_CHECKING:
+    from leptonfit.workbook.parameters import Settings
 
 SCHEMA_VERSION = 3
 KEYS = ("schema_version", "parameters", "results", "verdict", "verdict_code", "mark", "provenance")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, InputError
-from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.parallel import count_cores, map_ordered, share_cores
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook import figures, page, run, store, tables
@@ -20,7 +20,7 @@ from leptonfit.workbook.parameters import find_declarations, find_notebook
 
 
 def check_sweep(
-    names: Sequence[str], assignments: Sequence[str], *, jobs: int = 1, root: Path = ROOT, **options: Any
+    names: Sequence[str], assignments: Sequence[str], *, jobs: int | None = None, root: Path = ROOT, **options: Any
 ) -> tuple[str, dict[str, run.Request]]:
     """Check a sweep before anything is written: one parameter has several values, and each value can be run.
 
@@ -30,8 +30,8 @@ def check_sweep(
         Notebooks, at least one.
     assignments : sequence of str
         `name=value`, one of them `name=value,value,…`.
-    jobs : int
-        Number of values run at the same time.
+    jobs : int, optional
+        Number of values run at the same time; the number of cores if not given.
     **options
         As for `run.check_request`.
 
@@ -69,7 +69,11 @@ def check_sweep(
 
 
 def execute_sweep(
-    parameter: str, requests: dict[str, run.Request], *, jobs: int = 1, say: Callable[[str], None] = lambda line: None
+    parameter: str,
+    requests: dict[str, run.Request],
+    *,
+    jobs: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Run every value, `jobs` at a time, and write the comparison; return the errors, one line for each notebook.
 
@@ -78,10 +82,11 @@ def execute_sweep(
     InputError
         If another sweep is using the tag.
     """
+    jobs = count_cores() if jobs is None else jobs
     first = next(iter(requests.values()))
     folder = first.root / "reports" / first.tag / store.SWEEP
     folder.mkdir(parents=True, exist_ok=True)
-    with run.only_run(folder, first.tag):
+    with run.only_run(folder, first.tag), share_cores(folder / ".cores", count_cores()):
         say(f"{parameter}: running {len(requests)} values, {jobs} at a time")
         errors = []
         outcomes = map_ordered(_execute_one, list(requests.values()), jobs=jobs)

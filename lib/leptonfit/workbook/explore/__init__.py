@@ -1,9 +1,8 @@
-"""Interactive explorers for JupyterLab: each shows results of the library and the command that reproduces them."""
+"""Interactive explorers for JupyterLab: each shows results of the library and the command that reproduces them.
 
-from leptonfit.workbook.explore.fit import FitExplorer
-from leptonfit.workbook.explore.multistart import MultistartExplorer
-from leptonfit.workbook.explore.neutrinos import NeutrinoExplorer
-from leptonfit.workbook.explore.profile import ProfileExplorer
-from leptonfit.workbook.explore.vortex import VortexExplorer
+Names are listed in the stub file and loaded when they are first used.
+"""
 
-__all__ = ["FitExplorer", "MultistartExplorer", "NeutrinoExplorer", "ProfileExplorer", "VortexExplorer"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leptonfit.inference.assess import AssessmentResult
 from leptonfit.inference.model_problem import ModelProblem
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult, scan_released
+from leptonfit.inference.profile import scan_released
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, STYLE
+
+if TYPE_CHECKING:
+    from leptonfit.inference.assess import AssessmentResult
+    from leptonfit.inference.problem import LeastSquaresProblem
+    from leptonfit.inference.profile import ProfileResult
 
 _COLOURS = {"identified": GREEN, "bound_limited": GREEN, "disjoint": GREEN}
 _N_CURVE = 201

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import chi2 as chi2_distribution
 
-from leptonfit.inference.coverage import NOMINAL, CoverageResult
+from leptonfit.inference.coverage import NOMINAL
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.vortex.comparison import ComparedResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
+
+if TYPE_CHECKING:
+    from leptonfit.inference.coverage import CoverageResult
+    from leptonfit.vortex.comparison import ComparedResult
 
 
 def plot_forest(ax: Axes, compared: Sequence[ComparedResult], low: float, high: float, reference: float) -> Axes:

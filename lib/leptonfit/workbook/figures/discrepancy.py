@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leptonfit.claims.nu838.discrepancy import REPORTED
-from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED, ComparisonResult, ModelResult
+from leptonfit.claims.nu838.model_comparison import PRIOR_DOMINATED
 from leptonfit.workbook.figures.style import BLUE, GREY, ORANGE, RED
+
+if TYPE_CHECKING:
+    from leptonfit.claims.nu838.model_comparison import ComparisonResult, ModelResult
 
 _MARKERS = (("o", BLUE), ("s", ORANGE))
 """Marker and colour of the first and of the second selection of data sets."""

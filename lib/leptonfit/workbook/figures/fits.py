@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from leptonfit.claims.december_2025.reenactment import ReenactedMultiStartResult
-from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
-from leptonfit.inference.contour import LEVEL_95, MapResult
-from leptonfit.inference.identifiability import SingularValueResult
+from leptonfit.inference.contour import LEVEL_95
 from leptonfit.inference.intervals import LEVELS
-from leptonfit.inference.multistart import CHI2_FLOOR, MultistartResult, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.profile import ProfileResult
-from leptonfit.inference.sigma_ladder import SigmaLadderResult
-from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.vortex.certificate import CertifiedScanResult
+from leptonfit.inference.multistart import CHI2_FLOOR, format_chi2
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, RED, bar, note
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leptonfit.claims.december_2025.reenactment import ReenactedMultiStartResult
+    from leptonfit.claims.december_2025.reported import RecomputedScan, ReportedOptimiserResult
+    from leptonfit.inference.contour import MapResult
+    from leptonfit.inference.identifiability import SingularValueResult
+    from leptonfit.inference.multistart import MultistartResult
+    from leptonfit.inference.problem import LeastSquaresProblem
+    from leptonfit.inference.profile import ProfileResult
+    from leptonfit.inference.sigma_ladder import SigmaLadderResult
+    from leptonfit.vortex.c_mu import CMuResult
+    from leptonfit.vortex.certificate import CertifiedScanResult
 
 
 class ProfileCurve:

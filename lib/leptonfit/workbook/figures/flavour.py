@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from leptonfit.neutrino.flavour_fit import MomentFitResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
+
+if TYPE_CHECKING:
+    from leptonfit.neutrino.flavour_fit import MomentFitResult
 
 _COLOURS = (BLUE, ORANGE, GREEN)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import contourpy
 import numpy as np
@@ -11,15 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
-from leptonfit.claims.claim import Claim
-from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
-from leptonfit.claims.december_2025.recorded import RecordedRunResult
 from leptonfit.inference.multistart import CHI2_FLOOR
-from leptonfit.inference.profile import ProfileResult
-from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
-from leptonfit.vortex.flow import FlowResult, OuterRadiusResult
-from leptonfit.vortex.golden_loop import GoldenLoopResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED, bar, note
+
+if TYPE_CHECKING:
+    from leptonfit.claims.claim import Claim
+    from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, VariantResult
+    from leptonfit.claims.december_2025.recorded import RecordedRunResult
+    from leptonfit.inference.profile import ProfileResult
+    from leptonfit.vortex.c_mu import CMuResult, ManifoldResult
+    from leptonfit.vortex.flow import FlowResult, OuterRadiusResult
+    from leptonfit.vortex.golden_loop import GoldenLoopResult
 
 INSIDE = np.linspace(-0.17, -0.02, 5)
 OUTSIDE = np.arange(0.1, 2.5, 0.2) ** 2 / 2

@@ -5,24 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.limits import DELTA_CHI2
-from leptonfit.neutrino.data_limits import DataLimitsResult
-from leptonfit.neutrino.experiments import ResponsePoints
-from leptonfit.neutrino.flux import Flux
-from leptonfit.neutrino.likelihood import ComparedSpectrumResult, to_moment
-from leptonfit.neutrino.published import CONFIDENCE, PublishedResult
+from leptonfit.neutrino.likelihood import to_moment
+from leptonfit.neutrino.published import CONFIDENCE
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
-from leptonfit.neutrino.simulation import TuningResult
-from leptonfit.neutrino.spectra import SpectrumResult
-from leptonfit.neutrino.threshold_scan import CoherenceResult, ThresholdScanResult
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leptonfit.neutrino.data_limits import DataLimitsResult
+    from leptonfit.neutrino.experiments import ResponsePoints
+    from leptonfit.neutrino.flux import Flux
+    from leptonfit.neutrino.likelihood import ComparedSpectrumResult
+    from leptonfit.neutrino.published import PublishedResult
+    from leptonfit.neutrino.simulation import TuningResult
+    from leptonfit.neutrino.spectra import SpectrumResult
+    from leptonfit.neutrino.threshold_scan import CoherenceResult, ThresholdScanResult
 
 _CLASS_COLOURS = dict(zip(FLAVOUR_CLASSES, (BLUE, ORANGE, GREEN, "#56B4E9", RED, GREY, "black"), strict=True))
 _NAMES = {

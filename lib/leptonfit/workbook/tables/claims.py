@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from leptonfit.claims.claim import Claim
+if TYPE_CHECKING:
+    from leptonfit.claims.claim import Claim
 
 
 def tabulate_claims(claims: Sequence[Claim]) -> pd.DataFrame:

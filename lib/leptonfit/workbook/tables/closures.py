@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.inference.tension import format_p
-from leptonfit.vortex.comparison import ComparedResult, share_of_scan
+from leptonfit.vortex.comparison import share_of_scan
 from leptonfit.workbook.formats import Column, from_records, percent, write_set
 from leptonfit.workbook.tables.fits import describe_holders
+
+if TYPE_CHECKING:
+    from leptonfit.vortex.comparison import ComparedResult
 
 _UNKNOWN = "cannot be said"
 

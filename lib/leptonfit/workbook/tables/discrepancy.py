@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult
-from leptonfit.claims.nu838.model_comparison import ComparisonResult
 from leptonfit.workbook.formats import Column, from_records
+
+if TYPE_CHECKING:
+    from leptonfit.claims.nu838.falsification import FalsificationResult, RelationsResult
+    from leptonfit.claims.nu838.model_comparison import ComparisonResult
 
 _METRICS = {
     "rmse": ("RMSE (ln μ), descriptive", ".3f"),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from leptonfit.claims.december_2025.reported import ReportedOptimiserResult
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.active_bounds import describe_bounds
 from leptonfit.inference.identifiability import verdict_code
-from leptonfit.inference.intervals import IntervalSet
-from leptonfit.inference.multistart import MultistartResult, format_chi2
-from leptonfit.inference.problem import LeastSquaresProblem, Parameter
-from leptonfit.inference.profile import ProfileResult
-from leptonfit.vortex.c_mu import CMuResult
+from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook.formats import from_records, percent, write_set
 from leptonfit.workbook.parameters import notebook_names, upstream
+
+if TYPE_CHECKING:
+    from leptonfit.claims.december_2025.reported import ReportedOptimiserResult
+    from leptonfit.inference.intervals import IntervalSet
+    from leptonfit.inference.multistart import MultistartResult
+    from leptonfit.inference.problem import LeastSquaresProblem, Parameter
+    from leptonfit.inference.profile import ProfileResult
+    from leptonfit.vortex.c_mu import CMuResult
 
 _LARGEST_CHI2 = 1e9
 """Largest χ² at which an increase by one level of Δχ² is resolved; above it rounding errors dominate."""

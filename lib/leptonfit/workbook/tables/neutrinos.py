@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from leptonfit.inference.constructions import CONSTRUCTIONS
-from leptonfit.neutrino.data_limits import DataLimitsResult
 from leptonfit.neutrino.likelihood import to_moment
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.workbook.formats import from_records, percent
+
+if TYPE_CHECKING:
+    from leptonfit.neutrino.data_limits import DataLimitsResult
 
 _INVALID = " †"
 """Mark of a limit whose approximation is not valid for the data set."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
-from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
 from leptonfit.inference.multistart import CHI2_FLOOR
 from leptonfit.vortex.model import MOMENT_FACTOR
 from leptonfit.workbook.formats import from_records
+
+if TYPE_CHECKING:
+    from leptonfit.claims.december_2025.degeneracy import DegeneracyResult
+    from leptonfit.claims.december_2025.recorded import ConvergedReportResult, RecordedRunResult
 
 
 def tabulate_three_ways(
