@@ -180,6 +180,23 @@ def test_explorers_show_what_the_library_computes(lab, page, record_property, sh
     shoot(waterfall.output, "explore_multistart")
 
 
+def test_a_stale_picture_is_greyed_and_says_so(lab, page):
+    """The class that marks it is put on by hand: what a computation lasts is not tested."""
+    open_notebook(lab, page, "07_explore.ipynb")
+    page.evaluate(RUN_ALL)
+    shown = Shown(page, 0)
+    shown.settle()
+    picture, status = shown.image.element_handle(), shown.status.element_handle()
+    look = "([one, two]) => [getComputedStyle(one).opacity, getComputedStyle(two, '::before').fontSize]"
+    assert page.evaluate(look, [picture, status]) == ["1", page.evaluate(look, [picture, status])[1]]
+    mark = (
+        "(one) => one.closest('.jp-OutputArea-output').querySelector('.widget-vbox').classList.add('leptonfit-stale')"
+    )
+    page.evaluate(mark, picture)
+    page.wait_for_function(f"(given) => ({look})(given)[0] === '0.35'", arg=[picture, status])
+    page.wait_for_function(f"(given) => parseFloat(({look})(given)[1]) > 8", arg=[picture, status])
+
+
 def test_neutrino_explorer(lab, page, record_property, shoot):
     open_notebook(lab, page, "16_explore_neutrinos.ipynb")
     page.evaluate(RUN_ALL)

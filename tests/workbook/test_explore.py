@@ -333,6 +333,21 @@ def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
     assert slow.shown[-3:] == [(80, 0), (80, 1), (80, 2)], "what is put is drawn last, and to its end"
 
 
+def test_a_picture_of_an_older_state_is_marked_until_the_new_one_is_there():
+    slow, marked = Slow(), []
+
+    async def move():
+        slow.observe(lambda change: marked.append("leptonfit-stale" in change["new"]), "_dom_classes")
+        slow.controls["a"].value = 2.0
+        assert marked == [True]
+        async with asyncio.timeout(60):
+            while slow.is_drawing:
+                await asyncio.sleep(0)
+
+    asyncio.run(move())
+    assert marked == [True, False]
+
+
 def test_text_is_shown_as_text():
     slow = Slow()
     shown = "".join(child.value for child in slow.children if isinstance(child, widgets.HTML))

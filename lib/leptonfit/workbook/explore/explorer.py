@@ -26,6 +26,15 @@ from leptonfit.workbook.figures.style import STYLE
 
 _WAIT = 0.005
 """Seconds from an event to its drawing; events within this time are drawn once."""
+_STALE = "leptonfit-stale"
+"""CSS class of an explorer whose picture is of an older state than its controls."""
+_STYLE = f"""<style>
+@keyframes leptonfit-grey {{to {{opacity: 0.35}}}}
+@keyframes leptonfit-tell {{to {{font-size: 1em}}}}
+.{_STALE} img, .{_STALE} [role=status] code {{animation: leptonfit-grey 0s 0.3s forwards}}
+.{_STALE} [role=status]::before {{content: "computing: "; font-size: 0; animation: leptonfit-tell 0s 0.3s forwards}}
+</style>"""
+"""Style that greys a stale picture and its code, and says "computing", if no new picture has come after 0.3 s."""
 _WRONG = ("refused", "failed")
 _WIDE = widgets.Layout(width="26rem")
 _NAMES = {"style": {"description_width": "8.5rem"}, "layout": _WIDE, "continuous_update": True}
@@ -35,7 +44,8 @@ class Explorer(widgets.VBox):
     """Widget with controls, a picture, a sentence and the commands that run notebooks with the same parameters.
 
     A subclass creates its artists once and then updates them. Events that arrive during a drawing are collected, and
-    only the newest state is drawn. Without a front end, a change of a control draws immediately.
+    only the newest state is drawn. A picture of an older state is greyed, and the sentence below it says "computing".
+    Without a front end, a change of a control draws immediately.
 
     Parameters
     ----------
@@ -96,7 +106,7 @@ class Explorer(widgets.VBox):
         panel = widgets.Box(
             [*self.controls.values(), *actions], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
         )
-        super().__init__([panel, self._image, self._said, self._command])
+        super().__init__([panel, self._image, self._said, self._command, widgets.HTML(_STYLE)])
         for control in self.controls.values():
             control.observe(self._notice, "value")
         self.draw()
@@ -181,6 +191,7 @@ class Explorer(widgets.VBox):
             self.draw()
             return
         self._drawing = None  # a newer state cancels the rest of an older drawing
+        self.add_class(_STALE)
         if self._timer is None:
             self._began = time.perf_counter()
             self._timer = loop.call_later(_WAIT, self._start, loop)
@@ -229,6 +240,7 @@ class Explorer(widgets.VBox):
         self._paint()
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
+        self.remove_class(_STALE)
         said = [f"# {self.remark}"] if self.remark else []
         lines = "\n".join(html.escape(line) for line in (*said, *self.commands())) if self.code not in _WRONG else ""
         self._command.value = (
