@@ -67,6 +67,11 @@ NEUTRINOS = "leptonfit.neutrino.experiments", "leptonfit.neutrino.likelihood", "
         ("from leptonfit.workbook.tables import show, tabulate_c_mu", (*SAMPLERS, *NEUTRINOS)),
         ("from leptonfit.workbook.explore import VortexExplorer", (*SAMPLERS, *NEUTRINOS)),
         ("from leptonfit.workbook.figures import plot_spectrum, plot_limits", (*SAMPLERS, "leptonfit.vortex.model")),
+        (
+            "import nbformat; from leptonfit.workbook.notebook_page import describe_figure as describe; "
+            "assert describe(nbformat.v4.new_code_cell('figures.plot_profile(ax)'))",
+            ("matplotlib", "scipy", *SAMPLERS),
+        ),
         ("from leptonfit.workbook import run", ("matplotlib", "scipy.stats", "IPython", "nbconvert", *SAMPLERS)),
     ],
 )

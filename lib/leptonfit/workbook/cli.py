@@ -182,13 +182,13 @@ def notebooks_command(names: tuple[str, ...]) -> None:
 @click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
 def figures_command(record: bool) -> None:
     """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
-    from leptonfit.workbook import manuscript, recording
+    from leptonfit.workbook import manuscript, progress, recording
 
     _require_workbook()
     if record:
         _require_checkout("data/reported_2025.toml")
         recording.record_reenactment(click.echo)
-    _fail_on(manuscript.write_all(click.echo))
+    _fail_on(manuscript.write_all(progress.say))
 
 
 def _fit_options(command: Callable[..., None]) -> Callable[..., None]:

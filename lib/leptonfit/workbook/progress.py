@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def show_bar(name: str, expected: float | None) -> Iterator[None]:
-    """Show a bar while a notebook runs, if stderr is a terminal.
+    """Show a bar while a notebook runs, if stderr is a terminal and this is not a worker of a sweep.
 
     Parameters
     ----------
@@ -28,8 +29,9 @@ def show_bar(name: str, expected: float | None) -> Iterator[None]:
         Time in seconds of the last run; None shows the time since the start alone.
     """
     began, ended = time.monotonic(), threading.Event()
+    disable = None if multiprocessing.parent_process() is None else True
     shape = "{desc}" if expected is None else "{desc} |{bar:20}|"
-    with tqdm(total=expected, bar_format=shape, leave=False, disable=None) as bar:
+    with tqdm(total=expected, bar_format=shape, leave=False, disable=disable) as bar:
 
         def tick() -> None:
             while not ended.is_set():
