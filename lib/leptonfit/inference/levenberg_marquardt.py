@@ -130,7 +130,7 @@ def levenberg_marquardt(
             curvature = np.fmax(_KEPT_CURVATURE * curvature, seen)
             new_jacobian = trial_jacobian[better]
         else:
-            new_jacobian = problem.jacobian(trial[better])[..., columns]
+            new_jacobian = problem.jacobian(trial[better])[..., columns] if len(better) else jacobian[better]
         new_lengths = column_lengths(new_jacobian)
         usable = np.isfinite(new_lengths).all(axis=-1)  # a point where a derivative overflows allows no next step
         better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
@@ -193,7 +193,7 @@ def _box_step(
         solution = _damped_solution(jacobian[rows] / scale[:, None, :], target) / scale
         solution = np.where(free, solution, step[rows])
         crossing = free & ((solution < -below[rows]) | (solution > above[rows]))
-        step[rows] = np.clip(solution, -below[rows], above[rows])
+        step[rows] = np.minimum(np.maximum(solution, -below[rows]), above[rows])
         again = crossing.any(axis=-1)
         if not again.any():
             return step
@@ -208,8 +208,7 @@ def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     n_batch, n_res, n_free = jacobian.shape
     if n_res <= n_free:
         kernel = jacobian @ jacobian.mT
-        diagonal = np.arange(n_res)
-        kernel[:, diagonal, diagonal] += 1.0
+        np.einsum("...ii->...i", kernel)[...] += 1.0  # a view of the diagonal
         return -np.vecmat(np.linalg.solve(kernel, residuals[..., None])[..., 0], jacobian)
     system = np.zeros((n_batch, n_res + n_free, n_free + 1))
     system[:, :n_res, :n_free], system[:, :n_res, n_free] = jacobian, residuals
