@@ -629,15 +629,6 @@ def test_the_same_starts_are_minimised_once(build, monkeypatch):
     assert found.n_solved == sum(len(starts) for _, starts in batches) // (2 * 8)
 
 
-def test_two_exact_fits_are_equally_low(build):
-    path = continuation.ProfilePath(line(build), "t", np.linspace(-1, 1, 3))
-    exact = 0.9 * path.zero
-    for best, other, is_below in ((1e-20, 1e-16, False), (1e-20, exact, False), (1e-20, 1e-3, True), (2.0, 3.0, True)):
-        path.best_chi2 = best
-        assert path.is_below(other) is is_below, (best, other)
-        assert not path.is_below(best)
-
-
 def test_an_end_beyond_which_no_fit_converges_is_given_up_soon():
     """No minimisation converges between 1 and the node at 10: bisection returns to the same gap again and again."""
     asked = []

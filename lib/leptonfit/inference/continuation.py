@@ -105,10 +105,6 @@ class ProfilePath:
             self.n_solved += starts[..., 0].size
         return self.solved[key]
 
-    def is_below(self, chi2: float) -> bool:
-        """True if the lowest χ² known is materially below another; all exact fits are equal."""
-        return bool(max(chi2, self.zero) - max(self.best_chi2, self.zero) > significant_drop(self.best_chi2))
-
     def depth(self, x: np.ndarray) -> np.ndarray:
         """Distance (m,) of x (m, n_par) to the nearest finite bound, as a fraction of the width between the bounds."""
         low, high = self.problem.lower, self.problem.upper

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult, find_active_bounds
+from leptonfit.inference.continuation import significant_drop
 from leptonfit.inference.intervals import IntervalSet
 from leptonfit.inference.logarithms import solve
 from leptonfit.inference.multistart import draw_starts
@@ -67,8 +68,10 @@ def look_behind(scan: Scan) -> tuple[Scan, dict[str, np.ndarray], bool]:
         warm = np.full((len(theta), problem.n_par), np.nan)
         warm[np.searchsorted(theta, scan.path.theta[kept])] = scan.path.x[kept]
         wider = Scan(problem, scan.name, theta, options, warm=warm, open_ends=scan.open_ends())
-        if wider.path.is_below(scan.path.best_chi2):  # a lower best χ² may close an end that was open
-            wider = Scan(problem, scan.name, theta, options, warm=warm)
+        if scan.path.best_chi2 - wider.path.best_chi2 > significant_drop(wider.path.best_chi2):
+            wider = Scan(
+                problem, scan.name, theta, options, warm=warm
+            )  # a lower best χ² may close an end that was open
         is_decided = wider.is_decided
         if is_decided:
             scan = wider

@@ -213,7 +213,7 @@ class Scan:
             )
             if self.problem.search.trusts_neighbours and self._lower(between):
                 continue
-            if not path.is_below(best):
+            if not best - path.best_chi2 > significant_drop(path.best_chi2):
                 return {level: self._keep_open(level, found) for level, found in sets.items()}
 
     def _lower(self, between: _Between) -> bool:
