@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from leptonfit.inference import continuation
+from leptonfit.inference import scan as scan_module
 from leptonfit.inference.identifiability import assess_profile
-from leptonfit.inference.intervals import LEVELS
+from leptonfit.inference.intervals import LEVELS, EndResult, Nodes, find_identified_sets
 from leptonfit.inference.multistart import Effort, draw_starts
 from leptonfit.inference.profile import SetOptions, WarmStart, scan_profile, scan_released
 
@@ -597,3 +598,50 @@ def test_a_best_that_is_no_minimum_decides_nothing(build, monkeypatch):
     assert (verdict.code, verdict.minimum, verdict.in_tension) == ("unreliable", None, None)
     assert "not a minimum" in verdict.sentence
     assert problem.n_par == 2
+
+
+def test_ranges_that_are_given_cost_no_trial_fit(build, monkeypatch):
+    """The scanned parameter takes the range of its grid; trial fits are for the others without bounds."""
+    calls = []
+    original = scan_module.solve
+    monkeypatch.setattr(scan_module, "solve", lambda *given, **how: calls.append(1) or original(*given, **how))
+    bounded = line(build, -inf, inf)
+    scan(bounded, "t", -4, 4, 5)
+    assert not calls
+    free = build(lambda t, n: ((t + n) / 0.6, n / 0.8), t=(-inf, inf), n=(-inf, inf))
+    scan(free, "t", -4, 4, 5)
+    assert len(calls) == 1
+    scan(free, "t", -4, 4, 5, ranges={"n": (-3, 3)})
+    assert len(calls) == 1
+
+
+def test_the_same_starts_are_minimised_once(build, monkeypatch):
+    batches = []
+    original = continuation.solve
+
+    def note(problem, starts, **how):
+        batches.append((how["fixed"], starts.tobytes()))
+        return original(problem, starts, **how)
+
+    monkeypatch.setattr(continuation, "solve", note)
+    found = scan(needle(build, 0.05, 4), "t", -4, 4, 9)
+    assert len(batches) == len(set(batches)) > 4
+    assert found.n_solved == sum(len(starts) for _, starts in batches) // (2 * 8)
+
+
+def test_an_end_beyond_which_no_fit_converges_is_given_up_soon():
+    """No minimisation converges between 1 and the node at 10: bisection returns to the same gap again and again."""
+    asked = []
+
+    def evaluate(theta):
+        asked.extend(theta.tolist())
+        is_known = (theta <= 1) | (theta == 10)
+        return np.where(is_known, np.where(theta == 10, 100.0, 0.0), np.nan), np.ones(len(theta)), theta[:, None]
+
+    nodes = Nodes(np.array([0.0, 10.0]), np.array([0.0, 100.0]), np.array([True, True]), 0.0)
+    ends = (EndResult("bound_own"), None)
+    found = find_identified_sets(
+        nodes, {"0.95": 3.84}, own_ends=ends, evaluate=evaluate, judge=lambda theta, side: EndResult("crossing")
+    )
+    assert found["0.95"].reason_above == "scan_end"
+    assert len(asked) < 60

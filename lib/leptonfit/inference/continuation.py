@@ -48,6 +48,7 @@ class ProfilePath:
         self.best_chi2, self.best_x, self.best_converged = np.inf, np.full(problem.n_par, np.nan), False
         self.n_solved = self.n_origins = 0
         self.told: set[tuple[int, int, int]] = set()  # node, neighbour and start of each tried continuation
+        self.solved: dict[tuple[tuple[str, ...], tuple[int, ...], bytes], SolveResult] = {}  # by fixed and starts
         self.zero = zero_chi2(problem)
 
     def new_origins(self, n: int) -> np.ndarray:
@@ -65,7 +66,6 @@ class ProfilePath:
             offset = relative_offset(self.problem, points, self.problem.free_indices(fixed))
             converged[close] = offset <= OFFSET_TOLERANCE
             fit = replace(fit, converged=converged.reshape(fit.converged.shape))
-        self.n_solved += fit.chi2.size
         for done in (fit.converged, ~fit.converged & np.isfinite(fit.chi2)):
             if not done.any() or self.best_chi2 <= self.zero:
                 continue
@@ -79,7 +79,8 @@ class ProfilePath:
     def _solve(self, starts: np.ndarray, fixed: tuple[str, ...]) -> SolveResult:
         """Minimise; after `search.n_steps` go on only where χ² is below every converged one at the same value θ."""
         if self.problem.search == USUAL:
-            return solve(self.problem, starts, fixed=fixed)
+            return self._solve_once(starts, fixed)
+        self.n_solved += starts[..., 0].size
         n_steps, more_steps = self.problem.search.n_steps, _LONGER * self.problem.search.n_steps
         fit = solve(self.problem, starts, fixed=fixed, max_iter=n_steps)
         unfinished = ~fit.converged & (fit.n_iter >= n_steps)
@@ -95,6 +96,14 @@ class ProfilePath:
             for name in ("x", "chi2", "kkt", "converged", "n_iter", "flat", "restarted"):
                 getattr(fit, name)[at] = getattr(more, name)
         return fit
+
+    def _solve_once(self, starts: np.ndarray, fixed: tuple[str, ...]) -> SolveResult:
+        """Minimise, or return the earlier result for the same starts: many sweeps repeat one that changed nothing."""
+        key = fixed, starts.shape, starts.tobytes()
+        if key not in self.solved:
+            self.solved[key] = solve(self.problem, starts, fixed=fixed)
+            self.n_solved += starts[..., 0].size
+        return self.solved[key]
 
     def depth(self, x: np.ndarray) -> np.ndarray:
         """Distance (m,) of x (m, n_par) to the nearest finite bound, as a fraction of the width between the bounds."""
@@ -293,6 +302,7 @@ class ProfilePath:
         copy.found = np.vstack([node, self.found[1:]])[:, node >= 0]
         copy.best_chi2, copy.best_x, copy.best_converged = self.best_chi2, self.best_x, self.best_converged
         copy.n_solved, copy.n_origins = self.n_solved, self.n_origins
+        copy.solved = self.solved
         return copy
 
     def with_points(self, x: np.ndarray, copies: int) -> ProfilePath:

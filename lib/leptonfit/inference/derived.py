@@ -92,7 +92,7 @@ def profile_derived(
     >>> found.verdict.code
     'identified'
     """
-    ranges = {**guess_ranges(problem), **(effort.ranges or {})}
+    ranges = guess_ranges(problem, effort.ranges or {})
     best = run_multistart(problem, effort=replace(effort, ranges=ranges))
     if not np.isfinite(best.chi2[0]):
         raise ValueError(f"{name}: none of {effort.n_starts} starts has a finite χ²")

@@ -36,8 +36,9 @@ LEVELS = find_levels((0.68, 0.95))
 
 _HARDLY_ABOVE, _SURELY_INSIDE = 1e-2, 0.9
 """Fractions of √level: below the first √Δχ² may be rounding and has no slope, below the second a point lies inside."""
-_CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS = 1e-10, 1e-5, 100
-"""Accuracy of an end, the same where no minimisation converges closer to it, and the largest number of steps.
+_CROSSING_TOLERANCE, _CROSSING_UNKNOWN, _CROSSING_STEPS, _CROSSING_FAILURES = 1e-10, 1e-5, 100, 40
+"""Accuracy of an end, the same where no minimisation converges closer to it, the largest number of steps, and the
+largest number of steps to points where no minimisation converges.
 
 The accuracy is a fraction of the distance between the end and the nearer of the two nodes beside it.
 """
@@ -275,12 +276,14 @@ def _find_crossings(
     target = np.sqrt([levels[run.level] for run, *_ in edges])
     ends, at, found = np.stack([inner, outer]), outer.copy(), np.full(len(edges), math.nan)
     left, before = np.arange(len(edges)), np.full((2, len(edges)), math.inf)
+    failures = np.zeros(len(edges), dtype=int)
     for _ in range(_CROSSING_STEPS):
         if not len(left):
             break
         chi2, slope, _ = evaluate(at[left])
         here, root = at[left], np.sqrt(np.maximum(chi2 - best, 0.0))
         is_known, is_inside = ~np.isnan(chi2), root <= target[left]
+        failures[left] += ~is_known
         inner[left] = np.where(is_known & is_inside, here, inner[left])
         outer[left] = np.where(is_known & ~is_inside, here, outer[left])
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -306,4 +309,5 @@ def _find_crossings(
             inner[wrong], outer[wrong], before[:, wrong] = outer[wrong], ends[1, wrong], math.inf
             at[wrong] = (inner[wrong] + outer[wrong]) / 2
             left = np.concatenate([left, wrong])
+        left = left[failures[left] < _CROSSING_FAILURES]
     return found.tolist()

@@ -102,9 +102,9 @@ def levenberg_marquardt(
         trial_chi2 = np.vecdot(trial_residuals, trial_residuals)
         linear = residuals + np.matvec(jacobian, step)
         predicted = chi2 - np.vecdot(linear, linear)
-        bent = np.flatnonzero((trial_chi2 >= chi2 - _GOOD_GAIN * predicted) & np.isfinite(trial_chi2))
-        longest_allowed = _LONGEST_CORRECTION**2 * np.sum((step * scale)[bent] ** 2, axis=-1)
+        (bent,) = ((trial_chi2 >= chi2 - _GOOD_GAIN * predicted) & np.isfinite(trial_chi2)).nonzero()
         plain = step[bent]
+        longest_allowed = _LONGEST_CORRECTION**2 * ((plain * scale[bent]) ** 2).sum(axis=-1)
         for _ in range(_CORRECTIONS):
             if not len(bent):
                 break
@@ -115,11 +115,11 @@ def levenberg_marquardt(
             moved_residuals = problem.residuals(moved)
             moved_chi2 = np.vecdot(moved_residuals, moved_residuals)
             accepted = moved_chi2 < trial_chi2[bent]
-            accepted &= np.sum(((corrected - plain) * scale[bent]) ** 2, axis=-1) <= longest_allowed
+            accepted &= (((corrected - plain) * scale[bent]) ** 2).sum(axis=-1) <= longest_allowed
             bent, plain, longest_allowed = bent[accepted], plain[accepted], longest_allowed[accepted]
             step[bent], trial[bent] = corrected[accepted], moved[accepted]
             trial_residuals[bent], trial_chi2[bent] = moved_residuals[accepted], moved_chi2[accepted]
-        better = np.flatnonzero(trial_chi2 < chi2)
+        (better,) = (trial_chi2 < chi2).nonzero()
         if use_curvature:
             trial_jacobian = problem.jacobian(trial)[..., columns]
             change = np.vecmat(trial_residuals, trial_jacobian - jacobian)
@@ -129,21 +129,25 @@ def levenberg_marquardt(
             seen = np.where(refused, np.minimum(seen, _BOLDEST_LESSON * scale**2), seen)
             curvature = np.fmax(_KEPT_CURVATURE * curvature, seen)
             new_jacobian = trial_jacobian[better]
-        else:
+        elif len(better):
             new_jacobian = problem.jacobian(trial[better])[..., columns]
-        new_lengths = column_lengths(new_jacobian)
-        usable = np.isfinite(new_lengths).all(axis=-1)  # a point where a derivative overflows allows no next step
-        better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
+        if len(better):
+            new_lengths = column_lengths(new_jacobian)
+            usable = np.isfinite(new_lengths).all(axis=-1)  # a point where a derivative overflows allows no next step
+            better, new_jacobian, new_lengths = better[usable], new_jacobian[usable], new_lengths[usable]
         lowered = np.zeros(len(start), dtype=bool)
         lowered[better] = True
-        gain = np.clip((chi2 - trial_chi2) / np.where(predicted > 0, predicted, np.inf), 0.0, 1.0)
+        gain = np.maximum((chi2 - trial_chi2) / np.where(predicted > 0, predicted, np.inf), 0.0)
+        gain = np.minimum(gain, 1.0)
         exhausted = (np.abs(predicted) <= ROUNDING * chi2) & (~lowered | (damping <= INITIAL_DAMPING))
         damping *= np.where(lowered, np.maximum(_LARGEST_DECREASE, 1 - (2 * gain - 1) ** 3), growth)
         growth = np.where(lowered, 2.0, 2 * growth)
         n_iter[start] += 1
-        x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
-        jacobian[better], lengths[better] = new_jacobian, new_lengths
-        gradient, longest = np.vecmat(residuals, jacobian), np.maximum(memory * longest, lengths)
+        if len(better):
+            x[better], residuals[better], chi2[better] = trial[better], trial_residuals[better], trial_chi2[better]
+            jacobian[better], lengths[better] = new_jacobian, new_lengths
+            gradient = np.vecmat(residuals, jacobian)
+        longest = np.maximum(memory * longest, lengths)
         done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, columns]) | (damping > _MAX_DAMPING)
         final[start] = x
         if done.any():
@@ -186,14 +190,15 @@ def _box_step(
     """
     free = ~is_blocked(below, above, gradient)
     scale = np.where(free, scale, np.inf)  # what is divided by infinity does not move
-    step = np.zeros_like(below)
+    step = np.zeros(below.shape)
     rows: slice | np.ndarray = slice(None)
     target = residuals
     while True:
         solution = _damped_solution(jacobian[rows] / scale[:, None, :], target) / scale
         solution = np.where(free, solution, step[rows])
-        crossing = free & ((solution < -below[rows]) | (solution > above[rows]))
-        step[rows] = np.clip(solution, -below[rows], above[rows])
+        low, high = -below[rows], above[rows]
+        crossing = free & ((solution < low) | (solution > high))
+        step[rows] = np.minimum(np.maximum(solution, low), high)
         again = crossing.any(axis=-1)
         if not again.any():
             return step
@@ -208,8 +213,7 @@ def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     n_batch, n_res, n_free = jacobian.shape
     if n_res <= n_free:
         kernel = jacobian @ jacobian.mT
-        diagonal = np.arange(n_res)
-        kernel[:, diagonal, diagonal] += 1.0
+        np.einsum("...ii->...i", kernel)[...] += 1.0  # a view of the diagonal
         return -np.vecmat(np.linalg.solve(kernel, residuals[..., None])[..., 0], jacobian)
     system = np.zeros((n_batch, n_res + n_free, n_free + 1))
     system[:, :n_res, :n_free], system[:, :n_res, n_free] = jacobian, residuals

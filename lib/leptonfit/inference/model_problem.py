@@ -287,7 +287,7 @@ def _estimate_sigma(problem: ModelProblem) -> ModelProblem:
         raise ValueError(
             f"sigma = None: needs more data than parameters; there are {problem.n_res} and {problem.n_par}"
         )
-    ranges = guess_ranges(problem)
+    ranges = guess_ranges(problem, {})
     path = ProfilePath(problem, problem.names[0], np.array([problem.start[0]]))
     path.fit_free(_SIGMA_STARTS, np.random.default_rng(1), ranges, 0.0)
     if not path.best_converged:

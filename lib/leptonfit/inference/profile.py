@@ -215,11 +215,10 @@ def scan_profile(
     for value in (*(() if grid is None else grid), *asked):
         if not low <= value <= high:
             raise ValueError(f"{name} = {value:g}: must lie in [{low:g}, {high:g}], its bounds")
-    given = effort.ranges or {}
-    ranges = {**guess_ranges(problem), **given}
-    if grid is not None and not np.isfinite([low, high]).all() and name not in given:
-        ranges[name] = float(grid[0]), float(grid[-1])
-    options = SearchOptions(rises, effort.n_starts, np.random.default_rng(effort.seed), ranges)
+    given = dict(effort.ranges or {})
+    if grid is not None and not np.isfinite([low, high]).all():
+        given.setdefault(name, (float(grid[0]), float(grid[-1])))
+    options = SearchOptions(rises, effort.n_starts, np.random.default_rng(effort.seed), guess_ranges(problem, given))
     if grid is None:
         scan = Scan(problem, name, np.union1d(guess_values(problem, name, options), asked), options, is_first=True)
         grid = scan.choose_grid(sets.n_grid)

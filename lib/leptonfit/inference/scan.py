@@ -323,8 +323,12 @@ class _Between:
         return self.theta[[at]]
 
 
-def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]:
+def guess_ranges(
+    problem: LeastSquaresProblem, given: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
     """Ranges of starts for parameters without finite bounds, from trial fits that start on both sides of zero.
+
+    Ranges that are `given` are kept; where they suffice, no trial fit is made.
 
     The trial starts are from a tenth to a hundred times as far from zero as the start of the problem. A range contains
     every end point that fits about as well as the best, five standard deviations around the best, and the start.
@@ -335,8 +339,8 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
         If no trial start has a finite χ².
     """
     unbounded = [name for name in problem.names if not np.isfinite(problem.box(name)).all()]
-    if not unbounded:
-        return {}
+    if set(unbounded) <= set(given):
+        return dict(given)
     columns = [problem.index(name) for name in unbounded]
     rng = np.random.default_rng(0)
     size = np.where(problem.start != 0, np.abs(problem.start), 1.0)[columns]
@@ -344,8 +348,8 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
     origin = np.clip(0.0, problem.lower[columns], problem.upper[columns])
     limited = np.isfinite(problem.lower[columns]) | np.isfinite(problem.upper[columns])
     away = np.where(limited, np.abs(away) * np.where(np.isfinite(problem.upper[columns]), -1, 1), away)
-    given = {name: (value, value) for name, value in zip(unbounded, problem.start[columns], strict=True)}
-    starts = draw_starts(problem, _SCOUTS, rng, given)
+    at_start = {name: (value, value) for name, value in zip(unbounded, problem.start[columns], strict=True)}
+    starts = draw_starts(problem, _SCOUTS, rng, at_start)
     starts[:, columns] = np.clip(origin + away, problem.lower[columns], problem.upper[columns])
     fit = solve(problem, np.vstack([problem.start, starts]), max_iter=_SCOUT_STEPS)
     usable = fit.converged & np.isfinite(fit.chi2)
@@ -361,7 +365,7 @@ def guess_ranges(problem: LeastSquaresProblem) -> dict[str, tuple[float, float]]
         ends = np.concatenate([good[:, j], [problem.start[j], value - reach, value + reach]])
         ends = ends[np.abs(ends) <= _FARTHEST * max(abs(problem.start[j]), abs(value), reach)]
         found[name] = max(ends.min(), problem.lower[j]), min(ends.max(), problem.upper[j])
-    return found
+    return {**found, **given}
 
 
 def _spread(low: float, high: float, n: int, *, is_log: bool) -> np.ndarray:

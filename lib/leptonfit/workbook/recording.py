@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from leptonfit.claims.december_2025.recorded import (
     RECORDED,
@@ -15,7 +17,7 @@ from leptonfit.claims.december_2025.recorded import (
     digest_setup,
     load_recorded,
 )
-from leptonfit.claims.december_2025.reenactment import reenact_report
+from leptonfit.claims.december_2025.reenactment import draw_beta, reenact_report
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import Effort
@@ -51,6 +53,29 @@ def reenact_here(
         report=reenact_report(load_measurements("report_2025"), claims, seed=seed, say=say),
         seconds=dict(seconds),
     )
+
+
+def find_run_here(
+    claims: Mapping[str, Any], recorded: Sequence[RecordedRunResult], *, seed: int, seconds: Mapping[str, float]
+) -> RecordedRunResult:
+    """Recorded run with the SciPy, the linear-algebra kernel and the seed of this run; re-enacted if there is none.
+
+    Parameters
+    ----------
+    claims : mapping
+        From `load_claims`.
+    recorded : sequence of RecordedRunResult
+        From `load_recorded`.
+    seed : int
+    seconds : mapping
+        As for `reenact_here`.
+    """
+    drawn = np.sort(draw_beta(claims["multi_start"], seed=seed))
+    for run in recorded:
+        is_here = run.versions["scipy"] == store.versions()["scipy"] and run.kernel == store.blas_kernel()
+        if is_here and np.array_equal(np.sort(run.report.multi_start.beta_start), drawn):
+            return run
+    return reenact_here(claims, seed=seed, seconds=seconds)
 
 
 def record_reenactment(say: Callable[[str], None], root: Path = ROOT) -> None:

@@ -205,6 +205,12 @@ class ReenactedMultiStartResult(Result):
     seconds: float
 
 
+def draw_beta(claim: Mapping[str, Any], *, seed: int) -> np.ndarray:
+    """Random starts of β (n_starts,) of the report's multi-start, whose claim is `claim`."""
+    lowest, highest = claim["beta_start"]
+    return np.random.default_rng(seed).uniform(lowest, highest, claim["n_starts"])
+
+
 def reenact_multi_start(
     measurements: Measurements, claim: Mapping[str, Any], *, seed: int
 ) -> ReenactedMultiStartResult:
@@ -229,8 +235,7 @@ def reenact_multi_start(
         return float(np.sum(problem.residuals(np.insert(x, column, c_mu)) ** 2))
 
     began = time.perf_counter()
-    lowest, highest = claim["beta_start"]
-    drawn = np.random.default_rng(seed).uniform(lowest, highest, claim["n_starts"])
+    drawn = draw_beta(claim, seed=seed)
     ends = [
         minimize(
             chi2,

@@ -80,7 +80,7 @@ class FitExplorer(Explorer):
         self._sets, self._effort = SetOptions(levels=(level,)), effort
         self._found: dict[tuple[str, str], tuple[ProfileResult, VerdictResult, ProfileResult | None]] = {}
         best = dict(zip(first.names, self._find(dataset, name)[0].best_x.tolist(), strict=True))
-        guessed = [guess_ranges(one) for one in self._problems.values()]
+        guessed = [guess_ranges(one, {}) for one in self._problems.values()]
         self.best_button = widgets.Button(description="put the sliders at the best fit", layout={"width": "16rem"})
         self.refit_button = widgets.Button(description="fit the other parameters", layout={"width": "16rem"})
         super().__init__(
