@@ -146,3 +146,14 @@ def test_errors_of_the_mixing_move_a_limit_as_the_weight_of_its_moment():
 
     steps = [weigh(above) - weigh(below) for below, above in map(MIXING.vary, ("sin2_12", "sin2_13", "delta_m2_21"))]
     assert list(found.values()) == pytest.approx(np.linalg.norm(steps, axis=0) / 2, rel=0.05)
+
+
+def test_a_signal_below_the_tolerance_of_the_fit_moves_the_pulls_all_the_same(states):
+    """A fit that starts where its gradient is as good as zero takes a step; else its residuals would stand still."""
+    signals = states["coherent_csi"].signals
+    step = 1e-3 * np.eye(2)[:1]  # (1e-11 μ_B)², where the limit is above 1e4
+    residuals, slopes = signals.expand(0 * step)
+    moved, _ = signals.expand(step)
+    is_pull = slice(signals.models[0].n_bins, None)
+    np.testing.assert_allclose((moved - residuals)[0, is_pull] / 1e-3, slopes[0, is_pull, 0], rtol=1e-3, atol=1e-12)
+    assert np.abs(slopes[0, is_pull, 0]).max() > 1e-8

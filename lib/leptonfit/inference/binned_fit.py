@@ -234,7 +234,7 @@ class FitBatch:
         self.first_free = self.n_signals if is_held else 0
 
     def minimise(self, *, damping: float = _DAMPING) -> Minima:
-        """Minima reached by damped Newton steps."""
+        """Minima reached by damped Newton steps, at least one: a start may be a neighbour's minimum."""
         found = Minima.begin(self.x, self.n_signals, self.counts.shape[1])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             self.prepare()
@@ -244,7 +244,7 @@ class FitBatch:
                 size = np.maximum(1.0, self.value)
                 tilt = np.abs(here.gradient) / np.where(here.lengths > 0, here.lengths, np.inf)
                 kkt = tilt.max(axis=-1, initial=0.0) / 2 / np.sqrt(size)
-                going = (kkt > _AIM) | (gap > _GAP_AIM * size) | self.shifted
+                going = (k == 0) | (kkt > _AIM) | (gap > _GAP_AIM * size) | self.shifted
                 going &= (self.damped < _GIVE_UP) & (k < MAX_STEPS - 1)
                 if not going.all():
                     ended = ~going
