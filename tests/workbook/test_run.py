@@ -5,6 +5,7 @@ import multiprocessing
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -158,6 +159,17 @@ def test_a_failing_cell_keeps_the_partial_notebook_and_drops_the_stale_result(sm
     write(small, "22_makes", "value = 7")
     assert go(small)[0]
     assert "did not finish" not in (report / "index.html").read_text()
+
+
+def test_a_kernel_works_in_the_folder_of_notebooks_and_no_thread_changes_its_own(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "where.py").write_text("# %%\nfrom pathlib import Path\n\nprint(Path.cwd().name)\n")
+    changed = []
+    monkeypatch.setattr("os.chdir", changed.append)
+    assert execute_notebook("where", {}, tmp_path / "out.ipynb", root=tmp_path) is None
+    (cell,) = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    assert cell.outputs[0].text == "notebooks\n"
+    assert set(changed) <= {str(Path.cwd())}
 
 
 @pytest.mark.slow

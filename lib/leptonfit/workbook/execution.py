@@ -45,7 +45,7 @@ def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
-                cwd=str(root / "notebooks"),
+                resources={"metadata": {"path": str(root / "notebooks")}},  # cwd would change that of all threads
                 progress_bar=False,
                 record_timing=False,
                 execution_timeout=CELL_TIMEOUT,
