@@ -108,7 +108,7 @@ tables.show(tables.from_records(sets.values(), {
 # The parameters are the squares of the moments, which are not negative. Nuisance parameters are fitted at each point.
 # *Alone*: all other moments are 0. *Profiled*: whatever the others are. Both are where $\Delta\chi^2 = 2.71$ above the
 # lowest $\chi^2$ at squares that are not negative; after a downward fluctuation this construction gives a stronger
-# limit than CLs, see the next section. A set that is closed only by the physical limit of the squares is
+# limit than CLs, see the column beside it. A set that is closed only by the physical limit of the squares is
 # `bound_limited`: the counts fix fewer combinations than there are moments, as the column beside it says. CLs stands
 # beside them for one moment alone. Data sets have separate nuisance parameters, LZ's two science runs too. XENON1T
 # disagrees with the other solar data sets (`13_threshold_scan`), and is fitted only if `with_xenon1t` says so.
