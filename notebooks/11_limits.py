@@ -75,10 +75,10 @@ tables.show(listed)
 # `sigma_log10_mu`, that of a 90 % CLs limit without signal. What is left between experiments, τ, is estimated one
 # flavour class at a time. Of two limits of one year the later in the file counts. Limits combined are no limit: the
 # middle of a class excludes nothing. The solar class pools boron-8 neutrinos (Super-Kamiokande) with those of lower
-# energy, whose mixture of states is another: where a single fundamental moment dominates, their effective moments are
-# up to 2.5 times apart (`18_flavour`). The stopped-pion class has limits on one flavour alone beside those on the
-# mixture; the notes say which. Limits set by other constructions than CLs scatter
-# otherwise; intervals are Gaussian, and wide for so few experiments.
+# energy, whose mixture of states is another: where a single fundamental moment dominates, their effective moments
+# differ (`18_flavour` has the weights). The stopped-pion class has limits on one flavour alone beside those on the
+# mixture; the notes say which. Limits set by other constructions than CLs scatter otherwise; intervals are Gaussian,
+# and wide for so few experiments.
 
 # %%
 found = combine_published(limits, sigma_log10=settings.sigma_log10_mu, **how)

@@ -137,7 +137,8 @@ tables.show(tables.from_records(likelihoods.values(), {
 # Asymptotic formulas take the spread of $\hat\theta$ from Asimov data at nominal nuisances; pyhf takes fitted ones, and
 # its limits differ. Where weak scattering is fitted beside the background (Borexino, Super-Kamiokande, COHERENT),
 # errors of flux, quenching and efficiency scale weak and magnetic recoils alike, since both come from the same
-# neutrinos in the same detector; if they scaled the weak recoils alone, COHERENT's limits would be 5 to 8 % lower.
+# neutrinos in the same detector; if they scaled the weak recoils alone, COHERENT's limits would be several percent
+# lower.
 #
 # **‡** marks a published limit that is quoted from memory (`11_limits`). The published limit is that of the row named.
 # The expectation is linear in $\theta$ and in the nuisances, so that at each $\theta$ the fit of the nuisances has one

@@ -37,12 +37,12 @@ def meet(room):
     end = time.monotonic() + 60
     while len(list(Path(room).glob("inside-*"))) < 2:
         assert time.monotonic() < end, "the other one never came"
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks
     return 2
 
 def count_inside(room):
     path = enter(room)
-    time.sleep(0.05)
+    time.sleep(0.05)  # room for another task to come in, which would make the test fail
     n_inside = len(list(Path(room).glob("inside-*")))
     path.unlink()
     return n_inside

@@ -115,6 +115,8 @@ def test_what_is_said_of_limits(xenon, coherent):
     verdict = replace(xenon.verdicts["|Λ_1|"], code="open_above")
     opened = replace(xenon, verdicts=xenon.verdicts | {"|Λ_1|": verdict})
     assert ff.describe_moments({"XENONnT": opened})[0] == "moments_open"
+    assert sentence.endswith("so that no phase of a moment is determined.")
+    assert ff.describe_moments({"XENONnT": xenon}, ["XENON1T SR1"])[1].endswith(" Not fitted: XENON1T SR1.")
 
 
 def test_a_larger_moment_in_the_data_is_found(states):
@@ -157,3 +159,11 @@ def test_a_signal_below_the_tolerance_of_the_fit_moves_the_pulls_all_the_same(st
     is_pull = slice(signals.models[0].n_bins, None)
     np.testing.assert_allclose((moved - residuals)[0, is_pull] / 1e-3, slopes[0, is_pull, 0], rtol=1e-3, atol=1e-12)
     assert np.abs(slopes[0, is_pull, 0]).max() > 1e-8
+
+
+def test_the_cls_limit_of_a_fit_is_that_of_its_data_sets(states):
+    one = ff.fit_moments([states["xenonnt"]], "majorana", MIXING)
+    alone = ff.bound_alone(states["xenonnt"], "majorana", MIXING)
+    assert one.cls == pytest.approx([float(to_moment(found.observed["cls"][0])) for found in alone.values()])
+    both = ff.fit_moments([states["xenonnt"], states["coherent_csi"]], "flavour", MIXING)
+    assert both.cls[0] == pytest.approx(ff.fit_moments([states["xenonnt"]], "flavour", MIXING).cls[0], rel=1e-3)

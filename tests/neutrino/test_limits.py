@@ -364,6 +364,18 @@ def test_simulated_files_are_written_again_as_they_are(root, edited):
         assert text == (root / "data" / name).read_text(), name
 
 
+def test_an_interval_shows_its_lower_end_and_a_number_from_memory_its_mark(xenon):
+    def row(found):
+        return tables.format_table(tables.tabulate_data_limits([found])).iloc[0]
+
+    assert row(xenon)["published"] == "0.64e-11 ‡ (XENONnT 2022)"
+    assert row(replace(xenon, published_mark="observed"))["published"] == "0.64e-11 (XENONnT 2022)"
+    assert " to " not in row(xenon)["Feldman–Cousins, Gaussian"]
+    low = dict(xenon.limits.low) | {"fc": np.full_like(xenon.limits.low["fc"], 0.25)}
+    shown = row(replace(xenon, limits=replace(xenon.limits, low=low)))["Feldman–Cousins, Gaussian"]
+    assert shown.startswith("5e-12 to ")
+
+
 def test_limits_are_compared_with_the_published_ones(xenon):
     (row,) = compare_published([xenon], "cls")
     assert (row.title, row.by, row.published) == ("XENONnT", "XENONnT 2022", 0.64)

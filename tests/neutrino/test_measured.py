@@ -523,3 +523,18 @@ def test_faults_in_the_description_of_a_data_set_are_refused(edited, slug, name,
         load_experiment(slug, data=folder)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_bins_of_borexino_added_up_change_limits_by_what_its_data_file_says():
+    whole, merged = (
+        find_limits(one.model, one.data, confidence=[0.9])
+        for one in (
+            build_likelihood(experiment, predict_spectrum(experiment))
+            for experiment in (load_experiment("borexino_phase2", merged=merged) for merged in (False, True))
+        )
+    )
+    ratio = to_moment(whole.observed["cls"][0]) / to_moment(merged.observed["cls"][0])
+    assert ratio == pytest.approx(1.04, abs=0.01)
+    assert to_moment(whole.expected["cls"][0, 2]) / to_moment(merged.expected["cls"][0, 2]) == pytest.approx(
+        0.99, abs=0.005
+    )

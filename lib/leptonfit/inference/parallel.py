@@ -81,7 +81,7 @@ def use_core(own: Lock, *, goes_first: bool = False) -> Iterator[None]:
                         break
                     if not goes_first:
                         _unlock(queue)
-                time.sleep(0.02)
+                time.sleep(0.02)  # two locks of different kinds cannot be awaited at once
             else:
                 stack.callback(own.release)
         yield
