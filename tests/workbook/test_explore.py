@@ -5,8 +5,8 @@ import base64
 import io
 import itertools
 import shlex
+import threading
 import time
-from collections.abc import Iterator
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.inference.cancellation import check_cancelled
 from leptonfit.inference.identifiability import assess_multistart, assess_profile
 from leptonfit.inference.limits import find_limits
 from leptonfit.inference.multistart import Effort, run_multistart
@@ -117,7 +118,7 @@ def test_a_state_that_is_not_allowed_is_refused_in_one_line(profile, state, said
     ],
 )
 def test_its_commands_run_the_state_on_screen(explorer, state, said, root, monkeypatch):
-    monkeypatch.setattr(explorer, "advance", lambda shown: iter(()))  # the commands are those of the controls alone
+    monkeypatch.setattr(explorer, "advance", lambda shown: (part for part in ()))  # commands need no computation
     shown = explorer()
     shown.put(**state)
     first, *others = shown.commands()
@@ -196,13 +197,13 @@ def test_masses_and_g_stay_put_along_the_degeneracy():
 
 
 def test_a_button_pressed_twice_is_one_walk():
-    vortex = VortexExplorer()
-
     async def press():
+        vortex = VortexExplorer()
         for _ in range(4):
             vortex.walk_button.value = True
             vortex.walk_button.value = False
         vortex.walk_button.value = True
+        await asyncio.sleep(0)
         before, began = vortex.n_drawn, time.monotonic()
         await asyncio.sleep(0.5)
         vortex.walk_button.value = False
@@ -295,37 +296,39 @@ class Slow(Explorer):
     def parameters(self):
         return {}
 
-    def advance(self) -> Iterator[None]:
+    def advance(self):
         for part in range(3):
             self.shown.append((self.controls["a"].value, part))
             self.say("<b>code</b>", f"<script>alert({self.controls['a'].value})</script>")
-            yield
+            yield None
+
+
+async def settle(explorer):
+    async with asyncio.timeout(120):
+        while explorer.is_drawing:
+            await asyncio.sleep(0.001)
 
 
 def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
-    slow = Slow()
-    slow.shown.clear()
-
-    async def settle():
-        while slow.is_drawing:
-            await asyncio.sleep(0)
-
     async def drag():
+        slow = Slow()
+        slow.shown.clear()
         for value in range(1, 31):
             slow.controls["a"].value = value
-        await settle()
+        await settle(slow)
         slow.controls["a"].value = 50
         while (50, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.controls["a"].value = 60
-        await settle()
+        await settle(slow)
         slow.controls["a"].value = 70
         while (70, 0) not in slow.shown:
             await asyncio.sleep(0)
         slow.put(a=80)
-        await settle()
+        await settle(slow)
+        return slow
 
-    asyncio.run(drag())
+    slow = asyncio.run(drag())
     drawn = [value for value, _ in slow.shown]
     assert drawn[:3] == [30, 30, 30], "the newest of those at hand, to its end"
     assert drawn[3:].count(50) < 3, "an older drawing goes on while a newer state waits"
@@ -334,18 +337,102 @@ def test_events_at_hand_are_one_drawing_and_a_newer_state_ends_an_older():
 
 
 def test_a_picture_of_an_older_state_is_marked_until_the_new_one_is_there():
-    slow, marked = Slow(), []
+    marked = []
 
     async def move():
+        slow = Slow()
         slow.observe(lambda change: marked.append("leptonfit-stale" in change["new"]), "_dom_classes")
         slow.controls["a"].value = 2.0
         assert marked == [True]
-        async with asyncio.timeout(60):
-            while slow.is_drawing:
-                await asyncio.sleep(0)
+        await settle(slow)
 
     asyncio.run(move())
     assert marked == [True, False]
+
+
+def test_all_is_drawn_in_one_thread_whichever_thread_an_event_comes_from():
+    """JupyterLab sends events of widgets to threads of their own, and matplotlib must not be used in two."""
+    drawn = set()
+
+    class Watched(Slow):
+        def advance(self):
+            for _ in super().advance():
+                drawn.add(threading.get_ident())
+                yield None
+
+    async def move():
+        watched = Watched()
+
+        def drag():
+            for value in range(1, 20):
+                watched.controls["a"].value = value
+
+        others = [threading.Thread(target=drag) for _ in range(4)]
+        for one in others:
+            one.start()
+        while any(one.is_alive() for one in others):
+            await asyncio.sleep(0.001)
+        await settle(watched)
+        assert watched.shown[-1] == (watched.controls["a"].value, 2)
+
+    asyncio.run(move())
+    assert drawn == {threading.get_ident()}
+
+
+def test_work_blocks_no_event_and_ends_for_a_newer_state():
+    begun, ended = [], []
+
+    class Working(Slow):
+        def advance(self):
+            self.say("computing", "")
+            yield None
+            found = yield lambda value=self.controls["a"].value: self.compute(value)
+            self.say("done", f"{found}")
+            yield None
+
+        def compute(self, value):
+            begun.append(value)
+            try:
+                while value == 1:
+                    check_cancelled()
+            finally:
+                ended.append(value)
+            if value == 3:
+                raise ValueError("a = 3: must not be 3")
+            return value
+
+    async def move():
+        working = Working()
+        working.controls["a"].value = 1
+        async with asyncio.timeout(120):
+            while 1 not in begun:  # the work of this state never ends by itself
+                await asyncio.sleep(0.001)
+        working.controls["a"].value = 2
+        await settle(working)
+        assert (working.code, working.sentence) == ("done", "2.0")
+        working.controls["a"].value = 3
+        await settle(working)
+        assert (working.code, working.sentence) == ("refused", "a = 3: must not be 3")
+
+    asyncio.run(move())
+    assert ended == [0, 1, 2, 3]
+
+
+def test_a_first_picture_has_the_new_curve_and_no_verdict():
+    async def move():
+        shown, codes = ProfileExplorer(), []
+        shown._said.observe(lambda change: codes.append(shown.code), "value")
+        shown.controls["scan"].value = (0.8, 1.4)
+        while not codes:
+            await asyncio.sleep(0)
+        sketched = shown._curve.trusted.get_xydata().copy()
+        assert not shown._curve.spans
+        await settle(shown)
+        assert codes == ["computing", "not_identified"]
+        np.testing.assert_allclose(sketched[:, 0], shown.profile.grid)
+        np.testing.assert_allclose(sketched[:, 1], np.maximum(shown.profile.chi2_min, 1e-6), rtol=1e-3)
+
+    asyncio.run(move())
 
 
 def test_text_is_shown_as_text():
@@ -358,10 +445,10 @@ def test_text_is_shown_as_text():
 
 def test_a_failing_computation_is_said_and_raised():
     class Broken(Slow):
-        def advance(self) -> Iterator[None]:
+        def advance(self):
             if self.controls["a"].value:
                 raise RuntimeError("a fit did not converge")
-            yield
+            yield None
 
     broken = Broken()
     with pytest.raises(RuntimeError, match="a fit did not converge"):
@@ -370,10 +457,9 @@ def test_a_failing_computation_is_said_and_raised():
 
     async def fail():
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        broken = Broken()
         broken.controls["a"].value = 4.0
-        async with asyncio.timeout(60):
-            while broken.is_drawing:
-                await asyncio.sleep(0)
+        await settle(broken)
 
     asyncio.run(fail())  # a failed drawing is over, so that nothing waits for it
 

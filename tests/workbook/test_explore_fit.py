@@ -118,17 +118,18 @@ def test_what_is_drawn_onto_a_frame_is_what_is_drawn_anew(explorer):
     assert (pixels(explorer) == first).all(), "the same state is the same picture, whatever came between"
 
 
-def test_a_dragged_slider_is_drawn_once_for_the_events_at_hand(explorer):
+def test_a_dragged_slider_is_drawn_once_for_the_events_at_hand(problems):
     async def drag():
+        explorer = FitExplorer(problems, dataset="long", profiled="b", effort=FEW)
+        drawn = explorer.n_drawn
         for value in np.linspace(0.8, 0.9, 30):
             explorer.controls["b"].value = value
         while explorer.is_drawing:
             await asyncio.sleep(0)
+        assert explorer.n_drawn == drawn + 1
+        assert explorer._here.get_xdata() == [0.9]
 
-    drawn = explorer.n_drawn
     asyncio.run(drag())
-    assert explorer.n_drawn == drawn + 1
-    assert explorer._here.get_xdata() == [0.9]
 
 
 def test_its_lines_compute_the_chi2_on_screen(explorer, problems):

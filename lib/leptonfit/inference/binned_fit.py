@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import elementwise
 
+from leptonfit.inference.cancellation import check_cancelled
 from leptonfit.inference.expectation import BinnedData, Expectation
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.inference.stationarity import KKT_TOLERANCE
@@ -240,6 +241,7 @@ class FitBatch:
             self.prepare()
             self.damped = np.full(len(self.x), damping)
             for k in range(MAX_STEPS):
+                check_cancelled()
                 here, gap = self.expand(), self._gap()
                 size = np.maximum(1.0, self.value)
                 tilt = np.abs(here.gradient) / np.where(here.lengths > 0, here.lengths, np.inf)

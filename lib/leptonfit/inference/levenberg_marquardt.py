@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from leptonfit.inference.cancellation import check_cancelled
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding
 
@@ -89,6 +90,7 @@ def levenberg_marquardt(
     for _ in range(max_iter):
         if not len(start):
             break
+        check_cancelled()
         here = x[:, columns]
         below, above = here - lower, upper - here
         # the smallest damping keeps the linear system regular in double precision

@@ -8,8 +8,9 @@ import html
 import io
 import math
 import shlex
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -21,9 +22,14 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from PIL import Image
 
 from leptonfit.datafiles import InputError
+from leptonfit.inference.cancellation import cancellable
 from leptonfit.workbook.declarations import Declaration, Value, read_notebook
 from leptonfit.workbook.figures.style import STYLE
 
+Work = Callable[[], Any]
+"""Computation of a part of a drawing."""
+Drawing = Generator[Work | None, Any, None]
+"""Parts of a drawing: None where a picture can be shown, or work whose value is sent back when it is done."""
 _WAIT = 0.005
 """Seconds from an event to its drawing; events within this time are drawn once."""
 _STALE = "leptonfit-stale"
@@ -43,9 +49,12 @@ _NAMES = {"style": {"description_width": "8.5rem"}, "layout": _WIDE, "continuous
 class Explorer(widgets.VBox):
     """Widget with controls, a picture, a sentence and the commands that run notebooks with the same parameters.
 
-    A subclass creates its artists once and then updates them. Events that arrive during a drawing are collected, and
-    only the newest state is drawn. A picture of an older state is greyed, and the sentence below it says "computing".
-    Without a front end, a change of a control draws immediately.
+    A subclass creates its artists once and then updates them. A drawing consists of parts: a first picture that takes
+    little time, and work that may take long. In a kernel, an event loop runs where the explorer is created. Then all
+    drawing is done in the thread of this loop, because matplotlib must not be used in two threads (JupyterLab may send
+    events to another thread), and work is done in a thread of the explorer, so that it blocks nothing. Events that
+    arrive meanwhile are collected; they end the work, and the newest state is drawn. A picture of an older state is
+    greyed, and the sentence below it says "computing". Without an event loop, a change of a control draws immediately.
 
     Parameters
     ----------
@@ -69,6 +78,8 @@ class Explorer(widgets.VBox):
         State of the explorer that the shown commands cannot reproduce.
     n_drawn : int
         Number of pictures drawn.
+    loop : AbstractEventLoop or None
+        Event loop that draws; None if none ran where the explorer was created.
     milliseconds, computed : float
         Time in ms from the event to the last picture, and the part of it spent on the computation.
     """
@@ -87,8 +98,9 @@ class Explorer(widgets.VBox):
         self.controls = dict(controls)
         self._exact = dict(exact or {})
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._drawing: Iterator[None] | None = None
+        self.loop = _find_loop()
+        self._is_stale = False
+        self._drawing: Drawing | None = None
         self._frame: tuple[list[Any], Any] | None = None
         self._began, self._quiet = 0.0, False
         self.remark = ""
@@ -119,7 +131,7 @@ class Explorer(widgets.VBox):
     @property
     def is_drawing(self) -> bool:
         """Whether a picture or a verdict is still to come for the events that arrived so far."""
-        return self._timer is not None or self._drawing is not None
+        return self._is_stale or self._drawing is not None
 
     def set_up(self) -> None:
         """Create the axes and artists of `figure`."""
@@ -129,18 +141,28 @@ class Explorer(widgets.VBox):
         """Return the notebook parameters of the state on screen."""
         raise NotImplementedError
 
-    def advance(self) -> Iterator[None]:
-        """Compute and update the artists; yield whenever a picture is ready to be shown."""
+    def advance(self) -> Drawing:
+        """Update the artists; yield None whenever a picture is ready, and functions whose computation takes long."""
         raise NotImplementedError
 
     def draw(self) -> None:
         """Draw the state on screen immediately and completely."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._drawing = None
+        self._drawing, self._is_stale = None, False
         self._began = time.perf_counter()
-        for _ in self._steps():
-            pass
+        drawing, value = self._steps(), None
+        while True:
+            try:
+                work = drawing.send(value)
+            except StopIteration:
+                return
+            value = work() if work else None
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """Call a function in the thread that draws; where events come from another thread, this returns before it."""
+        if self.loop is None:
+            function()
+        else:
+            self.loop.call_soon_threadsafe(function)
 
     def put(self, **values: Any) -> None:
         """Set several controls as one event and draw immediately; numbers keep their full precision."""
@@ -183,55 +205,80 @@ class Explorer(widgets.VBox):
         self.code, self.sentence = code, sentence
 
     def _notice(self, _: object) -> None:
+        """Ask for a drawing of the state on screen; in any thread."""
         if self._quiet:
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # there is no front end
+        if self.loop is None:
             self.draw()
-            return
-        self._drawing = None  # a newer state cancels the rest of an older drawing
-        self.add_class(_STALE)
-        if self._timer is None:
+        elif not self._is_stale:
+            self._is_stale = True  # ends the work for an older state
             self._began = time.perf_counter()
-            self._timer = loop.call_later(_WAIT, self._start, loop)
+            self.add_class(_STALE)
+            self.loop.call_soon_threadsafe(self.loop.call_later, _WAIT, self._start, self.loop)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer, self._drawing = None, self._steps()
-        self._continue(self._drawing, loop)
+        if self._is_stale:  # not yet drawn by `draw`
+            self._is_stale, self._drawing = False, self._steps()
+            self._continue(loop, self._drawing)
 
-    def _continue(self, drawing: Iterator[None], loop: asyncio.AbstractEventLoop) -> None:
-        """Draw one part, then let the event loop handle new events."""
-        if drawing is not self._drawing:
+    def _continue(
+        self, loop: asyncio.AbstractEventLoop, drawing: Drawing, value: Any = None, error: Exception | None = None
+    ) -> None:
+        """Draw the next part, for which the work before gave a value or an error; then let new events be handled."""
+        if self._is_outdated(drawing):
             return
         try:
-            is_done = next(drawing, self) is self
+            work = drawing.throw(error) if error else drawing.send(value)
+        except StopIteration:
+            self._drawing = None
         except Exception:  # raised again, but nothing may wait for this drawing any more
             self._drawing = None
             raise
-        if is_done:
-            self._drawing = None
         else:
-            loop.call_later(0.001, self._continue, drawing, loop)
+            if work:
+                threading.Thread(target=self._work, args=(loop, drawing, work), daemon=True).start()
+            else:
+                loop.call_later(0.001, self._continue, loop, drawing)
 
-    def _steps(self) -> Iterator[None]:
-        """Run the parts of a drawing and show each of them."""
+    def _work(self, loop: asyncio.AbstractEventLoop, drawing: Drawing, work: Work) -> None:
+        """Do the work of a drawing, in a thread of its own, until it is done or a newer state ends it."""
+        value, raised = None, None
+        try:
+            with cancellable(lambda: self._is_outdated(drawing)):
+                value = work()
+        except Exception as error:  # raised in the thread that draws
+            raised = error
+        loop.call_soon_threadsafe(self._continue, loop, drawing, value, raised)
+
+    def _is_outdated(self, drawing: Drawing) -> bool:
+        """Whether a drawing is of an older state than the controls, or of a state drawn by `draw` meanwhile."""
+        return self._is_stale or drawing is not self._drawing
+
+    def _steps(self) -> Drawing:
+        """Run the parts of a drawing and show each picture."""
         computing = time.perf_counter()
         try:
             chosen = self.parameters()
             for notebook in self.notebooks:
                 read_notebook(notebook).check(chosen)
-            for _ in self.advance():
-                self.computed = 1e3 * (time.perf_counter() - computing)
-                self._show()
-                yield
-                computing = time.perf_counter()
+            drawing, value = self.advance(), None
+            while True:
+                try:
+                    work = drawing.send(value)
+                except StopIteration:
+                    return
+                if work is None:
+                    self.computed = 1e3 * (time.perf_counter() - computing)
+                    self._show()
+                value = yield work
+                if work is None:
+                    computing = time.perf_counter()
         except Exception as error:  # shown on screen, where no traceback appears; raised unless refused
             refused = isinstance(error, InputError | ValueError)
             self.say("refused" if refused else "failed", " ".join(str(error).split()))
             self.computed = 1e3 * (time.perf_counter() - computing)
             self._show()
-            yield
+            yield None
             if not refused:
                 raise
 
@@ -240,7 +287,8 @@ class Explorer(widgets.VBox):
         self._paint()
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(buffer, "png", compress_level=1)
         self._image.value = buffer.getvalue()
-        self.remove_class(_STALE)
+        if not self._is_stale:
+            self.remove_class(_STALE)
         said = [f"# {self.remark}"] if self.remark else []
         lines = "\n".join(html.escape(line) for line in (*said, *self.commands())) if self.code not in _WRONG else ""
         self._command.value = (
@@ -256,14 +304,20 @@ class Explorer(widgets.VBox):
         )
 
     def _paint(self) -> None:
-        """Draw the moving artists onto a stored frame of axes, ticks and legends, which is redrawn only on a change."""
+        """Draw the moving artists and animated legends onto a stored frame, which is redrawn only on a change.
+
+        The frame holds axes, ticks and the other legends.
+        """
         moving: list[Any] = []
         frame: list[Any] = []
         for ax in self.figure.axes:
             artists = [*ax.images, *ax.patches, *ax.collections, *ax.lines, *ax.texts]
             moving += sorted(artists, key=lambda artist: artist.zorder)
             frame.append((*ax.get_xlim(), *ax.get_ylim(), ax.get_xlabel(), ax.get_ylabel()))
-            if legend := ax.get_legend():
+            legend = ax.get_legend()
+            if legend and legend.get_animated():
+                moving.append(legend)
+            elif legend:
                 frame.append([text.get_text() for text in (legend.get_title(), *legend.get_texts())])
                 frame.append([(line.get_linewidth(), line.get_markerfacecolor()) for line in legend.get_lines()])
         if self._frame is None or self._frame[0] != frame:
@@ -280,6 +334,14 @@ class Explorer(widgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**data, "image/png": base64.b64encode(self.picture).decode()}, metadata
+
+
+def _find_loop() -> asyncio.AbstractEventLoop | None:
+    """Event loop that runs in this thread, as in a kernel; None if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def log_slider(declared: Declaration, value: float, *, step: float = 0.1) -> widgets.FloatLogSlider:

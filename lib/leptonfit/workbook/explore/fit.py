@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,7 +17,7 @@ from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile,
 from leptonfit.inference.scan import guess_ranges
 from leptonfit.inference.solve import solve
 from leptonfit.workbook.declarations import Declaration, Value
-from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, slider
+from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, log_slider, slider
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 DATA, PROFILED = "data set", "profile of"
@@ -100,8 +101,8 @@ class FitExplorer(Explorer):
             actions=(self.best_button, self.refit_button),
             exact=best,
         )
-        self.best_button.on_click(lambda _: self.fit())
-        self.refit_button.on_click(lambda _: self.refit())
+        self.best_button.on_click(lambda _: self.call(self.fit))
+        self.refit_button.on_click(lambda _: self.call(self.refit))
 
     @property
     def profile(self) -> ProfileResult:
@@ -181,16 +182,18 @@ class FitExplorer(Explorer):
         for ax in (top, right):
             ax.legend(ncols=3, fontsize=7.5, columnspacing=1, handlelength=1.4, **above)
 
-    def advance(self) -> Iterator[None]:
+    def advance(self) -> Drawing:
         """Show the model at the sliders, then the profile and the verdict, which take longer when they are new."""
         self._show_model()
+        self.best_button.disabled = self._key not in self._found
         if self._key not in self._found:
             for line in (self._at_best, self._curve, self._within, self._bad, self._allowed, self._here):
                 line.set_data([], [])
-            self.say(
-                "running", f"χ² = {self.chi2:.5g} at the sliders; the profile of {self._key[1]} is being computed."
-            )
-            yield
+            computing = f"the profile of {self._key[1]} is being computed"
+            self.say("computing", f"χ² = {self.chi2:.5g} at the sliders; {computing}.")
+            yield None
+            yield partial(self._find, *self._key)
+            self.best_button.disabled = False
         self._show_profile()
         profile, chi2, level = self.profile, self.chi2, max(self.profile.levels.values())
         rise = chi2 - profile.best_chi2
@@ -205,7 +208,7 @@ class FitExplorer(Explorer):
             self.say("unreliable", f"{said} The best fit is not the best: the profile needs more starts.")
         else:
             self.say(self.verdict.code, f"{said} {self.verdict.sentence}")
-        yield
+        yield None
 
     def _show_model(self) -> None:
         (dataset, _), problem, x = self._key, self._problem, self._x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,7 +14,7 @@ from leptonfit.inference.solve import solve
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Explorer, choice, whole
+from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, whole
 from leptonfit.workbook.figures.fits import EndPoints, label_waterfall
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY
 
@@ -80,7 +80,7 @@ class MultistartExplorer(Explorer):
         right.set_xlabel(r"$\beta$ at the end; dotted: the reference")
         self._left = left
 
-    def advance(self) -> Iterator[None]:
+    def advance(self) -> Drawing:
         """Run a few starts between pictures; at the end, show the verdict."""
         n_starts, seed = self.controls["n_starts"].value, self.controls["seed"].value
         optimiser = self.controls["optimiser"].value
@@ -89,7 +89,10 @@ class MultistartExplorer(Explorer):
         chi2, beta, converged = np.empty((3, 0))
         for first in range(0, n_starts, _PARTS[optimiser]):
             part = starts[first : first + _PARTS[optimiser]]
-            end = solve(problem, part) if optimiser == OURS else run_reported_optimiser(problem, part, options)
+            if optimiser == OURS:
+                end = yield partial(solve, problem, part)
+            else:
+                end = yield partial(run_reported_optimiser, problem, part, options)
             chi2, converged = np.append(chi2, end.chi2), np.append(converged, end.converged)
             beta = np.append(beta, end.x[:, problem.index("beta")])
             for ends, along in zip(self._ends, (None, beta), strict=True):
@@ -97,9 +100,9 @@ class MultistartExplorer(Explorer):
             self._left.set_xlim(0, n_starts + 1)
             self.say("running", f"{len(chi2)} of {n_starts} starts by {optimiser} optimiser.")
             if len(chi2) < n_starts:
-                yield
+                yield None
         if optimiser == OURS:
-            result = run_multistart(problem, effort=Effort(n_starts, seed))
+            result = yield lambda: run_multistart(problem, effort=Effort(n_starts, seed))
             band = assess_multistart(problem, result, "beta")
             self.say(band.code, f"{result.summary()}. {band.sentence}")
         else:
@@ -107,4 +110,4 @@ class MultistartExplorer(Explorer):
             lowest = f"{format_chi2(float(np.nanmin(chi2)))} at β = {beta[np.nanargmin(chi2)]:.4f}"
             stops = f"The report's optimiser stops where χ² is stationary at {stationary} of {n_starts} starts"
             self.say("reported", f"{stops}; the lowest χ² is {lowest}.")
-        yield
+        yield None

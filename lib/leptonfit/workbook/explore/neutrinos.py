@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -13,13 +14,22 @@ from leptonfit.inference.limits import LimitsResult, find_limits
 from leptonfit.neutrino.experiments import MEASURED, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Explorer, choice, slider, tidy, whole
+from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, slider, tidy, whole
 from leptonfit.workbook.figures.neutrinos import SpectrumPanels
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 _POINTS = 61
 _LINES = ((RED, "-"), (BLUE, "--"), (ORANGE, "-."), (GREEN, ":"))
-_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "frameon": False}
+_ABOVE: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "borderaxespad": 0.2,
+    "frameon": False,
+    "ncols": 2,
+    "fontsize": 7.5,
+}
+_Found = tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray]
+"""State of the controls, its limits, and Δχ² (n,) at moments (n,) in 1e-11 μ_B."""
 _REACH = 5.0
 """Distance above θ̂, or above zero if θ̂ < 0, up to which Δχ² is drawn, in standard deviations of θ̂."""
 
@@ -45,23 +55,24 @@ class NeutrinoExplorer(Explorer):
         self, *, dataset: str = "xenonnt", mu_nu: float = 1e-11, confidence: float = 0.9, limit_method: str = "cls"
     ) -> None:
         self._likelihoods: dict[str, Likelihood] = {}
-        self._found: tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray] | None = None
+        self._found: _Found | None = None
         level = read_notebook("12_recoil_spectra").parameters["confidence_levels"]
         self._analysed = read_notebook("12_recoil_spectra").parameters["datasets"].choices
         self._scanned = read_notebook("13_threshold_scan").parameters
         methods = [(one.title, key) for key, one in CONSTRUCTIONS.items()]
+        datasets = choice("data set", [(load_experiment(slug).title, slug) for slug in MEASURED], dataset)
+        self._threshold = whole("threshold, bin", 1, 1, _count_thresholds(self._load(dataset)))
+        datasets.observe(self._change_dataset, "value")  # before the observer that draws
         super().__init__(
             {
-                "dataset": choice("data set", [(load_experiment(slug).title, slug) for slug in MEASURED], dataset),
+                "dataset": datasets,
                 "mu_nu": slider("μ_ν (1e-11 μ_B)", 1e11 * mu_nu, 0.0, max(30.0, 1e11 * mu_nu), 0.05),
-                "threshold": whole("threshold, bin", 1, 1, 20),
+                "threshold": self._threshold,
                 "confidence": slider("confidence", confidence, level.low, level.high, 0.005, readout_format=".3f"),
                 "limit_method": choice("construction", methods, limit_method),
             },
             size=(9.2, 4.0),
         )
-        self.controls["dataset"].observe(self._change_dataset, "value")
-        self._change_dataset({"new": dataset})
 
     @property
     def limits(self) -> LimitsResult:
@@ -107,10 +118,15 @@ class NeutrinoExplorer(Explorer):
         right.set_xlabel(r"$\mu_\nu$ ($10^{-11}\,\mu_{\rm B}$)")
         right.set_ylabel(r"$\Delta\chi^2$ above the best $\mu^2 \geq 0$")
 
-    def advance(self) -> Iterator[None]:
-        """Compare spectrum and data, scan Δχ² and set the limits."""
-        _, limits, moments, rises = self._current
+    def advance(self) -> Drawing:
+        """Compare spectrum and data; then scan Δχ² and set the limits."""
         likelihood, mu = self._likelihood, float(self.controls["mu_nu"].value)
+        if self._found is None or self._found[0] != self._key:
+            self._sketch(mu)
+            yield None
+            self._found = yield partial(self._find, likelihood, self._key)
+            self._set_reach(self._found[1])
+        _, limits, moments, rises = self._current
         used, level = self._used, float(limits.confidence[0])
         rise = float(likelihood.model.fit(likelihood.data, theta=mu**2, used=used).value - self._lowest)
         found = {name: 1e11 * float(to_moment(ends[0])) for name, ends in limits.observed.items()}
@@ -124,9 +140,7 @@ class NeutrinoExplorer(Explorer):
             line.set_linewidth(2.6 if name == chosen else 1.1)
             line.set_label(f"{CONSTRUCTIONS[name].title}: {found[name]:.3g}")
         self._right.set_xlim(0, max(1.15 * mu, moments[-1]))
-        self._right.legend(
-            title=f"limits at {100 * level:g} % (1e-11 μ_B)", ncols=2, fontsize=7.5, title_fontsize=8, **_ABOVE
-        )
+        self._list_limits(f"limits at {100 * level:g} % (1e-11 μ_B)")
         experiment = likelihood.experiment
         sigmas = float(limits.theta_hat / limits.sigma)
         lowest = experiment.edges[self.controls["threshold"].value - 1]
@@ -147,11 +161,27 @@ class NeutrinoExplorer(Explorer):
             f"standard deviations from zero; Δχ²({mu:g}e-11 μ_B) = {rise:.3g}."
         )
         self.say("excluded" if mu > found[chosen] else "allowed", sentence)
-        yield
+        yield None
+
+    def _sketch(self, mu: float) -> None:
+        """Show the spectrum of a new state, and nothing that depends on its limits."""
+        self._update_spectrum(mu)
+        for line in (self._curve, self._here):
+            line.set_data([], [])
+        for name, line in self._limit_lines.items():
+            line.set_xdata([np.nan] * 2)
+            line.set_label(CONSTRUCTIONS[name].title)
+        self._list_limits("limits are being computed")
+        self.say("computing", f"{self._likelihood.experiment.title}: the limits are being computed.")
+
+    def _list_limits(self, title: str) -> None:
+        self._right.legend(title=title, title_fontsize=8, **_ABOVE).set_animated(True)
 
     @property
     def _likelihood(self) -> Likelihood:
-        slug = str(self.controls["dataset"].value)
+        return self._load(str(self.controls["dataset"].value))
+
+    def _load(self, slug: str) -> Likelihood:
         if slug not in self._likelihoods:
             self._likelihoods[slug] = load_likelihood(slug)
         return self._likelihoods[slug]
@@ -167,36 +197,47 @@ class NeutrinoExplorer(Explorer):
         return float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
 
     @property
-    def _current(self) -> tuple[tuple[Any, ...], LimitsResult, np.ndarray, np.ndarray]:
-        key = tuple(self.controls[name].value for name in ("dataset", "threshold", "confidence"))
-        if self._found is None or self._found[0] != key:
-            likelihood, used = self._likelihood, self._used
-            limits = find_limits(likelihood.model, likelihood.data, confidence=(tidy(key[2]),), used=used)
-            theta = np.linspace(0, max(float(limits.theta_hat), 0.0) + _REACH * float(limits.sigma), _POINTS)
-            lowest = float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
-            rises = likelihood.model.fit(likelihood.data, theta=theta, used=used).value - lowest
-            self._found = key, limits, 1e11 * to_moment(theta), rises
+    def _current(self) -> _Found:
+        if self._found is None or self._found[0] != self._key:
+            self._found = self._find(self._likelihood, self._key)
         return self._found
 
-    def _change_dataset(self, change: dict[str, Any]) -> None:
-        """Adapt the ranges of threshold and moment to the new data set."""
-        before, self._quiet = self._quiet, True
-        threshold = self.controls["threshold"]
-        threshold.value, threshold.max = 1, len(self._likelihood.experiment.edges) - 2
-        limits = self._current[1].observed
-        reach = 1e11 * max(float(to_moment(ends[0])) for ends in limits.values())
-        moment = self.controls["mu_nu"]
-        moment.max = max(float(f"{3 * reach:.1g}"), float(moment.value))
-        self._quiet = before
-        if not self._quiet:
-            self.draw()
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(self.controls[name].value for name in ("dataset", "threshold", "confidence"))
+
+    def _find(self, likelihood: Likelihood, key: tuple[Any, ...]) -> _Found:
+        used = likelihood.above(key[1] - 1)
+        limits = find_limits(likelihood.model, likelihood.data, confidence=(tidy(key[2]),), used=used)
+        theta = np.linspace(0, max(float(limits.theta_hat), 0.0) + _REACH * float(limits.sigma), _POINTS)
+        lowest = float(limits.chi2_zero if limits.theta_hat < 0 else limits.chi2_min)
+        rises = likelihood.model.fit(likelihood.data, theta=theta, used=used).value - lowest
+        return key, limits, 1e11 * to_moment(theta), rises
+
+    def _change_dataset(self, change: Mapping[str, Any]) -> None:
+        """Put the threshold at the first bin of the new data set."""
+        self._threshold.value, self._threshold.max = 1, _count_thresholds(self._load(change["new"]))
+
+    def _set_reach(self, limits: LimitsResult) -> None:
+        """Let the slider of the moment reach three times the highest limit without a threshold."""
+        if self.controls["threshold"].value == 1:
+            before, self._quiet = self._quiet, True
+            reach = 1e11 * max(float(to_moment(ends[0])) for ends in limits.observed.values())
+            moment = self.controls["mu_nu"]
+            moment.max = max(float(f"{3 * reach:.1g}"), float(moment.value))
+            self._quiet = before
 
     def _update_spectrum(self, mu: float) -> None:
         compared = compare_spectrum(self._likelihood, [mu**2])
         self._panels.update(compared)
-        self._top.legend(fontsize=7.5, ncols=2, **_ABOVE)
+        self._top.legend(**_ABOVE).set_animated(True)
         shown = compared.edges  # without the bins left out, where bins have numbers instead of energies
         cut = shown[0 if compared.unit == "bin" else self.controls["threshold"].value - 1]
         for span in self._left_out:
             span.set_width(cut - shown[0])
             span.set_x(shown[0])
+
+
+def _count_thresholds(likelihood: Likelihood) -> int:
+    """Number of bins at which a threshold can be put, so that two bins or more are left."""
+    return len(likelihood.experiment.edges) - 2

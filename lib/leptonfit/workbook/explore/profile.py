@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle
@@ -11,14 +9,14 @@ from matplotlib.patches import Circle
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.multistart import CHI2_FLOOR, Effort, format_chi2
-from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
+from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
 from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, LEPTONS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Explorer, choice, log_slider, range_slider, slider, tidy
+from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, log_slider, range_slider, slider, tidy
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.fits import ProfileCurve
 from leptonfit.workbook.figures.style import BLUE, GREEN, RED
@@ -26,6 +24,8 @@ from leptonfit.workbook.figures.style import BLUE, GREEN, RED
 N_STARTS = 2
 """Fresh starts at each β: an eighth of the notebook's starts. All are used if the verdict would be `unreliable`."""
 _POINTS, _C_MU_POINTS = 41, 9
+_SKETCHED = 30
+"""Largest number of steps of a fit in the first picture of a new state."""
 _CONTROLLED = ("sigma_m_model", "sigma_g_model", "beta_min", "beta_max", "r_max", "closure", "bounds")
 _HIGHEST = 5.0
 """Upper end of the β sliders."""
@@ -60,6 +60,7 @@ class ProfileExplorer(Explorer):
         self._seed = int(str(default["seed"]))
         exact = {name: float(default[name]) for name in ("sigma_m_model", "sigma_g_model", "r_max")}
         self._found: _Found | None = None
+        self._points: tuple[np.ndarray, np.ndarray]  # grid (n,) and parameters (n, n_par) of the last picture
         scan = float(default["beta_min"]), float(default["beta_max"])
         lowest, highest = declared["beta_min"].low, max(_HIGHEST, scan[1])
         super().__init__(
@@ -131,29 +132,43 @@ class ProfileExplorer(Explorer):
             text = below.text(3.0 * number, -2.2, "", ha="center", va="bottom", fontsize=7.5)
             self._vortices.append((lepton, disc, lines, text))
 
-    def advance(self) -> Iterator[None]:
-        """Scan, assess and draw the vortices; if search bounds hold the set, show a picture before releasing them."""
+    def advance(self) -> Drawing:
+        """Refit the points of the state before and show them; then scan and assess the new state."""
         chosen = self.parameters()
         if self._found is None or self._found[0] != chosen:
-            self._found = self._scan(chosen, release=False)
-            if _is_held(self._found[1]):
-                self._draw("computing", "Search bounds limit the set; the scan is repeated without them.")
-                yield
-                self._found = None  # a newer state may arrive before the verdict
-                self._found = self._scan(chosen, release=True)
-        self._draw(self.verdict.code, self.verdict.sentence)
-        yield
+            if self._found is not None:
+                self._sketch(chosen)
+                yield None
+            self._found = yield lambda: self._scan(chosen)
+        chosen, profile, verdict, feasible = self._current
+        self._points = profile.grid, profile.x
+        self._curve.update(profile)
+        self._draw(self._model(chosen), feasible, verdict.code, verdict.sentence)
+        yield None
 
-    def _draw(self, code: str, sentence: str) -> None:
-        """Update the artists, and show the code and the sentence."""
-        chosen, profile, _, feasible = self._current
-        beta = float(np.clip(self.controls["beta"].value, profile.grid[0], profile.grid[-1]))
-        start = profile.x[np.argmin(np.abs(profile.grid - beta))].copy()
-        problem = self._model(chosen).problem
+    def _sketch(self, chosen: dict[str, Value]) -> None:
+        """Show χ² along the new scan, fitted in a few steps from the nearest points of the state before."""
+        model, grid = self._model(chosen), self._grid(chosen)
+        problem = model.problem
+        before, x = self._points
+        start = x[np.abs(grid[:, None] - before).argmin(axis=1)].copy()
+        start = np.clip(np.where(np.isfinite(start), start, problem.start), problem.lower, problem.upper)
+        start[:, problem.index("beta")] = grid
+        fit = solve(problem, start, fixed=("beta",), max_iter=_SKETCHED)
+        self._points = grid, fit.x
+        self._curve.sketch(grid, fit.chi2)
+        self._draw(model, self._find_c_mu(model, grid), "computing", "The set and the verdict are being computed.")
+
+    def _draw(self, model: VortexModel, feasible: CMuResult, code: str, sentence: str) -> None:
+        """Update the artists at the points found, and show the code and the sentence."""
+        problem, (grid, x) = model.problem, self._points
+        beta = float(np.clip(self.controls["beta"].value, grid[0], grid[-1]))
+        start = x[np.argmin(np.abs(grid - beta))].copy()
         start[problem.index("beta")] = beta
-        fit = solve(problem, start, fixed=("beta",))
+        fit = solve(problem, start, fixed=("beta",), max_iter=_SKETCHED if code == "computing" else 1000)
         chi2 = float(fit.chi2)
-        self._update_profile(profile, feasible, problem.index("c_mu"), beta, chi2)
+        self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
+        self._update_c_mu(grid, x[:, problem.index("c_mu")], feasible)
         self._update_vortices(dict(zip(problem.names, fit.x, strict=True)))
         exact = feasible.joint[feasible.is_feasible]
         interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
@@ -163,27 +178,25 @@ class ProfileExplorer(Explorer):
     @property
     def _current(self) -> _Found:
         if self._found is None:
-            self._found = self._scan(self.parameters(), release=True)
+            self._found = self._scan(self.parameters())
         return self._found
 
-    def _scan(self, chosen: dict[str, Value], *, release: bool) -> _Found:
-        model = self._model(chosen)
+    def _scan(self, chosen: dict[str, Value]) -> _Found:
+        model, grid = self._model(chosen), self._grid(chosen)
         problem = model.problem
-        grid = np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
         for n_starts in (N_STARTS, self._n_starts):
-            profile = scan_profile(
-                problem,
-                "beta",
-                grid,
-                effort=Effort(n_starts, self._seed),
-                references=(self._reference,),
-                sets=SetOptions(release=release),
-            )
+            effort = Effort(n_starts, self._seed)
+            profile = scan_profile(problem, "beta", grid, effort=effort, references=(self._reference,))
             verdict = assess_profile(problem, profile, reference=self._reference)
             if verdict.code != "unreliable":
                 break
-        feasible = feasible_c_mu(model, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)])
-        return chosen, profile, verdict, feasible
+        return chosen, profile, verdict, self._find_c_mu(model, grid)
+
+    def _grid(self, chosen: dict[str, Value]) -> np.ndarray:
+        return np.linspace(float(chosen["beta_min"]), float(chosen["beta_max"]), _POINTS)
+
+    def _find_c_mu(self, model: VortexModel, grid: np.ndarray) -> CMuResult:
+        return feasible_c_mu(model, grid[:: (_POINTS - 1) // (_C_MU_POINTS - 1)])
 
     def _model(self, chosen: dict[str, Value]) -> VortexModel:
         return VortexModel(
@@ -195,17 +208,14 @@ class ProfileExplorer(Explorer):
             bounds=BOUNDS[str(chosen["bounds"])],
         )
 
-    def _update_profile(self, profile: ProfileResult, feasible: CMuResult, c_mu: int, beta: float, chi2: float) -> None:
-        self._curve.update(profile)
-        self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
+    def _update_c_mu(self, grid: np.ndarray, fitted: np.ndarray, feasible: CMuResult) -> None:
         self._right.set_xlim(self._left.get_xlim())
         exact = feasible.is_feasible
         self._none.set_visible(not exact.any())
         low, high = feasible.joint[exact].T if exact.any() else np.ones((2, 0))
         self._band.set_data(feasible.beta[exact], low, high)
-        values = profile.x[:, c_mu]
-        self._fitted.set_data(profile.grid, values)
-        ends = np.append(low, high) if exact.any() else values[np.isfinite(values)]
+        self._fitted.set_data(grid, fitted)
+        ends = np.append(low, high) if exact.any() else fitted[np.isfinite(fitted)]
         self._right.set_ylim(tidy(ends.min() / 1.3), tidy(ends.max() * 1.3))
 
     def _update_vortices(self, x: dict[str, float]) -> None:
@@ -215,9 +225,3 @@ class ProfileExplorer(Explorer):
             lines.set_segments([1.15 * line + [3.0 * number, 0] for line in self._streamlines])
             lines.set_linewidth(0.4 + 1.2 * velocity / (0.5 + velocity))
             text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")
-
-
-def _is_held(profile: ProfileResult) -> bool:
-    """Whether search bounds hold an end of a set or the best fit, so that a verdict requires their release."""
-    ends = [end for found in profile.identified_set.values() for end in (*found.below, *found.above)]
-    return any(end.reason == "box" for end in ends) or not all(b.is_physical for b in profile.reference_held_by)

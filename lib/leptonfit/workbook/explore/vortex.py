@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any
 
 import ipywidgets as widgets
 import matplotlib as mpl
@@ -18,7 +16,7 @@ from leptonfit.vortex.flow import lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
 from leptonfit.vortex.model import BOUNDS, LEPTONS, MOMENT_FACTOR, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Explorer, choice, slider
+from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, slider
 from leptonfit.workbook.figures.leptons import FlowPicture, trace
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE
 
@@ -93,8 +91,8 @@ class VortexExplorer(Explorer):
             actions=(self.walk_button,),
             exact=exact,
         )
-        self.controls["lepton"].observe(self._change_lepton, "value")
-        self.walk_button.observe(self._toggle, "value")
+        self.controls["lepton"].observe(lambda change: self.call(self._change_lepton), "value")
+        self.walk_button.observe(lambda change: self.call(self._toggle), "value")
 
     def parameters(self) -> dict[str, Value]:
         """Return the parameters for the notebook of explorers."""
@@ -140,7 +138,7 @@ class VortexExplorer(Explorer):
             bbox={"color": "white", "alpha": 0.8, "pad": 2},
         )
 
-    def advance(self) -> Iterator[None]:
+    def advance(self) -> Drawing:
         """Compute the model on screen and compare it with the measured values."""
         lepton, x = self.controls["lepton"].value, self._x
         radius, amplitude = np.array(x["R"]), np.array(x["A"])
@@ -165,7 +163,7 @@ class VortexExplorer(Explorer):
             "fits" if chi2 <= CHI2_FLOOR else "misses",
             f"{SYMBOLS[lepton]} at β = {x['beta']:.4f}: {'; '.join(said)}.{self._ended}",
         )
-        yield
+        yield None
 
     def walk(self) -> bool:
         """Take and draw one step along the degeneracy; return whether a step was possible.
@@ -202,28 +200,23 @@ class VortexExplorer(Explorer):
         part = restrict(self._problem, fixed=fixed, residuals=residuals)
         return part, np.clip([free[name] for name in part.names], part.lower, part.upper)
 
-    def _change_lepton(self, change: dict[str, Any]) -> None:
+    def _change_lepton(self) -> None:
         self._ended = ""
-        at = {kind: self._fitted[f"{kind}_{change['new']}"] for kind in "RUA"}
+        at = {kind: self._fitted[f"{kind}_{self.controls['lepton'].value}"] for kind in "RUA"}
         self.put(**at, beta=self._fitted["beta"], c_mu=self._fitted["c_mu"])
 
-    def _toggle(self, change: dict[str, Any]) -> None:
-        self.walk_button.icon = "pause" if change["new"] else "play"
+    def _toggle(self) -> None:
+        self.walk_button.icon = "pause" if self.walk_button.value else "play"
         if self._tick_timer is not None:
             self._tick_timer.cancel()
-        if change["new"]:
+        if self.walk_button.value:
             self._tick()
 
     def _tick(self) -> None:
         """Continue the walk while the button is on; without a front end, take one step."""
         if not self.walk_button.value:
             return
-        goes_on = self.walk()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            goes_on = False
-        if goes_on:
-            self._tick_timer = loop.call_later(_PAUSE, self._tick)
+        if self.walk() and self.loop:
+            self._tick_timer = self.loop.call_later(_PAUSE, self._tick)
         else:
             self.walk_button.value = False

@@ -61,15 +61,28 @@ class ProfileCurve:
         """Show another profile, and fit the axes to it."""
         grid, shown = profile.grid, np.maximum(profile.chi2_min, CHI2_FLOOR)
         self.trusted.set_data(grid[profile.trusted], shown[profile.trusted])
+        self.trusted.set_alpha(None)
         self.untrusted.set_data(grid[~profile.trusted], shown[~profile.trusted])
-        level = profile.best_chi2 + LEVELS["0.95"]
-        self.level.set_ydata([level, level])
-        for span in self.spans:
-            span.remove()
+        self._show(grid, shown, profile.best_chi2 + LEVELS["0.95"])
         self.spans = [
             self.ax.axvspan(max(a, grid[0]), min(b, grid[-1]), **self._shade)
             for a, b in profile.identified_set["0.95"].intervals
         ]
+
+    def sketch(self, grid: np.ndarray, chi2: np.ndarray) -> None:
+        """Show χ² (n,) along a grid, pale and without a set, before it is known to be the minimum."""
+        shown = np.maximum(chi2, CHI2_FLOOR)
+        self.trusted.set_data(grid, shown)
+        self.trusted.set_alpha(0.4)
+        self.untrusted.set_data([], [])
+        self._show(grid, shown, float(np.nanmin(chi2)) + LEVELS["0.95"])
+
+    def _show(self, grid: np.ndarray, shown: np.ndarray, level: float) -> None:
+        """Move the level, remove the set, and fit the axes."""
+        self.level.set_ydata([level, level])
+        for span in self.spans:
+            span.remove()
+        self.spans = []
         margin = 0.02 * (grid[-1] - grid[0])
         self.ax.set_xlim(grid[0] - margin, grid[-1] + margin)
         heights = [*shown[np.isfinite(shown)], level]
