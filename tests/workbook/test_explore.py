@@ -27,7 +27,8 @@ from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook import run
 from leptonfit.workbook.explore import MultistartExplorer, NeutrinoExplorer, ProfileExplorer, VortexExplorer
-from leptonfit.workbook.explore.explorer import Explorer, slider
+from leptonfit.workbook.explore.controls import slider
+from leptonfit.workbook.explore.explorer import Explorer
 
 pytestmark = pytest.mark.slow
 

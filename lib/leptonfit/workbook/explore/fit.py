@@ -17,7 +17,8 @@ from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile,
 from leptonfit.inference.scan import guess_ranges
 from leptonfit.inference.solve import solve
 from leptonfit.workbook.declarations import Declaration, Value
-from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, log_slider, slider
+from leptonfit.workbook.explore.controls import choice, log_slider, slider
+from leptonfit.workbook.explore.explorer import Drawing, Explorer
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 
 DATA, PROFILED = "data set", "profile of"

@@ -14,7 +14,8 @@ from leptonfit.inference.solve import solve
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, whole
+from leptonfit.workbook.explore.controls import choice, whole
+from leptonfit.workbook.explore.explorer import Drawing, Explorer
 from leptonfit.workbook.figures.fits import EndPoints, label_waterfall
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY
 

@@ -14,7 +14,8 @@ from leptonfit.inference.limits import LimitsResult, find_limits
 from leptonfit.neutrino.experiments import MEASURED, load_experiment
 from leptonfit.neutrino.likelihood import Likelihood, compare_spectrum, load_likelihood, to_moment
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, slider, tidy, whole
+from leptonfit.workbook.explore.controls import choice, slider, tidy, whole
+from leptonfit.workbook.explore.explorer import Drawing, Explorer
 from leptonfit.workbook.figures.neutrinos import SpectrumPanels
 from leptonfit.workbook.figures.style import BLUE, GREEN, GREY, ORANGE, RED
 

@@ -16,7 +16,8 @@ from leptonfit.vortex.closures import CLOSURES
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.vortex.model import BOUNDS, LEPTONS, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, log_slider, range_slider, slider, tidy
+from leptonfit.workbook.explore.controls import choice, log_slider, range_slider, slider, tidy
+from leptonfit.workbook.explore.explorer import Drawing, Explorer
 from leptonfit.workbook.explore.vortex import SHADES, SYMBOLS, trace_streamlines
 from leptonfit.workbook.figures.fits import ProfileCurve
 from leptonfit.workbook.figures.style import BLUE, GREEN, RED

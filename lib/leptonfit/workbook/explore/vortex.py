@@ -16,7 +16,8 @@ from leptonfit.vortex.flow import lay_out_flow
 from leptonfit.vortex.measurements import QUANTITIES, load_measurements
 from leptonfit.vortex.model import BOUNDS, LEPTONS, MOMENT_FACTOR, VortexModel
 from leptonfit.workbook.declarations import Value, read_notebook
-from leptonfit.workbook.explore.explorer import Drawing, Explorer, choice, slider
+from leptonfit.workbook.explore.controls import choice, slider
+from leptonfit.workbook.explore.explorer import Drawing, Explorer
 from leptonfit.workbook.figures.leptons import FlowPicture, trace
 from leptonfit.workbook.figures.style import BLUE, GREEN, ORANGE
 
