@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from leptonfit.inference.chunks import split_points
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.restart import minimise, seen_columns
 from leptonfit.inference.result import Booleans, Integers, Result
@@ -99,7 +100,7 @@ def solve(
     points = x0.reshape(-1, problem.n_par)
     parts = [points[part] for part in split_points(problem, len(points))]
     run = partial(_solve_chunk, problem=problem, free=problem.free_indices(fixed), method=method, max_iter=max_iter)
-    ends = [run(part) for part in parts]
+    ends = map_ordered(run, parts)
     batch = x0.shape[:-1]
 
     def join(name: str) -> np.ndarray:
