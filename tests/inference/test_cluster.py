@@ -55,6 +55,25 @@ def test_the_same_bytes_in_the_same_order_from_other_processes(client, draw):
     together[0][1][0] = 0.0  # arrays can be changed, as those of the serial path
 
 
+def test_short_tasks_are_sent_in_few_batches(client, monkeypatch):
+    """A batch costs about 5 ms of processor time: 60 batches are 10 % of 3 s of work."""
+    submitted, original = [], client.submit
+
+    def submit(*arguments, **options):
+        submitted.append(arguments)
+        return original(*arguments, **options)
+
+    def work(task):
+        end = time.thread_time() + 1e-3
+        while time.thread_time() < end:
+            sum(range(1000))
+
+    monkeypatch.setattr(client, "submit", submit)
+    with use_cluster(client):
+        map_ordered(work, range(3000))
+    assert 8 < len(submitted) < 60
+
+
 def test_the_first_task_that_fails_raises_as_it_does_here(on_cluster):
     def fail(task):
         time.sleep(0.5 if task == 3 else 0.0)  # the other one has failed before

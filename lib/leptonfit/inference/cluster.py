@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 4.0
 """Seconds to wait for the connection, and again for the first answer."""
-_BATCH = 0.2
+BATCH = 0.5
 """Seconds of work in one batch: long beside the milliseconds that a batch costs, short beside a run."""
 _AHEAD = 2
 """Batches at each worker: while one is computed, the next is on its way."""
@@ -153,8 +153,9 @@ def _write_description() -> Callable[[], dict[str, str]]:
 def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[Any]:
     """Yield the values of a pickled function for the tasks, in their order, as workers finish them.
 
-    Tasks are sent in batches of about 0.2 s of work by the time measured so far, and fewer towards the end. Each value
-    depends on its task alone, whatever the batches. Tasks of a worker that is lost are sent to another one.
+    Tasks are sent in batches of about half a second of work by the time measured so far, and in shorter ones towards
+    the end. Each value depends on its task alone, whatever the batches. Tasks of a worker that is lost are sent to
+    another one.
     """
     import cloudpickle
     import distributed
@@ -171,7 +172,7 @@ def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[A
         if time.monotonic() > asked + 1:
             n_workers, asked = max(1, len(client.nthreads())), time.monotonic()
         while sent < len(tasks) and len(starts) < _AHEAD * n_workers:
-            size = int(_BATCH * n_timed / max(seconds, 1e-9))
+            size = int(BATCH * n_timed / max(seconds, 1e-9))
             size = max(1, min(size, (len(tasks) - sent) // (_AHEAD * n_workers)))
             batch = cloudpickle.dumps(tasks[sent : sent + size])
             future = client.submit(call, function, batch, *how, pure=False)
