@@ -16,8 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
-from leptonfit.inference.binned_fit import BinnedFitResult, minimise, search_amplitude
-from leptonfit.inference.expectation import Expectation
+from leptonfit.inference.binned_fit import BinnedFitResult, Minima, minimise, search_amplitude
+from leptonfit.inference.chunks import split_rows
+from leptonfit.inference.expectation import BinnedData, Expectation
 
 _SINGULAR = 1e-9
 
@@ -176,7 +177,8 @@ class BinnedModel:
         Raises
         ------
         ValueError
-            If data are not finite, counts are negative, or an array has the wrong length.
+            If data are not finite, counts are negative, an array has the wrong length, or one fit alone needs more
+            memory than a chunk may have.
         """
         n_nuisances, fitted = len(self.nuisances), theta is None
         used = np.ones(self.n_bins, dtype=bool) if used is None else np.asarray(used)
@@ -186,39 +188,50 @@ class BinnedModel:
                 raise ValueError(f"{name}: has the shape {np.shape(pulls)}, must end in {n_nuisances}, one a nuisance")
         if fitted and lowest is None and self.signal_shifts.any():
             lowest = self.lowest_theta
-        bounded = fitted and lowest is not None and np.isfinite(lowest)
+        bound = lowest if fitted and lowest is not None and np.isfinite(lowest) else None
         given = 0.0 if theta is None else theta
         batch = np.broadcast_shapes(
             np.shape(data)[:-1], np.shape(given), used.shape[:-1], np.shape(centres)[:-1], np.shape(start)[:-1]
         )
         n = int(np.prod(batch))
+        fitted_theta, value, slope = np.empty(n), np.empty(n), np.empty(n)
+        fitted_pulls, converged = np.empty((n, n_nuisances)), np.empty(n, dtype=bool)
+        what = f"one fit of {self.n_bins} bins and {n_nuisances} nuisances"
+        for part in split_rows(n, self.n_bins + n_nuisances, what):
+            rows = np.unravel_index(np.arange(part.start, part.stop), (1, *batch))
 
-        def flatten(array: np.ndarray | float, *last: int) -> np.ndarray:
-            return np.broadcast_to(array, (*batch, *last)).reshape(n, *last)
+            def take(array: np.ndarray | float, *last: int, rows: tuple[np.ndarray, ...] = rows) -> np.ndarray:
+                return np.broadcast_to(array, (1, *batch, *last))[rows]
 
-        begin = np.column_stack([flatten(given), flatten(start, n_nuisances)]).astype(float)
-        expectation = self._expectation
-        flat = expectation.guard(flatten(data, self.n_bins), flatten(used, self.n_bins), flatten(centres, n_nuisances))
-        found = minimise(expectation, begin, flat, is_held=not fitted)
-        if fitted and not found.converged.all():
+            begin = np.column_stack([take(given), take(start, n_nuisances)]).astype(float)
+            flat = self._expectation.guard(take(data, self.n_bins), take(used, self.n_bins), take(centres, n_nuisances))
+            found = self._fit_rows(begin, flat, is_held=not fitted, bound=bound)
+            fitted_theta[part], fitted_pulls[part] = found.x[:, 0], found.x[:, 1:]
+            value[part], slope[part], converged[part] = found.value, found.slope[:, 0], found.converged
+        return BinnedFitResult(
+            theta=fitted_theta.reshape(batch),
+            pulls=fitted_pulls.reshape(*batch, n_nuisances),
+            value=value.reshape(batch),
+            slope=slope.reshape(batch),
+            converged=converged.reshape(batch),
+        )
+
+    def _fit_rows(self, begin: np.ndarray, data: BinnedData, *, is_held: bool, bound: float | None) -> Minima:
+        """Minima of the fits of one chunk, from θ and pulls `begin` (n, 1 + n_nuisances); `bound` is the lowest θ."""
+        found = minimise(self._expectation, begin, data, is_held=is_held)
+        if not is_held and not found.converged.all():
             lost = np.flatnonzero(~found.converged)
-            sigma = self.theta_sigma(used=flat.used[lost, : self.n_bins])
+            sigma = self.theta_sigma(used=data.used[lost, : self.n_bins])
             step = np.where(np.isfinite(sigma), sigma, 1.0)
-            found.put(lost, search_amplitude(expectation, begin[lost], flat.take(lost), step))
-        if bounded:  # fixed at the bound where θ fell below it or the fit did not converge
-            below = np.flatnonzero(~found.converged | (found.x[:, 0] < lowest))
+            found.put(lost, search_amplitude(self._expectation, begin[lost], data.take(lost), step))
+        if bound is not None:  # fixed at the bound where θ fell below it or the fit did not converge
+            below = np.flatnonzero(~found.converged | (found.x[:, 0] < bound))
             begin = begin[below]
-            begin[:, 0] = lowest
-            held = minimise(expectation, begin, flat.take(below), is_held=True)
+            begin[:, 0] = bound
+            held = minimise(self._expectation, begin, data.take(below), is_held=True)
             held.converged[:] &= found.converged[below] | (held.slope[:, 0] >= 0)
             found.put(below, held)
-        return BinnedFitResult(
-            theta=found.x[:, 0].reshape(batch),
-            pulls=found.x[:, 1:].reshape(*batch, n_nuisances),
-            value=found.value.reshape(batch),
-            slope=found.slope[:, 0].reshape(batch),
-            converged=found.converged.reshape(batch),
-        )
+        return found
 
     def check_data(self, data: np.ndarray, used: np.ndarray) -> None:
         """Check that data (..., n_bins) and bins in use (..., n_bins) fit this model.

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import norm
 
+from leptonfit.inference.chunks import split_points
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.inference.result import Result
@@ -78,7 +79,7 @@ class CoverageResult(Result):
 def run_toys(
     problem: LeastSquaresProblem, parameter: str, truth: np.ndarray, *, n_toys: int, seed: int | np.random.SeedSequence
 ) -> CoverageResult:
-    """Generate and fit toy experiments, all in one batch.
+    """Generate and fit toy experiments, all together as far as memory allows (see `chunks`).
 
     Parameters
     ----------
@@ -92,28 +93,31 @@ def run_toys(
     Raises
     ------
     ValueError
-        If `n_toys` is below 1, or the truth lies outside the bounds.
+        If `n_toys` is below 1, the truth lies outside the bounds, or one toy alone needs too much memory.
     """
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1")
     rng = np.random.default_rng(seed)
     moved = _move_data(problem)
-    data = problem.residuals(truth) + rng.standard_normal((n_toys, problem.n_res))
-    starts = np.tile(np.concatenate([truth, np.zeros(problem.n_res)]), (n_toys, 1))
-    starts[:, problem.n_par :] = data
     held = tuple(moved.names[problem.n_par :])
-    lowest = []
-    for fixed in (held, (parameter, *held)):
-        fit = solve(moved, starts, fixed=fixed)
-        again = np.flatnonzero(~fit.converged)
-        chi2 = np.where(fit.converged, fit.chi2, np.inf)
-        if len(again):  # a second attempt from starts near the truth
-            beside = starts[again]
-            beside[:, : problem.n_par] *= 1 + _SPREAD * rng.standard_normal((len(again), problem.n_par))
-            beside[:, problem.index(parameter)] = truth[problem.index(parameter)]
-            fit = solve(moved, np.clip(beside, moved.lower, moved.upper), fixed=fixed)
-            chi2[again] = np.where(fit.converged, fit.chi2, np.inf)
-        lowest.append(chi2)
+    fixed = held, (parameter, *held)
+    lowest = np.full((2, n_toys), np.inf)
+    failed: list[list[np.ndarray]] = [[], []]
+    for part in split_points(moved, n_toys):
+        data = problem.residuals(truth) + rng.standard_normal((part.stop - part.start, problem.n_res))
+        starts = np.hstack([np.tile(truth, (len(data), 1)), data])
+        for k in (0, 1):
+            fit = solve(moved, starts, fixed=fixed[k])
+            lowest[k, part][fit.converged] = fit.chi2[fit.converged]
+            failed[k].append(starts[~fit.converged])
+    for k, several in enumerate(failed):  # a second attempt from starts near the truth
+        beside = np.concatenate(several)
+        if not len(beside):
+            continue
+        beside[:, : problem.n_par] *= 1 + _SPREAD * rng.standard_normal((len(beside), problem.n_par))
+        beside[:, problem.index(parameter)] = truth[problem.index(parameter)]
+        fit = solve(moved, np.clip(beside, moved.lower, moved.upper), fixed=fixed[k])
+        lowest[k, np.isinf(lowest[k])] = np.where(fit.converged, fit.chi2, np.inf)
     with np.errstate(invalid="ignore"):
         excess = lowest[1] - np.minimum(*lowest)
     excess = np.where(np.isfinite(lowest[0]) & np.isfinite(lowest[1]), excess, np.nan)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leptonfit.inference.chunks import split_rows
 from leptonfit.inference.norms import norms
 
 if TYPE_CHECKING:
@@ -136,8 +137,17 @@ def _complex_step(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray | N
 
 def _differences(problem: LeastSquaresProblem, x: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Extrapolated central differences (n_res, n_par) and their error, which is infinite where the two sides differ."""
-    steps = _STEP * _scale(problem, x) * np.array([1.0, 0.5, 0.25])[:, None]
-    moves = steps[:, :, None] * np.eye(len(x))
+    parts = split_rows(problem.n_par, 3 * problem.n_res, f"a derivative of {problem.n_res} residuals")
+    found = [_difference(problem, x, residuals, part) for part in parts]
+    return np.hstack([values for values, _ in found]), np.hstack([errors for _, errors in found])
+
+
+def _difference(
+    problem: LeastSquaresProblem, x: np.ndarray, residuals: np.ndarray, columns: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Differences (n_res, n) along the parameters of a slice, and their errors."""
+    steps = _STEP * _scale(problem, x)[columns] * np.array([1.0, 0.5, 0.25])[:, None]
+    moves = steps[:, :, None] * np.eye(len(x))[columns]
     ahead, behind = problem.residuals(x + moves), problem.residuals(x - moves)
     central = (ahead - behind) / (2 * steps[..., None])
     better = (4 * central[1:] - central[:-1]) / 3

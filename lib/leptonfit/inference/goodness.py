@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import chi2
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.limit_coverage import draw_toys
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 
 LEAST_EXPECTED = 5.0
@@ -82,16 +85,23 @@ def assess_goodness(
         return GoodnessResult(statistic, dof, float(chi2.sf(statistic, dof)), False, 0)
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1, as a bin expects fewer than {LEAST_EXPECTED:g}")
-    toys, centres = draw_toys(model, float(fit.theta), fit.pulls, n_toys, np.random.default_rng(seed))
-    found = model.fit(toys, centres=centres, used=used)
-    if np.mean(~found.converged) > _MOST_FAILED:
-        raise RuntimeError(
-            f"{np.count_nonzero(~found.converged)} of {n_toys} toys did not converge; the first is "
-            f"{toys[~found.converged][0].tolist()}"
-        )
-    values = found.value[found.converged]
+    chunks = split_toys(n_toys, model.n_bins + len(fit.pulls), np.random.SeedSequence(seed))
+    found = map_ordered(partial(_fit_toys, model=model, theta=float(fit.theta), pulls=fit.pulls, used=used), chunks)
+    values, lost = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if len(lost) > _MOST_FAILED * n_toys:
+        raise RuntimeError(f"{len(lost)} of {n_toys} toys did not converge; the first is {lost[0].tolist()}")
     further = np.count_nonzero(values >= statistic - _TIE * max(1.0, statistic))
     return GoodnessResult(statistic, dof, (1 + further) / (1 + len(values)), True, len(values))
+
+
+def _fit_toys(
+    chunk: tuple[int, np.random.SeedSequence], *, model: BinnedModel, theta: float, pulls: np.ndarray, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Statistic (n,) of the toys of one chunk, and the toys (m, n_bins) whose fits did not converge."""
+    n_toys, seed = chunk
+    toys, centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
+    found = model.fit(toys, centres=centres, used=used)
+    return found.value[found.converged], toys[~found.converged]
 
 
 def is_lawful(model: BinnedModel, theta: float, pulls: np.ndarray, used: np.ndarray | None = None) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import binomtest
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.counts import find_single_counts
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.profile_likelihood import ProfileLikelihood
 from leptonfit.inference.result import Integers, Result
 
@@ -63,11 +66,29 @@ def cover_limits(
 
     Raises
     ------
+    ValueError
+        If one toy alone needs more memory than a chunk may have.
     RuntimeError
         If a fit does not converge.
     """
     levels = np.array(confidence, dtype=float)
     pulls = model.fit(data, theta=theta).pulls
+    chunks = split_toys(n_toys, model.n_bins + len(pulls), np.random.SeedSequence(seed))
+    found = map_ordered(partial(_cover_chunk, model=model, theta=theta, pulls=pulls, levels=levels), chunks)
+    n_covered = {key: np.sum([each[key] for each in found], axis=0) for key in CONSTRUCTIONS}
+    return LimitCoverageResult(theta, levels, n_covered, n_toys)
+
+
+def _cover_chunk(
+    chunk: tuple[int, np.random.SeedSequence],
+    *,
+    model: BinnedModel,
+    theta: float,
+    pulls: np.ndarray,
+    levels: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Number of covered toys (n_levels,) of one chunk for each construction."""
+    n_toys, seed = chunk
     toys, centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
     sigma = np.full(n_toys, float(model.theta_sigma()))
     used = np.ones((n_toys, model.n_bins), dtype=bool)
@@ -84,7 +105,7 @@ def cover_limits(
             if ends is not None:
                 covered[row] = (ends[0][0] / signal <= theta) & (theta <= ends[1][0] / signal)
         n_covered[key] = (covered | (theta == 0 and not one.has_low_end)).sum(axis=0)
-    return LimitCoverageResult(theta, levels, n_covered, n_toys)
+    return n_covered
 
 
 def draw_toys(

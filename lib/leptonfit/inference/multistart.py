@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leptonfit.inference.chunks import find_chi2
 from leptonfit.inference.logarithms import solve
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Booleans, Integers, Result
@@ -123,7 +124,7 @@ def draw_starts(
     if n_draws == 1 or not n_starts:
         return starts
     with np.errstate(all="ignore"):
-        chi2 = np.sum(problem.residuals(starts) ** 2, axis=-1).reshape(n_draws, n_starts)
+        chi2 = find_chi2(problem, starts).reshape(n_draws, n_starts)
     best = np.argmin(np.where(np.isnan(chi2), np.inf, chi2), axis=0)
     return starts.reshape(n_draws, n_starts, -1)[best, np.arange(n_starts)]
 

@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits, draw_toys
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.profile_likelihood import ProfileLikelihood, find_end
@@ -99,7 +100,7 @@ def run_feldman_cousins(
     Raises
     ------
     ValueError
-        If `n_toys` is below 1.
+        If `n_toys` is below 1, or one toy alone needs more memory than a chunk may have.
     RuntimeError
         If more than 1 % of the fits of toys fail.
     """
@@ -107,15 +108,20 @@ def run_feldman_cousins(
         raise ValueError(f"n_toys = {n_toys}: must be at least 1")
     levels, seeds = np.array(confidence, dtype=float), np.random.SeedSequence(seed)
     observed = _Observed(model, np.asarray(data, dtype=float))
-    rank = partial(_rank_toys, model=model, n_toys=n_toys)
+    rank, numbers = partial(_rank_toys, model=model), model.n_bins + len(model.nuisances)
     theta, statistic, toys = np.empty(0), np.empty(0), np.empty((0, n_toys))
     new = observed.first_guess(levels)
     for _ in range(_ROUNDS + 1):
         found, pulls = observed.at(new)
-        drawn = map_ordered(rank, list(zip(new, pulls, seeds.spawn(len(new)), strict=True)), jobs=jobs)
+        tasks = [
+            (at, pull, *chunk)
+            for at, pull, seed_at in zip(new, pulls, seeds.spawn(len(new)), strict=True)
+            for chunk in split_toys(n_toys, numbers, seed_at)
+        ]
+        drawn = np.concatenate(map_ordered(rank, tasks, jobs=jobs)).reshape(len(new), n_toys)
         order = np.argsort(np.append(theta, new))
         theta, statistic = np.append(theta, new)[order], np.append(statistic, found)[order]
-        toys = np.concatenate([toys, np.array(drawn)])[order]
+        toys = np.concatenate([toys, drawn])[order]
         p_value = np.array([_share(one, value) for one, value in zip(toys, statistic, strict=True)])
         if p_value[-1] > 1 - levels.max():
             new = theta[-1] * _FURTHER
@@ -123,8 +129,10 @@ def run_feldman_cousins(
             new = theta[0] / _FURTHER[::-1]
         else:
             break
-    local = partial(_cross, observed=observed, theta=theta, p_value=p_value, n_toys=n_toys)
-    crossings = map_ordered(local, list(zip(levels, seeds.spawn(len(levels)), strict=True)), jobs=jobs)
+    crossings = []
+    for level, seed_at in zip(levels, seeds.spawn(len(levels)), strict=True):
+        chunks = split_toys(n_toys, numbers, seed_at)
+        crossings.append(_cross(1 - level, observed, theta, p_value, chunks, jobs))
     limit, error = np.array(crossings).T
     known = n_toys * (1 - levels) >= _TAIL
     spread = np.sqrt(levels * (1 - levels) / n_toys)
@@ -214,35 +222,37 @@ class _Toys:
         return np.exp(terms.sum(axis=-1) + pulled.sum(axis=-1))
 
 
-def _rank_toys(
-    task: tuple[float, np.ndarray, np.random.SeedSequence], *, model: BinnedModel, n_toys: int
-) -> np.ndarray:
-    """Statistic (n_toys,) of toys at the truth from which they were drawn."""
-    theta, pulls, seed = task
+def _rank_toys(task: tuple[float, np.ndarray, int, np.random.SeedSequence], *, model: BinnedModel) -> np.ndarray:
+    """Statistic (n_toys,) of a chunk of toys at the truth from which they were drawn."""
+    theta, pulls, n_toys, seed = task
     return _Toys(model, theta, pulls, n_toys, seed).statistic(theta, pulls)
 
 
-def _share(toys: np.ndarray, value: float, weights: np.ndarray | float = 1.0) -> float:
+def _share(toys: np.ndarray, value: float) -> float:
     """Fraction of toys whose statistic is at least a value."""
+    beyond, usable = _count(toys, value, 1.0)
+    return beyond / usable
+
+
+def _count(toys: np.ndarray, value: float, weights: np.ndarray | float) -> tuple[float, float]:
+    """Sums of the weights of toys whose statistic is at least a value, and of all toys that have a statistic."""
     weights = np.where(np.isfinite(toys), weights, 0.0)
-    return float(np.sum(weights * (toys >= value - _TIE * max(1.0, value))) / np.sum(weights))
+    return float(np.sum(weights * (toys >= value - _TIE * max(1.0, value)))), float(np.sum(weights))
 
 
 def _cross(
-    task: tuple[float, np.random.SeedSequence],
-    *,
+    alpha: float,
     observed: _Observed,
     theta: np.ndarray,
     p_value: np.ndarray,
-    n_toys: int,
+    chunks: list[tuple[int, np.random.SeedSequence]],
+    jobs: int,
 ) -> tuple[float, float]:
     """Largest accepted θ and its error: the largest shift, per error of p(θ), if α shifts by one or two errors.
 
     The same toys are used at every θ, so that p(θ) jumps where the ordering of the toys changes and is smooth
     elsewhere. If it jumps across α, the number of toys does not move the limit, and the error is small.
     """
-    level, seed = task
-    alpha = 1 - level
     accepted = np.flatnonzero(p_value > alpha)
     if not len(accepted):
         return 0.0, float(theta[0])
@@ -250,32 +260,68 @@ def _cross(
     if last == len(theta) - 1:
         return np.inf, np.nan
     middle = np.array([(theta[last] + theta[last + 1]) / 2])
-    toys = _Toys(observed.model, float(middle[0]), observed.at(middle)[1][0], n_toys, seed)
-    known: dict[float, float] = {}
+    make = partial(_Toys, observed.model, float(middle[0]), observed.at(middle)[1][0])
+    tasks = [make(*chunks[0])] if len(chunks) == 1 else [partial(make, *chunk) for chunk in chunks]
+    known: dict[float, np.ndarray] = {}
 
-    def p_at(at: float) -> float:
-        if at not in known:
-            value, pulls = observed.at(np.array([at]))
-            known[at] = _share(toys.statistic(at, pulls[0]), float(value[0]), toys.weights(at, pulls[0]))
-        return known[at]
+    def sums_at(points: np.ndarray) -> np.ndarray:
+        """Sums (m, 4) of `_weigh_toys` at θ (m,), which are computed together."""
+        new = np.array([at for at in points.tolist() if at not in known])
+        if len(new):
+            values, pulls = observed.at(new)
+            weigh = partial(_weigh_toys, theta=new, values=values, pulls=pulls)
+            known.update(zip(new.tolist(), np.sum(map_ordered(weigh, tasks, jobs=jobs), axis=0), strict=True))
+        return np.array([known[at] for at in points.tolist()])
+
+    def p_at(points: np.ndarray) -> np.ndarray:
+        if not len(points):
+            return np.empty(0)
+        beyond, usable, *_ = sums_at(points).T
+        return beyond / usable
 
     local = np.linspace(theta[max(last - 1, 0)], theta[min(last + 2, len(theta) - 1)], _LOCAL)
-    limit, width = _last_crossing(p_at, local, alpha)
-    pulls = observed.at(np.array([limit]))[1]
-    weights = toys.weights(limit, pulls[0])
-    spread = float(np.sqrt(np.sum(weights**2) * alpha * (1 - alpha)) / np.sum(weights))
-    moved = [abs(_last_crossing(p_at, local, alpha + k * spread)[0] - limit) / abs(k) for k in _ERRORS]
-    return limit, float(np.hypot(max(moved), width))
+    limit, width = (float(end[0]) for end in _last_crossings(p_at, local, np.array([alpha])))
+    _, _, total, squares = sums_at(np.array([limit]))[0]
+    spread = float(np.sqrt(squares * alpha * (1 - alpha)) / total)
+    shifts = np.array(_ERRORS)
+    moved = np.abs(_last_crossings(p_at, local, alpha + shifts * spread)[0] - limit) / np.abs(shifts)
+    return limit, float(np.hypot(moved.max(), width))
 
 
-def _last_crossing(p_at: Callable[[float], float], theta: np.ndarray, alpha: float) -> tuple[float, float]:
-    """Largest θ between the first and the last given where p exceeds α, and the uncertainty of its bracketing."""
-    above = [k for k, at in enumerate(theta) if p_at(float(at)) > alpha]
-    if not above or above[-1] == len(theta) - 1:
-        return float(theta[-1] if above else theta[0]), float(theta[-1] - theta[0])
-    low, high = float(theta[above[-1]]), float(theta[above[-1] + 1])
+def _weigh_toys(
+    task: _Toys | Callable[[], _Toys], *, theta: np.ndarray, values: np.ndarray, pulls: np.ndarray
+) -> np.ndarray:
+    """Sums (m, 4) over a chunk of toys that are weighted to θ (m,).
+
+    The weights of toys whose statistic is at least `values` (m,), those of toys with a statistic, all weights, and
+    their squares. `task` holds the toys, or draws them.
+    """
+    toys = task if isinstance(task, _Toys) else task()
+    sums = []
+    for at, value, pull in zip(theta.tolist(), values.tolist(), pulls, strict=True):
+        found, weights = toys.statistic(at, pull), toys.weights(at, pull)
+        sums.append([*_count(found, value, weights), np.sum(weights), np.sum(weights**2)])
+    return np.array(sums)
+
+
+def _last_crossings(
+    p_at: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, alphas: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Largest θ (m,) of a range where p exceeds α (m,), and the uncertainty (m,) of its bracketing."""
+    values = p_at(theta)
+    limit, width = np.full(len(alphas), theta[0]), np.full(len(alphas), theta[-1] - theta[0])
+    low, high, inside = limit.copy(), limit.copy(), np.zeros(len(alphas), dtype=bool)
+    for k, alpha in enumerate(alphas):
+        above = np.flatnonzero(values > alpha)
+        if len(above) and above[-1] == len(theta) - 1:
+            limit[k] = theta[-1]
+        elif len(above):
+            low[k], high[k], inside[k] = theta[above[-1]], theta[above[-1] + 1], True
+    low, high, alphas = low[inside], high[inside], alphas[inside]
     for _ in range(_HALVINGS):
-        at = (low + high) / 2
-        low, high = (at, high) if p_at(at) > alpha else (low, at)
-    rise = (p_at(low) - alpha) / (p_at(low) - p_at(high))
-    return low + rise * (high - low), (high - low) / np.sqrt(12)
+        middle = (low + high) / 2
+        is_above = p_at(middle) > alphas
+        low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
+    rise = (p_at(low) - alphas) / (p_at(low) - p_at(high))
+    limit[inside], width[inside] = low + rise * (high - low), (high - low) / np.sqrt(12)
+    return limit, width

@@ -1,30 +1,46 @@
-"""Ordered map over independent tasks, in this process or in several, and a budget of cores that processes share."""
+"""Ordered map over independent tasks, in this process, in several or on a cluster, and a budget of shared cores."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Lock
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 _BUDGET = "LEPTONFIT_CORES"
 """Environment variable with the folder of the budget: the file `queue`, and one file for each core but the first."""
+_SCHEDULER = "LEPTONFIT_SCHEDULER"
+"""Environment variable with the address of the Dask scheduler to which this process sends its tasks."""
+_WORKERS = "LEPTONFIT_WORKERS"
+"""Environment variable that describes the workers of the cluster, for the provenance of results."""
 _SPAWN = multiprocessing.get_context("spawn")
 """Processes are spawned: a fork would inherit the locks of BLAS and of the threads of a kernel."""
+_in_worker = contextvars.ContextVar("_in_worker", default=False)
+"""True in a task of a cluster."""
 _core_of_parent: Lock
 """In a worker of `map_ordered`: `own_core` of the process that started the worker."""
+
+
+class ClusterError(RuntimeError):
+    """Raised with one line for a cluster that cannot be used."""
 
 
 @functools.cache
@@ -104,6 +120,67 @@ def _unlock(file: IO[str]) -> None:
     fcntl.flock(file, fcntl.LOCK_UN)
 
 
+@contextlib.contextmanager
+def use_cluster(where: str | Client, *, warn: Callable[[str], None] = warnings.warn) -> Iterator[None]:
+    """Send the tasks of `map_ordered` to a Dask cluster, from this process and from all processes started meanwhile.
+
+    Inside another cluster, that cluster stays.
+
+    Parameters
+    ----------
+    where : str or distributed.Client
+        Address of the scheduler, `local` for a cluster of the cores of this machine, or a client.
+    warn : callable, optional
+        Gets one line if workers have other versions or another BLAS kernel than this process. Results of equal ones are
+        the same to the last bit as without a cluster.
+
+    Raises
+    ------
+    ClusterError
+        If there is no scheduler, or a worker cannot be used (see `cluster.compare_workers`).
+    """
+    from leptonfit.inference.cluster import compare_workers, open_cluster
+
+    if _SCHEDULER in os.environ:
+        yield
+        return
+    with open_cluster(where) as client:
+        differences, workers = compare_workers(client), f"{len(client.nthreads())} workers"
+        if differences:
+            workers += f" with {differences}"
+            warn(f"the cluster has {workers}: the last digits of results may differ")
+        os.environ |= {_SCHEDULER: client.scheduler_info()["address"], _WORKERS: workers}
+        try:
+            yield
+        finally:
+            del os.environ[_SCHEDULER], os.environ[_WORKERS]
+
+
+def describe_cluster() -> str | None:
+    """Number of workers of the cluster in use and how they differ from this process, as of the connection."""
+    return os.environ.get(_WORKERS)
+
+
+def list_variables() -> dict[str, str]:
+    """Environment variables of the workbook that the worker of a cluster needs, such as the data folder in use."""
+    own = (_BUDGET, _SCHEDULER, _WORKERS)
+    return {name: value for name, value in os.environ.items() if name.startswith("LEPTONFIT_") and name not in own}
+
+
+@contextlib.contextmanager
+def in_worker(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set the environment variables of a task in the worker of a cluster; tasks of this task are done there, too."""
+    before, token = dict(os.environ), _in_worker.set(True)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        _in_worker.reset(token)
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def map_ordered(
     function: Callable[[Item], Value],
     items: Iterable[Item],
@@ -113,7 +190,9 @@ def map_ordered(
 ) -> list[Value]:
     """Apply `function` to every item and return the values in the order of the items, whichever finishes first.
 
-    Inside a budget (`share_cores`), one process has the core of the caller, and each other works while a core is free.
+    On a cluster (`use_cluster`), its workers do the work, however many `jobs`; what cannot be sent to them is done here
+    with a warning. Inside a budget (`share_cores`), one process has the core of the caller, and each other works while
+    a core is free.
 
     Parameters
     ----------
@@ -137,7 +216,7 @@ def map_ordered(
     tasks = list(items)
     if jobs < 1:
         raise ValueError(f"jobs = {jobs}: must be at least 1")
-    jobs = min(jobs, len(tasks))
+    jobs = 1 if _in_worker.get() else min(jobs, len(tasks))
     values: list[Value] = []
 
     def collect(found: Iterable[Value]) -> list[Value]:
@@ -146,6 +225,12 @@ def map_ordered(
             done(len(values), len(tasks))
         return values
 
+    if len(tasks) > 1 and _SCHEDULER in os.environ and not _in_worker.get():
+        from leptonfit.inference import cluster
+
+        sent = _pickle(function)
+        if sent is not None:
+            return collect(cluster.map_batches(cluster.connect(os.environ[_SCHEDULER]), sent, tasks))
     if jobs <= 1:
         return collect(map(function, tasks))
     chunk = max(1, len(tasks) // (8 * jobs))
@@ -154,6 +239,17 @@ def map_ordered(
         return collect(pool.map(functools.partial(_call, function), tasks, chunksize=chunk))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, do not wait for tasks that still run
+
+
+def _pickle(function: Callable[[Item], Value]) -> bytes | None:
+    """Bytes of a function for the workers of a cluster; None with a warning if it cannot be sent."""
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(function))
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        warnings.warn(f"tasks are done in this process, as they cannot be sent to the cluster: {error}", stacklevel=3)
+        return None
 
 
 def _start_worker(parent: int, core: Lock) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from leptonfit.inference.chunks import find_chi2, split_points
 from leptonfit.inference.levenberg_marquardt import INITIAL_DAMPING, levenberg_marquardt
 from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -84,8 +85,14 @@ def sample_points(problem: LeastSquaresProblem) -> np.ndarray:
 
 def alive_columns(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
     """True for columns (..., n_free) of the Jacobian at x (..., n_par) that are finite and have not vanished."""
-    lengths, size = column_lengths(problem.jacobian(x)[..., free]), norms(problem.residuals(x))
-    return np.isfinite(lengths) & np.isfinite(size)[..., None] & ~is_vanished(problem, x, free, lengths, size)
+    points = x.reshape(-1, problem.n_par)
+    alive = np.empty((len(points), len(free)), dtype=bool)
+    for part in split_points(problem, len(points)):
+        here = points[part]
+        lengths, size = column_lengths(problem.jacobian(here)[..., free]), norms(problem.residuals(here))
+        vanished = is_vanished(problem, here, free, lengths, size)
+        alive[part] = np.isfinite(lengths) & np.isfinite(size)[..., None] & ~vanished
+    return alive.reshape(*x.shape[:-1], len(free))
 
 
 def _hold(points: np.ndarray, x: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -147,8 +154,7 @@ def _restart(
     alive = np.sum(alive_columns(problem, candidates, free) & flat[:, None, :], axis=-1)
     allowed = alive > 0
     allowed[:, 0] |= ~flat.any(axis=-1)  # not stationary with every column nonzero: try only the original start
-    residuals = problem.residuals(candidates)
-    chi2 = np.vecdot(residuals, residuals)
+    chi2 = find_chi2(problem, candidates)
     chi2 = np.where(allowed & np.isfinite(chi2), chi2, np.inf)
     halves = np.arange(candidates.shape[1]).reshape(2, -1)
     groups = [half[first::2] for half in halves for first in (2, 3)]  # samples near a bound or zero; uniform samples
@@ -156,14 +162,19 @@ def _restart(
     chosen = np.concatenate([np.tile([0, 1], (len(x), 1)), *best], axis=1)
     i, k = np.nonzero(np.isfinite(np.take_along_axis(chi2, chosen, axis=1)))
     starts, which = np.unique(candidates[i, chosen[i, k]], axis=0, return_inverse=True)  # rows share most starts
-    ends, used, found, _ = _descend(problem, starts, free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
+    found = [
+        _descend(problem, starts[part], free, max_iter, initial_damping=_SHORT_STEPS, first_turn=1)
+        for part in split_points(problem, len(starts))
+    ]
+    ends, used = (np.concatenate([each[k] for each in found]) for k in (0, 1))
+    end_chi2, end_flat = (np.concatenate([getattr(each[2], name) for each in found]) for name in ("chi2", "flat"))
     n_iter = np.bincount(i, used[which], len(x)).astype(int)
     standing = check_optimality(problem, x, free)
     chi2, plateau = standing.chi2, np.all(standing.flat, axis=-1)
-    for pair in np.argsort(found.chi2[which], kind="stable"):
+    for pair in np.argsort(end_chi2[which], kind="stable"):
         j, at = i[pair], which[pair]
-        is_plateau = found.flat[at].all()
-        same = plateau[j] and not is_plateau and found.chi2[at] <= chi2[j] * (1 + ROUNDING)
-        if found.chi2[at] < chi2[j] or same:
-            x[j], chi2[j], plateau[j] = ends[at], found.chi2[at], is_plateau
+        is_plateau = end_flat[at].all()
+        same = plateau[j] and not is_plateau and end_chi2[at] <= chi2[j] * (1 + ROUNDING)
+        if end_chi2[at] < chi2[j] or same:
+            x[j], chi2[j], plateau[j] = ends[at], end_chi2[at], is_plateau
     return x, n_iter

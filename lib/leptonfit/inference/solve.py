@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
+from leptonfit.inference.chunks import split_points
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.restart import minimise, seen_columns
 from leptonfit.inference.result import Booleans, Integers, Result
@@ -78,9 +81,10 @@ def solve(
     Raises
     ------
     ValueError
-        If a start is outside the bounds or has the wrong length, the method is unknown, or the functions of the problem
-        fail their check.
+        If a start is outside the bounds or has the wrong length, the method is unknown, the functions of the problem
+        fail their check, or one start alone needs more memory than a chunk may have (`chunks.MEMORY`).
     """
+    split_points(problem, 1)  # refuses a problem that is too large before it is evaluated
     problem.check()
     x0 = np.asarray(x0, dtype=float)
     if x0.shape[-1:] != (problem.n_par,):
@@ -91,19 +95,32 @@ def solve(
         value = x0[outside][0]
         bounds = f"[{problem.lower[j]:g}, {problem.upper[j]:g}]"
         raise ValueError(f"{problem.names[j]} = {value:g}: a start must lie in {bounds}")
-    others = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}
-    if method != "lm" and method not in others:
-        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(others)}")
-    free = problem.free_indices(fixed)
+    if method != "lm" and method not in _OTHERS:
+        raise ValueError(f"method {method!r}: must be one of lm, {', '.join(_OTHERS)}")
+    points = x0.reshape(-1, problem.n_par)
+    parts = [points[part] for part in split_points(problem, len(points))]
+    run = partial(_solve_chunk, problem=problem, free=problem.free_indices(fixed), method=method, max_iter=max_iter)
+    ends = map_ordered(run, parts)
     batch = x0.shape[:-1]
+
+    def join(name: str) -> np.ndarray:
+        array = np.concatenate([getattr(end, name) for end in ends]) if len(ends) > 1 else getattr(ends[0], name)
+        return array.reshape((*batch, *array.shape[1:]))
+
+    return SolveResult(**{field.name: join(field.name) for field in fields(SolveResult)})
+
+
+def _solve_chunk(
+    x: np.ndarray, *, problem: LeastSquaresProblem, free: np.ndarray, method: str, max_iter: int
+) -> SolveResult:
+    """End points of minimisations from x (n, n_par)."""
     with np.errstate(all="ignore"):  # steps into regions where the model is undefined are expected, and rejected
-        x, n_iter = x0.reshape(-1, problem.n_par).copy(), np.zeros(x0.size // problem.n_par, dtype=int)
-        restarted = np.zeros(len(x), dtype=bool)
+        x, n_iter, restarted = x.copy(), np.zeros(len(x), dtype=int), np.zeros(len(x), dtype=bool)
         if method == "lm" and len(free):
             x, n_iter, end, restarted = minimise(problem, x, free, max_iter)
         else:
             if len(free):
-                x, n_iter = others[method](problem, x, free, max_iter)
+                x, n_iter = _OTHERS[method](problem, x, free, max_iter)
             end = check_optimality(problem, x, free)
         kkt = np.where(np.isfinite(end.kkt), end.kkt, 1.0)
         vanished = np.flatnonzero(end.flat.any(axis=-1) & ~end.exact)
@@ -116,15 +133,7 @@ def solve(
     chi2, kkt = np.where(finite, end.chi2, np.nan), np.where(finite, kkt, np.nan)
     flat = np.zeros(x.shape, dtype=bool)
     flat[:, free] = end.flat & finite[:, None]
-    return SolveResult(
-        x=x.reshape(x0.shape),
-        chi2=chi2.reshape(batch),
-        kkt=kkt.reshape(batch),
-        converged=(kkt <= KKT_TOLERANCE).reshape(batch),
-        n_iter=n_iter.reshape(batch),
-        flat=flat.reshape(x0.shape),
-        restarted=restarted.reshape(batch),
-    )
+    return SolveResult(x, chi2, kkt, kkt <= KKT_TOLERANCE, n_iter, flat, restarted)
 
 
 def _solve_scipy(
@@ -182,3 +191,6 @@ def _solve_iminuit(
         fit.migrad(ncall=max_iter)
         x[i, free], n_calls[i] = np.asarray(fit.values), fit.nfcn
     return x, n_calls
+
+
+_OTHERS = {"scipy": _solve_scipy, "iminuit": _solve_iminuit}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leptonfit.inference.chunks import split_points
 from leptonfit.inference.norms import norms
 from leptonfit.inference.problem import EXACT, LeastSquaresProblem
 
@@ -141,6 +142,11 @@ def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarra
     Technometrics 23, 179 (1981), doi:10.1080/00401706.1981.10486259). If columns are almost linear combinations of one
     another, each may be orthogonal to r within the tolerance of the KKT residual although the plane they span is not.
     """
+    return np.concatenate([_offset(problem, x[part], free) for part in split_points(problem, len(x))])
+
+
+def _offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Relative offset of the points of one chunk."""
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]
     lengths, here = column_lengths(jacobian), x[:, free]
     columns = jacobian / np.where(lengths > 0, lengths, 1.0)[..., None, :]
@@ -187,8 +193,11 @@ def is_vanished(
 def vanished_columns(problem: LeastSquaresProblem, x: np.ndarray) -> np.ndarray:
     """True for parameters (n, n_par) whose column of the Jacobian vanishes at x (n, n_par)."""
     with np.errstate(all="ignore"):
-        lengths, size = column_lengths(problem.jacobian(x)), norms(problem.residuals(x))
-        return is_vanished(problem, x, np.arange(problem.n_par), lengths, size)
+        every, vanished = np.arange(problem.n_par), np.empty(x.shape, dtype=bool)
+        for part in split_points(problem, len(x)):
+            lengths, size = column_lengths(problem.jacobian(x[part])), norms(problem.residuals(x[part]))
+            vanished[part] = is_vanished(problem, x[part], every, lengths, size)
+        return vanished
 
 
 def widths(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -206,11 +215,15 @@ def lengths_nearby(problem: LeastSquaresProblem, x: np.ndarray, jacobian: np.nda
     is then used. It is also extrapolated from 0.01 %, and the smaller value is used, so that the edge of a distant step
     of the model is not mistaken for an extremum.
     """
-    lower, upper, each = problem.lower[free], problem.upper[free], np.arange(len(free))
-    here = x[:, free]
+    lower, upper, here = problem.lower[free], problem.upper[free], x[:, free]
     inward = np.where(upper - here >= here - lower, 1.0, -1.0)
-    moved = np.tile(x[:, None, :], (len(_NEARBY), 1, len(free), 1))
-    moved[:, :, each, free] += _NEARBY[:, None, None] * widths(problem, x, free) * inward
-    columns = np.moveaxis(problem.jacobian(moved)[:, :, each, :, free], 0, 2)
-    there = norms(columns) * (_NEARBY[0] / _NEARBY)[:, None, None]
+    steps = _NEARBY[:, None, None] * widths(problem, x, free) * inward
+    there = np.empty(steps.shape)
+    distance, row, each = (axis.ravel() for axis in np.indices(steps.shape))
+    for part in split_points(problem, steps.size):
+        at = distance[part], row[part], each[part]
+        moved, n = x[at[1]], np.arange(len(at[0]))
+        moved[n, free[at[2]]] += steps[at]
+        there[at] = norms(problem.jacobian(moved)[n, :, free[at[2]]])
+    there *= (_NEARBY[0] / _NEARBY)[:, None, None]
     return np.fmax(column_lengths(jacobian), there.min(axis=0))

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 from scipy.stats import chi2
 
 from leptonfit.inference.binned import BinnedModel, stack_models
+from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.goodness import is_lawful
+from leptonfit.inference.limit_coverage import draw_toys
 from leptonfit.inference.limits import LimitsResult, find_limits
+from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import check_independent
 from leptonfit.neutrino.likelihood import Likelihood
@@ -194,10 +198,9 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
     data = np.concatenate([one.data for one in likelihoods])
     found = _compare(both, models, data, np.zeros(len(both.nuisances)))
     best = both.fit(data)
-    rng = np.random.default_rng(seed)
-    pulls = np.tile(best.pulls, (n_toys, 1))
-    toys = both.draw(np.full(n_toys, float(best.theta)), pulls, rng)
-    centres = pulls + rng.standard_normal(pulls.shape) * ~both.is_free
+    compare = partial(_compare_toys, both=both, models=models, theta=float(best.theta), pulls=best.pulls)
+    chunks = split_toys(n_toys, both.n_bins + len(both.nuisances), np.random.SeedSequence(seed))
+    toys = np.concatenate(map_ordered(compare, chunks))
     dof = len(models) - 1
     return JointResult(
         titles=tuple(one.experiment.title for one in likelihoods),
@@ -205,9 +208,23 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
         chi2_pg=float(found),
         dof=dof,
         p_value=float(chi2.sf(found, dof)) if is_lawful(both, float(best.theta), best.pulls) else float("nan"),
-        toy_p_value=float((1 + np.sum(_compare(both, models, toys, centres) >= found)) / (1 + n_toys)),
+        toy_p_value=float((1 + np.sum(toys >= found)) / (1 + n_toys)),
         n_toys=n_toys,
     )
+
+
+def _compare_toys(
+    chunk: tuple[int, np.random.SeedSequence],
+    *,
+    both: BinnedModel,
+    models: Sequence[BinnedModel],
+    theta: float,
+    pulls: np.ndarray,
+) -> np.ndarray:
+    """χ²_PG (n_toys,) of a chunk of toys."""
+    n_toys, seed = chunk
+    toys, centres = draw_toys(both, theta, pulls, n_toys, np.random.default_rng(seed))
+    return _compare(both, models, toys, centres)
 
 
 def _compare(both: BinnedModel, models: Sequence[BinnedModel], data: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.chunks import split_rows
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.gaussian_process import CurveResult, fit_curve
 from leptonfit.inference.limits import find_limits
@@ -146,8 +147,10 @@ def scan_thresholds(
     rng = np.random.default_rng(seed)
     nothing = np.zeros((settings.n_toys, len(model.nuisances)))
     centres = rng.standard_normal(nothing.shape) * ~model.is_free
-    toys = model.draw(np.zeros(settings.n_toys), nothing, rng)
-    fits = model.fit(toys[:, None], used=used, centres=centres[:, None])
+    fitted_theta: np.ndarray = np.empty((settings.n_toys, len(first)))
+    for part in split_rows(settings.n_toys, model.n_bins + nothing.shape[1], f"one toy of {model.n_bins} bins"):
+        toys = model.draw(np.zeros(part.stop - part.start), nothing[part], rng)
+        fitted_theta[part] = model.fit(toys[:, None], used=used, centres=centres[part, None]).theta
 
     gaussian = CONSTRUCTIONS[settings.method].gaussian
 
@@ -155,7 +158,7 @@ def scan_thresholds(
         limits = gaussian(theta / found.sigma, settings.confidence[0])[1]
         return np.log(limits / gaussian(np.zeros(1), settings.confidence[0])[1]) / 2
 
-    log_ratio = compare(fits.theta)
+    log_ratio = compare(fitted_theta)
     threshold = experiment.edges[first]
     energy = experiment.energies_kev[first]
     curve = None
@@ -180,7 +183,7 @@ def scan_thresholds(
         log_ratio=compare(found.theta_hat),
         toy_mean=log_ratio.mean(axis=0),
         toy_covariance=np.cov(log_ratio.T),
-        toy_correlation=np.corrcoef(fits.theta.T),
+        toy_correlation=np.corrcoef(fitted_theta.T),
         curve=curve,
     )
 

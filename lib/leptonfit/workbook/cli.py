@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -46,10 +47,27 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--budget", metavar="quick|full", help="Effort; never changes a grid."),
         click.option("--fresh", is_flag=True, help="Run even what is up to date."),
         click.option("--data", type=click.Path(path_type=Path), help=f"Another data folder, with its own {SUMS}."),
+        click.option("--scheduler", metavar="ADDRESS|local", help="Dask cluster that does the heavy tasks."),
     )
     for option in reversed(shared):
         command = option(command)
     return command
+
+
+@contextlib.contextmanager
+def _on_cluster(scheduler: str | None) -> Iterator[None]:
+    """Use the cluster of a scheduler, if there is one; refuse a cluster that cannot be used."""
+    if scheduler is None:
+        yield
+        return
+    from leptonfit.inference.parallel import ClusterError, use_cluster
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(use_cluster(scheduler, warn=lambda line: click.echo(f"leptonfit: {line}", err=True)))
+        except ClusterError as error:
+            raise InputError(f"--scheduler {scheduler}: {error}") from None
+        yield
 
 
 @cli.command("run")
@@ -62,13 +80,15 @@ def run_command(
     budget: str | None,
     fresh: bool,
     data: Path | None,
+    scheduler: str | None,
 ) -> None:
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
     from leptonfit.workbook import page, progress, run
 
     _require_workbook()
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
-    errors = run.execute(request, progress.say)
+    with _on_cluster(scheduler):
+        errors = run.execute(request, progress.say)
     click.echo(page.write_pdf(request.folder))
     _fail_on(errors)
 
@@ -83,6 +103,7 @@ def sweep_command(
     budget: str | None,
     fresh: bool,
     data: Path | None,
+    scheduler: str | None,
 ) -> None:
     """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
     from leptonfit.workbook import page, progress, sweep
@@ -91,7 +112,8 @@ def sweep_command(
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )
-    errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=progress.say)
+    with _on_cluster(scheduler):
+        errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=progress.say)
     click.echo(page.write_pdf(ROOT / "reports" / tag))
     _fail_on(errors)
 

@@ -183,6 +183,7 @@ def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
         "commit": f"{commit} with uncommitted changes" if origin["git_dirty"] else commit,
         "library": f"SHA-256 {origin['library_checksum']}",
         "machine": origin["machine"],
+        "cluster": origin.get("cluster") or "none",
         **origin["versions"],
         **{f"data/{name}": f"SHA-256 {digest}" for name, digest in origin["data_checksums"].items()},
     }

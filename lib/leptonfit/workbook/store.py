@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
+from leptonfit.inference.parallel import describe_cluster
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.formats import format_table
 
@@ -211,7 +212,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def provenance(settings: Settings) -> dict[str, Any]:
-    """Where a result comes from: commit, versions, data, seed, time, machine."""
+    """Where a result comes from: commit, versions, data, seed, time, machine, cluster."""
     folder = data_folder()
     commit, dirty = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     return {
@@ -223,6 +224,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
         "seconds": round(time.monotonic() - settings.started, 3),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "machine": machine(),
+        "cluster": describe_cluster(),
     }
 
 

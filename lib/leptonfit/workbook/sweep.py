@@ -113,7 +113,8 @@ def _write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None
 def _execute_one(request: run.Request) -> tuple[list[str], list[str]]:
     said: list[str] = []
     try:
-        return said, run.execute(request, said.append)
+        with share_cores(request.folder / ".cores", 1):  # on a worker of a cluster, which has one core
+            return said, run.execute(request, said.append)
     except InputError as error:  # another run uses the folder of this value; the other values continue
         return said, [str(error)]
 

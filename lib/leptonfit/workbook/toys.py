@@ -66,5 +66,6 @@ def _run_chunk(
         return CoverageResult.from_dict(json.loads(path.read_text(encoding="utf-8")))
     problem = build_choice(choice, model)
     found = run_toys(problem, "beta", truth, n_toys=n_toys, seed=seed)
-    store.write_whole(path, json.dumps(found.to_dict()))
+    if folder.is_dir():  # not on a worker of a cluster that does not share the file system
+        store.write_whole(path, json.dumps(found.to_dict()))
     return found
