@@ -1,7 +1,7 @@
 """Time and memory of one unit of work as the work grows, each size in a fresh process.
 
 The problem has N species, y_i(t) = a_i exp(−k_i t) + c_i + s t: three parameters for each species and a drift s that
-they share. Its Jacobian is block-sparse, and every solver here treats it as dense.
+they share. Its Jacobian is block-sparse.
 """
 
 import json
@@ -16,8 +16,8 @@ import numpy as np
 from comparison import count_repeats, measure
 
 from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.blocks import find_blocks, solve_by_blocks
 from leptonfit.inference.coverage import run_toys
-from leptonfit.inference.levenberg_marquardt import _damped_solution
 from leptonfit.inference.limit_coverage import draw_toys
 from leptonfit.inference.multistart import Effort, run_multistart
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
@@ -129,36 +129,21 @@ def measure_one(kind, size):
 
 
 def compare_steps():
-    """Time of one step of four starts at 100 parameters: dense, and block by block with the drift eliminated last."""
-    n_species, n_times = 33, 20
-    problem = build_species(n_species, n_times)
+    """Time of the linear algebra of one step of four starts at 100 parameters: dense, and by blocks."""
+    problem = build_species(33, 20)
     x = np.tile(problem.start, (4, 1))
     jacobian, residuals = problem.jacobian(x), problem.residuals(x)
-    seconds = {}
-    for name, run in (
-        ("dense", lambda: _damped_solution(jacobian, residuals)),
-        ("by blocks", lambda: solve_by_blocks(jacobian, residuals, n_species, n_times)),
-    ):
-        seconds[name] = measure(run, count_repeats(run))[0]
-    return {"parameters": problem.n_par, "residuals": problem.n_res, "seconds": seconds}
+    n = problem.n_par
 
+    def solve_dense():
+        system = np.concatenate([jacobian, np.broadcast_to(np.eye(n), (len(x), n, n))], axis=1)
+        target = np.concatenate([residuals, np.zeros((len(x), n))], axis=1)
+        triangle = np.linalg.qr(np.concatenate([system, target[..., None]], axis=-1), mode="r")
+        return -np.linalg.solve(triangle[:, :n, :n], triangle[:, :n, n:])[..., 0]
 
-def solve_by_blocks(jacobian, residuals, n_species, n_times):
-    """Minimise ‖r + J q‖² + ‖q‖² by a QR decomposition of each species, of which only the shared column is left."""
-    at, n = np.arange(n_species), len(jacobian)
-    rows = jacobian.reshape(n, n_species, n_times, -1)
-    own = np.zeros((n, n_species, n_times + 3, 3))
-    own[:, :, :n_times] = np.stack([rows[:, at, :, 3 * at + k] for k in range(3)], axis=-1).swapaxes(0, 1)
-    own[:, :, n_times + np.arange(3), np.arange(3)] = 1.0
-    shared, target = np.zeros((2, n, n_species, n_times + 3))
-    shared[:, :, :n_times], target[:, :, :n_times] = rows[..., -1], residuals.reshape(n, n_species, n_times)
-    q, triangle = np.linalg.qr(own)
-    along_shared, along_target = np.vecmat(shared, q), np.vecmat(target, q)
-    shared, target = shared - np.matvec(q, along_shared), target - np.matvec(q, along_target)
-    drift = -np.sum(shared * target, axis=(1, 2)) / (1 + np.sum(shared**2, axis=(1, 2)))
-    right = along_target + along_shared * drift[:, None, None]
-    steps = -np.linalg.solve(triangle, right[..., None])[..., 0]
-    return np.concatenate([steps.reshape(n, -1), drift[:, None]], axis=1)
+    tasks = {"dense": solve_dense, "by blocks": lambda: solve_by_blocks(jacobian, residuals, find_blocks(jacobian))}
+    seconds = {name: measure(run, count_repeats(run))[0] for name, run in tasks.items()}
+    return {"parameters": n, "residuals": problem.n_res, "seconds": seconds}
 
 
 def read_peak():

@@ -10,7 +10,7 @@ FASTER = {
     "random effects": "it also computes the interval of τ² and the prediction",
 }
 """Why another tool is faster than leptonfit, by the kind of task."""
-GROWS = {"parameters": "the solver treats the block-sparse Jacobian as dense: QR costs residuals × parameters²"}
+GROWS = {"parameters": "the array of derivatives is dense, with residuals × parameters elements"}
 """Why the cost of one unit rises with the size, by the kind of work."""
 FLAT = 1.3
 """Rise of the cost of one unit, over the last tenfold of the size, that counts as flat."""
@@ -155,8 +155,8 @@ def render_step(step):
     n_par, n_res = step["parameters"], step["residuals"]
     return (
         f"The problem has three parameters for each species, and one that all share. With {n_par} parameters and "
-        f"{n_res} residuals the linear algebra of one step of four starts takes {dense}; block by block "
-        f"it would take {blocks}."
+        f"{n_res} residuals the linear algebra of one step of four starts takes {blocks} by blocks, and "
+        f"{dense} dense."
     )
 
 
