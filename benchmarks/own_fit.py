@@ -12,7 +12,6 @@ median of several runs on one core, in which the tools take turns, as processor 
 """
 
 import ast
-import importlib.util
 import inspect
 import itertools
 import statistics
@@ -21,16 +20,15 @@ import time
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from io import StringIO
-from platform import python_version
 
 import numpy as np
+from comparison import is_installed
 
 from leptonfit.datafiles import read_csv
 
 SEED = 1
-REPEATS = 5
+REPEATS = 3
 END = "# end"
 
 
@@ -46,6 +44,26 @@ class Fit:
     name: str
     code: str
     answer: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one tool says of a fit: 95 % intervals [low, high], in how many statements and seconds, and its remarks."""
+
+    fit: str
+    name: str
+    truth: str
+    tool: str
+    n_statements: int
+    seconds: float
+    intervals: list
+    said: str
+
+    @property
+    def text(self):
+        """Intervals and remarks in one line."""
+        between = " and ".join(f"[{low:.4g}, {high:.4g}]" for low, high in self.intervals)
+        return ", ".join(filter(None, [between or "no interval", self.said[:60]]))
 
 
 def decay(t, a, b, c):
@@ -123,7 +141,7 @@ def by_leptonfit(model, x, y, sigma, bounds, start, name):
     print(answer)
     # end
     verdict = answer.verdicts[name]
-    return verdict.allowed.intervals, "; ".join([verdict.code, *answer.result.combinations])
+    return verdict.allowed.intervals.tolist(), "; ".join([verdict.code, *answer.result.combinations])
 
 
 def by_lmfit(model, x, y, sigma, bounds, start, name):
@@ -183,10 +201,6 @@ TOOLS = {
 }
 
 
-def is_installed(tool):
-    return importlib.util.find_spec(tool.split(",")[0].lower()) is not None
-
-
 def count_statements(run):
     """Statements of a function that come before the line `# end`."""
     body = textwrap.dedent(inspect.getsource(run)).split(END)[0]
@@ -209,25 +223,23 @@ def run_once(tool, fit):
     return seconds, intervals, said or "; ".join(dict.fromkeys(warned))
 
 
-def main():
-    tools = [tool for tool in TOOLS if is_installed(tool)]
-    names = dict.fromkeys(tool.split(",")[0] for tool in tools)
-    print(f"own fits; one core, Python {python_version()}, " + ", ".join(f"{name} {version(name)}" for name in names))
+def run_all() -> list[Answer]:
+    """Answers of every tool that is installed, fit by fit."""
+    tools = [tool for tool in TOOLS if is_installed(tool.split(",")[0].lower())]
+    answers = []
     for fit in list_fits():
         print(f"{fit.title}: {fit.name}; right answer: {fit.answer}")
         runs = {tool: [run_once(tool, fit)] for tool in tools}  # the first run also imports, and is not timed
         for _, tool in itertools.product(range(REPEATS), tools):
             runs[tool].append(run_once(tool, fit))
-        for tool, run in TOOLS.items():
-            if tool not in runs:
-                print(f"  {tool:20}not installed: .venv/bin/python -m pip install -e '.[bench]'")
-                continue
-            seconds = statistics.median(one[0] for one in runs[tool][1:])
-            n = count_statements(run) - (tool == "iminuit, no bounds")  # which has no statement for the limits
-            _, intervals, said = runs[tool][-1]
-            text = " and ".join(f"[{low:.4g}, {high:.4g}]" for low, high in intervals) or "none"
-            print(f"  {tool:19}{n:>3} statements{seconds:>8.3f} s   {text:40}{said[:60]}".rstrip(), flush=True)
+        for tool, found in runs.items():
+            n = count_statements(TOOLS[tool]) - (tool == "iminuit, no bounds")  # which has no statement for the limits
+            _, intervals, said = found[-1]
+            seconds = statistics.median(one[0] for one in found[1:])
+            answers.append(Answer(fit.title, fit.name, fit.answer, tool, n, seconds, intervals, said))
+            print(f"  {tool:19}{n:>3} statements{seconds:>8.3f} s   {answers[-1].text}".rstrip(), flush=True)
+    return answers
 
 
 if __name__ == "__main__":
-    main()
+    run_all()

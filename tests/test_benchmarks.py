@@ -1,19 +1,22 @@
-"""Fits of the benchmark beside other tools: our verdicts are those known from closed forms, and the peers' rows run."""
+"""The bench: our verdicts are those known from closed forms, the peers' rows run, and README shows the stored run."""
 
-import importlib.util
-import sys
+import json
 from pathlib import Path
 
+import comparison
+import growth
+import limits
 import numpy as np
+import own_fit
 import pytest
+import tables
 from scipy.optimize import brentq, minimize_scalar
 
 import leptonfit
+from leptonfit.neutrino.likelihood import load_likelihood
 
-PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "own_fit.py"
-spec = importlib.util.spec_from_file_location("own_fit", PATH)
-own_fit = sys.modules["own_fit"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own_fit)
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text())
 FITS = {fit.title: fit for fit in own_fit.list_fits()}
 LEVEL = 3.841458820694124
 
@@ -111,3 +114,67 @@ def test_what_a_tool_refuses_with_is_shown(monkeypatch):
 
     monkeypatch.setitem(own_fit.TOOLS, "lmfit", refuses)
     assert own_fit.run_once("lmfit", FITS["decay, long"])[1:] == ([], "no minimum")
+
+
+def test_readme_shows_the_stored_run():
+    readme = (ROOT / "README.md").read_text()
+    assert tables.replace(readme, tables.render(RESULTS)) == readme
+    assert (ROOT / "figures" / "bench.png").stat().st_size < 200_000
+
+
+def test_every_number_of_the_tables_comes_from_the_run():
+    changed = json.loads(json.dumps(RESULTS))
+    for row in (*changed["comparisons"], *changed["public_sets"], *changed["own_fits"], *changed["growth"]):
+        row["seconds"] *= 7
+    before, after = (tables.render(one).splitlines() for one in (RESULTS, changed))
+    same = [line for line in before if line in after and line.startswith("| ") and any(map(str.isdigit, line))]
+    assert all("minima of" in line or "statements" in line for line in same), same
+
+
+def test_a_readme_without_the_markers_is_refused():
+    with pytest.raises(ValueError, match="written by make bench"):
+        tables.replace("# title\n", "text")
+
+
+def test_the_tools_take_turns_and_a_part_stands_for_the_whole(monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(comparison.time, "process_time", lambda: now[0])
+
+    def take(tool, seconds):
+        now[0] += seconds
+        calls.append(tool)
+        return tool
+
+    peers = {"peer": lambda: take("peer", 0.5), "part": comparison.Part(lambda: take("part", 1.5), 10.0)}
+    ours, peer, part = comparison.compare("task", lambda: take("ours", 0.25), peers)
+    assert (ours.seconds, peer.seconds, part.seconds) == (0.25, 0.5, 15.0)
+    assert (ours.ratio, peer.ratio, part.ratio) == (1.0, 2.0, 60.0)
+    assert [row.reached for row in (ours, peer, part)] == ["ours", "peer", "part"]
+    turns = calls[-2 * part.n_runs :]
+    assert turns == ["ours", "part"] * part.n_runs
+    assert part.n_runs == 2  # 1.5 s each, until 4 s are spent
+
+
+def test_the_generated_problem_has_the_derivatives_of_its_residuals():
+    problem = growth.build_species(3, 4)
+    x = problem.start * np.array([[0.9], [1.1]])
+    assert problem.jacobian(x).shape == (2, 12, 10)
+    step = 1e-6 * np.eye(10)
+    moved = [(problem.residuals(row + step) - problem.residuals(row - step)) / 2e-6 for row in x]
+    np.testing.assert_allclose(problem.jacobian(x), np.swapaxes(moved, 1, 2), rtol=1e-6, atol=1e-6)
+
+
+def test_every_kind_of_growing_work_runs():
+    for kind in growth.SIZES:
+        assert growth.measure_one(kind, 4)["megabytes"] >= 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pyhf's own imports
+def test_pyhf_is_given_the_same_counts():
+    model = load_likelihood("xenonnt").model
+    peer = limits.build_pyhf(model)
+    theta, pulls = 0.7, np.array([0.3, -0.4, 0.6])
+    values = {"mu": theta, "norm": 1 + pulls[0], "pp": pulls[1], "beryllium_7": pulls[2]}
+    assert model.nuisances == ("background", "pp", "beryllium_7")
+    expected = peer.expected_actualdata([values[name] for name in peer.config.par_names])
+    np.testing.assert_allclose(expected, model.expected(theta, pulls), rtol=1e-12)

@@ -299,3 +299,17 @@ def test_a_logarithmic_scale_changes_no_verdict():
         found.append(assess_problem(problem, "v").verdicts["v"])
     assert [one.code for one in found] == ["bound_limited"] * 2
     np.testing.assert_allclose(found[1].interval, found[0].interval, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sigma", "n_calls"), [(0.1, 1), (np.diag([0.1, 0.2, 0.3]), 1), ("poisson", 2)])
+def test_derivatives_call_the_model_for_its_prediction_only_where_they_depend_on_it(sigma, n_calls):
+    calls = []
+
+    def line(x, a, b):
+        calls.append(x)
+        return a + b * x
+
+    problem = problem_from_model(line, np.arange(3.0), np.array([2.0, 4.0, 5.0]), sigma, {"a": (0.1, 9), "b": (0.1, 9)})
+    calls.clear()
+    problem.jacobian(problem.start)
+    assert len(calls) == n_calls

@@ -1,6 +1,6 @@
 """The problems of Moré, Garbow and Hillstrom: no solver of SciPy reaches more minima.
 
-`benchmarks/robustness.py` prints the same table with the peers computed.
+`benchmarks/public_sets.py` computes the same numbers, for the peers as well.
 """
 
 import numpy as np

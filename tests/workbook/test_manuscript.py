@@ -38,7 +38,7 @@ def test_what_the_notebooks_publish_is_committed_and_nothing_else():
     for name in tables:
         for suffix in ("csv", "tex"):
             assert (FIGURES / f"{name}.{suffix}").is_file()
-    assert {path.stem for path in FIGURES.iterdir() if path.is_file()} == {*drawn, *tables, "numbers"}
+    assert {path.stem for path in FIGURES.iterdir() if path.is_file()} == {*drawn, *tables, "numbers", "bench"}
 
 
 @pytest.fixture

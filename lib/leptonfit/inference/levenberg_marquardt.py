@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from leptonfit.inference.blocks import find_blocks, solve_by_blocks
 from leptonfit.inference.cancellation import check_cancelled
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.stationarity import ROUNDING, column_lengths, is_blocked, is_rounding
@@ -211,12 +212,15 @@ def _box_step(
 
 
 def _damped_solution(jacobian: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Minimise ‖r + J q‖² + ‖q‖² for a batch: in residual space if that has fewer dimensions, else by QR."""
+    """Minimise ‖r + J q‖² + ‖q‖² for a batch: in residual space if that has fewer dimensions, else by QR or blocks."""
     n_batch, n_res, n_free = jacobian.shape
     if n_res <= n_free:
         kernel = jacobian @ jacobian.mT
         np.einsum("...ii->...i", kernel)[...] += 1.0  # a view of the diagonal
         return -np.vecmat(np.linalg.solve(kernel, residuals[..., None])[..., 0], jacobian)
+    blocks = find_blocks(jacobian)
+    if blocks is not None:
+        return solve_by_blocks(jacobian, residuals, blocks)
     system = np.zeros((n_batch, n_res + n_free, n_free + 1))
     system[:, :n_res, :n_free], system[:, :n_res, n_free] = jacobian, residuals
     diagonal = np.arange(n_free)

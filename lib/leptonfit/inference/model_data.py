@@ -113,17 +113,18 @@ def _check_sigma(sizes: np.ndarray) -> None:
 
 
 Residuals = Callable[[np.ndarray], np.ndarray]
+Slopes = Callable[[np.ndarray], np.ndarray]
 ByPrediction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def compare_gaussian(data: Data) -> tuple[Residuals, ByPrediction]:
+def compare_gaussian(data: Data) -> tuple[Residuals, Slopes]:
     """Residuals L⁻¹(f − y) with LLᵀ the covariance, and their derivatives from those of f."""
     y, sigma = data.y, data.sigma
     assert sigma is not None
     if sigma.ndim == 1:
-        return lambda f: (f - y) / sigma, lambda f, slope: slope / sigma[:, None]
+        return lambda f: (f - y) / sigma, lambda slope: slope / sigma[:, None]
     whiten = np.linalg.inv(np.linalg.cholesky(sigma))
-    return lambda f: (f - y) @ whiten.T, lambda f, slope: whiten @ slope
+    return lambda f: (f - y) @ whiten.T, lambda slope: whiten @ slope
 
 
 def compare_counts(counts: np.ndarray) -> tuple[Residuals, ByPrediction]:

@@ -129,7 +129,10 @@ def problem_from_model(
         notes.append("Some counts are not whole numbers.")
     notes += call.inspect(data, draw_probes(free), jobs)
     at_x = _read_x_sigma(x_sigma, x, y, sigma)
-    residuals, by_prediction = compare_counts(data.y) if counts else compare_gaussian(data)
+    if counts:
+        residuals, by_prediction = compare_counts(data.y)
+    else:
+        residuals, by_sigma = compare_gaussian(data)
     bounds = np.array([(parameter.lower, parameter.upper) for parameter in free]).reshape(-1, 2).T
     slope = ModelSlope(call, jacobian, bounds)
 
@@ -137,7 +140,9 @@ def problem_from_model(
         return residuals(call(data.x, z))
 
     def slopes(z: np.ndarray) -> np.ndarray:
-        return by_prediction(call(data.x, z), slope(data.x, z))
+        if counts:
+            return by_prediction(call(data.x, z), slope(data.x, z))
+        return by_sigma(slope(data.x, z))
 
     if at_x is not None:
         if jacobian is not None:
