@@ -106,8 +106,8 @@ def run_all() -> list[Row]:
     far = draw_starts(problem, len(GRID), np.random.default_rng(1), {"beta": (GRID[0], GRID[-1])})
     rows = []
     for task, starts in (
-        ("profile of β from its neighbours: points with χ² ≤ 1e-6", near),
-        ("profile of β from random starts: points with χ² ≤ 1e-6", far),
+        ("profile of β started at its neighbours: points with χ² ≤ 1e-6", near),
+        ("profile of β started at random: points with χ² ≤ 1e-6", far),
     ):
         starts[:, 0] = GRID
         peers = {

@@ -108,6 +108,8 @@ def prepare(kind, size):
     if kind == "refitted data sets":
         problem = build_species(1, 10)
         return lambda: run_toys(problem, "s", problem.start, n_toys=size, seed=SEED)
+    if kind != "toys":
+        raise ValueError(f"kind {kind!r}: must be one of {', '.join(SIZES)}")
     base, shape = np.linspace(40.0, 10.0, 20), np.geomspace(8.0, 0.1, 20)
     model = BinnedModel(("b",), base, 0.1 * base[None], shape, np.zeros((1, 20)), np.array([False]))
     rng = np.random.default_rng(SEED)
