@@ -25,7 +25,7 @@
 # %% tags=["parameters"]
 datasets = "all"  # data sets [lz_ws2022 | lz_ws2024 | pandax4t_run1 | xenonnt | xenon1t_sr1 | superk_1to4 |
 # borexino_phase2 | coherent_csi | coherent_lar | response | …]
-sampler = "emcee"  # whose draws the posterior is [emcee | dynesty]
+sampler = "emcee"  # whose draws the posterior of the EFT is [emcee | dynesty]
 priors = "report"  # ranges of the ten parameters: the report's or twice as wide [report | wide]
 n_live = None  # count, live points of the nested sampling {quick: 100, full: 1000} [50, 100000]
 seed = 838  # seed of toys and starts and samplers [0, 9223372036854775807]

@@ -8,7 +8,7 @@ from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.counts import poisson_feldman_cousins
 from leptonfit.inference.limit_coverage import cover_limits
-from leptonfit.inference.neyman import run_feldman_cousins
+from leptonfit.inference.neyman import _Toys, run_feldman_cousins
 
 
 def gaussian():
@@ -114,3 +114,37 @@ def test_toys_far_from_the_background_converge():
 
     one = load_likelihood("coherent_csi")
     cover_limits(one.model, one.data, 2e5, n_toys=1000, seed=1)
+
+
+def test_toys_away_from_the_observed_statistic_need_no_fit_of_their_own():
+    """Between two θ already fitted, interpolated toys lie on the side of the observed value that their fits lie on."""
+    rng = np.random.default_rng(4)
+    shifts = np.array([[3.0, 1.0, 0.5], [0.2, 0.6, 2.0]])
+    model = BinnedModel(
+        ("a", "b"),
+        np.array([20.0, 8.0, 3.0]),
+        shifts,
+        np.array([1.0, 2.0, 1.5]),
+        0.05 * shifts,
+        np.zeros(2, dtype=bool),
+    )
+    drawn = [_Toys(model, 3.0, np.zeros(2), 3000, np.random.SeedSequence(1)) for _ in range(2)]
+    for theta in (1.5, 4.5):
+        drawn[0].statistic(theta, np.zeros(2))
+    fitted = []
+    hold = drawn[0]._hold
+    drawn[0]._hold = lambda theta, pulls, rows: fitted.append(len(rows)) or hold(theta, pulls, rows)
+    for theta in rng.uniform(1.5, 4.5, 5):
+        near, every = drawn[0].statistic(theta, np.zeros(2), near=1.0), drawn[1].statistic(theta, np.zeros(2))
+        assert ((near >= 1.0) == (every >= 1.0)).all()
+        np.testing.assert_allclose(near, every, atol=0.02)
+    assert 0 < max(fitted) < 300
+
+
+def test_a_fit_may_start_at_another():
+    model = counting(10.0, signal=2.0)
+    first = model.fit(np.array([[14.0], [18.0]]))
+    again = model.fit(np.array([[14.0], [18.0]]), start=first)
+    np.testing.assert_allclose(again.theta, [2.0, 4.0], rtol=1e-9)
+    held = model.fit(np.array([[14.0], [18.0]]), theta=1.0, start=first)
+    assert (held.theta == 1.0).all()

@@ -149,7 +149,7 @@ class BinnedModel:
         lowest: float | None = None,
         used: np.ndarray | None = None,
         centres: np.ndarray | float = 0.0,
-        start: np.ndarray | float = 0.0,
+        start: np.ndarray | float | BinnedFitResult = 0.0,
     ) -> BinnedFitResult:
         """Minimise −2 ln L over the nuisance parameters, and over θ unless it is given.
 
@@ -167,8 +167,8 @@ class BinnedModel:
             Bins to fit; all if not given.
         centres : ndarray (..., n_nuisances), optional
             Results of the auxiliary measurements behind the pull terms, in standard deviations.
-        start : ndarray (..., n_nuisances), optional
-            Initial pulls.
+        start : ndarray (..., n_nuisances) or BinnedFitResult, optional
+            Initial pulls, with an initial θ of 0 where it is fitted; or other fits that have both.
 
         Returns
         -------
@@ -181,6 +181,9 @@ class BinnedModel:
             memory than a chunk may have.
         """
         n_nuisances, fitted = len(self.nuisances), theta is None
+        given: np.ndarray | float = 0.0 if theta is None else theta
+        if isinstance(start, BinnedFitResult):
+            given, start = (start.theta if theta is None else theta), start.pulls
         used = np.ones(self.n_bins, dtype=bool) if used is None else np.asarray(used)
         self.check_data(data, used)
         for name, pulls in (("centres", centres), ("start", start)):
@@ -189,7 +192,6 @@ class BinnedModel:
         if fitted and lowest is None and self.signal_shifts.any():
             lowest = self.lowest_theta
         bound = lowest if fitted and lowest is not None and np.isfinite(lowest) else None
-        given = 0.0 if theta is None else theta
         batch = np.broadcast_shapes(
             np.shape(data)[:-1], np.shape(given), used.shape[:-1], np.shape(centres)[:-1], np.shape(start)[:-1]
         )

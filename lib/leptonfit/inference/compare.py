@@ -8,15 +8,21 @@ Pac. 125, 306 (2013)).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import kstest, qmc
+from scipy.special import ndtr
+from scipy.stats import qmc
 
 from leptonfit.inference.result import Result
 
 _N_OFFSET = 32
+_STEPS_PER_PARAMETER = 20
+"""Steps of each random walk of the nested sampling, per parameter."""
+_MIXES = (0.3, 0.6, 1.0)
+"""Sizes of the ensemble's steps: each new position has this share of fresh noise in its amplitude."""
 
 
 def aic(minus_two_log_likelihood: float, n_parameters: int) -> float:
@@ -35,9 +41,16 @@ def bootstrap_ks(residuals: np.ndarray, toys: np.ndarray) -> float:
     The distance is calibrated with residuals of toys (n_toys, n) that were fitted like the data. The tabulated
     distribution would be too lenient, because the parameters were fitted to the same data.
     """
-    found = kstest(residuals, "norm").statistic
-    distances = np.array([kstest(toy, "norm").statistic for toy in toys])
+    found, *distances = _measure_distance(np.vstack([residuals, toys]))
     return float((1 + np.count_nonzero(distances >= found)) / (1 + len(toys)))
+
+
+def _measure_distance(residuals: np.ndarray) -> np.ndarray:
+    """Kolmogorov–Smirnov distances (m,) of samples (m, n) from a unit Gaussian."""
+    n = residuals.shape[1]
+    share = ndtr(np.sort(residuals, axis=1))
+    steps = np.arange(n + 1) / n
+    return np.maximum(steps[1:] - share, share - steps[:-1]).max(axis=1)
 
 
 @dataclass(frozen=True)
@@ -70,15 +83,20 @@ def run_nested(
 ) -> EvidenceResult:
     """Compute the evidence and draw from the posterior by nested sampling.
 
+    Every new live point is the end of a random walk from another live point. Walks have 20 steps per parameter, where
+    dynesty's default is 20 + n_par in all: after short walks the new point stays near the old point, so that in the
+    course of the run the live points lose their spread in directions that the likelihood leaves free. Posteriors are
+    then too narrow and the evidence too large.
+
     The highest ln L of a few draws from the prior is subtracted from ln L while sampling and added to ln Z at the end,
     since the sampler's error estimate loses all digits where ln L is around −1e9.
 
     Parameters
     ----------
     log_likelihood : callable
-        (n_par,) → float, with any constant offset; −inf outside the model's domain.
+        Vectorised function (n, n_par) → (n,), with any constant offset; −inf outside the model's domain.
     transform : callable
-        Maps the unit cube (n_par,) to parameters and so defines the prior.
+        Maps points of the unit cube (n, n_par) to parameters and so defines the prior.
     n_par, n_live : int
     seed : int or SeedSequence
     """
@@ -86,15 +104,18 @@ def run_nested(
 
     rng = np.random.default_rng(seed)
     draws = qmc.Halton(n_par, scramble=False).random(_N_OFFSET + 1)[1:]  # the first point is the corner of the cube
-    values = np.array([float(log_likelihood(transform(draw))) for draw in draws])
+    values = log_likelihood(transform(draws))
     offset = float(np.max(values, where=np.isfinite(values), initial=-np.inf))
     offset = offset if math.isfinite(offset) else 0.0
     sampler = NestedSampler(
-        lambda x: float(log_likelihood(x)) - offset,
-        transform,
+        lambda x: float(log_likelihood(x[None])[0]) - offset,
+        lambda cube: transform(cube[None])[0],
         n_par,
         nlive=n_live,
-        sample="rwalk" if n_par > 4 else "unif",
+        sample="rwalk",
+        walks=_STEPS_PER_PARAMETER * n_par,
+        pool=_WalkPool(lambda x: log_likelihood(x) - offset, transform),
+        queue_size=max(1, n_live // 2),
         rstate=rng,
     )
     sampler.run_nested(print_progress=False, dlogz=0.1)
@@ -106,6 +127,55 @@ def run_nested(
         int(np.sum(found.ncall)),
         found.samples_equal(rng),
     )
+
+
+@dataclass(frozen=True)
+class _WalkPool:
+    """Pool for dynesty whose random walks advance together, with one call of the likelihood for a step of all walks."""
+
+    log_likelihood: Callable[[np.ndarray], np.ndarray]
+    transform: Callable[[np.ndarray], np.ndarray]
+
+    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> list[Any]:
+        from dynesty.internal_samplers import RWalkSampler
+
+        return self._walk(list(tasks)) if function is RWalkSampler.sample else [function(task) for task in tasks]
+
+    def _walk(self, tasks: list[Any]) -> list[Any]:
+        from dynesty.internal_samplers import SamplerReturn
+
+        rng, n_steps = np.random.default_rng(tasks[0].rseed), tasks[0].kwargs["walks"]
+        cube = np.array([task.u for task in tasks])
+        axes = np.array([task.scale * task.axes for task in tasks])
+        x = self.transform(cube)
+        value = self.log_likelihood(x)
+        n_accepted = np.zeros(len(tasks), dtype=int)
+        n_par = cube.shape[1]
+        for _ in range(n_steps):
+            step = rng.standard_normal(cube.shape)
+            step *= (rng.random(len(cube)) ** (1 / n_par) / np.linalg.norm(step, axis=1))[:, None]
+            moved = cube + np.einsum("tij,tj->ti", axes, step)
+            inside = np.flatnonzero(((moved > 0) & (moved < 1)).all(axis=1))
+            if not inside.size:
+                continue
+            there = self.transform(moved[inside])
+            found = self.log_likelihood(there)
+            higher = found > tasks[0].loglstar
+            accepted = inside[higher]
+            cube[accepted], x[accepted], value[accepted] = moved[accepted], there[higher], found[higher]
+            n_accepted[accepted] += 1
+        return [
+            SamplerReturn(
+                u=cube[i],
+                v=x[i],
+                logl=float(value[i]),
+                ncalls=n_steps,
+                evaluation_history=[],
+                tuning_info={"accept": n, "reject": n_steps - n, "scale": task.scale},
+                proposal_stats={"n_accept": n, "n_reject": n_steps - n},
+            )
+            for i, (task, n) in enumerate(zip(tasks, n_accepted.tolist(), strict=True))
+        ]
 
 
 @dataclass(frozen=True)
@@ -136,35 +206,64 @@ class PosteriorResult(Result):
 
 
 def run_ensemble(
-    log_posterior: Callable[[np.ndarray], np.ndarray], start: np.ndarray, *, n_steps: int, seed: int, thin: int = 10
+    log_posterior: Callable[[np.ndarray], np.ndarray],
+    draws: np.ndarray,
+    *,
+    n_walkers: int,
+    n_steps: int,
+    seed: int,
+    thin: int = 10,
 ) -> PosteriorResult:
     """Sample a posterior with emcee; the first third of the steps is dropped as burn-in.
+
+    Walkers start at random draws. Seven moves in ten are autoregressive proposals of several sizes about a Gaussian
+    (S. L. Cotter et al., Stat. Sci. 28, 424 (2013)), corrected for the ratio of that Gaussian to the posterior. The
+    Gaussian has the mean and covariance of `draws` during the burn-in, then those of the burn-in. The other moves go
+    along the difference of two walkers, which needs no Gaussian.
 
     Parameters
     ----------
     log_posterior : callable
         Vectorised function (n, n_par) → (n,); −inf outside the prior.
-    start : ndarray (n_walkers, n_par)
-        Initial positions inside the prior.
-    n_steps, seed, thin : int
+    draws : ndarray (n, n_par)
+        Approximate draws of the posterior.
+    n_walkers, n_steps, seed, thin : int
     """
     import emcee
 
-    n_walkers, n_par = start.shape
-    moves = [(emcee.moves.DEMove(), 0.9), (emcee.moves.DEMove(gamma0=1.0), 0.1)]  # the second jumps between modes
-    sampler = emcee.EnsembleSampler(n_walkers, n_par, log_posterior, vectorize=True, moves=moves)
+    rng, n_par = np.random.default_rng(seed), draws.shape[1]
+    start = draws[rng.choice(len(draws), n_walkers)]
+    start = start + 0.01 * draws.std(axis=0) * rng.standard_normal(start.shape)  # draws that were taken twice part
     state = emcee.State(start, random_state=np.random.RandomState(seed).get_state())  # emcee needs a RandomState
-    sampler.run_mcmc(state, n_steps, progress=False)
-    chain = sampler.get_chain(discard=n_steps // 3)  # (n_kept, n_walkers, n_par)
+    for n in (n_steps // 3, n_steps - n_steps // 3):
+        about, along = emcee.moves.MHMove(_propose_about(draws)), emcee.moves.DEMove()
+        moves = [(about, 0.7), (along, 0.2), (emcee.moves.DEMove(gamma0=1.0), 0.1)]  # the third jumps between modes
+        sampler = emcee.EnsembleSampler(n_walkers, n_par, log_posterior, vectorize=True, moves=moves)
+        state = sampler.run_mcmc(state, n, progress=False)
+        chain = sampler.get_chain()  # (n, n_walkers, n_par)
+        draws = chain[:: min(thin, n)].reshape(-1, n_par)
     times = np.array(
         [float(emcee.autocorr.integrated_time(chain[:, :, j], tol=0, quiet=True)[0]) for j in range(n_par)]
     )
     return PosteriorResult(
-        samples=chain[::thin].reshape(-1, n_par),
+        samples=draws,
         r_hat=split_r_hat(chain),
         effective_size=chain.shape[0] * n_walkers / np.maximum(times, 1.0),
         acceptance=float(np.mean(sampler.acceptance_fraction)),
     )
+
+
+def _propose_about(draws: np.ndarray) -> Callable[[np.ndarray, np.random.RandomState], tuple[np.ndarray, np.ndarray]]:
+    """Proposal of emcee: steps that leave the Gaussian of the draws unchanged, and the log ratio that corrects them."""
+    centre, root = draws.mean(axis=0), np.linalg.cholesky(np.atleast_2d(np.cov(draws.T)))
+
+    def propose(x: np.ndarray, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        white = np.linalg.solve(root, (x - centre).T).T
+        mix = rng.choice(_MIXES, size=(len(x), 1))
+        moved = np.sqrt(1 - mix**2) * white + mix * rng.standard_normal(white.shape)
+        return centre + moved @ root.T, 0.5 * np.sum(moved**2 - white**2, axis=1)
+
+    return propose
 
 
 def split_r_hat(chain: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ of the data. This is the ordering of the paper, including discreteness. The limi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy.special import xlogy
 from scipy.stats import norm
 
 from leptonfit.inference.asymptotic import feldman_cousins
-from leptonfit.inference.binned import BinnedModel
+from leptonfit.inference.binned import BinnedFitResult, BinnedModel
 from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits, draw_toys
 from leptonfit.inference.parallel import map_ordered
@@ -37,6 +37,8 @@ _LOCAL, _HALVINGS = 9, 5
 """Number of θ around the crossing at which the toys of one θ are reweighted, and of bisections between two of them."""
 _ERRORS = (-2, -1, 1, 2)
 """Shifts of α, in errors of p(θ), for the error of the limit. One error misses a jump of the limit in 1 of 6 cases."""
+_CLOSE, _CLOSEST = 0.1, 1e-3
+"""Error of an interpolated statistic: this share of the curvature's contribution, and at least this much."""
 _TIE = 1e-7
 """Tolerance for equal statistics, relative to max(1, value): equal data must have an equal statistic."""
 
@@ -185,29 +187,69 @@ class _Toys:
     ) -> None:
         self.model, self.theta, self.pulls = model, theta, pulls
         self.data, self.centres = draw_toys(model, theta, pulls, n_toys, np.random.default_rng(seed))
-        self.free = model.fit(self.data, lowest=0.0, centres=self.centres, start=self._start(pulls))
+        self.edge = ((self.data == 0) & model.is_counted).any(axis=-1)
+        self.held: dict[float, BinnedFitResult] = {}
+        held = self.held[theta] = self._hold(theta, pulls, np.arange(n_toys))
+        start = replace(
+            held, theta=np.where(self.edge, 0.0, theta), pulls=np.where(self.edge[:, None], 0.0, held.pulls)
+        )
+        self.free = model.fit(self.data, lowest=0.0, centres=self.centres, start=start)
 
-    def _start(self, pulls: np.ndarray) -> np.ndarray:
-        """True nuisances as start, but nominal ones where the minimum may lie on the edge of the domain."""
-        edge = ((self.data == 0) & self.model.is_counted).any(axis=-1, keepdims=True)
-        return np.where(edge, 0.0, pulls)
+    def _hold(self, theta: float, pulls: np.ndarray, rows: np.ndarray) -> BinnedFitResult:
+        """Fits of the toys `rows` at θ, from the line through the fits at the two nearest θ, else from the truth.
 
-    def statistic(self, theta: float, pulls: np.ndarray) -> np.ndarray:
+        Pulls at the start are nominal where the minimum may lie on the edge of the domain.
+        """
+        start = np.broadcast_to(pulls, self.centres.shape)
+        if len(self.held) > 1:
+            first, second = sorted(self.held, key=lambda at: abs(at - theta))[:2]
+            before, after = self.held[first].pulls, self.held[second].pulls
+            start = before + (theta - first) / (second - first) * (after - before)
+        start = np.where(self.edge[:, None], 0.0, start)
+        return self.model.fit(self.data[rows], theta=theta, centres=self.centres[rows], start=start[rows])
+
+    def statistic(self, theta: float, pulls: np.ndarray, near: float | None = None) -> np.ndarray:
         """Statistic Q(θ) − min Q at θ ≥ 0 (n_toys,); nan where a fit failed.
+
+        Between two θ of earlier calls only toys close to the value `near`, if given, are fitted. The others have an
+        interpolated statistic, which is good enough to tell on which side of `near` they are.
 
         Raises
         ------
         RuntimeError
             If more than 1 % of the fits failed.
         """
-        held = self.model.fit(self.data, theta=theta, centres=self.centres, start=self._start(pulls))
-        converged = self.free.converged & held.converged
+        if near is not None and min(self.held) < theta < max(self.held) and theta not in self.held:
+            value, error = self._interpolate(theta)
+            rows = np.flatnonzero(~(np.abs(value - self.free.value - near) > error))
+            held, converged = self._hold(theta, pulls, rows), self.free.converged.copy()
+            value[rows] = held.value
+            converged[rows] &= held.converged
+        else:
+            if theta not in self.held:
+                self.held[theta] = self._hold(theta, pulls, np.arange(len(self.data)))
+            value, converged = self.held[theta].value, self.free.converged & self.held[theta].converged
         if np.mean(~converged) > _MOST_FAILED:
             raise RuntimeError(
                 f"{np.count_nonzero(~converged)} of {len(converged)} toys at theta = {theta:g} did not "
                 f"converge; the first is {self.data[~converged][0].tolist()}"
             )
-        return np.where(converged, np.maximum(held.value - self.free.value, 0.0), np.nan)
+        return np.where(converged, np.maximum(value - self.free.value, 0.0), np.nan)
+
+    def _interpolate(self, theta: float) -> tuple[np.ndarray, np.ndarray]:
+        """Q(θ) (n_toys,) by cubics through values and slopes at the two θ around, and a generous error of it.
+
+        The error is a tenth of the distance from the straight line, and at least 1e-3. It is nan where a fit failed.
+        """
+        low, high = max(at for at in self.held if at < theta), min(at for at in self.held if at > theta)
+        first, second, width = self.held[low], self.held[high], high - low
+        share = (theta - low) / width
+        line = first.value + share * (second.value - first.value)
+        rise = (second.value - first.value) / width
+        bend = (1 - share) * (first.slope - rise) - share * (second.slope - rise)
+        cubic = line + share * (1 - share) * width * bend
+        both = first.converged & second.converged
+        return cubic, np.where(both, np.maximum(_CLOSE * np.abs(cubic - line), _CLOSEST), np.nan)
 
     def weights(self, theta: float, pulls: np.ndarray) -> np.ndarray:
         """Likelihood ratio (n_toys,) of each toy at another truth relative to its own truth."""
@@ -260,7 +302,10 @@ def _cross(
     if last == len(theta) - 1:
         return np.inf, np.nan
     middle = np.array([(theta[last] + theta[last + 1]) / 2])
-    make = partial(_Toys, observed.model, float(middle[0]), observed.at(middle)[1][0])
+    local = np.linspace(theta[max(last - 1, 0)], theta[min(last + 2, len(theta) - 1)], _LOCAL)
+    anchors = local[:: _LOCAL // 2]
+    held = list(zip(anchors.tolist(), observed.at(anchors)[1], strict=True))
+    make = partial(_draw_held, observed.model, (float(middle[0]), observed.at(middle)[1][0]), held)
     tasks = [make(*chunks[0])] if len(chunks) == 1 else [partial(make, *chunk) for chunk in chunks]
     known: dict[float, np.ndarray] = {}
 
@@ -279,13 +324,26 @@ def _cross(
         beyond, usable, *_ = sums_at(points).T
         return beyond / usable
 
-    local = np.linspace(theta[max(last - 1, 0)], theta[min(last + 2, len(theta) - 1)], _LOCAL)
     limit, width = (float(end[0]) for end in _last_crossings(p_at, local, np.array([alpha])))
     _, _, total, squares = sums_at(np.array([limit]))[0]
     spread = float(np.sqrt(squares * alpha * (1 - alpha)) / total)
     shifts = np.array(_ERRORS)
     moved = np.abs(_last_crossings(p_at, local, alpha + shifts * spread)[0] - limit) / np.abs(shifts)
     return limit, float(np.hypot(moved.max(), width))
+
+
+def _draw_held(
+    model: BinnedModel,
+    truth: tuple[float, np.ndarray],
+    held: list[tuple[float, np.ndarray]],
+    n_toys: int,
+    seed: np.random.SeedSequence,
+) -> _Toys:
+    """Toys drawn at a truth, θ and pulls, and fitted at every θ of `held`, between which they can be interpolated."""
+    toys = _Toys(model, *truth, n_toys, seed)
+    for theta, pulls in held:
+        toys.statistic(theta, pulls)
+    return toys
 
 
 def _weigh_toys(
@@ -299,7 +357,7 @@ def _weigh_toys(
     toys = task if isinstance(task, _Toys) else task()
     sums = []
     for at, value, pull in zip(theta.tolist(), values.tolist(), pulls, strict=True):
-        found, weights = toys.statistic(at, pull), toys.weights(at, pull)
+        found, weights = toys.statistic(at, pull, near=value), toys.weights(at, pull)
         sums.append([*_count(found, value, weights), np.sum(weights), np.sum(weights**2)])
     return np.array(sums)
 

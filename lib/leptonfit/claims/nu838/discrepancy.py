@@ -22,7 +22,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -42,7 +41,6 @@ OFFSET_SIGMA, TAU_MAX = 0.5, 1.0
 """Standard deviation of the offset's Gaussian prior, and upper end of τ's uniform prior; both in ln μ."""
 LENGTHS = (0.1, 4000.0)
 """Range of x_bend and τ_c in keV; their priors are uniform in the logarithm."""
-_STEP = 1e-20
 _KIND = {"reactor": "flux_reactor", "solar": "flux_solar", "pion": "flux_pion"}
 
 
@@ -218,91 +216,130 @@ class DiscrepancyModel:
         every |= {name: tuple(ends) for name, ends in zip((*REPORTED, "x_bend", "tau_c"), self.ranges, strict=True)}
         return np.array([every[name] for name in self.names])
 
+    @cached_property
+    def _gaussian(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of the parameters with a Gaussian prior, and their prior standard deviations."""
+        at = np.array([j for j, name in enumerate(self.names) if name == "offset" or name in PULLS], dtype=int)
+        return at, np.array([OFFSET_SIGMA if self.names[j] == "offset" else 1.0 for j in at])
+
+    @cached_property
+    def is_length(self) -> np.ndarray:
+        """Whether each parameter (n_par,) is a length, whose prior is uniform in the logarithm."""
+        return np.isin(self.names, ("x_bend", "tau_c"))
+
     def transform(self, cube: np.ndarray) -> np.ndarray:
         """Map the unit cube (..., n_par) to parameters (..., n_par) with the quantiles of the prior."""
-        x = np.empty(np.shape(cube))
-        for j, name in enumerate(self.names):
-            low, high = self.bounds[j]
-            share = cube[..., j]
-            if name == "offset" or name in PULLS:
-                x[..., j] = ndtri(share) * (OFFSET_SIGMA if name == "offset" else 1.0)
-            elif name in ("x_bend", "tau_c"):
-                x[..., j] = low * (high / low) ** share
-            else:
-                x[..., j] = low + (high - low) * share
+        low, high = self.bounds.T
+        x = low + (high - low) * cube
+        at, sigma = self._gaussian
+        x[..., at] = ndtri(cube[..., at]) * sigma
+        is_length = self.is_length
+        x[..., is_length] = low[is_length] * (high[is_length] / low[is_length]) ** cube[..., is_length]
         return x
 
     def untransform(self, x: np.ndarray) -> np.ndarray:
         """Map parameters (..., n_par) to unit Gaussian variables (..., n_par) with the quantiles of the prior."""
-        z = np.empty(np.shape(x))
-        for j, name in enumerate(self.names):
-            low, high = self.bounds[j]
-            if name == "offset" or name in PULLS:
-                z[..., j] = x[..., j] / (OFFSET_SIGMA if name == "offset" else 1.0)
-                continue
-            share = (x[..., j] - low) / (high - low)
-            if name in ("x_bend", "tau_c"):
-                share = np.log(x[..., j] / low) / np.log(high / low)
-            z[..., j] = ndtri(np.clip(share, 1e-9, 1 - 1e-9))
+        low, high = self.bounds.T
+        share = (x - low) / (high - low)
+        is_length = self.is_length
+        lowest = low[is_length]
+        share[..., is_length] = np.log(x[..., is_length] / lowest) / np.log(high[is_length] / lowest)
+        z = ndtri(np.clip(share, 1e-9, 1 - 1e-9))
+        at, sigma = self._gaussian
+        z[..., at] = x[..., at] / sigma
         return z
 
-    def _unpack(self, x: np.ndarray) -> dict[str, Any]:
-        """Return parameters (..., 1) by name; a fixed parameter is 0, a fixed length is 1 and has no effect."""
-        held = {
-            name: np.full((*np.shape(x)[:-1], 1), name in ("x_bend", "tau_c"), dtype=np.asarray(x).dtype)
-            for name in EFT
-            if name not in self.names
-        }
-        return held | {name: x[..., j : j + 1] for j, name in enumerate(self.names)}
+    def _complete(self, x: np.ndarray) -> np.ndarray:
+        """Return all parameters (..., 20) in the order of `EFT`; fixed ones are 0, a fixed length is 1: no effect."""
+        if self.names == EFT:
+            return x
+        every = np.zeros((*np.shape(x)[:-1], len(EFT)), dtype=x.dtype)
+        every[..., -2:] = 1.0
+        every[..., self._position] = x
+        return every
+
+    @cached_property
+    def _position(self) -> list[int]:
+        return [EFT.index(name) for name in self.names]
+
+    @cached_property
+    def _linear(self) -> np.ndarray:
+        """Factors (5, n) of gamma, k_STG, beta_TPR, k_TBN and rho_Recon in the bracket; k_TBN has none."""
+        c = self.conditions
+        source, balance, supplied = c.covariates.T[:3]
+        return np.array([c.path, source, balance, np.zeros(c.n), supplied])
+
+    def _factorise(self, every: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return exp(2 shift), (mu0/μ_Asimov)², the bracket, W_Coh, its exponential and 1 + ξ_RL ξ, each (..., n)."""
+        c = self.conditions
+        alpha, theta, _, xi, x_bend, tau_c = np.moveaxis(every[..., 14:, None], -2, 0)
+        base = np.exp(2 * (every[..., :1] + every[..., 1:7] @ c.slopes.T))
+        moment = (every[..., 8:9] * 1e11) ** 2 * self._per_square
+        bracket = 1 + every[..., 9:14] @ self._linear + alpha * np.log(1 + c.energy / x_bend)
+        decay = np.exp(-np.abs(c.energy - x_bend) / tau_c)
+        return base, moment, bracket, 1 - theta * (1 - decay), decay, 1 + xi * c.covariates[:, COVARIATES.index("xi")]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par)."""
-        c, p = self.conditions, self._unpack(x)
-        shift = p["offset"] + np.concatenate([p[name] for name in PULLS], axis=-1) @ c.slopes.T
+        every = self._complete(x)
         if not self.is_eft:
-            return shift
-        source, balance, supplied, _, z, xi = c.covariates.T
-        mu_base = np.exp(c.log_expected + shift)
-        away = (c.energy - p["x_bend"]) * np.where(np.real(c.energy - p["x_bend"]) < 0, -1.0, 1.0)
-        bracket = (
-            1
-            + p["gamma"] * c.path
-            + p["k_STG"] * source
-            + p["beta_TPR"] * balance
-            + p["rho_Recon"] * supplied
-            + p["alpha_thr"] * np.log(1 + c.energy / p["x_bend"])
-        )
-        window = 1 - p["theta_Coh"] * (1 - np.exp(-away / p["tau_c"]))
-        return (
-            0.5 * np.log(mu_base**2 + (p["mu0"] * 1e11) ** 2)
-            - c.log_expected
-            + np.log(bracket)
-            + np.log(window)
-            - p["eta_Damp"] * z**2
-            - np.log(1 + p["xi_RL"] * xi)
-        )
+            return every[..., :1] + every[..., 1:7] @ self.conditions.slopes.T
+        base, moment, bracket, window, _, loss = self._factorise(every)
+        return 0.5 * np.log((base + moment) * (bracket * window / loss) ** 2) - every[..., 16:17] * self._damping
+
+    def differentiate(self, x: np.ndarray) -> np.ndarray:
+        """Return the derivatives (n_par, n) of `predict` at parameters (n_par,)."""
+        c, every = self.conditions, self._complete(x)
+        slopes = np.zeros((len(EFT), c.n))
+        slopes[0], slopes[1:7] = 1.0, c.slopes.T
+        if self.is_eft:
+            base, moment, bracket, window, decay, loss = self._factorise(every)
+            alpha, theta, _, _, x_bend, tau_c = every[14:]
+            slopes[:7] *= base / (base + moment)
+            slopes[8] = every[8] * 1e22 * self._per_square / (base + moment)
+            slopes[9:14] = self._linear / bracket
+            slopes[14] = np.log(1 + c.energy / x_bend) / bracket
+            slopes[15] = (decay - 1) / window
+            slopes[16] = -self._damping
+            slopes[17] = -c.covariates[:, COVARIATES.index("xi")] / loss
+            slopes[18] = theta * decay * np.sign(c.energy - x_bend) / (tau_c * window)
+            slopes[18] -= alpha * c.energy / (x_bend * (x_bend + c.energy) * bracket)
+            slopes[19] = theta * decay * np.abs(c.energy - x_bend) / (tau_c**2 * window)
+        return slopes[self._position]
+
+    @cached_property
+    def _per_square(self) -> np.ndarray:
+        return np.exp(-2 * self.conditions.log_expected)
+
+    @cached_property
+    def _damping(self) -> np.ndarray:
+        return self.conditions.covariates[:, COVARIATES.index("z")] ** 2
 
     def shared_variance(self, x: np.ndarray) -> np.ndarray:
         """Variance (..., n_sets) of the random effect of each data set."""
-        p = self._unpack(x)
-        environment = self.conditions.covariates[self._first, COVARIATES.index("U_env")]
-        return p["tau"] ** 2 + (p["k_TBN"] * environment) ** 2
+        every = self._complete(x)
+        return every[..., 7:8] ** 2 + (every[..., 12:13] * self._environment) ** 2
 
     @cached_property
-    def _first(self) -> np.ndarray:
+    def _environment(self) -> np.ndarray:
+        return self.conditions.covariates[self.first, COVARIATES.index("U_env")]
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """First condition (n_sets,) of each data set."""
         return np.searchsorted(self.conditions.owner, np.arange(len(self.conditions.slugs)))
 
     @cached_property
-    def _shared(self) -> tuple[np.ndarray, np.ndarray]:
+    def shared(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the effect of a unit shift on the whitened conditions (n,), and its square by data set (n_sets,)."""
         ones = self.conditions.whitener.sum(axis=1)
-        return ones, np.add.reduceat(ones**2, self._first)
+        return ones, np.add.reduceat(ones**2, self.first)
 
     def minus_two_log_likelihood(self, x: np.ndarray) -> np.ndarray:
         """−2 ln L (...) of the conditions at parameters (..., n_par)."""
-        c, first = self.conditions, self._first
+        c, first = self.conditions, self.first
         white = (c.log_ratio - self.predict(x)) @ c.whitener.T
-        ones, weight = self._shared
+        ones, weight = self.shared
         variance = self.shared_variance(x)
         along = np.add.reduceat(white * ones, first, axis=-1)
         squares = np.sum(white**2, axis=-1) - np.sum(variance * along**2 / (1 + variance * weight), axis=-1)
@@ -315,24 +352,23 @@ class DiscrepancyModel:
 
     def cost(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """−2 ln L plus the prior terms of pulls and offset, and its gradient (n_par,), at parameters (n_par,)."""
-        c, first = self.conditions, self._first
-        moved = x + 1j * _STEP * np.eye(len(x))
-        predicted, variances = self.predict(moved), self.shared_variance(moved)
-        variance, variance_slopes = variances[0].real, variances.imag / _STEP
-        white = c.whitener @ (c.log_ratio - predicted[0].real)
-        slopes = -(predicted.imag / _STEP) @ c.whitener.T  # (n_par, n)
-        ones, weight = self._shared
+        c, first = self.conditions, self.first
+        variance, variance_slopes = self.shared_variance(x), np.zeros((len(EFT), len(first)))
+        every = self._complete(x)
+        variance_slopes[7], variance_slopes[12] = 2 * every[7], 2 * every[12] * self._environment**2
+        variance_slopes = variance_slopes[self._position]
+        white = c.whitener @ (c.log_ratio - self.predict(x))
+        slopes = -self.differentiate(x) @ c.whitener.T  # (n_par, n)
+        ones, weight = self.shared
         along = np.add.reduceat(white * ones, first)
         along_slopes = np.add.reduceat(slopes * ones, first, axis=-1)
         inflated = 1 + variance * weight
         value = white @ white - np.sum(variance * along**2 / inflated) + np.sum(np.log(inflated))
         gradient = 2 * slopes @ white - 2 * along_slopes @ (variance * along / inflated)
         gradient += variance_slopes @ (weight / inflated - (along / inflated) ** 2)
-        for j, name in enumerate(self.names):
-            if name == "offset" or name in PULLS:
-                sigma = OFFSET_SIGMA if name == "offset" else 1.0
-                value += (x[j] / sigma) ** 2
-                gradient[j] += 2 * x[j] / sigma**2
+        at, sigma = self._gaussian
+        value += np.sum((x[at] / sigma) ** 2)
+        gradient[at] += 2 * x[at] / sigma**2
         return float(value + c.log_determinant.sum() + c.n * math.log(2 * math.pi)), gradient
 
     def covariance(self, x: np.ndarray) -> np.ndarray:
@@ -378,10 +414,10 @@ def fit_model(
 ) -> DiscrepancyFitResult:
     """Minimise −2 ln L plus the prior terms of pulls and offset, from starts drawn from the prior and from `start`.
 
-    Derivatives by complex step are exact to rounding. Lengths are varied in their logarithm.
+    Lengths are varied in their logarithm.
     """
     n_par = len(model.names)
-    is_length = np.array([name in ("x_bend", "tau_c") for name in model.names])
+    is_length = model.is_length
     bounds = np.where(is_length[:, None], np.log(np.maximum(model.bounds, LENGTHS[0])), model.bounds)
     scale = bounds[:, 1] - bounds[:, 0]
 

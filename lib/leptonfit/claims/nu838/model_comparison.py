@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from leptonfit.claims.nu838.discrepancy import (
     LENGTHS,
@@ -37,7 +37,9 @@ BEYOND_MOMENT = (*[name for name in REPORTED if name != "mu0"], "x_bend", "tau_c
 """Parameters of the EFT beyond the baseline and one common moment."""
 PRIOR_DOMINATED = 0.9
 """Ratio of posterior to prior width above which the parameter counts as not measured by the data."""
-_N_WALKERS, _STEPS, _N_BOOTSTRAP = 48, 6, 400
+_N_WALKERS, _FEWEST_STEPS, _N_BOOTSTRAP = 48, 400, 400
+_N_NODES, _N_DRAWS = 1024, 4000
+"""Nodes in τ of the integral over the baseline's parameters, and draws of its posterior."""
 FOLDS = 5
 _FAR = 8.0
 """Largest distance of a walker from the centre of the prior, in standard deviations."""
@@ -97,7 +99,7 @@ class ModelResult(Result):
     evidence : EvidenceResult
     posterior : PosteriorResult
     drawn_by : str
-        Sampler of `samples`: "emcee" or "dynesty".
+        Source of `samples`: "emcee" or "dynesty", and "quadrature" for the baseline, whose draws are independent.
     samples : ndarray (n, n_par)
         Posterior draws, from which mean, sd and width are computed.
     mean, sd : ndarray (n_par,)
@@ -207,9 +209,10 @@ def compare_models(
     selections : mapping of Conditions
     ranges : ndarray (12, 2)
     n_live : int
-        Live points of the nested sampling; each walker of the ensemble takes 6 n_live steps per parameter.
+        Live points of the nested sampling; each walker of the ensemble takes n_live steps per parameter, at least 400.
     sampler : {"emcee", "dynesty"}
-        Sampler of the posterior draws. emcee starts from the draws of dynesty, which are used if it has not converged.
+        Sampler of the EFT's posterior draws. emcee starts from the draws of dynesty, which are used if it has not
+        converged. The baseline needs neither: its evidence and posterior are integrals over τ alone.
     seed, jobs : int
     """
     kinds = {"eft": (True, ()), "baseline": (False, ()), "moment": (True, BEYOND_MOMENT)}
@@ -229,19 +232,60 @@ def compare_models(
 
 def _study(model: DiscrepancyModel, *, n_live: int, sampler: str, seed: int) -> ModelResult | EvidenceResult:
     n_par = len(model.names)
-    evidence = run_nested(model.log_likelihood, model.transform, n_par, n_live=n_live, seed=seed)
+    if model.is_eft:
+        evidence = run_nested(model.log_likelihood, model.transform, n_par, n_live=n_live, seed=seed)
+    else:
+        evidence = integrate_baseline(model, seed=seed)
     if model.fixed:
         return evidence
     likely = evidence.samples[np.argsort(model.minus_two_log_likelihood(evidence.samples))]
     fit = fit_model(model, n_starts=8, seed=seed, start=likely[:: max(1, len(likely) // 80)][:16])
-    posterior = sample_posterior(model, evidence, n_steps=_STEPS * n_live * n_par, seed=seed)
-    drawn_by = "emcee" if sampler == "emcee" and posterior.has_converged else "dynesty"
+    if model.is_eft:
+        posterior = sample_posterior(model, evidence, n_steps=max(n_live, _FEWEST_STEPS) * n_par, seed=seed)
+        drawn_by = "emcee" if sampler == "emcee" and posterior.has_converged else "dynesty"
+    else:
+        independent = np.full(n_par, float(len(evidence.samples)))
+        posterior = PosteriorResult(evidence.samples, np.ones(n_par), independent, acceptance=1.0)
+        drawn_by = "quadrature"
     samples = posterior.samples if drawn_by == "emcee" else evidence.samples
-    is_length = np.array([name in ("x_bend", "tau_c") for name in model.names])
-    walked = np.where(is_length, np.log(np.where(is_length, samples, 1.0)), samples)
+    walked = np.where(model.is_length, np.log(np.where(model.is_length, samples, 1.0)), samples)
     width = walked.std(axis=0) / _prior_sd(model)
     mean, sd = samples.mean(axis=0), samples.std(axis=0)
     return ModelResult(fit, measure(model, fit, seed=seed), evidence, posterior, drawn_by, samples, mean, sd, width)
+
+
+def integrate_baseline(model: DiscrepancyModel, *, seed: int) -> EvidenceResult:
+    """Evidence and posterior draws of the baseline: a Gaussian integral over its linear parameters, a sum over τ.
+
+    Given τ, conditions and linear parameters are jointly Gaussian. With H and b the curvature and slope of ln L at
+    linear parameters of 0, and S their prior covariance, ln L(0) + bᵀ(H + S⁻¹)⁻¹b/2 − ln det(1 + S H)/2 is the log
+    likelihood of τ, which is summed over midpoints of its range.
+    """
+    c, n_linear = model.conditions, len(model.names) - 1  # τ is the last parameter
+    x = np.zeros((_N_NODES, n_linear + 1))
+    x[:, -1] = model.bounds[-1, 1] * (np.arange(_N_NODES) + 0.5) / _N_NODES
+    ones, weight = model.shared
+    effect = c.whitener @ model.predict(np.eye(n_linear, n_linear + 1)).T  # (n, n_linear)
+    white = c.whitener @ c.log_ratio
+    along_effect = np.add.reduceat(effect * ones[:, None], model.first)
+    along = np.add.reduceat(white * ones, model.first)
+    variance = model.shared_variance(x)
+    shrunk = variance / (1 + variance * weight)  # (n_nodes, n_sets)
+    curvature = effect.T @ effect - np.einsum("ts,si,sj->tij", shrunk, along_effect, along_effect)
+    slope = effect.T @ white - (shrunk * along) @ along_effect
+    sigma = _prior_sd(model)[:-1]
+    precision = curvature + np.diag(sigma**-2)
+    centre = np.linalg.solve(precision, slope[..., None])[..., 0]
+    log_determinant = np.linalg.slogdet(precision)[1] + 2 * np.log(sigma).sum()
+    log_l = model.log_likelihood(x) + 0.5 * np.sum(slope * centre, axis=1) - 0.5 * log_determinant
+    log_evidence = float(logsumexp(log_l) - math.log(_N_NODES))
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(_N_NODES, _N_DRAWS, p=np.exp(log_l - logsumexp(log_l)))
+    root = np.linalg.inv(np.linalg.cholesky(precision))
+    samples = x[drawn]
+    samples[:, :-1] = centre[drawn] + np.einsum("ti,tij->tj", rng.standard_normal((_N_DRAWS, n_linear)), root[drawn])
+    samples[:, -1] += model.bounds[-1, 1] * (rng.random(_N_DRAWS) - 0.5) / _N_NODES
+    return EvidenceResult(log_evidence, 0.0, 0, _N_NODES, samples)
 
 
 def _prior_sd(model: DiscrepancyModel) -> np.ndarray:
@@ -256,10 +300,6 @@ def _prior_sd(model: DiscrepancyModel) -> np.ndarray:
 
 def sample_posterior(model: DiscrepancyModel, evidence: EvidenceResult, *, n_steps: int, seed: int) -> PosteriorResult:
     """Sample the posterior with an ensemble, in coordinates in which the prior is a unit Gaussian."""
-    cube = model.untransform(evidence.samples)
-    rng = np.random.default_rng(seed)
-    start = cube[rng.choice(len(cube), _N_WALKERS)]
-    start = start + 0.01 * rng.standard_normal(start.shape)
 
     def log_posterior(z: np.ndarray) -> np.ndarray:
         inside = (np.abs(z) < _FAR).all(axis=-1)
@@ -267,7 +307,8 @@ def sample_posterior(model: DiscrepancyModel, evidence: EvidenceResult, *, n_ste
         found[inside] = model.log_likelihood(model.transform(ndtr(z[inside]))) - 0.5 * np.sum(z[inside] ** 2, axis=-1)
         return found
 
-    walked = run_ensemble(log_posterior, start, n_steps=n_steps, seed=seed)
+    draws = model.untransform(evidence.samples)
+    walked = run_ensemble(log_posterior, draws, n_walkers=_N_WALKERS, n_steps=n_steps, seed=seed)
     return replace(walked, samples=model.transform(ndtr(walked.samples)))
 
 
@@ -276,8 +317,8 @@ def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) ->
     c, k = model.conditions, len(model.names)
     root = np.linalg.cholesky(model.covariance(fit.x))
     white = np.linalg.solve(root, fit.residuals)
-    stretch = np.where(np.isin(model.names, ("x_bend", "tau_c")), fit.x, 1.0)
-    jacobian = np.linalg.solve(root, _jacobian(model, fit.x) * stretch * _prior_sd(model))
+    stretch = np.where(model.is_length, fit.x, 1.0)
+    jacobian = np.linalg.solve(root, model.differentiate(fit.x).T * stretch * _prior_sd(model))
     basis, sizes, _ = np.linalg.svd(jacobian, full_matrices=False)
     basis = basis[:, sizes > 1e-8 * sizes[0]]
     toys = np.random.default_rng(seed).standard_normal((_N_BOOTSTRAP, c.n))
@@ -299,11 +340,6 @@ def measure(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) ->
         cv_rmse=rmse,
         cv_log_density=density,
     )
-
-
-def _jacobian(model: DiscrepancyModel, x: np.ndarray) -> np.ndarray:
-    steps = 1e-20 * np.maximum(np.abs(x), 1e-3)
-    return (model.predict(x + 1j * np.diag(steps)).imag / steps[:, None]).T
 
 
 def cross_validate(model: DiscrepancyModel, fit: DiscrepancyFitResult, *, seed: int) -> tuple[float, float]:
