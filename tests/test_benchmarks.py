@@ -1,5 +1,6 @@
 """The bench: our verdicts are those known from closed forms, the peers' rows run, and README shows the stored run."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -129,6 +130,17 @@ def test_every_number_of_the_tables_comes_from_the_run():
     before, after = (tables.render(one).splitlines() for one in (RESULTS, changed))
     same = [line for line in before if line in after and line.startswith("| ") and any(map(str.isdigit, line))]
     assert all("minima of" in line or "statements" in line for line in same), same
+
+
+def test_what_has_no_known_cause_is_said_so():
+    changed = copy.deepcopy(RESULTS)
+    for cost in changed["growth"]:
+        cost["seconds"] *= cost["size"]
+    for row in changed["comparisons"]:
+        row["ratio"] = 0.5
+    text = tables.render(changed)
+    assert "because of a cause that is not known yet." in text
+    assert "×: the cause is not known yet" in text
 
 
 def test_a_readme_without_the_markers_is_refused():

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import dask
 import numpy as np
 import pytest
 import threadpoolctl
@@ -276,9 +277,51 @@ def test_a_scheduler_that_is_not_there_or_does_not_answer_is_named_in_time():
         with pytest.raises(ClusterError, match=f"^scheduler tcp://127.0.0.1:{port}: does not answer: timed out$"):
             cluster.connect(f"tcp://127.0.0.1:{port}")
         assert time.monotonic() - began < 9
-    for address, reason in ((f"127.0.0.1:{port}", "refused"), ("nowhere", "missing port"), ("x://y:1", "scheme")):
+    for address, reason in ((f"127.0.0.1:{port}", "refused"), ("nowhere", "missing port")):
         with pytest.raises(ClusterError, match=f"^scheduler {address}: does not answer: .*{reason}"):
             cluster.connect(address)
+    for address in ("x://y:1", f"tls://127.0.0.1:{port}"):
+        with pytest.raises(ClusterError, match=f"^scheduler {address}: must be tcp://HOST:PORT, or local$"):
+            cluster.connect(address)
+
+
+def test_another_program_that_speaks_is_no_scheduler(capfd):
+    with socket.create_server(("127.0.0.1", 0)) as speaking:
+
+        def greet():
+            while True:
+                try:
+                    connection, _ = speaking.accept()
+                except OSError:
+                    return
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n" * 3)
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"tcp://127.0.0.1:{speaking.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match=f"^scheduler {address}: does not answer: it is no scheduler of Dask: "):
+            cluster.connect(address)
+        assert time.monotonic() - began < 9
+        assert capfd.readouterr() == ("", "")
+        speaking.shutdown(socket.SHUT_RDWR)
+
+
+def test_tasks_that_cannot_be_sent_are_done_here(client):
+    with use_cluster(client), pytest.warns(UserWarning, match="tasks are done in this process, as they cannot be sent"):
+        assert map_ordered(type, [threading.Lock(), threading.Lock()]) == [type(threading.Lock())] * 2
+
+
+def test_a_cluster_that_is_lost_is_said_in_one_line():
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    lost = distributed.LocalCluster(**options)
+    client = distributed.Client(lost.scheduler_address, set_as_default=False)
+    message = "^the cluster was lost, or tasks ended its workers; run again to go on: "
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "2s"}),
+        pytest.raises(ClusterError, match=message),
+        use_cluster(client),
+    ):
+        map_ordered(time.sleep, [0.0] * 3 + [30.0] * 3, done=lambda finished, n: lost.close())
 
 
 def test_a_scheduler_without_workers_is_refused():

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import itertools
 import shlex
@@ -417,6 +418,56 @@ def test_work_blocks_no_event_and_ends_for_a_newer_state():
 
     asyncio.run(move())
     assert ended == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("in_loop", [True, False])
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (ValueError("a = 1: must not be 1"), "refused", "a = 1: must not be 1"),
+        (RuntimeError("a fit did not converge"), "failed", "a fit did not converge"),
+    ],
+)
+def test_work_that_fails_says_so_with_and_without_an_event_loop(in_loop, raised, code, said):
+    class Failing(Slow):
+        def advance(self):
+            self.say("computing", "")
+            yield None
+            yield self.compute
+            self.say("done", "")
+            yield None
+
+        def compute(self):
+            if self.controls["a"].value:
+                raise raised
+
+    async def move():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        failing = Failing()
+        failing.controls["a"].value = 1
+        await settle(failing)
+        return failing
+
+    if in_loop:
+        failing = asyncio.run(move())
+    else:
+        failing = Failing()
+        with pytest.raises(RuntimeError) if code == "failed" else contextlib.nullcontext():
+            failing.controls["a"].value = 1
+    assert (failing.code, failing.sentence) == (code, said)
+
+
+def test_an_explorer_that_is_closed_draws_no_more():
+    async def move():
+        slow = Slow()
+        slow.controls["a"].value = 1
+        slow.close()
+        drawn = slow.n_drawn
+        slow.controls["a"].value = 2
+        await asyncio.sleep(0.1)
+        assert (slow.n_drawn, slow.is_drawing) == (drawn, False)
+
+    asyncio.run(move())
 
 
 def test_a_first_picture_has_the_new_curve_and_no_verdict():

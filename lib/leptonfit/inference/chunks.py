@@ -68,8 +68,10 @@ def split_toys(n_toys: int, numbers: int, seed: np.random.SeedSequence) -> list[
     Raises
     ------
     ValueError
-        If one toy alone exceeds the limit of memory.
+        If there are no toys, or one toy alone exceeds the limit of memory.
     """
+    if n_toys < 1:
+        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
     parts = split_rows(min(n_toys, TOYS), numbers, f"one toy of {numbers} numbers")
     size = parts[0].stop
     sizes = [min(size, n_toys - first) for first in range(0, n_toys, size)]

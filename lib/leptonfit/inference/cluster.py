@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import pickle
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from leptonfit.inference import parallel
@@ -20,6 +22,7 @@ _TIMEOUT = 4.0
 """Seconds to wait for the connection, and again for the first answer."""
 BATCH = 0.5
 """Seconds of work in one batch: long beside the milliseconds that a batch costs, short beside a run."""
+_LOST = "the cluster was lost, or tasks ended its workers; run again to go on"
 _AHEAD = 2
 """Batches at each worker: while one is computed, the next is on its way."""
 
@@ -34,15 +37,21 @@ def open_cluster(where: str | Client) -> Iterator[Client]:
         If there is no scheduler at the address, or Dask is not installed.
     """
     if not isinstance(where, str):
-        _CLIENTS[where.scheduler_info()["address"]] = where
-        yield where
+        address = where.scheduler_info()["address"]
+        _CLIENTS[address] = where
+        try:
+            yield where
+        finally:
+            del _CLIENTS[address]
     elif where == "local":
         distributed = _import_distributed()
         options = {"n_workers": parallel.count_cores(), "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
         with distributed.LocalCluster(**options) as cluster:
             client = connect(cluster.scheduler_address)
-            yield client
-            client.close()
+            try:
+                yield client
+            finally:
+                client.close()
     else:
         yield connect(where)
 
@@ -61,6 +70,10 @@ def connect(address: str) -> Client:
     """
     if address not in _CLIENTS or _CLIENTS[address].status != "running":
         distributed = _import_distributed()
+        from distributed.comm import parse_address
+
+        if parse_address(address)[0] != "tcp":
+            raise ClusterError(f"scheduler {address}: must be tcp://HOST:PORT, or local")
         try:
             _await_answer(address)
             _CLIENTS[address] = distributed.Client(address, timeout=_TIMEOUT, set_as_default=False)
@@ -79,13 +92,23 @@ def _import_distributed() -> Any:
 
 
 def _await_answer(address: str) -> None:
-    """Wait until something at an address speaks first, as a scheduler does: a client of Dask would wait for ever."""
+    """Wait until a scheduler answers: a client of Dask would wait for ever, and print what else it meets."""
     from distributed.comm import parse_address, parse_host_port
 
-    protocol, location = parse_address(address)
-    if protocol == "tcp":
-        with socket.create_connection(parse_host_port(location), timeout=_TIMEOUT) as connection:
-            connection.recv(1)
+    with socket.create_connection(parse_host_port(parse_address(address)[1]), timeout=_TIMEOUT) as connection:
+        connection.recv(1)  # a scheduler speaks first
+    try:
+        with ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
+            thread.submit(asyncio.run, _shake_hands(address)).result()
+    except Exception as error:  # whatever Dask makes of the answer of another program
+        raise OSError(f"it is no scheduler of Dask: {type(error).__name__}") from error
+
+
+async def _shake_hands(address: str) -> None:
+    from distributed.comm import connect
+
+    comm = await connect(address, timeout=_TIMEOUT)
+    await comm.close()
 
 
 def compare_workers(client: Client) -> str:
@@ -170,7 +193,10 @@ def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[A
     def send() -> None:
         nonlocal sent, n_workers, asked
         if time.monotonic() > asked + 1:
-            n_workers, asked = max(1, len(client.nthreads())), time.monotonic()
+            try:
+                n_workers, asked = max(1, len(client.nthreads())), time.monotonic()
+            except OSError as error:
+                raise ClusterError(f"{_LOST}: {error}") from error
         while sent < len(tasks) and len(starts) < _AHEAD * n_workers:
             size = int(BATCH * n_timed / max(seconds, 1e-9))
             size = max(1, min(size, (len(tasks) - sent) // (_AHEAD * n_workers)))
@@ -195,8 +221,11 @@ def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[A
                 for value in found if isinstance(found, list) else found.result():  # raises what the task raised
                     yielded += 1
                     yield value
+    except (CancelledError, distributed.KilledWorker) as error:
+        raise ClusterError(f"{_LOST}: {error}") from error
     finally:
-        client.cancel(list(starts))
+        if client.status == "running":
+            client.cancel(list(starts))
 
 
 def _write_call() -> Callable[..., tuple[float, bytes]]:

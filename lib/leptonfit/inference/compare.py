@@ -55,13 +55,14 @@ def _measure_distance(residuals: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EvidenceResult(Result):
-    """Evidence of a model from nested sampling, with draws of its posterior.
+    """Evidence of a model from nested sampling, or from an integral, with draws of its posterior.
 
     Attributes
     ----------
     log_evidence, error : float
-        ln ∫ L dπ, and the sampler's estimate of its error.
+        ln ∫ L dπ, and the sampler's estimate of its error; an integral has none.
     n_live, n_calls : int
+        Live points of nested sampling, 0 for an integral, and calls of the likelihood.
     samples : ndarray (n, n_par)
         Equally weighted draws of the posterior.
     """

@@ -228,7 +228,7 @@ def map_ordered(
     if len(tasks) > 1 and _SCHEDULER in os.environ and not _in_worker.get():
         from leptonfit.inference import cluster
 
-        sent = _pickle(function)
+        sent = _pickle(function, tasks[0])
         if sent is not None:
             return collect(cluster.map_batches(cluster.connect(os.environ[_SCHEDULER]), sent, tasks))
     if jobs <= 1:
@@ -241,11 +241,12 @@ def map_ordered(
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, do not wait for tasks that still run
 
 
-def _pickle(function: Callable[[Item], Value]) -> bytes | None:
-    """Bytes of a function for the workers of a cluster; None with a warning if it cannot be sent."""
+def _pickle(function: Callable[[Item], Value], item: Item) -> bytes | None:
+    """Bytes of a function for the workers of a cluster; None with a warning if it, or an item, cannot be sent."""
     import cloudpickle
 
     try:
+        cloudpickle.dumps(item)
         return bytes(cloudpickle.dumps(function))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         warnings.warn(f"tasks are done in this process, as they cannot be sent to the cluster: {error}", stacklevel=3)

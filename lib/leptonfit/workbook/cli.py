@@ -62,12 +62,11 @@ def _on_cluster(scheduler: str | None) -> Iterator[None]:
         return
     from leptonfit.inference.parallel import ClusterError, use_cluster
 
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(use_cluster(scheduler, warn=lambda line: click.echo(f"leptonfit: {line}", err=True)))
-        except ClusterError as error:
-            raise InputError(f"--scheduler {scheduler}: {error}") from None
-        yield
+    try:
+        with use_cluster(scheduler, warn=lambda line: click.echo(f"leptonfit: {line}", err=True)):
+            yield
+    except ClusterError as error:
+        raise InputError(f"--scheduler {scheduler}: {error}") from None
 
 
 @cli.command("run")

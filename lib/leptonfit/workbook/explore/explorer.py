@@ -97,7 +97,7 @@ class Explorer(widgets.VBox):
         self._exact = dict(exact or {})
         self.sentence, self.code, self.n_drawn, self.milliseconds, self.computed = "", "", 0, 0.0, 0.0
         self.loop = _find_loop()
-        self._is_stale = False
+        self._is_stale, self._is_working = False, threading.Lock()
         self._drawing: Drawing | None = None
         self._frame: tuple[list[Any], Any] | None = None
         self._began, self._quiet = 0.0, False
@@ -147,13 +147,22 @@ class Explorer(widgets.VBox):
         """Draw the state on screen immediately and completely."""
         self._drawing, self._is_stale = None, False
         self._began = time.perf_counter()
-        drawing, value = self._steps(), None
+        drawing, value, raised = self._steps(), None, None
         while True:
             try:
-                work = drawing.send(value)
+                work = drawing.throw(raised) if raised else drawing.send(value)
             except StopIteration:
                 return
-            value = work() if work else None
+            value, raised = None, None
+            try:
+                value = work() if work else None
+            except Exception as error:  # shown by the drawing, which raises it again unless the state is refused
+                raised = error
+
+    def close(self) -> None:
+        """End the work for a state, and remove the explorer from the page."""
+        self._drawing, self._is_stale, self._quiet = None, False, True
+        super().close()
 
     def call(self, function: Callable[[], Any]) -> None:
         """Call a function in the thread that draws; where events come from another thread, this returns before it."""
@@ -206,7 +215,7 @@ class Explorer(widgets.VBox):
         """Ask for a drawing of the state on screen; in any thread."""
         if self._quiet:
             return
-        if self.loop is None:
+        if self.loop is None or self.loop.is_closed():
             self.draw()
         elif not self._is_stale:
             self._is_stale = True  # ends the work for an older state
@@ -239,14 +248,22 @@ class Explorer(widgets.VBox):
                 loop.call_later(0.001, self._continue, loop, drawing)
 
     def _work(self, loop: asyncio.AbstractEventLoop, drawing: Drawing, work: Work) -> None:
-        """Do the work of a drawing, in a thread of its own, until it is done or a newer state ends it."""
+        """Do the work of a drawing, in a thread of its own, until it is done or a newer state ends it.
+
+        The work of an older state ends first: a model is never called by two threads.
+        """
         value, raised = None, None
-        try:
-            with cancellable(lambda: self._is_outdated(drawing)):
+        with self._is_working, cancellable(lambda: self._is_outdated(drawing)):
+            if self._is_outdated(drawing):
+                return
+            try:
                 value = work()
-        except Exception as error:  # raised in the thread that draws
-            raised = error
-        loop.call_soon_threadsafe(self._continue, loop, drawing, value, raised)
+            except Exception as error:  # raised in the thread that draws
+                raised = error
+            except BaseException as error:  # such as an exit, which must end neither this thread unseen nor the kernel
+                raised = RuntimeError(f"the computation ended with {type(error).__name__} {error}")
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self._continue, loop, drawing, value, raised)
 
     def _is_outdated(self, drawing: Drawing) -> bool:
         """Whether a drawing is of an older state than the controls, or of a state drawn by `draw` meanwhile."""
@@ -287,6 +304,8 @@ class Explorer(widgets.VBox):
         self._image.value = buffer.getvalue()
         if not self._is_stale:
             self.remove_class(_STALE)
+        if self._is_stale:  # an event has come from another thread meanwhile
+            self.add_class(_STALE)
         said = [f"# {self.remark}"] if self.remark else []
         lines = "\n".join(html.escape(line) for line in (*said, *self.commands())) if self.code not in _WRONG else ""
         self._command.value = (

@@ -79,7 +79,7 @@ class FitExplorer(Explorer):
         if dataset not in self._problems:
             raise ValueError(f"data set {dataset!r}: must be one of {', '.join(self._problems)}")
         first.index(name := profiled or first.names[0])
-        self._sets, self._effort = SetOptions(levels=(level,)), effort
+        self._sets, self._effort, self._is_refit = SetOptions(levels=(level,)), effort, False
         self._found: dict[tuple[str, str], tuple[ProfileResult, VerdictResult, ProfileResult | None]] = {}
         best = dict(zip(first.names, self._find(dataset, name)[0].best_x.tolist(), strict=True))
         guessed = [guess_ranges(one, {}) for one in self._problems.values()]
@@ -103,7 +103,7 @@ class FitExplorer(Explorer):
             exact=best,
         )
         self.best_button.on_click(lambda _: self.call(self.fit))
-        self.refit_button.on_click(lambda _: self.call(self.refit))
+        self.refit_button.on_click(self._ask_refit)
 
     @property
     def profile(self) -> ProfileResult:
@@ -132,7 +132,8 @@ class FitExplorer(Explorer):
 
     def refit(self) -> None:
         """Fit all parameters but the profiled one, from the point on screen."""
-        self._put(solve(self._problem, self._x, fixed=(self._key[1],)).x)
+        self._is_refit = True
+        self.draw()
 
     def parameters(self) -> dict[str, Value]:
         """Return the parameters of the fit at the sliders."""
@@ -183,8 +184,18 @@ class FitExplorer(Explorer):
         for ax in (top, right):
             ax.legend(ncols=3, fontsize=7.5, columnspacing=1, handlelength=1.4, **above)
 
+    def _ask_refit(self, button: object) -> None:
+        self._is_refit = True
+        self._notice(button)
+
     def advance(self) -> Drawing:
         """Show the model at the sliders, then the profile and the verdict, which take longer when they are new."""
+        if self._is_refit:
+            self._is_refit = False
+            fit = yield partial(solve, self._problem, self._x, fixed=(self._key[1],))
+            before, self._quiet = self._quiet, True
+            self._put(fit.x)
+            self._quiet = before
         self._show_model()
         self.best_button.disabled = self._key not in self._found
         if self._key not in self._found:
