@@ -34,9 +34,11 @@ def open_cluster(where: str | Client) -> Iterator[Client]:
     Raises
     ------
     ClusterError
-        If there is no scheduler at the address, or Dask is not installed.
+        If it is none of these, there is no scheduler at the address, or Dask is not installed.
     """
     if not isinstance(where, str):
+        if not isinstance(where, _import_distributed().Client):
+            raise ClusterError(f"cluster {where!r}: must be tcp://HOST:PORT, local or a client of distributed")
         address = where.scheduler_info()["address"]
         _CLIENTS[address] = where
         try:

@@ -34,6 +34,8 @@ _WORKERS = "LEPTONFIT_WORKERS"
 """Environment variable that describes the workers of the cluster, for the provenance of results."""
 FINISHED = "LEPTONFIT_FINISHED"
 """Environment variable with the folder in which finished tasks are kept (see `finished`)."""
+_OWN = (_BUDGET, _SCHEDULER, _WORKERS, FINISHED)
+"""Variables that the workers of a cluster must not have."""
 _SPAWN = multiprocessing.get_context("spawn")
 """Processes are spawned: a fork would inherit the locks of BLAS and of the threads of a kernel."""
 _in_worker = contextvars.ContextVar("_in_worker", default=False)
@@ -177,14 +179,15 @@ def describe_cluster() -> str | None:
 
 def list_variables() -> dict[str, str]:
     """Environment variables of the workbook that the worker of a cluster needs, such as the data folder in use."""
-    own = (_BUDGET, _SCHEDULER, _WORKERS, FINISHED)
-    return {name: value for name, value in os.environ.items() if name.startswith("LEPTONFIT_") and name not in own}
+    return {name: value for name, value in os.environ.items() if name.startswith("LEPTONFIT_") and name not in _OWN}
 
 
 @contextlib.contextmanager
 def in_worker(variables: Mapping[str, str]) -> Iterator[None]:
     """Set the environment variables of a task in the worker of a cluster; tasks of this task are done there, too."""
     before, token = dict(os.environ), _in_worker.set(True)
+    for name in _OWN:  # a worker that this process has started again has those of this process
+        os.environ.pop(name, None)
     os.environ.update(variables)
     try:
         yield
@@ -294,6 +297,11 @@ def _compute(
 def is_on_cluster() -> bool:
     """Whether `map_ordered` sends its tasks to a cluster."""
     return _SCHEDULER in os.environ and not _in_worker.get()
+
+
+def in_task() -> bool:
+    """Whether this is a task of a cluster, whose worker has one core."""
+    return _in_worker.get()
 
 
 def _pickle(function: Callable[[Item], Value], item: Item) -> bytes | None:
