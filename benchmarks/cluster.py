@@ -1,17 +1,22 @@
 """Overhead of a Dask cluster on this machine, and plans of a million and of 10⁹ toys from the measured cost of a toy.
 
-The numbers of `docs/cluster.md` are the output of `python benchmarks/cluster.py`. Each overhead is the lowest of three
-runs; on the clock it also has the time that other programs took.
+`python benchmarks/cluster.py` writes the numbers of `docs/cluster.md`. Each overhead is the lowest of three runs; that
+on the clock contains the time that other programs took.
 """
 
-import math
+import os
 import pickle
 import time
+from datetime import date
 from functools import partial
+from importlib.metadata import version
 
+import bench
 import distributed
 import numpy as np
+import tables
 
+from leptonfit.datafiles import ROOT
 from leptonfit.inference import chunks, neyman
 from leptonfit.inference.cluster import BATCH
 from leptonfit.inference.coverage import run_toys
@@ -27,8 +32,14 @@ TASKS = ((1, 2000), (10, 200), (100, 20))
 """Length of a task in milliseconds, and number of tasks for each core."""
 REPEATS = 3
 N_TOYS, TOYS = 10_000, chunks.TOYS
+KINDS = {
+    "coverage of a fit": "coverage of a fit (`05_closures`)",
+    "coverage of limits": "coverage of limits (XENONnT)",
+    "Feldman–Cousins": "Feldman–Cousins (XENONnT), each of eleven θ or more",
+}
 BYTES = {"coverage of a fit": 8, "coverage of limits": 0, "Feldman–Cousins": 88}
 """Bytes that the caller keeps for each toy: Δχ², nothing but sums, and the statistic at eleven θ."""
+PAGE = "docs/cluster.md"
 
 
 def work(item, milliseconds):
@@ -40,13 +51,13 @@ def work(item, milliseconds):
 
 
 def measure_overhead(n_cores, client):
-    """Time beyond that of the tasks: processor time of workers, of caller and scheduler, and on the clock."""
+    """Time beyond that of the tasks of each length, as shares: processor time of the workers, and on the clock."""
 
     def read_times():
-        workers = sum(client.run(time.process_time).values())
-        return np.array([workers, time.process_time(), n_cores * time.perf_counter()])
+        return np.array([sum(client.run(time.process_time).values()), n_cores * time.perf_counter()])
 
     map_ordered(partial(work, milliseconds=1), range(10 * n_cores))  # workers import what they need
+    found = {}
     for milliseconds, n_each in TASKS:
         task, seconds = partial(work, milliseconds=milliseconds), []
         began = time.process_time()
@@ -57,11 +68,8 @@ def measure_overhead(n_cores, client):
             began = read_times()
             map_ordered(task, range(n_each * n_cores))
             seconds.append(read_times() - began)
-        workers, others, clock = np.min(seconds, axis=0) / least
-        print(
-            f"tasks of {milliseconds:3d} ms: workers {workers - 1:+.1%}, caller and scheduler {others:+.1%} of the "
-            f"processor time of the tasks; on the clock {clock - 1:+.1%}"
-        )
+        found[milliseconds] = (np.min(seconds, axis=0) / least - 1).tolist()
+    return found
 
 
 def measure_rate(client, n_tasks=2000):
@@ -72,7 +80,7 @@ def measure_rate(client, n_tasks=2000):
 
 
 def measure_toys():
-    """Seconds of one core for a toy of each kind, and tasks for each chunk of toys."""
+    """Seconds of one core for a toy of each kind, and number of tasks for each chunk of `TOYS` toys."""
     one = load_likelihood("xenonnt")
     problem = VortexModel(load_measurements("report_2025"), sigma_m_model=1e-3, sigma_g_model=1e-3).problem
     sent = []
@@ -98,27 +106,75 @@ def measure_toys():
     return costs
 
 
+def render(overheads, rate, toys):
+    """Text between the two markers of the page.
+
+    Parameters
+    ----------
+    overheads : dict
+        Of `measure_overhead`.
+    rate : float
+        Tasks that the scheduler hands out in a second.
+    toys : dict
+        Of `measure_toys`.
+    """
+    seed_bytes = len(pickle.dumps(spawn_seeds(1, 1000))) / 1000
+    seeds = {name: 1e9 / TOYS * n_tasks * seed_bytes / 2**20 for name, (_, n_tasks) in toys.items()}
+    results = {name: 1e9 * BYTES[name] / 2**30 for name in toys}
+    lines = [
+        "| tasks of | " + " | ".join(f"{milliseconds} ms" for milliseconds in overheads) + " |",
+        "|---" * (len(overheads) + 1) + "|",
+        "| more time on the clock | " + " | ".join(say_share(clock) for _, clock in overheads.values()) + " |",
+        "| more processor time of the workers | "
+        + " | ".join(say_share(workers) for workers, _ in overheads.values())
+        + " |",
+        "",
+        f"The scheduler hands out {rate:.0f} tasks a second. Short tasks travel in batches of {BATCH:g} s.",
+        "",
+        "| toys | one core | 10⁶ toys | 10⁹ toys | one scheduler feeds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (seconds, n_tasks) in toys.items():
+        n_workers = rate * max(TOYS * seconds / n_tasks, BATCH)
+        hours = [f"{n * seconds / 3600:.3g} core hours" for n in (1e6, 1e9)]
+        lines.append(f"| {KINDS[name]} | {seconds * 1e6:.0f} µs | {' | '.join(hours)} | {n_workers:.0f} workers |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "A million toys need no cluster. At 10⁹ this breaks first:",
+            "",
+            "1. **Results.** Feldman–Cousins keeps the statistic of every toy at eleven θ: "
+            f"{results['Feldman–Cousins']:.0f} GiB at the caller, which",
+            f"   sorts them. Coverage of a fit keeps {results['coverage of a fit']:.1f} GiB. In a notebook, and inside",
+            "   `keep_finished`, they are on the caller's disk as well until the work has ended. Coverage of limits",
+            "   keeps sums only.",
+            "2. **The scheduler**, beyond the number of workers in the table. Longer tasks help, more workers do not.",
+            f"3. Not the **seeds**: {seeds['coverage of a fit']:.0f} MiB for coverage of a fit, "
+            f"{seeds['Feldman–Cousins']:.0f} MiB for Feldman–Cousins.",
+        ]
+    )
+
+
+def say_share(share):
+    return f"{100 * share:.1f} %".replace("-", "−")
+
+
 def main():
-    n_cores = count_cores()
-    print(f"{n_cores} cores, NumPy {np.__version__}, distributed {distributed.__version__}")
+    n_cores, load, day = count_cores(), os.getloadavg()[0], date.today()
     options = {"n_workers": n_cores, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**options) as local, distributed.Client(local) as client, use_cluster(client):
-        measure_overhead(n_cores, client)
-        rate = measure_rate(client)
-    print(f"scheduler: {rate:.0f} tasks a second")
-    size, seed_bytes = TOYS, len(pickle.dumps(spawn_seeds(1, 1000))) / 1000
-    for name, (seconds, n_tasks) in measure_toys().items():
-        per_task = size * seconds / n_tasks
-        print(
-            f"{name}: {seconds * 1e6:.0f} µs of one core a toy, {n_tasks:.0f} tasks of {per_task:.2g} s for "
-            f"{size} toys; one scheduler feeds {rate * max(per_task, BATCH):.0f} workers"
-        )
-        for n_toys in (10**6, 10**9):
-            all_tasks = math.ceil(n_toys / size) * n_tasks
-            print(
-                f"  {n_toys:.0e} toys: {n_toys * seconds / 3600:.2g} core hours, {all_tasks:.0f} tasks; seeds "
-                f"{all_tasks * seed_bytes / 2**20:.2g} MiB, results {n_toys * BYTES[name] / 2**30:.2g} GiB"
-            )
+        overheads, rate = measure_overhead(n_cores, client), measure_rate(client)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "distributed"))
+    head = (
+        f"*Computed* on {day.day} {day:%B %Y} by `python benchmarks/cluster.py` on {n_cores} cores of an\n"
+        f"{bench.read_processor()} (load {load:.1f} before it began), shared by scheduler, caller and workers:\n"
+        f"{versions}.\n\n"
+    )
+    page = ROOT / PAGE
+    text = head + render(overheads, rate, measure_toys())
+    page.write_text(tables.replace(page.read_text(), text, "benchmarks/cluster.py"))
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,13 @@
-"""Random effects of the thirteen BCG trials, beside statsmodels: agreement and time.
-
-Log risk ratios and variances are those of metafor's dat.bcg.
-"""
+"""Random effects of the thirteen BCG trials, beside statsmodels: agreement and time."""
 
 import numpy as np
 from comparison import Row, compare, is_installed
 
+from leptonfit.datafiles import read_csv
 from leptonfit.inference.meta import combine_estimates
 
-# log risk ratio, variance
-TRIALS = np.array(
-    [
-        (-0.889311, 0.3255848),
-        (-1.585389, 0.1945811),
-        (-1.348073, 0.4153680),
-        (-1.441551, 0.0200100),
-        (-0.217547, 0.0512102),
-        (-0.786116, 0.0069056),
-        (-1.620898, 0.2230172),
-        (0.011952, 0.0039616),
-        (-0.469418, 0.0564342),
-        (-1.371345, 0.0730248),
-        (-0.339359, 0.0124122),
-        (0.445913, 0.5325058),
-        (-0.017314, 0.0714047),
-    ]
-)
-VALUES, VARIANCES = TRIALS.T
+TRIALS = read_csv("examples/bcg.csv")
+VALUES, VARIANCES = np.array(TRIALS["log_risk_ratio"]), np.array(TRIALS["variance"])
 ESTIMATORS = {"DerSimonian–Laird": ("DL", "chi2"), "Paule–Mandel": ("PM", "iterated")}
 
 

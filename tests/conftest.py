@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
     items.sort(key=order)
     for item in items:
-        if order(item) > 0:
+        if order(item) > 0 and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
@@ -85,6 +85,15 @@ def executed(tmp_path_factory):
 def root():
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def client():
+    """Client of a Dask cluster of two worker processes."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**options) as local, distributed.Client(local, set_as_default=False) as client:
+        yield client
 
 
 @pytest.fixture

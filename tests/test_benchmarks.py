@@ -143,6 +143,19 @@ def test_what_has_no_known_cause_is_said_so():
     assert "×: the cause is not known yet" in text
 
 
+def test_the_page_of_the_cluster_takes_the_numbers_of_its_bench():
+    cluster = pytest.importorskip("cluster")
+    overheads = {1: (0.016, 0.095), 10: (-0.003, 0.05)}
+    toys = dict(zip(cluster.KINDS, [(36e-6, 400), (38e-6, 1), (1.071e-3, 34)], strict=True))
+    text = cluster.render(overheads, 643.0, toys)
+    assert "| more time on the clock | 9.5 % | 5.0 % |\n" in text
+    assert "| more processor time of the workers | 1.6 % | −0.3 % |\n" in text
+    assert "| 36 µs | 0.01 core hours | 10 core hours | 322 workers |\n" in text  # 643 a second, of 0.5 s
+    assert "| 1071 µs | 0.297 core hours | 298 core hours | 2025 workers |\n" in text  # of 3.15 s
+    page = (ROOT / cluster.PAGE).read_text()
+    assert text in tables.replace(page, text, "benchmarks/cluster.py")
+
+
 def test_a_readme_without_the_markers_is_refused():
     with pytest.raises(ValueError, match="written by make bench"):
         tables.replace("# title\n", "text")

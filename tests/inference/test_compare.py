@@ -63,6 +63,32 @@ def test_ensemble_needs_no_good_start():
     np.testing.assert_allclose(found.samples.std(axis=0), 1, rtol=0.1)
 
 
+@pytest.mark.parametrize(
+    ("draws", "said"),
+    [
+        ([[1e-11, 0.1], [2e-11, 0.1], [4e-11, 0.1]], r"differ in 1 of 2 directions, .* \(constant columns: 1\)"),
+        ([[0, 0], [1, 1], [2, 2]], r"differ in 1 of 2 directions, .* \(constant columns: none\)"),
+    ],
+)
+def test_draws_that_do_not_span_the_parameters_are_refused(draws, said):
+    with pytest.raises(ValueError, match=f"^draws: {said}$"):
+        run_ensemble(lambda x: -np.sum(x**2, axis=1), np.array(draws), n_walkers=8, n_steps=20, seed=1)
+
+
+def test_too_few_steps_are_refused_and_walkers_that_never_moved_have_not_converged():
+    draws = np.random.default_rng(1).normal(size=(50, 2))
+
+    def run(n_steps):
+        return run_ensemble(lambda x: -np.sum(x**2, axis=1), draws, n_walkers=8, n_steps=n_steps, seed=1)
+
+    with pytest.raises(ValueError, match=r"^n_steps = 5: must be at least 6$"):
+        run(5)
+    found = run(6)
+    assert np.isfinite(found.r_hat).all()
+    assert found.effective_size.tolist() == [0, 0], "a walker never moved"
+    assert not found.has_converged
+
+
 def test_bootstrap_counts_toys_at_least_as_far_from_a_gaussian():
     rng = np.random.default_rng(5)
     residuals, toys = rng.standard_normal(30), rng.standard_normal((200, 30))

@@ -4,26 +4,12 @@ import numpy as np
 import pytest
 from statsmodels.stats.meta_analysis import combine_effects
 
+from leptonfit.datafiles import read_csv
 from leptonfit.inference.meta import ESTIMATORS, combine_estimates
 
-BCG = np.array(
-    [
-        (-0.889311, 0.3255848),
-        (-1.585389, 0.1945811),
-        (-1.348073, 0.4153680),
-        (-1.441551, 0.0200100),
-        (-0.217547, 0.0512102),
-        (-0.786116, 0.0069056),
-        (-1.620898, 0.2230172),
-        (0.011952, 0.0039616),
-        (-0.469418, 0.0564342),
-        (-1.371345, 0.0730248),
-        (-0.339359, 0.0124122),
-        (0.445913, 0.5325058),
-        (-0.017314, 0.0714047),
-    ]
-)
-"""Log risk ratios of thirteen trials of the BCG vaccine, and their variances (metafor's dat.bcg)."""
+TRIALS = read_csv("examples/bcg.csv")
+BCG = np.array([TRIALS["log_risk_ratio"], TRIALS["variance"]]).T
+"""Log risk ratios of thirteen trials of the BCG vaccine, and their variances."""
 
 
 @pytest.mark.parametrize(

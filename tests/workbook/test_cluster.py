@@ -13,8 +13,8 @@ import pytest
 from leptonfit.inference.parallel import use_cluster
 from leptonfit.workbook import cli, store, sweep
 
-distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.slow
+pytest.importorskip("distributed")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
 NOTEBOOK = """# %% tags=["parameters"]
 seed = 1  # seed
@@ -29,13 +29,6 @@ settings = parameters.read_settings("20_pids", globals())
 pids = map_ordered(lambda task: os.getpid(), range(20))
 _ = store.save(settings, results={"pids": pids, "parent": os.getppid()}, verdict="Done.", verdict_code="identified")
 """
-
-
-@pytest.fixture(scope="module")
-def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    with distributed.LocalCluster(**options) as local, distributed.Client(local, set_as_default=False) as client:
-        yield client
 
 
 @pytest.fixture
@@ -82,11 +75,11 @@ def test_the_values_of_a_sweep_run_on_the_workers_and_are_not_repeated(client, s
 def test_a_cluster_that_cannot_be_used_is_one_line_and_nothing_is_written(command, fault, root, capsys, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-    expected = f"leptonfit: --scheduler {address}: scheduler {address}: does not answer: "
+    expected = f"leptonfit: scheduler {address}: does not answer: "
     if fault == "no dask":
         monkeypatch.setitem(sys.modules, "distributed", None)
         expected = (
-            f"leptonfit: --scheduler {address}: a cluster needs the package distributed, of the extra cluster: "
+            "leptonfit: a cluster needs the package distributed, of the extra cluster: "
             "pip install 'leptonfit[cluster]'\n"
         )
     values = ["-p", "n_starts=2,3"] if command == "sweep" else []
@@ -102,3 +95,13 @@ def test_a_cluster_that_cannot_be_used_is_one_line_and_nothing_is_written(comman
     assert said.err.startswith(expected)
     assert said.err.count("\n") == 1
     assert not (root / "reports" / "no-cluster").exists()
+
+
+def test_a_number_of_jobs_beside_a_cluster_is_refused(monkeypatch, capsys):
+    arguments = ["sweep", "02_profile_scan", "-p", "n_starts=2,3", "--jobs", "3", "--scheduler", "local"]
+    monkeypatch.setattr("sys.argv", ["leptonfit", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    expected = "leptonfit: --jobs 3: cannot be used with --scheduler, whose workers run the values of a sweep\n"
+    assert capsys.readouterr() == ("", expected)

@@ -7,6 +7,7 @@ import pytest
 
 from leptonfit.claims.december_2025.recorded import load_recorded
 from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.inference.finished import versions
 from leptonfit.workbook import parameters, recording, store
 
 CLAIMS = load_claims()
@@ -24,7 +25,7 @@ def of_this_machine(monkeypatch):
         return RECORDED[0].report
 
     monkeypatch.setattr(recording, "reenact_report", note)
-    own = replace(RECORDED[0], kernel=store.blas_kernel(), versions=store.versions())
+    own = replace(RECORDED[0], kernel=store.blas_kernel(), versions=versions())
     return (replace(RECORDED[0], kernel="another"), own), seeds
 
 

@@ -485,3 +485,37 @@ def test_results_of_another_schema_do_not_break_the_page(small):
     result.write_text(json.dumps({"schema_version": 1}))
     page.write_index(result.parents[1], small)
     assert "20_alone did not finish" in (result.parents[1] / "index.html").read_text()
+
+
+CUT = """
+import os
+from leptonfit import map_ordered
+from leptonfit.inference import finished
+
+finished.PAUSE = 0.0
+
+
+def square(task):
+    with open({log!r}, "a") as file:
+        file.write(f"{{task}} ")
+    if open({log!r}).read() == "0 1 2 ":
+        os._exit(1)
+    return task**2
+
+
+value = map_ordered(square, range(5))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize(("fresh", "done"), [(False, "0 1 2 2 3 4 "), (True, "0 1 2 0 1 2 3 4 ")])
+def test_a_notebook_whose_kernel_died_goes_on_unless_it_is_run_afresh(fresh, done, small):
+    log = small / "log"
+    write(small, "20_alone", CUT.format(log=str(log)))
+    request = run.check_request(["20_alone"], fresh=fresh, root=small)
+    assert "kernel died" in run.execute(request)[0]
+    assert run.execute(request) == []
+    assert log.read_text() == done
+    assert store.load("20_alone", request.folder)["results"]["value"] == [0, 1, 4, 9, 16]
+    assert not list(request.folder.glob("results/.*.tasks"))

@@ -8,7 +8,7 @@ import functools
 import pickle
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,11 @@ def open_cluster(where: str | Client) -> Iterator[Client]:
     Raises
     ------
     ClusterError
-        If there is no scheduler at the address, or Dask is not installed.
+        If it is none of these, there is no scheduler at the address, or Dask is not installed.
     """
     if not isinstance(where, str):
+        if not isinstance(where, _import_distributed().Client):
+            raise ClusterError(f"cluster {where!r}: must be tcp://HOST:PORT, local or a client of distributed")
         address = where.scheduler_info()["address"]
         _CLIENTS[address] = where
         try:
@@ -111,33 +113,42 @@ async def _shake_hands(address: str) -> None:
     await comm.close()
 
 
-def compare_workers(client: Client) -> str:
-    """Differences between the workers and this process that may change the last digits of results; empty if none.
+def compare_workers(client: Client) -> list[str]:
+    """Differences between the workers and this process that may change the last digits of results.
 
     Raises
     ------
     ClusterError
         If there is no worker, or a worker has no or another leptonfit or runs several tasks at a time.
     """
-    describe = _write_description()
+    describe = write_description()
     here, workers = describe(), client.run(describe, on_error="return")
     address = client.scheduler_info()["address"]
     if not workers:
         raise ClusterError(f"scheduler {address}: has no workers; start one with: dask worker {address} --nthreads 1")
-    for worker, n_threads in client.nthreads().items():
+    _count_workers(client)
+    return list(dict.fromkeys(one for worker, there in workers.items() for one in _compare(worker, there, here)))
+
+
+def _count_workers(client: Client) -> int:
+    """Number of workers, each of which runs one task at a time; else a `ClusterError` is raised."""
+    workers = client.nthreads()
+    for worker, n_threads in workers.items():
         if n_threads != 1:
             raise ClusterError(f"worker {worker}: runs {n_threads} tasks at a time, must be 1 (--nthreads 1)")
-    different: dict[tuple[str, str], str] = {}
-    for worker, there in workers.items():
-        if isinstance(there, Exception):
-            raise ClusterError(f"worker {worker}: cannot be compared with this process: {there}")
-        if there["leptonfit"] != here["leptonfit"]:
-            raise ClusterError(f"worker {worker}: has leptonfit {there['leptonfit']}, must be {here['leptonfit']}")
-        different |= {(name, there[name]): here[name] for name in here if there[name] != here[name]}
-    return ", ".join(f"{name} {there} instead of {here}" for (name, there), here in different.items())
+    return len(workers)
 
 
-def _write_description() -> Callable[[], dict[str, str]]:
+def _compare(worker: str, there: dict[str, str] | Exception, here: dict[str, str]) -> list[str]:
+    """Differences between the descriptions of a worker and of this process; see `compare_workers`."""
+    if isinstance(there, Exception):
+        raise ClusterError(f"worker {worker}: cannot be compared with this process: {there}")
+    if there["leptonfit"] != here["leptonfit"]:
+        raise ClusterError(f"worker {worker}: has leptonfit {there['leptonfit']}, must be {here['leptonfit']}")
+    return [f"{name} {there[name]} instead of {here[name]}" for name in here if there[name] != here[name]]
+
+
+def write_description() -> Callable[[], dict[str, str]]:
     """Function that describes the process in which it runs. It is sent as code, since a worker may lack leptonfit."""
 
     def describe() -> dict[str, str]:
@@ -150,20 +161,21 @@ def _write_description() -> Callable[[], dict[str, str]]:
         spec = importlib.util.find_spec("leptonfit")
         if spec is None or spec.origin is None:
             return {"leptonfit": "none"}
-        package, digest = Path(spec.origin).parent, hashlib.sha256()
-        for path in sorted(package.rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
         import numpy
         import scipy.linalg
         import threadpoolctl
 
         import leptonfit
 
-        # a process keeps the modules that it has imported, whatever happens to their files
-        sources = vars(leptonfit).setdefault("_sources", digest.hexdigest()[:12])
+        known = vars(leptonfit)  # a process keeps the modules that it has imported, whatever happens to their files
+        if "_sources" not in known:
+            package, digest = Path(spec.origin).parent, hashlib.sha256()
+            for path in sorted(package.rglob("*.py")):
+                digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+            known["_sources"] = digest.hexdigest()[:12]
         libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
         return {
-            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {sources})",
+            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {known['_sources']})",
             "python": platform.python_version(),
             "numpy": numpy.__version__,
             "scipy": scipy.__version__,
@@ -173,28 +185,29 @@ def _write_description() -> Callable[[], dict[str, str]]:
     return describe
 
 
-def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[Any]:
-    """Yield the values of a pickled function for the tasks, in their order, as workers finish them.
+def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Generator[tuple[int, list[Any]]]:
+    """Yield the values of a pickled function for batches of tasks as they end, each with the position of its first.
 
     Tasks are sent in batches of about half a second of work by the time measured so far, and in shorter ones towards
     the end. Each value depends on its task alone, whatever the batches. Tasks of a worker that is lost are sent to
-    another one.
+    another one. Each worker is compared with this process before it computes (see `compare_workers`), since it may have
+    joined the cluster meanwhile.
     """
     import cloudpickle
     import distributed
 
-    call, how = _write_call(), (_count_blas_threads(), parallel.list_variables())
+    here = write_description()()
+    call, how = _write_call(), (_count_blas_threads(), parallel.list_variables(), here)
     queue = distributed.as_completed(loop=client.loop)
     starts: dict[Future[Any], int] = {}
-    finished: dict[int, Future[Any] | list[Any]] = {}
-    sent = yielded = n_timed = n_workers = 0
+    sent = n_timed = n_workers = 0
     seconds, asked = 0.0, -1.0
 
     def send() -> None:
         nonlocal sent, n_workers, asked
         if time.monotonic() > asked + 1:
             try:
-                n_workers, asked = max(1, len(client.nthreads())), time.monotonic()
+                n_workers, asked = max(1, _count_workers(client)), time.monotonic()
             except OSError as error:
                 raise ClusterError(f"{_LOST}: {error}") from error
         while sent < len(tasks) and len(starts) < _AHEAD * n_workers:
@@ -210,17 +223,15 @@ def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[A
         send()
         for future in queue:
             start = starts.pop(future)
-            finished[start] = future
-            if future.status == "finished":
-                spent, pickled = future.result()
-                finished[start] = values = pickle.loads(pickled)
+            if future.status == "error" and not isinstance(future.exception(), distributed.KilledWorker):
+                values = [parallel.Failure(future.exception())]
+            else:
+                worker, there, spent, pickled = future.result()
+                parallel.record_differences(_compare(worker, there, here))
+                values = pickle.loads(pickled)
                 seconds, n_timed = seconds + spent, n_timed + len(values)
             send()
-            while yielded in finished:
-                found = finished.pop(yielded)
-                for value in found if isinstance(found, list) else found.result():  # raises what the task raised
-                    yielded += 1
-                    yield value
+            yield start, values
     except (CancelledError, distributed.KilledWorker) as error:
         raise ClusterError(f"{_LOST}: {error}") from error
     finally:
@@ -228,13 +239,21 @@ def map_batches(client: Client, function: bytes, tasks: list[Any]) -> Iterator[A
             client.cancel(list(starts))
 
 
-def _write_call() -> Callable[..., tuple[float, bytes]]:
-    """Function `run_batch`, imported where it runs: a name that a worker cannot import would end its connection."""
+def _write_call() -> Callable[..., tuple[str, Any, float, bytes]]:
+    """Function of a batch. It is sent as code: a name that a worker cannot import would end its connection."""
+    describe = write_description()
 
-    def call(function: bytes, batch: bytes, n_threads: int, variables: dict[str, str]) -> tuple[float, bytes]:
+    def call(
+        function: bytes, batch: bytes, n_threads: int, variables: dict[str, str], here: dict[str, str]
+    ) -> tuple[str, Any, float, bytes]:
+        from distributed import get_worker
+
+        worker, there = get_worker().address, describe()
+        if there["leptonfit"] != here["leptonfit"]:
+            return worker, there, 0.0, b""
         from leptonfit.inference.cluster import run_batch
 
-        return run_batch(function, batch, n_threads, variables)
+        return worker, there, *run_batch(function, batch, n_threads, variables)
 
     return call
 

@@ -21,6 +21,8 @@ from leptonfit.inference.result import Result
 _N_OFFSET = 32
 _STEPS_PER_PARAMETER = 20
 """Steps of each random walk of the nested sampling, per parameter."""
+_FEWEST_STEPS = 6
+"""Fewest steps of the ensemble: four remain after the burn-in, in halves of two, the fewest that have a variance."""
 _MIXES = (0.3, 0.6, 1.0)
 """Sizes of the ensemble's steps: each new position has this share of fresh noise in its amplitude."""
 
@@ -60,7 +62,7 @@ class EvidenceResult(Result):
     Attributes
     ----------
     log_evidence, error : float
-        ln ∫ L dπ, and the sampler's estimate of its error; an integral has none.
+        ln ∫ L dπ, and its error: the sampler's estimate, or the change of an integral from half as many nodes.
     n_live, n_calls : int
         Live points of nested sampling, 0 for an integral, and calls of the likelihood.
     samples : ndarray (n, n_par)
@@ -190,7 +192,7 @@ class PosteriorResult(Result):
     r_hat : ndarray (n_par,)
         Split R̂ over the walkers' chains (A. Gelman and D. B. Rubin, Stat. Sci. 7, 457 (1992)).
     effective_size : ndarray (n_par,)
-        Number of independent draws, from the integrated autocorrelation time.
+        Number of independent draws, from the integrated autocorrelation time; 0 if a walker never moved.
     acceptance : float
         Mean fraction of accepted moves.
     """
@@ -229,8 +231,17 @@ def run_ensemble(
     draws : ndarray (n, n_par)
         Approximate draws of the posterior.
     n_walkers, n_steps, seed, thin : int
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than six steps, or the draws do not differ in every direction of the parameters.
     """
     import emcee
+
+    if n_steps < _FEWEST_STEPS:
+        raise ValueError(f"n_steps = {n_steps}: must be at least {_FEWEST_STEPS}")
+    _check_spread(draws)
 
     rng, n_par = np.random.default_rng(seed), draws.shape[1]
     start = draws[rng.choice(len(draws), n_walkers)]
@@ -243,8 +254,12 @@ def run_ensemble(
         state = sampler.run_mcmc(state, n, progress=False)
         chain = sampler.get_chain()  # (n, n_walkers, n_par)
         draws = chain[:: min(thin, n)].reshape(-1, n_par)
+    moved = (np.ptp(chain, axis=0) > 0).all(axis=0)  # in each parameter every walker
     times = np.array(
-        [float(emcee.autocorr.integrated_time(chain[:, :, j], tol=0, quiet=True)[0]) for j in range(n_par)]
+        [
+            float(emcee.autocorr.integrated_time(chain[:, :, j], tol=0, quiet=True)[0]) if moved[j] else math.inf
+            for j in range(n_par)
+        ]
     )
     return PosteriorResult(
         samples=draws,
@@ -252,6 +267,17 @@ def run_ensemble(
         effective_size=chain.shape[0] * n_walkers / np.maximum(times, 1.0),
         acceptance=float(np.mean(sampler.acceptance_fraction)),
     )
+
+
+def _check_spread(draws: np.ndarray) -> None:
+    """Refuse draws (n, n_par) that lie in a space of fewer than n_par dimensions."""
+    width = np.ptp(draws, axis=0)
+    rank = np.linalg.matrix_rank((draws - draws.mean(axis=0)) / np.where(width > 0, width, np.inf))
+    if rank < draws.shape[1]:
+        constant = ", ".join(map(str, np.flatnonzero(width == 0))) or "none"
+        raise ValueError(
+            f"draws: differ in {rank} of {draws.shape[1]} directions, must differ in all (constant columns: {constant})"
+        )
 
 
 def _propose_about(draws: np.ndarray) -> Callable[[np.ndarray, np.random.RandomState], tuple[np.ndarray, np.ndarray]]:
@@ -273,4 +299,5 @@ def split_r_hat(chain: np.ndarray) -> np.ndarray:
     parts = np.concatenate([chain[:half], chain[half : 2 * half]], axis=1)
     within = parts.var(axis=0, ddof=1).mean(axis=0)
     between = parts.mean(axis=0).var(axis=0, ddof=1)
-    return np.sqrt((half - 1) / half + between / within)
+    with np.errstate(divide="ignore"):  # infinite where no chain moved
+        return np.sqrt((half - 1) / half + between / within)

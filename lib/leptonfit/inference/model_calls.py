@@ -6,6 +6,7 @@ difference quotients, and repeated tests of a point, ask for many of them again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -109,13 +110,19 @@ def call_each(function: Model, arguments: Arguments, x: Any, shape: tuple[int, .
 
 
 class ModelCaller:
-    """Predictions (..., n_data) of a model for parameters (..., n_par)."""
+    """Predictions (..., n_data) of a model for parameters (..., n_par).
+
+    `seconds` is the time of a call, once `inspect` has found that the model does not broadcast.
+    """
 
     def __init__(self, model: Model, arguments: Arguments) -> None:
         self.model, self.arguments = model, arguments
-        self.broadcasts, self.workers = False, Workers()
+        self.broadcasts, self.workers, self.seconds = False, Workers(), 0.0
         self._x: Any = None
         self._known: dict[bytes, np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_x": None, "_known": {}}  # predictions are not sent to other processes
 
     def __call__(self, x: Any, z: np.ndarray) -> np.ndarray:
         """Predictions (..., n) for any x of n points and parameters z (..., n_par)."""
@@ -157,11 +164,15 @@ class ModelCaller:
         if not np.isfinite(first).all():
             i = int(np.flatnonzero(~np.isfinite(first))[0])
             raise ValueError(f"the model is {first[i]:g} for datum {i + 1} at {at}")
-        if not np.array_equal(first, self(data.x, start)):
+        began = time.perf_counter()
+        again = self(data.x, start)
+        seconds = time.perf_counter() - began
+        if not np.array_equal(first, again):
             raise ValueError(f"the model changes its answer from call to call at {at}")
         self.broadcasts = self.agrees(self.model, data.x, probes, (len(data.y),))
         if self.broadcasts:
             return []
+        self.seconds = seconds
         function = partial(call_each, self.model, self.arguments, data.x, (len(data.y),))
         self.workers, how = choose_workers(function, probes.reshape(-1, len(start)), jobs)
         return [

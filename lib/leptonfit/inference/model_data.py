@@ -124,7 +124,7 @@ def compare_gaussian(data: Data) -> tuple[Residuals, Slopes]:
     if sigma.ndim == 1:
         return lambda f: (f - y) / sigma, lambda slope: slope / sigma[:, None]
     whiten = np.linalg.inv(np.linalg.cholesky(sigma))
-    return lambda f: (f - y) @ whiten.T, lambda slope: whiten @ slope
+    return lambda f: np.matvec(whiten, f - y), lambda slope: whiten @ slope
 
 
 def compare_counts(counts: np.ndarray) -> tuple[Residuals, ByPrediction]:

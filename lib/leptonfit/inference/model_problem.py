@@ -29,6 +29,8 @@ from leptonfit.inference.stationarity import KKT_TOLERANCE
 _SIGMA_STARTS = 32
 _START_ATTEMPTS, _GOLDEN = 16, 0.6180339887498949
 _FEW_COUNTS = 5.0
+_WORTH_A_TASK = 1e-3
+"""Shortest call of a model, in seconds, from which on each start is a task on a cluster."""
 _DRAWS, _STEPS = 8, 40
 """Search on a model: it is cheap to draw many points, and a start far from every minimum may wander without end."""
 
@@ -167,9 +169,8 @@ def problem_from_model(
         notes.append(_describe(accuracy))
     if len(free) > len(data.y):
         notes.append(f"There are fewer data ({len(data.y)}) than parameters ({len(free)}).")
-    problem = replace(
-        problem, notes=tuple(notes), accuracy=accuracy, search=Search(_DRAWS, _STEPS, True, not call.broadcasts)
-    )
+    search = Search(_DRAWS, _STEPS, True, not call.broadcasts, call.seconds >= _WORTH_A_TASK)
+    problem = replace(problem, notes=tuple(notes), accuracy=accuracy, search=search)
     return _estimate_sigma(problem) if sigma is None else problem
 
 

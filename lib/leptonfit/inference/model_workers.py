@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leptonfit.inference.parallel import count_cores
+from leptonfit.inference.parallel import count_cores, in_task
 
 Rows = Callable[[np.ndarray], list[np.ndarray]]
 """Function of parameter sets (m, n_par) that gives a list of m values."""
@@ -29,7 +29,7 @@ class Workers:
 
     def call(self, function: Rows, sets: np.ndarray) -> list[np.ndarray]:
         """Values of `function` for the parameter sets (m, n_par), in their order."""
-        if self.jobs == 1 or len(sets) < 2:
+        if self.jobs == 1 or len(sets) < 2 or in_task():
             return function(sets)
         from joblib import Parallel, delayed
 

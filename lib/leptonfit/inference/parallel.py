@@ -12,8 +12,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing.synchronize import Lock
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -31,6 +32,10 @@ _SCHEDULER = "LEPTONFIT_SCHEDULER"
 """Environment variable with the address of the Dask scheduler to which this process sends its tasks."""
 _WORKERS = "LEPTONFIT_WORKERS"
 """Environment variable that describes the workers of the cluster, for the provenance of results."""
+FINISHED = "LEPTONFIT_FINISHED"
+"""Environment variable with the folder in which finished tasks are kept (see `finished`)."""
+_OWN = (_BUDGET, _SCHEDULER, _WORKERS, FINISHED)
+"""Variables that the workers of a cluster must not have."""
 _SPAWN = multiprocessing.get_context("spawn")
 """Processes are spawned: a fork would inherit the locks of BLAS and of the threads of a kernel."""
 _in_worker = contextvars.ContextVar("_in_worker", default=False)
@@ -146,31 +151,43 @@ def use_cluster(where: str | Client, *, warn: Callable[[str], None] = warnings.w
         return
     with open_cluster(where) as client:
         differences, workers = compare_workers(client), f"{len(client.nthreads())} workers"
-        if differences:
-            workers += f" with {differences}"
-            warn(f"the cluster has {workers}: the last digits of results may differ")
         os.environ |= {_SCHEDULER: client.scheduler_info()["address"], _WORKERS: workers}
         try:
+            record_differences(differences, warn)
             yield
         finally:
             del os.environ[_SCHEDULER], os.environ[_WORKERS]
 
 
+def record_differences(differences: Iterable[str], warn: Callable[[str], None] = warnings.warn) -> None:
+    """Record for the provenance how workers of the cluster in use differ from this process; warn of what is new."""
+    workers = os.environ[_WORKERS]
+    if new := [one for one in differences if one not in workers]:
+        os.environ[_WORKERS] = workers + (", " if _differs() else " with ") + ", ".join(new)
+        warn(f"the cluster has {os.environ[_WORKERS]}: the last digits of results may differ")
+
+
+def _differs() -> bool:
+    """Whether workers of the cluster in use have other versions than this process."""
+    return " with " in os.environ.get(_WORKERS, "")
+
+
 def describe_cluster() -> str | None:
-    """Number of workers of the cluster in use and how they differ from this process, as of the connection."""
+    """Number of workers of the cluster in use, as of the connection, and how they differ from this process."""
     return os.environ.get(_WORKERS)
 
 
 def list_variables() -> dict[str, str]:
     """Environment variables of the workbook that the worker of a cluster needs, such as the data folder in use."""
-    own = (_BUDGET, _SCHEDULER, _WORKERS)
-    return {name: value for name, value in os.environ.items() if name.startswith("LEPTONFIT_") and name not in own}
+    return {name: value for name, value in os.environ.items() if name.startswith("LEPTONFIT_") and name not in _OWN}
 
 
 @contextlib.contextmanager
 def in_worker(variables: Mapping[str, str]) -> Iterator[None]:
     """Set the environment variables of a task in the worker of a cluster; tasks of this task are done there, too."""
     before, token = dict(os.environ), _in_worker.set(True)
+    for name in _OWN:  # a worker that this process has started again has those of this process
+        os.environ.pop(name, None)
     os.environ.update(variables)
     try:
         yield
@@ -192,7 +209,8 @@ def map_ordered(
 
     On a cluster (`use_cluster`), its workers do the work, however many `jobs`; what cannot be sent to them is done here
     with a warning. Inside a budget (`share_cores`), one process has the core of the caller, and each other works while
-    a core is free.
+    a core is free. In a notebook, and inside `finished.keep_finished`, no task is repeated that had finished before a
+    cut.
 
     Parameters
     ----------
@@ -216,29 +234,74 @@ def map_ordered(
     tasks = list(items)
     if jobs < 1:
         raise ValueError(f"jobs = {jobs}: must be at least 1")
-    jobs = 1 if _in_worker.get() else min(jobs, len(tasks))
     values: list[Value] = []
+    with contextlib.ExitStack() as stack:
+        kept = None
+        if len(tasks) > 1 and FINISHED in os.environ and not _in_worker.get() and not multiprocessing.parent_process():
+            from leptonfit.inference.finished import find_kept
 
-    def collect(found: Iterable[Value]) -> list[Value]:
-        for value in found:
+            kept = find_kept(function, tasks)
+        known: dict[int, Value | Failure] = dict(stack.enter_context(kept).values) if kept else {}
+        left = [position for position in range(len(tasks)) if position not in known]
+        batches = stack.enter_context(contextlib.closing(_compute(function, [tasks[i] for i in left], jobs)))
+        while len(values) < len(tasks):
+            while len(values) not in known:
+                first, found = next(batches)
+                new = dict(zip(left[first : first + len(found)], found, strict=True))
+                known |= new
+                if kept and not isinstance(found[0], Failure) and not _differs():
+                    kept.add(new)
+            value = known.pop(len(values))
+            if isinstance(value, Failure):
+                raise value.error
             values.append(value)
             done(len(values), len(tasks))
-        return values
+    return values
 
-    if len(tasks) > 1 and _SCHEDULER in os.environ and not _in_worker.get():
+
+@dataclass(frozen=True)
+class Failure:
+    """Exception that a task has raised, in place of its value: it is raised where the values before it are known."""
+
+    error: BaseException
+
+
+def _compute(
+    function: Callable[[Item], Value], tasks: list[Item], jobs: int
+) -> Generator[tuple[int, list[Value | Failure]]]:
+    """Yield the values of batches of tasks as they end, each with the position of its first task."""
+    if len(tasks) > 1 and is_on_cluster():
         from leptonfit.inference import cluster
 
         sent = _pickle(function, tasks[0])
         if sent is not None:
-            return collect(cluster.map_batches(cluster.connect(os.environ[_SCHEDULER]), sent, tasks))
+            yield from cluster.map_batches(cluster.connect(os.environ[_SCHEDULER]), sent, tasks)
+            return
+    jobs = 1 if _in_worker.get() else min(jobs, len(tasks))
     if jobs <= 1:
-        return collect(map(function, tasks))
-    chunk = max(1, len(tasks) // (8 * jobs))
+        for position, task in enumerate(tasks):
+            yield position, [function(task)]
+        return
+    size = max(1, len(tasks) // (8 * jobs))
     pool = ProcessPoolExecutor(jobs, _SPAWN, initializer=_start_worker, initargs=(os.getpid(), own_core()))
     try:
-        return collect(pool.map(functools.partial(_call, function), tasks, chunksize=chunk))
+        firsts = range(0, len(tasks), size)
+        futures = {pool.submit(_call, function, tasks[first : first + size]): first for first in firsts}
+        for future in as_completed(futures):
+            error = future.exception()
+            yield futures.pop(future), [Failure(error)] if error else list(future.result())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt, do not wait for tasks that still run
+
+
+def is_on_cluster() -> bool:
+    """Whether `map_ordered` sends its tasks to a cluster."""
+    return _SCHEDULER in os.environ and not _in_worker.get()
+
+
+def in_task() -> bool:
+    """Whether this is a task of a cluster, whose worker has one core."""
+    return _in_worker.get()
 
 
 def _pickle(function: Callable[[Item], Value], item: Item) -> bytes | None:
@@ -249,7 +312,7 @@ def _pickle(function: Callable[[Item], Value], item: Item) -> bytes | None:
         cloudpickle.dumps(item)
         return bytes(cloudpickle.dumps(function))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
-        warnings.warn(f"tasks are done in this process, as they cannot be sent to the cluster: {error}", stacklevel=3)
+        warnings.warn(f"tasks are done in this process, as they cannot be sent to the cluster: {error}", stacklevel=4)
         return None
 
 
@@ -267,10 +330,13 @@ def _start_worker(parent: int, core: Lock) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _call(function: Callable[[Item], Value], item: Item) -> Value:
-    """Value of a function in a worker, on a core of the budget if there is one."""
-    with use_core(_core_of_parent) if _BUDGET in os.environ else contextlib.nullcontext():
-        return function(item)
+def _call(function: Callable[[Item], Value], tasks: list[Item]) -> list[Value]:
+    """Values of a function in a worker, each on a core of the budget if there is one."""
+    values = []
+    for task in tasks:
+        with use_core(_core_of_parent) if _BUDGET in os.environ else contextlib.nullcontext():
+            values.append(function(task))
+    return values
 
 
 def spawn_seeds(seed: int, n_tasks: int) -> list[np.random.SeedSequence]:

@@ -119,12 +119,15 @@ class Search:
         the same χ². If False, fresh starts must find it there, too.
     is_slow : bool
         True if the functions work on one point after another, so that a search should ask for few points.
+    is_spread : bool
+        True if a call of such functions takes so long that each start is worth a task on a cluster.
     """
 
     n_draws: int = 1
     n_steps: int = 1000
     trusts_neighbours: bool = False
     is_slow: bool = False
+    is_spread: bool = False
 
 
 USUAL = Search()
@@ -457,6 +460,7 @@ def join(problems: Sequence[LeastSquaresProblem]) -> LeastSquaresProblem:
             min(problem.search.n_steps for problem in problems),
             all(problem.search.trusts_neighbours for problem in problems),
             any(problem.search.is_slow for problem in problems),
+            any(problem.search.is_spread for problem in problems),
         ),
     )
 

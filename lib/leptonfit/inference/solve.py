@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from leptonfit.inference.blocks import FEWEST
 from leptonfit.inference.chunks import split_points
-from leptonfit.inference.parallel import map_ordered
+from leptonfit.inference.parallel import is_on_cluster, map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.restart import minimise, seen_columns
 from leptonfit.inference.result import Booleans, Integers, Result
@@ -98,8 +99,12 @@ def solve(
     if method != "lm" and method not in _OTHERS:
         raise ValueError(f"method {method!r}: must be one of lm, {', '.join(_OTHERS)}")
     points = x0.reshape(-1, problem.n_par)
-    parts = [points[part] for part in split_points(problem, len(points))]
-    run = partial(_solve_chunk, problem=problem, free=problem.free_indices(fixed), method=method, max_iter=max_iter)
+    free = problem.free_indices(fixed)
+    if problem.search.is_spread and len(free) < FEWEST and is_on_cluster():  # blocks are those of all points together
+        parts = list(points[:, None])
+    else:
+        parts = [points[part] for part in split_points(problem, len(points))]
+    run = partial(_solve_chunk, problem=problem, free=free, method=method, max_iter=max_iter)
     ends = map_ordered(run, parts)
     batch = x0.shape[:-1]
 

@@ -66,7 +66,7 @@ def _on_cluster(scheduler: str | None) -> Iterator[None]:
         with use_cluster(scheduler, warn=lambda line: click.echo(f"leptonfit: {line}", err=True)):
             yield
     except ClusterError as error:
-        raise InputError(f"--scheduler {scheduler}: {error}") from None
+        raise InputError(str(error)) from None
 
 
 @cli.command("run")
@@ -108,6 +108,8 @@ def sweep_command(
     from leptonfit.workbook import page, progress, sweep
 
     _require_workbook()
+    if scheduler is not None and jobs is not None:
+        raise InputError(f"--jobs {jobs}: cannot be used with --scheduler, whose workers run the values of a sweep")
     parameter, requests = sweep.check_sweep(
         names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data
     )

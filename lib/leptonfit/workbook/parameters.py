@@ -127,6 +127,9 @@ class Settings:
 def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT) -> Settings:
     """Check the parameters in a notebook's namespace and return them; call this function first, with `globals()`.
 
+    In a kernel, tasks that finish from then on are kept, so that a run that is cut off goes on where it was, until
+    `store.save` writes the results.
+
     Raises
     ------
     InputError
@@ -142,6 +145,10 @@ def read_settings(notebook: str, namespace: Mapping[str, Any], root: Path = ROOT
         )
     values = {name: namespace[name] for name in declared.parameters}
     declared.check(values)
+    if "In" in namespace:  # IPython's input history
+        from leptonfit.workbook import store
+
+        store.keep_tasks(notebook)
     return Settings(notebook, declared.resolve(values), time.monotonic(), declared.parameters)
 
 

@@ -20,6 +20,7 @@ from leptonfit.claims.december_2025.recorded import (
 from leptonfit.claims.december_2025.reenactment import draw_beta, reenact_report
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.datafiles import ROOT
+from leptonfit.inference.finished import versions
 from leptonfit.inference.multistart import Effort
 from leptonfit.vortex.measurements import load_measurements
 from leptonfit.workbook import parameters, store
@@ -48,7 +49,7 @@ def reenact_here(
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=store.machine(),
         kernel=store.blas_kernel(),
-        versions=store.versions(),
+        versions=versions(),
         setup=digest_setup(claims),
         report=reenact_report(load_measurements("report_2025"), claims, seed=seed, say=say),
         seconds=dict(seconds),
@@ -72,7 +73,7 @@ def find_run_here(
     """
     drawn = np.sort(draw_beta(claims["multi_start"], seed=seed))
     for run in recorded:
-        is_here = run.versions["scipy"] == store.versions()["scipy"] and run.kernel == store.blas_kernel()
+        is_here = run.versions["scipy"] == versions()["scipy"] and run.kernel == store.blas_kernel()
         if is_here and np.array_equal(np.sort(run.report.multi_start.beta_start), drawn):
             return run
     return reenact_here(claims, seed=seed, seconds=seconds)

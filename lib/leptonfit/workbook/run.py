@@ -313,6 +313,8 @@ class _Run:
                 self.unfinished.discard(name)
                 self.say(f"{name}: up to date")
                 return None
+            if self.request.fresh:
+                store.forget_tasks(name, self.folder)
             error = self._run_notebook(name)
             if not error:
                 store.write_whole(record, _record(fingerprint, self.folder, name))

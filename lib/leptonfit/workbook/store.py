@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
-import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
-from leptonfit.inference.parallel import describe_cluster
+from leptonfit.inference.finished import versions
+from leptonfit.inference.parallel import FINISHED, describe_cluster
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.formats import format_table
 
@@ -99,7 +99,24 @@ def save(
         write_whole(folder / f"{settings.notebook}.{name}", published)
     path = folder / f"{settings.notebook}.json"
     write_whole(path, content)
+    forget_tasks(settings.notebook, report_folder())
     return path
+
+
+def keep_tasks(notebook: str) -> None:
+    """Keep the finished tasks of a notebook beside its results, for the data in use."""
+    data = hashlib.sha256(json.dumps(compute_checksums(data_folder())).encode()).hexdigest()[:16]
+    os.environ[FINISHED] = str(_tasks_folder(notebook, report_folder()) / data)
+
+
+def forget_tasks(notebook: str, folder: Path) -> None:
+    """Delete the finished tasks that a notebook has kept in a report folder."""
+    if (tasks := _tasks_folder(notebook, folder)).is_dir():
+        shutil.rmtree(tasks)
+
+
+def _tasks_folder(notebook: str, folder: Path) -> Path:
+    return folder.resolve() / "results" / f".{notebook}.tasks"
 
 
 def load(notebook: str, folder: Path | None = None, *, like: Settings | None = None) -> dict[str, Any]:
@@ -260,14 +277,6 @@ def write_checksums(folder: Path) -> None:
     """Write the list of checksums of a data folder."""
     lines = [f"{digest}  {name}\n" for name, digest in compute_checksums(folder).items()]
     write_whole(folder / SUMS, "".join(lines))
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, leptonfit and the packages it is built on."""
-    required = importlib.metadata.requires("leptonfit") or []
-    names = [re.split(r"[<>=!~;\[ ]", line)[0] for line in required if "extra ==" not in line]
-    packages = {name: importlib.metadata.version(name) for name in ["leptonfit", *names]}
-    return {"python": platform.python_version(), **packages}
 
 
 def _git(*arguments: str) -> str | None:

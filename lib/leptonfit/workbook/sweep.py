@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, InputError
-from leptonfit.inference.parallel import count_cores, map_ordered, share_cores
+from leptonfit.inference.parallel import count_cores, describe_cluster, map_ordered, share_cores
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook import figures, page, run, store, tables
@@ -75,7 +75,7 @@ def execute_sweep(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Run every value, `jobs` at a time, and write the comparison; return the errors, one line for each notebook.
+    """Run every value, `jobs` at a time or on a cluster, and write the comparison; return a line for each error.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def execute_sweep(
     folder = first.root / "reports" / first.tag / store.SWEEP
     folder.mkdir(parents=True, exist_ok=True)
     with run.only_run(folder, first.tag), share_cores(folder / ".cores", count_cores()):
-        say(f"{parameter}: running {len(requests)} values, {jobs} at a time")
+        where = f"on {describe_cluster()}" if describe_cluster() else f"{jobs} at a time"
+        say(f"{parameter}: running {len(requests)} values, {where}")
         errors = []
         outcomes = map_ordered(_execute_one, list(requests.values()), jobs=jobs)
         for value, (said, wrong) in zip(requests, outcomes, strict=True):

@@ -288,7 +288,7 @@ def test_toys_of_a_joint_fit_scatter_about_its_pulls(likelihoods, monkeypatch):
     assert len(toys) == 4000
 
 
-def evidences(base, eft, moment):
+def evidences(base, eft, moment, has_converged=True):
     """A comparison by its three evidences, each with an error of 0.3."""
     base, eft, moment = (EvidenceResult(value, 0.3, 50, 1, np.zeros((0, 1))) for value in (base, eft, moment))
     return ComparisonResult(
@@ -296,7 +296,12 @@ def evidences(base, eft, moment):
         ("a",),
         moment=moment,
         baseline=Made(evidence=base, metrics=Made(aic=1.0, n_parameters=8)),
-        eft=Made(evidence=eft, metrics=Made(aic=15.0, n_parameters=20), prior_dominated=("gamma",), drawn_by="emcee"),
+        eft=Made(
+            evidence=eft,
+            metrics=Made(aic=15.0, n_parameters=20),
+            prior_dominated=("gamma",),
+            posterior=Made(has_converged=has_converged),
+        ),
     )
 
 
@@ -318,6 +323,13 @@ def test_the_eft_must_beat_the_baseline_with_and_without_a_moment(given, code):
     assert f"lnK (EFT over baseline): observed {given[1]:.1f} ± 0.4" in sentence
     assert f"Baseline with one moment over baseline: observed {given[2]:.1f} ± 0.4" in sentence
     assert "AIC changes by +14.0 for 12 further parameters, and 1 of the report's 10" in sentence
+    assert "onverged" not in sentence
+
+
+def test_the_verdict_says_where_walkers_have_not_converged():
+    sentence = describe_comparison([evidences(0, -4, -1, has_converged=False)], load_report())[1]
+    expected = " Not converged: the walkers of emcee in the EFT on observed; draws of nested sampling are used."
+    assert sentence.endswith(expected)
 
 
 def execute(conditions, ranges, monkeypatch, *, residuals, aic=0.0, whole=(0.1, 1.0), sets=(0, 2), **values):
@@ -414,6 +426,27 @@ def test_too_few_distinct_draws_are_not_weighed(compared, ranges, monkeypatch):
         assert one.name == "z halved"
         assert np.isnan(one.n_effective) == is_new
         assert (one.log_bayes_factor == 7.0 - found.baseline.evidence.log_evidence) == is_new
+
+
+def test_the_error_of_the_integral_is_that_of_its_nodes(conditions, ranges, monkeypatch):
+    base = DiscrepancyModel(conditions, False, ranges)
+    found = []
+    for n_nodes in (8, 32, 1024):
+        monkeypatch.setattr(model_comparison, "_N_NODES", n_nodes)
+        found.append(model_comparison.integrate_baseline(base, seed=1))
+    *coarse, exact = found
+    for one in coarse:
+        assert abs(one.log_evidence - exact.log_evidence) <= one.error
+    assert 0 < exact.error < 1e-9 < coarse[1].error < 0.1 * coarse[0].error < 0.1
+
+
+@pytest.mark.parametrize("values", [{"gamma": -1e3}, {"theta_Coh": 1e3}, {"xi_RL": -1e3}])
+def test_parameters_at_which_a_factor_is_negative_are_refused(values, conditions, ranges):
+    model = DiscrepancyModel(conditions, True, ranges)
+    x = np.array([point(model), point(model, **values)])
+    assert np.isfinite(model.predict(x)).all(axis=-1).tolist() == [True, False]
+    assert np.isfinite(model.log_likelihood(x)).tolist() == [True, False]
+    assert model.log_likelihood(x[1]) == -np.inf
 
 
 @pytest.fixture(scope="module")

@@ -280,12 +280,13 @@ class DiscrepancyModel:
         return base, moment, bracket, 1 - theta * (1 - decay), decay, 1 + xi * c.covariates[:, COVARIATES.index("xi")]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par)."""
+        """Return ln(μ_model/μ_Asimov) (..., n) at parameters (..., n_par); nan where a factor of μ is not positive."""
         every = self._complete(x)
         if not self.is_eft:
             return every[..., :1] + every[..., 1:7] @ self.conditions.slopes.T
         base, moment, bracket, window, _, loss = self._factorise(every)
-        return 0.5 * np.log((base + moment) * (bracket * window / loss) ** 2) - every[..., 16:17] * self._damping
+        factor = np.where((bracket > 0) & (window > 0) & (loss > 0), bracket * window / loss, np.nan)
+        return 0.5 * np.log((base + moment) * factor**2) - every[..., 16:17] * self._damping
 
     def differentiate(self, x: np.ndarray) -> np.ndarray:
         """Return the derivatives (n_par, n) of `predict` at parameters (n_par,)."""
@@ -336,7 +337,7 @@ class DiscrepancyModel:
         return ones, np.add.reduceat(ones**2, self.first)
 
     def minus_two_log_likelihood(self, x: np.ndarray) -> np.ndarray:
-        """−2 ln L (...) of the conditions at parameters (..., n_par)."""
+        """−2 ln L (...) of the conditions at parameters (..., n_par); nan where the model has no value."""
         c, first = self.conditions, self.first
         white = (c.log_ratio - self.predict(x)) @ c.whitener.T
         ones, weight = self.shared
@@ -347,8 +348,9 @@ class DiscrepancyModel:
         return squares + determinant + c.n * math.log(2 * math.pi)
 
     def log_likelihood(self, x: np.ndarray) -> np.ndarray:
-        """Log likelihood ln L (...) of the conditions at parameters (..., n_par)."""
-        return -0.5 * self.minus_two_log_likelihood(x)
+        """Log likelihood ln L (...) of the conditions at parameters (..., n_par); −inf where the model has no value."""
+        found = -0.5 * self.minus_two_log_likelihood(x)
+        return np.where(np.isnan(found), -np.inf, found)
 
     def cost(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """−2 ln L plus the prior terms of pulls and offset, and its gradient (n_par,), at parameters (n_par,)."""

@@ -257,35 +257,46 @@ def _study(model: DiscrepancyModel, *, n_live: int, sampler: str, seed: int) -> 
 def integrate_baseline(model: DiscrepancyModel, *, seed: int) -> EvidenceResult:
     """Evidence and posterior draws of the baseline: a Gaussian integral over its linear parameters, a sum over τ.
 
+    The likelihood of τ is summed over midpoints of its range. The error is the change from half as many midpoints.
+    """
+    tau_max = model.bounds[-1, 1]
+    tau = tau_max * (np.arange(_N_NODES) + 0.5) / _N_NODES
+    log_l, centre, precision = _marginalise_linear(model, tau)
+    log_evidence = float(logsumexp(log_l) - math.log(len(tau)))
+    coarse = _marginalise_linear(model, (tau[::2] + tau[1::2]) / 2)[0]
+    error = abs(log_evidence - float(logsumexp(coarse) - math.log(len(coarse))))
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(_N_NODES, _N_DRAWS, p=np.exp(log_l - logsumexp(log_l)))
+    root = np.linalg.inv(np.linalg.cholesky(precision))
+    white = rng.standard_normal((_N_DRAWS, centre.shape[1]))
+    linear = centre[drawn] + np.einsum("ti,tij->tj", white, root[drawn])
+    moved = tau[drawn] + tau_max * (rng.random(_N_DRAWS) - 0.5) / _N_NODES
+    return EvidenceResult(log_evidence, error, 0, len(log_l) + len(coarse), np.column_stack([linear, moved]))
+
+
+def _marginalise_linear(model: DiscrepancyModel, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log likelihood (n,) of τ (n,), and mean (n, n_linear) and inverse covariance of the linear parameters given τ.
+
     Given τ, conditions and linear parameters are jointly Gaussian. With H and b the curvature and slope of ln L at
-    linear parameters of 0, and S their prior covariance, ln L(0) + bᵀ(H + S⁻¹)⁻¹b/2 − ln det(1 + S H)/2 is the log
-    likelihood of τ, which is summed over midpoints of its range.
+    linear parameters of 0, and S their prior covariance, it is ln L(0) + bᵀ(H + S⁻¹)⁻¹b/2 − ln det(1 + S H)/2.
     """
     c, n_linear = model.conditions, len(model.names) - 1  # τ is the last parameter
-    x = np.zeros((_N_NODES, n_linear + 1))
-    x[:, -1] = model.bounds[-1, 1] * (np.arange(_N_NODES) + 0.5) / _N_NODES
+    x = np.zeros((len(tau), n_linear + 1))
+    x[:, -1] = tau
     ones, weight = model.shared
-    effect = c.whitener @ model.predict(np.eye(n_linear, n_linear + 1)).T  # (n, n_linear)
+    effect = c.whitener @ model.predict(np.eye(n_linear, n_linear + 1)).T  # (n_conditions, n_linear)
     white = c.whitener @ c.log_ratio
     along_effect = np.add.reduceat(effect * ones[:, None], model.first)
     along = np.add.reduceat(white * ones, model.first)
     variance = model.shared_variance(x)
-    shrunk = variance / (1 + variance * weight)  # (n_nodes, n_sets)
+    shrunk = variance / (1 + variance * weight)  # (n, n_sets)
     curvature = effect.T @ effect - np.einsum("ts,si,sj->tij", shrunk, along_effect, along_effect)
     slope = effect.T @ white - (shrunk * along) @ along_effect
     sigma = _prior_sd(model)[:-1]
     precision = curvature + np.diag(sigma**-2)
     centre = np.linalg.solve(precision, slope[..., None])[..., 0]
     log_determinant = np.linalg.slogdet(precision)[1] + 2 * np.log(sigma).sum()
-    log_l = model.log_likelihood(x) + 0.5 * np.sum(slope * centre, axis=1) - 0.5 * log_determinant
-    log_evidence = float(logsumexp(log_l) - math.log(_N_NODES))
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(_N_NODES, _N_DRAWS, p=np.exp(log_l - logsumexp(log_l)))
-    root = np.linalg.inv(np.linalg.cholesky(precision))
-    samples = x[drawn]
-    samples[:, :-1] = centre[drawn] + np.einsum("ti,tij->tj", rng.standard_normal((_N_DRAWS, n_linear)), root[drawn])
-    samples[:, -1] += model.bounds[-1, 1] * (rng.random(_N_DRAWS) - 0.5) / _N_NODES
-    return EvidenceResult(log_evidence, 0.0, 0, _N_NODES, samples)
+    return model.log_likelihood(x) + 0.5 * np.sum(slope * centre, axis=1) - 0.5 * log_determinant, centre, precision
 
 
 def _prior_sd(model: DiscrepancyModel) -> np.ndarray:
@@ -390,8 +401,12 @@ def describe_comparison(found: Sequence[ComparisonResult], report: Mapping[str, 
     dominated = [name for name in one.eft.prior_dominated if name in REPORTED]
     claimed = report["result"]["lnK"]
     listed = f": {', '.join(dominated)}" if dominated else ""
-    borrowed = [other.selection for other in found if other.eft.drawn_by != "emcee"]
-    doubt = f" Posteriors of the EFT by nested sampling: {', '.join(borrowed)}." if borrowed else ""
+    doubtful = [other.selection for other in found if not other.eft.posterior.has_converged]
+    doubt = (
+        f" Not converged: the walkers of emcee in the EFT on {', '.join(doubtful)}; draws of nested sampling are used."
+        if doubtful
+        else ""
+    )
     sentence = (
         f"lnK (EFT over baseline): {every}; claimed {claimed[0]:g} ± {claimed[1]:g}. "
         f"Baseline with one moment over baseline: {moment}. On {one.selection} AIC "

@@ -78,7 +78,12 @@ def tabulate_models(found: Sequence[ComparisonResult], report: Mapping[str, Any]
                 "{:.2f}; {:.0f}",
                 ("(R̂)", "(sample)"),
             ),
-            "posterior drawn by": column(lambda k, one, model: model.drawn_by, None),
+            "posterior drawn by": column(
+                lambda k, one, model: (
+                    model.drawn_by if model.posterior.has_converged else f"{model.drawn_by}, emcee not converged"
+                ),
+                None,
+            ),
             "best fit: starts that reached it; slope left": column(
                 lambda k, one, model: (model.fit.n_reached, model.fit.slope), "{:.0f}; {:.1g}", ("(starts)", "(slope)")
             ),
