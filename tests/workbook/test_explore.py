@@ -441,6 +441,10 @@ def test_work_is_shown_in_slices_that_a_newer_state_ends(monkeypatch):
                 self.report(np.array([value, n]))
                 while is_new and self.n_drawn == before:
                     check_cancelled()
+                for _ in range(5):  # turns of the event loop, in which nothing more is drawn
+                    turned = threading.Event()
+                    self.loop.call_soon_threadsafe(turned.set)
+                    turned.wait()
             while value == 1:
                 check_cancelled()
             return value

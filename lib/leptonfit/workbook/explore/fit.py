@@ -228,7 +228,7 @@ class FitExplorer(Explorer):
         values, rises, trusted = so_far
         self._curve.set_data(values, rises)
         self._bad.set_data(values[~trusted], rises[~trusted])
-        near = values[rises <= self._right.get_ylim()[1]]
+        near = values[rises <= max(self._right.get_ylim()[1], rises.min())]
         self._right.set_xlim(*_widen(near.min(), near.max(), 0.03))
         said = f"{trusted.sum()} of {len(values)} points of the profile of {self._key[1]} can be trusted so far"
         self.say("computing", f"χ² = {self.chi2:.5g} at the sliders; {said}.")
@@ -237,9 +237,9 @@ class FitExplorer(Explorer):
         """Compute a profile, and report its points meanwhile."""
 
         def see(path: ProfilePath) -> None:
-            rises = path.chi2 - path.best_chi2
-            if path.problem is self._problems[dataset] and (rises <= 0).any():  # not while bounds are released
-                self.report(path.theta, rises, path.trusted())
+            is_within_bounds = path.problem is self._problems[dataset]
+            if is_within_bounds and np.isfinite(path.best_chi2):
+                self.report(path.theta, path.chi2 - path.best_chi2, path.trusted())
 
         with watched(see):
             self._find(dataset, name)

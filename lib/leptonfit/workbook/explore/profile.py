@@ -209,8 +209,10 @@ class ProfileExplorer(Explorer):
         problem = model.problem
 
         def see(path: ProfilePath) -> None:
-            if path.problem is problem and np.isfinite(path.chi2).any():  # not while bounds are released
-                at = np.searchsorted(path.theta, grid)
+            if path.problem is not problem:  # with bounds released
+                return
+            at = np.searchsorted(path.theta, grid)
+            if np.isfinite(path.chi2[at]).any():
                 self.report(grid, path.x[at], path.chi2[at], path.trusted()[at])
 
         for n_starts in (N_STARTS, self._n_starts):
