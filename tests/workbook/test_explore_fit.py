@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import leptonfit
+from leptonfit.inference.cancellation import check_cancelled
 from leptonfit.workbook.explore import FitExplorer
 from leptonfit.workbook.explore.fit import DATA, PROFILED
 
@@ -193,3 +194,36 @@ def test_what_cannot_be_shown_is_refused(problems):
     ):
         with pytest.raises(ValueError, match=message):
             FitExplorer(given, **options)
+
+
+def test_a_profile_is_shown_while_it_is_computed(problems, explorer, monkeypatch):
+    monkeypatch.setattr("leptonfit.workbook.explore.explorer._SLICE", 0.0)
+    pictures = []
+
+    class Watched(FitExplorer):
+        def refine(self, so_far):
+            super().refine(so_far)
+            pictures.append((self.code, self.sentence, *self._curve.get_data()))
+
+        def report(self, *so_far):
+            super().report(*so_far)
+            while not pictures:  # one picture at least
+                check_cancelled()
+
+    async def move():
+        shown = Watched(problems, dataset="long", profiled="b", effort=FEW)
+        shown.controls[PROFILED].value = "a"
+        async with asyncio.timeout(120):
+            while shown.is_drawing:
+                await asyncio.sleep(0.001)
+        return shown
+
+    shown = asyncio.run(move())
+    explorer.put(**{PROFILED: "a"})
+    for code, sentence, values, rises in pictures:
+        assert code == "computing"
+        assert f" of {len(values)} points of the profile of a can be trusted so far." in sentence
+        assert rises.min() >= 0
+    for ours, alone in zip(shown._curve.get_data(), explorer._curve.get_data(), strict=True):
+        np.testing.assert_array_equal(ours, alone)
+    assert shown.sentence == explorer.sentence

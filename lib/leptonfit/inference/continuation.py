@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +35,20 @@ WARM = -1
 """Common origin of solutions that the caller supplied."""
 RESTARTED = -2
 """Common origin of solutions from restarts; they share one origin because they begin from the same points."""
+_see: ContextVar[Callable[[ProfilePath], None]] = ContextVar("_see")
+
+
+@contextlib.contextmanager
+def watched(see: Callable[[ProfilePath], None]) -> Iterator[None]:
+    """Call `see` with a profile of this context whenever minimisations at some of its nodes have ended.
+
+    The profiles include those with released bounds, whose problem is another one.
+    """
+    token = _see.set(see)
+    try:
+        yield
+    finally:
+        _see.reset(token)
 
 
 class ProfilePath:
@@ -136,6 +152,8 @@ class ProfilePath:
         before, target = self.chi2.copy(), nodes[chosen]
         self.x[target], self.chi2[target] = fit.x[chosen], fit.chi2[chosen]
         self.kkt[target], self.origin[target] = fit.kkt[chosen], origins[chosen]
+        if see := _see.get(None):
+            see(self)
         with np.errstate(invalid="ignore"):
             return (before > self.zero) & (before - self.chi2 > significant_drop(self.chi2))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import html
 import io
 import math
@@ -32,6 +33,8 @@ Drawing = Generator[Work | None, Any, None]
 """Parts of a drawing: None where a picture can be shown, or work whose value is sent back when it is done."""
 _WAIT = 0.005
 """Seconds from an event to its drawing; events within this time are drawn once."""
+_SLICE = 0.3
+"""Seconds between two pictures of work that goes on."""
 _STALE = "leptonfit-stale"
 """CSS class of an explorer whose picture is of an older state than its controls."""
 _STYLE = f"""<style>
@@ -50,9 +53,10 @@ class Explorer(widgets.VBox):
     A subclass creates its artists once and then updates them. A drawing consists of parts: a first picture that takes
     little time, and work that may take long. In a kernel, an event loop runs where the explorer is created. Then all
     drawing is done in the thread of this loop, because matplotlib must not be used in two threads (JupyterLab may send
-    events to another thread), and work is done in a thread of the explorer, so that it blocks nothing. Events that
-    arrive meanwhile are collected; they end the work, and the newest state is drawn. A picture of an older state is
-    greyed, and the sentence below it says "computing". Without an event loop, a change of a control draws immediately.
+    events to another thread), and work is done in a thread of the explorer, so that it blocks nothing. What the work
+    has found so far is shown about three times a second. Events that arrive meanwhile are collected; they end the work,
+    and the newest state is drawn. A picture of an older state is greyed, and the sentence below it says "computing".
+    Without an event loop, a change of a control draws immediately.
 
     Parameters
     ----------
@@ -99,7 +103,11 @@ class Explorer(widgets.VBox):
         self.loop = _find_loop()
         self._is_stale, self._is_working = False, threading.Lock()
         self._drawing: Drawing | None = None
-        self._frame: tuple[list[Any], Any] | None = None
+        self._refining: asyncio.TimerHandle | None = None
+        self._worked_on: Drawing | None = None
+        self._so_far: tuple[Drawing | None, tuple[np.ndarray, ...]] = None, ()
+        self._layers: dict[tuple[Any, ...], tuple[Any, np.ndarray]] = {}  # by artists: their look and their pixels
+        self._frame: Any
         self._began, self._quiet = 0.0, False
         self.remark = ""
         with plt.style.context(STYLE):
@@ -142,6 +150,14 @@ class Explorer(widgets.VBox):
     def advance(self) -> Drawing:
         """Update the artists; yield None whenever a picture is ready, and functions whose computation takes long."""
         raise NotImplementedError
+
+    def refine(self, so_far: tuple[np.ndarray, ...]) -> None:
+        """Update the artists to what the work for the state on screen has reported; by default not at all."""
+
+    def report(self, *so_far: np.ndarray) -> None:
+        """Keep what a work has found so far, for `refine`, unless nothing has changed; the work calls this."""
+        if self._so_far[0] is not self._worked_on or not all(map(np.array_equal, so_far, self._so_far[1])):
+            self._so_far = self._worked_on, so_far
 
     def draw(self) -> None:
         """Draw the state on screen immediately and completely."""
@@ -234,6 +250,8 @@ class Explorer(widgets.VBox):
         """Draw the next part, for which the work before gave a value or an error; then let new events be handled."""
         if self._is_outdated(drawing):
             return
+        if self._refining:
+            self._refining.cancel()
         try:
             work = drawing.throw(error) if error else drawing.send(value)
         except StopIteration:
@@ -244,8 +262,22 @@ class Explorer(widgets.VBox):
         else:
             if work:
                 threading.Thread(target=self._work, args=(loop, drawing, work), daemon=True).start()
+                self._refining = loop.call_later(_SLICE, self._refine, loop, drawing)
             else:
                 loop.call_later(0.001, self._continue, loop, drawing)
+
+    def _refine(
+        self, loop: asyncio.AbstractEventLoop, drawing: Drawing, shown: tuple[np.ndarray, ...] | None = None
+    ) -> None:
+        """Show what the work for a drawing has found so far if it is not shown yet, again and again until it ends."""
+        if self._is_outdated(drawing):
+            return
+        of, so_far = self._so_far
+        if of is drawing and so_far is not shown:
+            self.refine(so_far)
+            self._show()
+            shown = so_far
+        self._refining = loop.call_later(_SLICE, self._refine, loop, drawing, shown)
 
     def _work(self, loop: asyncio.AbstractEventLoop, drawing: Drawing, work: Work) -> None:
         """Do the work of a drawing, in a thread of its own, until it is done or a newer state ends it.
@@ -256,6 +288,7 @@ class Explorer(widgets.VBox):
         with self._is_working, cancellable(lambda: self._is_outdated(drawing)):
             if self._is_outdated(drawing):
                 return
+            self._worked_on = drawing
             try:
                 value = work()
             except Exception as error:  # raised in the thread that draws
@@ -321,30 +354,51 @@ class Explorer(widgets.VBox):
         )
 
     def _paint(self) -> None:
-        """Draw the moving artists and animated legends onto a stored frame, which is redrawn only on a change.
+        """Draw the moving artists and animated legends onto a stored frame.
 
-        The frame holds axes, ticks and the other legends.
+        The frame holds patches, spines, axes with their ticks, and the other legends, each in a layer of its own. Only
+        layers whose artists change are drawn again. What is dark in any layer is dark in the frame.
         """
+        if not self._layers:
+            self._canvas.draw()  # places axes of a fixed aspect
         moving: list[Any] = []
-        frame: list[Any] = []
+        looks: dict[tuple[Any, ...], Any] = {
+            tuple(artist for ax in self.figure.axes if ax.axison for artist in (ax.patch, *ax.spines.values())): None
+        }
         for ax in self.figure.axes:
             artists = [*ax.images, *ax.patches, *ax.collections, *ax.lines, *ax.texts]
             moving += sorted(artists, key=lambda artist: artist.zorder)
-            frame.append((*ax.get_xlim(), *ax.get_ylim(), ax.get_xlabel(), ax.get_ylabel()))
+            if ax.axison:
+                looks[(ax.xaxis,)] = *ax.get_xlim(), ax.get_xlabel()
+                looks[(ax.yaxis,)] = *ax.get_ylim(), ax.get_ylabel()
             legend = ax.get_legend()
             if legend and legend.get_animated():
                 moving.append(legend)
             elif legend:
-                frame.append([text.get_text() for text in (legend.get_title(), *legend.get_texts())])
-                frame.append([(line.get_linewidth(), line.get_markerfacecolor()) for line in legend.get_lines()])
-        if self._frame is None or self._frame[0] != frame:
-            for artist in moving:
-                artist.set_animated(True)
-            self._canvas.draw()
-            self._frame = frame, self._canvas.copy_from_bbox(self.figure.bbox)
-        self._canvas.restore_region(self._frame[1])
+                texts = [text.get_text() for text in (legend.get_title(), *legend.get_texts())]
+                lines = [(line.get_linewidth(), line.get_markerfacecolor()) for line in legend.get_lines()]
+                looks[(legend,)] = texts, lines
+        if {artists: look for artists, (look, _) in self._layers.items()} != looks:
+            self._layers = {
+                artists: self._layers[artists]
+                if artists in self._layers and self._layers[artists][0] == look
+                else (look, self._draw_layer(artists))
+                for artists, look in looks.items()
+            }
+            frame = functools.reduce(np.minimum, (layer for _, layer in self._layers.values()))
+            np.asarray(self._canvas.buffer_rgba())[...] = frame
+            self._frame = self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._frame)
         for artist in moving:
             artist.axes.draw_artist(artist)
+
+    def _draw_layer(self, artists: tuple[Any, ...]) -> np.ndarray:
+        """Pixels (height, width, 4) of artists alone, on the colour of the figure."""
+        renderer = self._canvas.get_renderer()
+        renderer.clear()
+        for artist in (self.figure.patch, *artists):
+            artist.draw(renderer)
+        return np.array(self._canvas.buffer_rgba())
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Return the widget, and its picture for programs that show no widgets."""

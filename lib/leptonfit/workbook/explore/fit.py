@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from leptonfit.inference.assess import EFFORT
+from leptonfit.inference.continuation import ProfilePath, watched
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.model_problem import ModelProblem
 from leptonfit.inference.multistart import Effort
@@ -204,7 +205,7 @@ class FitExplorer(Explorer):
             computing = f"the profile of {self._key[1]} is being computed"
             self.say("computing", f"χ² = {self.chi2:.5g} at the sliders; {computing}.")
             yield None
-            yield partial(self._find, *self._key)
+            yield partial(self._watch, *self._key)
             self.best_button.disabled = False
         self._show_profile()
         profile, chi2, level = self.profile, self.chi2, max(self.profile.levels.values())
@@ -221,6 +222,27 @@ class FitExplorer(Explorer):
         else:
             self.say(self.verdict.code, f"{said} {self.verdict.sentence}")
         yield None
+
+    def refine(self, so_far: tuple[np.ndarray, ...]) -> None:
+        """Show the profile so far: Δχ² (n,) above the lowest χ² known, at values (n,), and which are trusted (n,)."""
+        values, rises, trusted = so_far
+        self._curve.set_data(values, rises)
+        self._bad.set_data(values[~trusted], rises[~trusted])
+        near = values[rises <= max(self._right.get_ylim()[1], rises.min())]
+        self._right.set_xlim(*_widen(near.min(), near.max(), 0.03))
+        said = f"{trusted.sum()} of {len(values)} points of the profile of {self._key[1]} can be trusted so far"
+        self.say("computing", f"χ² = {self.chi2:.5g} at the sliders; {said}.")
+
+    def _watch(self, dataset: str, name: str) -> None:
+        """Compute a profile, and report its points meanwhile."""
+
+        def see(path: ProfilePath) -> None:
+            is_within_bounds = path.problem is self._problems[dataset]
+            if is_within_bounds and np.isfinite(path.best_chi2):
+                self.report(path.theta, path.chi2 - path.best_chi2, path.trusted())
+
+        with watched(see):
+            self._find(dataset, name)
 
     def _show_model(self) -> None:
         (dataset, _), problem, x = self._key, self._problem, self._x

@@ -7,8 +7,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle
 
 from leptonfit.claims.december_2025.reported import load_claims
+from leptonfit.inference.continuation import ProfilePath, watched
 from leptonfit.inference.identifiability import VerdictResult, assess_profile
 from leptonfit.inference.multistart import CHI2_FLOOR, Effort, format_chi2
+from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.profile import ProfileResult, scan_profile
 from leptonfit.inference.solve import solve
 from leptonfit.vortex.c_mu import CMuResult, feasible_c_mu
@@ -27,6 +29,7 @@ N_STARTS = 2
 _POINTS, _C_MU_POINTS = 41, 9
 _SKETCHED = 30
 """Largest number of steps of a fit in the first picture of a new state."""
+_COMPUTING = "The ends of the set and the verdict are being computed."
 _CONTROLLED = ("sigma_m_model", "sigma_g_model", "beta_min", "beta_max", "r_max", "closure", "bounds")
 _HIGHEST = 5.0
 """Upper end of the β sliders."""
@@ -142,39 +145,58 @@ class ProfileExplorer(Explorer):
                 yield None
             self._found = yield lambda: self._scan(chosen)
         chosen, profile, verdict, feasible = self._current
-        self._points = profile.grid, profile.x
+        problem, grid = self._model(chosen).problem, profile.grid
+        self._points = grid, profile.x
         self._curve.update(profile)
-        self._draw(self._model(chosen), feasible, verdict.code, verdict.sentence)
+        beta = self._clip_beta(grid)
+        start = profile.x[np.argmin(np.abs(grid - beta))].copy()
+        start[problem.index("beta")] = beta
+        x = solve(problem, start, fixed=("beta",)).x
+        self._draw(problem, x, feasible, verdict.code, verdict.sentence)
         yield None
+
+    def refine(self, so_far: tuple[np.ndarray, ...]) -> None:
+        """Show χ² (n,) along the scan so far; the points are x (n, n_par), and some are trusted (n,)."""
+        grid, x, chi2, trusted = so_far
+        self._points = grid, x
+        self._curve.sketch(grid, chi2)
+        self._round_left()
+        self.say("computing", f"{trusted.sum()} of {len(grid)} points can be trusted so far. {_COMPUTING}")
 
     def _sketch(self, chosen: dict[str, Value]) -> None:
         """Show χ² along the new scan, fitted in a few steps from the nearest points of the state before."""
         model, grid = self._model(chosen), self._grid(chosen)
         problem = model.problem
         before, x = self._points
-        start = x[np.abs(grid[:, None] - before).argmin(axis=1)].copy()
+        theta = np.append(grid, self._clip_beta(grid))
+        start = x[np.abs(theta[:, None] - before).argmin(axis=1)].copy()
         start = np.clip(np.where(np.isfinite(start), start, problem.start), problem.lower, problem.upper)
-        start[:, problem.index("beta")] = grid
+        start[:, problem.index("beta")] = theta
         fit = solve(problem, start, fixed=("beta",), max_iter=_SKETCHED)
-        self._points = grid, fit.x
-        self._curve.sketch(grid, fit.chi2)
-        self._draw(model, self._find_c_mu(model, grid), "computing", "The set and the verdict are being computed.")
+        self._points = grid, fit.x[:-1]
+        self._curve.sketch(grid, fit.chi2[:-1])
+        feasible = self._find_c_mu(model, grid)
+        self._draw(problem, fit.x[-1], feasible, "computing", _COMPUTING)
 
-    def _draw(self, model: VortexModel, feasible: CMuResult, code: str, sentence: str) -> None:
-        """Update the artists at the points found, and show the code and the sentence."""
-        problem, (grid, x) = model.problem, self._points
-        beta = float(np.clip(self.controls["beta"].value, grid[0], grid[-1]))
-        start = x[np.argmin(np.abs(grid - beta))].copy()
-        start[problem.index("beta")] = beta
-        fit = solve(problem, start, fixed=("beta",), max_iter=_SKETCHED if code == "computing" else 1000)
-        chi2 = float(fit.chi2)
+    def _draw(self, problem: LeastSquaresProblem, x: np.ndarray, feasible: CMuResult, code: str, sentence: str) -> None:
+        """Show the fit x (n_par,) at one β and C_μ beside the curve, and the code and the sentence."""
+        beta, chi2 = float(x[problem.index("beta")]), float(np.sum(problem.residuals(x) ** 2))
         self._marker.set_data([beta], [max(chi2, CHI2_FLOOR)])
-        self._update_c_mu(grid, x[:, problem.index("c_mu")], feasible)
-        self._update_vortices(dict(zip(problem.names, fit.x, strict=True)))
+        self._round_left()
+        grid, points = self._points
+        self._update_c_mu(grid, points[:, problem.index("c_mu")], feasible)
+        self._update_vortices(dict(zip(problem.names, x, strict=True)))
         exact = feasible.joint[feasible.is_feasible]
         interval = f"C_μ {exact[:, 0].min():.5g} to {exact[:, 1].max():.5g}" if len(exact) else "no C_μ fits exactly"
         here = f"At β = {beta:.4g}, χ² is {format_chi2(chi2)}; vortices are drawn at one size."
         self.say(code, f"{sentence} In this scan, {interval}. {here}")
+
+    def _clip_beta(self, grid: np.ndarray) -> float:
+        """Value on the slider of β, or the nearest inside the scan."""
+        return float(np.clip(self.controls["beta"].value, grid[0], grid[-1]))
+
+    def _round_left(self) -> None:
+        self._left.set_ylim(*_widen(*self._left.get_ylim(), decades=1))
 
     @property
     def _current(self) -> _Found:
@@ -185,9 +207,18 @@ class ProfileExplorer(Explorer):
     def _scan(self, chosen: dict[str, Value]) -> _Found:
         model, grid = self._model(chosen), self._grid(chosen)
         problem = model.problem
+
+        def see(path: ProfilePath) -> None:
+            if path.problem is not problem:  # with bounds released
+                return
+            at = np.searchsorted(path.theta, grid)
+            if np.isfinite(path.chi2[at]).any():
+                self.report(grid, path.x[at], path.chi2[at], path.trusted()[at])
+
         for n_starts in (N_STARTS, self._n_starts):
             effort = Effort(n_starts, self._seed)
-            profile = scan_profile(problem, "beta", grid, effort=effort, references=(self._reference,))
+            with watched(see):
+                profile = scan_profile(problem, "beta", grid, effort=effort, references=(self._reference,))
             verdict = assess_profile(problem, profile, reference=self._reference)
             if verdict.code != "unreliable":
                 break
@@ -217,7 +248,7 @@ class ProfileExplorer(Explorer):
         self._band.set_data(feasible.beta[exact], low, high)
         self._fitted.set_data(grid, fitted)
         ends = np.append(low, high) if exact.any() else fitted[np.isfinite(fitted)]
-        self._right.set_ylim(tidy(ends.min() / 1.3), tidy(ends.max() * 1.3))
+        self._right.set_ylim(*_widen(ends.min() / 1.1, ends.max() * 1.1, decades=0.1))
 
     def _update_vortices(self, x: dict[str, float]) -> None:
         for number, (lepton, disc, lines, text) in enumerate(self._vortices):
@@ -226,3 +257,9 @@ class ProfileExplorer(Explorer):
             lines.set_segments([1.15 * line + [3.0 * number, 0] for line in self._streamlines])
             lines.set_linewidth(0.4 + 1.2 * velocity / (0.5 + velocity))
             text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")
+
+
+def _widen(low: float, high: float, *, decades: float) -> tuple[float, float]:
+    """Range of a logarithmic axis in whole steps, so that its ticks are seldom drawn again."""
+    first, last = np.floor(np.log10(low) / decades), np.ceil(np.log10(high) / decades)
+    return float(10 ** (decades * first)), float(10 ** (decades * last))
