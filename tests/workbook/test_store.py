@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leptonfit.datafiles import DamagedError
 from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.vortex.choices import Choice
 from leptonfit.workbook import store
@@ -57,7 +58,7 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
         (lambda d: d["results"]["choice"].update(frame="moon"), "frame = 'moon'"),
         (lambda d: d.pop("verdict"), "its keys must be schema_version, parameters,"),
         (lambda d: d.update(more=1), "its keys must be"),
-        (lambda d: d.update(schema_version=2), "has schema_version = 2: must be 3; run 02_profile_scan again"),
+        (lambda d: d.update(schema_version=2), "has schema_version = 2: must be 4; run 02_profile_scan again"),
         (lambda d: d.pop("schema_version"), "its keys must be"),
     ],
 )
@@ -66,13 +67,21 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_name(settings, change
     path = store.save(settings, results=results, verdict="", verdict_code="identified")
     document = json.loads(path.read_text())
     change(document)
+    document["provenance"]["content_checksum"] = store.content_checksum(document)  # the file is not only damaged
     path.write_text(json.dumps(document))
     with pytest.raises(ValueError, match=message) as refused:
         store.load("02_profile_scan")
     assert str(path) in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 3, "parameters"', "\x00"])
+def test_a_changed_number_is_noticed(settings):
+    path = store.save(settings, results={"x": 1.25}, verdict="", verdict_code="identified")
+    path.write_text(path.read_text().replace("1.25", "1.26"))
+    with pytest.raises(DamagedError, match="its content differs from its checksum"):
+        store.load("02_profile_scan")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 4, "parameters"', "\x00", "[" * 100_000])
 def test_a_file_that_is_no_document_is_refused_by_name(settings, text):
     path = store.save(settings, results={}, verdict="", verdict_code="identified")
     path.write_text(text)
@@ -108,6 +117,7 @@ def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tm
     old = saved("sweep/old", closure="lab_linear")
     document = json.loads(old.read_text())
     document["provenance"]["library_checksum"] = "another"
+    document["provenance"]["content_checksum"] = store.content_checksum(document)
     old.write_text(json.dumps(document))
     saved("sweep/older", closure="lab_quartic").write_text('{"schema_version": 1}')
     found = store.find_variants("02_profile_scan", "closure", tmp_path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
+from leptonfit.datafiles import ROOT, SUMS, DamagedError, compute_checksums, data_folder
 from leptonfit.inference.parallel import describe_cluster
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.formats import format_table
@@ -26,7 +26,7 @@ from leptonfit.workbook.formats import format_table
 if TYPE_CHECKING:
     from leptonfit.workbook.parameters import Settings
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEYS = ("schema_version", "parameters", "results", "verdict", "verdict_code", "mark", "provenance")
 """What a file of results holds."""
 MARKS = ("proven", "numerical", "simulated", "recorded")
@@ -90,6 +90,7 @@ def save(
         "mark": mark,
         "provenance": provenance(settings),
     }
+    document["provenance"]["content_checksum"] = content_checksum(document)
     content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     for name, table in (tables or {}).items():
         if len(table.columns):  # else nothing was tabulated
@@ -119,8 +120,10 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     ------
     FileNotFoundError
         If the notebook has no results there.
+    DamagedError
+        If the file is not what `save` wrote.
     ValueError
-        If the file is not what `save` wrote, or if the results do not agree with `like`.
+        If it has another `schema_version`, or if the results do not agree with `like`.
     """
     path = (folder or report_folder()) / "results" / f"{notebook}.json"
     if not path.is_file():
@@ -141,17 +144,30 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If it is not such a file.
+    DamagedError
+        If it is not such a file, or its content is not that of its checksum.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not what was written: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is not what was written: {error}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None or (version == SCHEMA_VERSION and set(document) != set(KEYS)):
-        raise ValueError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
+        raise DamagedError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
+    if version == SCHEMA_VERSION and not _has_its_checksum(document):
+        raise DamagedError(f"{path} is not what was written: its content differs from its checksum")
     return dict(document)
+
+
+def content_checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 digest of a document of `KEYS`, without the entry in its provenance that holds this digest."""
+    origin = {name: value for name, value in document["provenance"].items() if name != "content_checksum"}
+    return hashlib.sha256(json.dumps({**document, "provenance": origin}).encode()).hexdigest()
+
+
+def _has_its_checksum(document: Mapping[str, Any]) -> bool:
+    origin = document["provenance"]
+    return isinstance(origin, dict) and origin.get("content_checksum") == content_checksum(document)
 
 
 def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -159,9 +175,9 @@ def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         return {**document, "results": decode(document["results"])}
     except KeyError as error:
-        raise ValueError(f"{path} is not what was written: the field {error} is missing") from None
+        raise DamagedError(f"{path} is not what was written: the field {error} is missing") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not what was written: {error}") from None
+        raise DamagedError(f"{path} is not what was written: {error}") from None
 
 
 def find_results(notebook: str, folder: Path) -> list[Path]:
@@ -200,15 +216,18 @@ def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # it names the temporary file, or none
 
 
 def provenance(settings: Settings) -> dict[str, Any]:
@@ -271,9 +290,12 @@ def versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of git in the checkout; None where there is no git or no repository."""
+    """Output of git in the checkout; None where there is no git or ROOT itself is not the top of a repository."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(ROOT.resolve().parent)
+    command = ["git", "-C", str(ROOT.resolve()), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

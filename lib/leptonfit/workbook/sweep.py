@@ -102,7 +102,7 @@ def execute_sweep(
 
 def _write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
     store.write_whole(folder / "comparison.csv", table.to_csv(index=False))
-    with plt.style.context([str(figures.STYLE)]):
+    with plt.style.context(figures.STYLE):
         figure = plt.figure(figsize=(6.8, 1.4 + 0.5 * len(table)))
         figures.plot_comparison(figure.subplots(1, 2, sharey=True), table, parameter)
         figure.savefig(folder / "comparison.png", metadata={"Software": None})
