@@ -390,6 +390,13 @@ def test_a_page_is_printed_again_only_if_it_or_its_pdf_changed(report, tmp_path,
         assert pdf.read_text() == "pdf\n"
 
 
+def test_what_a_killed_print_left_goes_with_the_next(report, tmp_path, monkeypatch):
+    (report / ".pdf-left" / "profile").mkdir(parents=True)
+    put_on_path(tmp_path / "bin", monkeypatch, "exit 3")
+    page.write_pdf(report)
+    assert [path.name for path in report.iterdir() if "pdf" in path.name] == []
+
+
 @pytest.mark.skipif(not any(map(shutil.which, page.BROWSERS)), reason="no Chromium")
 def test_the_pdf_is_the_whole_page_and_names_no_file_of_this_machine(report, tmp_path):
     assert page.write_pdf(report).endswith("reports/latest/report.pdf")

@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import subprocess
 import time
 
 import numpy as np
@@ -129,3 +132,34 @@ def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tm
 def test_loading_what_was_never_run_says_how_to_run_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"leptonfit run 02_profile_scan"):
         store.load("02_profile_scan", tmp_path)
+
+
+def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, settings, monkeypatch):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *words], capture_output=True, check=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "around")
+    inside = tmp_path / "checkout"
+    inside.mkdir()
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    assert len(store.provenance(settings)["git_commit"]) == 40
+    monkeypatch.setattr(store, "ROOT", inside)
+    assert store.provenance(settings)["git_commit"] is None
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    found = store.provenance(settings)
+    assert (found["git_commit"], found["git_dirty"]) == (None, None)
+
+
+def test_a_full_disk_is_named_with_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    monkeypatch.setattr(os, "chmod", full)
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        store.write_whole(path, "new")
+    assert failed.value.filename == str(path)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.json", "old")]

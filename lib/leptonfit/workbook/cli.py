@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -295,11 +296,17 @@ def main() -> None:
     code, message = _run_command()
     if message:
         progress.say(f"leptonfit: {' '.join(message.split())}", err=True)
-    if code == 130:
-        for child in multiprocessing.active_children():
-            child.kill()
-        os._exit(130)  # exit at once: kernels end with their parent, and no file is half written
+    if message and code != 2:
+        _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_at_once(code: int) -> None:
+    """End without waiting for notebooks that run: their kernels end with this process, and no file is half written."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    multiprocessing.util._exit_function()  # else Python warns of semaphores that are left
+    os._exit(code)
 
 
 def _run_command() -> tuple[int, str]:

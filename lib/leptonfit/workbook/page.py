@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,8 @@ _NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min"
 _SWEEP_RECORD = ".comparison.inputs"
 """Record of the files of a comparison, in the sweep's folder."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_PRINTING = ".pdf-"
+"""First letters of the folder in which a browser works while it prints."""
 _PRINT = (
     "--headless",
     "--no-sandbox",
@@ -267,20 +271,35 @@ def write_pdf(folder: Path) -> str:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pdf-", ignore_cleanup_errors=True) as place:
+    for left in folder.glob(f"{_PRINTING}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_PRINTING, ignore_cleanup_errors=True) as place:
         printed = Path(place) / PDF
         profile = f"--user-data-dir={place}/profile"
         command = [browser, *_PRINT, profile, f"--print-to-pdf={printed}", index.resolve().as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            code, errors = _run_alone(command)
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"no {PDF}: {' '.join(str(error).split())}"
-        if done.returncode or not printed.is_file():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return f"no {PDF}: {browser} ended with {done.returncode}: {said}"
+        if code or not printed.is_file():
+            said = (errors.strip().splitlines() or ["it said nothing"])[-1]
+            return f"no {PDF}: {browser} ended with {code}: {said}"
         os.replace(printed, pdf)
     store.write_whole(record, _describe_print(made_of, pdf))
     return f"PDF: {os.path.relpath(pdf)}"
+
+
+def _run_alone(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command for at most two minutes, then end all its processes; return its exit code and standard error."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=120)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, errors
 
 
 def _describe_print(made_of: str, pdf: Path) -> str:

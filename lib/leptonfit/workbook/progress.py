@@ -19,7 +19,12 @@ _HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
 def say(text: object, *, err: bool = False) -> None:
     """Print a text on stdout or stderr, above the bars, as `printable` gives it."""
     with tqdm.external_write_mode():
-        click.echo(printable(str(text)), err=err)
+        try:
+            click.echo(printable(str(text)), err=err)
+        except BrokenPipeError:  # the reader wants no more
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "stderr" if err else "stdout") from None
 
 
 def printable(text: str) -> str:
