@@ -152,6 +152,13 @@ def test_a_damaged_result_of_a_sweep_is_named_before_anything_runs(small):
         run.check_request(["21_needs"], root=small)
 
 
+@pytest.mark.parametrize("value", ["../../other", "/tmp", "..", ".", "a" * 201])
+def test_a_swept_value_that_is_no_name_of_a_folder_is_refused(small, value):
+    (small / "notebooks" / "23_text.py").write_text('# %% tags=["parameters"]\nlabel = "x"  # text\n')
+    with pytest.raises(InputError, match="must have no '/' and at most 200 letters, as the name of its folder"):
+        sweep.check_sweep(["text"], [f"label=ok,{value}"], root=small)
+
+
 def test_links_are_not_followed_out_of_reports(small, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "kept").write_text("mine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from leptonfit.workbook.declarations import Value
 
 CELL_TIMEOUT = 1800
 """Seconds after which the execution of a cell is stopped."""
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # its errors are in the line that is returned
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment variables of kernels, unless already set: on small matrices, threads of BLAS only wait for each other."""

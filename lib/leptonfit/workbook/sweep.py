@@ -18,6 +18,9 @@ from leptonfit.vortex.c_mu import CMuResult
 from leptonfit.workbook import figures, page, run, store, tables
 from leptonfit.workbook.parameters import find_declarations, find_notebook
 
+_LONGEST = 200
+"""Bytes in a value of a swept parameter, which names a folder."""
+
 
 def check_sweep(
     names: Sequence[str], assignments: Sequence[str], *, jobs: int | None = None, root: Path = ROOT, **options: Any
@@ -59,6 +62,10 @@ def check_sweep(
     others = [text for text in assignments if text is not several[0]]
     requests: dict[str, run.Request] = {}
     for value in values:
+        if "/" in value or value in (".", "..") or len(value.encode(errors="replace")) > _LONGEST:
+            raise InputError(
+                f"{name} = {value[:80]}: must have no '/' and at most {_LONGEST} letters, as the name of its folder"
+            )
         request = run.check_request(
             names, [*others, f"{name}={value}"], jobs=jobs, root=root, place=f"{store.SWEEP}/{value}", **options
         )
