@@ -238,6 +238,8 @@ def change_type(draw, found):
 @pytest.fixture
 def reported(tmp_path, root, monkeypatch):
     """A workbook with a report of three notebooks and a sweep."""
+    origin = store.origin()
+    monkeypatch.setattr(store, "origin", lambda: origin)  # it takes a tenth of a second
     monkeypatch.setattr(run, "execute_notebook", execute_here)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "data").mkdir()
@@ -309,11 +311,11 @@ def attack_notebooks(attack, root, tmp_path, n, seed):
 
 
 def test_some_command_lines(attack, monkeypatch, workplace):
-    attack_commands(attack, monkeypatch, workplace, 60, seed=1)
+    attack_commands(attack, monkeypatch, workplace, 50, seed=1)
 
 
 def test_some_damaged_reports(attack, reported, tmp_path_factory):
-    attack_reports(attack, reported, tmp_path_factory, 20, seed=1)
+    attack_reports(attack, reported, tmp_path_factory, 15, seed=1)
 
 
 def test_some_mutated_notebooks(attack, root, tmp_path):

@@ -2,8 +2,13 @@
 
 import json
 import multiprocessing
+import os
 import re
+import select
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -54,6 +59,12 @@ def execute_here(name, parameters, output, *, root):
             exec(cell.source, namespace)
             if "parameters" in cell.metadata.get("tags", ()):
                 namespace.update(parameters)
+
+
+def fail_at_the_end(name, *given, **options):
+    """As `execute_here`, with a failure after the results are saved."""
+    execute_here(name, *given, **options)
+    return "cell 9 failed: ValueError: too late"
 
 
 @pytest.fixture
@@ -127,10 +138,6 @@ def test_a_result_that_was_changed_or_not_finished_is_made_again_where_another_n
 
 
 def test_what_a_notebook_saved_before_it_failed_is_no_result(small, monkeypatch):
-    def fail_at_the_end(name, *given, **options):
-        execute_here(name, *given, **options)
-        return "cell 9 failed: ValueError: too late"
-
     monkeypatch.setattr(run, "execute_notebook", fail_at_the_end)
     finished, said = go(small, "22_makes")
     report = small / "reports/latest"
@@ -143,12 +150,29 @@ def test_what_a_notebook_saved_before_it_failed_is_no_result(small, monkeypatch)
     assert "21_needs: not run, it needs 22_makes" in said
 
 
+def test_a_result_whose_source_failed_since_is_marked_and_no_value_of_a_sweep(small, monkeypatch):
+    requests = sweep.check_sweep(["21_needs"], ["seed=1,2"], root=small)[1]
+    assert sweep.execute_sweep("seed", requests, jobs=1) == []
+    assert sweep.compare("seed", requests)["21_needs"].tolist() == ["identified", "identified"]
+    monkeypatch.setattr(run, "execute_notebook", fail_at_the_end)
+    folder = requests["1"].folder
+    go(small, "22_makes", fresh=True, assignments=["seed=1"], place="sweep/1")
+    warning = "22_makes, which this reads, has no result any more: run both again."
+    assert warning in (folder / "index.html").read_text()
+    assert sweep.compare("seed", requests)["21_needs"].tolist() == ["did not finish", "identified"]
+
+
 def test_a_damaged_result_of_a_sweep_is_named_before_anything_runs(small):
     requests = sweep.check_sweep(["22_makes"], ["seed=1,2"], root=small)[1]
     assert sweep.execute_sweep("seed", requests, jobs=1) == []
     damaged = small / "reports/latest/sweep/2/results/22_makes.json"
     damaged.write_text("")
     with pytest.raises(InputError, match=f"{damaged} is not what was written"):
+        run.check_request(["21_needs"], root=small)
+
+    shutil.move(damaged.parents[1], small / "elsewhere")
+    damaged.parents[1].symlink_to(small / "elsewhere")
+    with pytest.raises(InputError, match=f"{damaged} is a link out of"):
         run.check_request(["21_needs"], root=small)
 
 
@@ -590,3 +614,22 @@ def test_settings_of_the_user_change_nothing_in_a_report(small, tmp_path_factory
     assert go(small, "20_alone")[1][-1].startswith("report:")
     assert value(small, "20_alone") == [True]
     assert "<figure><img" in (small / "reports/latest/index.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["run", "alone"], ["sweep", "alone", "-p", "seed=1,2"]])
+def test_an_interrupt_is_one_line_and_leaves_no_result(small, command):
+    write(
+        small, "20_alone", "open('begun', 'w').write('x' * seed)\nimport threading; threading.Event().wait()\nvalue = 1"
+    )
+    os.mkfifo(small / "notebooks" / "begun")
+    begun = os.open(small / "notebooks" / "begun", os.O_RDONLY | os.O_NONBLOCK)
+    program = [sys.executable, "-c", "from leptonfit.workbook.cli import main; main()", *command]
+    options = {"cwd": small, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, start_new_session=True, **options) as started:
+        assert select.select([begun], [], [], 300)[0], "no notebook began"
+        os.killpg(started.pid, signal.SIGINT)
+        _, errors = started.communicate()
+    os.close(begun)
+    assert (started.returncode, errors) == (130, "\nleptonfit: interrupted\n")
+    assert not list((small / "reports").rglob("20_alone.*"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
-import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -289,6 +288,9 @@ def main() -> None:
     The exit code is 2 for refused input, before anything is written; 1 if a notebook fails, or a file cannot be read or
     written; 130 after an interrupt.
     """
+    # Python cleans up the semaphores of processes that were killed, and need not warn of them
+    warned = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*filter(None, [warned]), "ignore:resource_tracker"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is cleaned up as after an interrupt
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -305,7 +307,6 @@ def _leave_at_once(code: int) -> None:
     """End without waiting for notebooks that run: their kernels end with this process, and no file is half written."""
     for child in multiprocessing.active_children():
         child.kill()
-    multiprocessing.util._exit_function()  # else Python warns of semaphores that are left
     os._exit(code)
 
 

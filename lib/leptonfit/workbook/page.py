@@ -164,6 +164,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
         "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,
         "newer": _newer(name, result["provenance"]["finished"], folder, root),
+        "lost": records.list_unfinished(folder, upstream(name, root)),
     }
 
 
@@ -197,14 +198,13 @@ def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
 
 def _newer(name: str, finished: str, folder: Path, root: Path) -> list[str]:
     """Return the notebooks that this one reads and that were run again after it."""
-    newer = []
-    for other in sorted(upstream(name, root)):
-        record = records.read_notebook_record(folder, other)
-        if record is not None and record.is_finished:
-            read = store.read(folder / "results" / f"{other}.json")
-            if read["schema_version"] == store.SCHEMA_VERSION and read["provenance"]["finished"] > finished:
-                newer.append(other)
-    return newer
+    needed = upstream(name, root)
+    found = {
+        other: store.read(folder / "results" / f"{other}.json")
+        for other in sorted(needed - {*records.list_unfinished(folder, needed)})
+    }
+    current = {other: read for other, read in found.items() if read["schema_version"] == store.SCHEMA_VERSION}
+    return [other for other, read in current.items() if read["provenance"]["finished"] > finished]
 
 
 def _key_figure(notebook: nbformat.NotebookNode) -> tuple[str | None, str]:

@@ -68,5 +68,11 @@ def read_notebook_record(folder: Path, name: str) -> Record | None:
     return read_record(record_path(folder, name), list_outputs(folder, name))
 
 
+def list_unfinished(folder: Path, names: Iterable[str]) -> list[str]:
+    """Sorted names of the notebooks that have no finished results, as they were written, in a report folder."""
+    found = {name: read_notebook_record(folder, name) for name in names}
+    return sorted(name for name, record in found.items() if record is None or not record.is_finished)
+
+
 def _digest(files: Iterable[Path]) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}

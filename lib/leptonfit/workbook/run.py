@@ -211,11 +211,10 @@ def _missing_upstream(request: Request) -> list[str]:
     missing: list[str] = []
     todo = list(request.notebooks)
     while todo:
-        for name in sorted(upstream(todo.pop(), request.root) - {*request.notebooks, *missing}):
-            record = records.read_notebook_record(request.folder, name)
-            if record is None or not record.is_finished:
-                missing.append(name)
-                todo.append(name)
+        needed = upstream(todo.pop(), request.root) - {*request.notebooks, *missing}
+        unfinished = records.list_unfinished(request.folder, needed)
+        missing += unfinished
+        todo += unfinished
     return missing
 
 

@@ -181,8 +181,18 @@ def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def find_results(notebook: str, folder: Path) -> list[Path]:
-    """Files with a notebook's results in a report folder: its own, and those of its sweep."""
-    return [folder / "results" / f"{notebook}.json", *sorted(folder.glob(f"{SWEEP}/*/results/{notebook}.json"))]
+    """Files with a notebook's results in a report folder: its own, and those of its sweep.
+
+    Raises
+    ------
+    DamagedError
+        If the results of a value of the sweep are a link that leads out of the report folder.
+    """
+    swept = sorted(folder.glob(f"{SWEEP}/*/results/{notebook}.json"))
+    for path in swept:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DamagedError(f"{path} is a link out of {folder}")
+    return [folder / "results" / f"{notebook}.json", *swept]
 
 
 def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -15,8 +15,8 @@ from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.parallel import count_cores, map_ordered, share_cores
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.workbook import figures, page, run, store, tables
-from leptonfit.workbook.parameters import find_declarations, find_notebook
+from leptonfit.workbook import figures, page, records, run, store, tables
+from leptonfit.workbook.parameters import find_declarations, find_notebook, upstream
 
 _LONGEST = 200
 """Bytes in a value of a swept parameter, which names a folder."""
@@ -136,7 +136,7 @@ def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
     for value, request in requests.items():
         row: dict[str, Any] = {parameter: value}
         for notebook in request.notebooks:
-            if not (request.folder / "results" / f"{notebook}.json").is_file():
+            if records.list_unfinished(request.folder, {notebook, *upstream(notebook, request.root)}):
                 row[notebook] = "did not finish"
                 continue
             document = store.load(notebook, request.folder)
