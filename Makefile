@@ -7,7 +7,7 @@ WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 # compiled modules are kept: the tests start a hundred processes that import them
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: report test test-quick lab notebooks figures screenshots bench lint lock
+.PHONY: report test test-quick test-slow test-lowest lab notebooks figures screenshots bench lint lock
 .DELETE_ON_ERROR:
 
 report: $(READY)
@@ -18,6 +18,17 @@ test: $(READY)
 
 test-quick: $(READY)
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+
+# thousands of random inputs, with their counts
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m fuzz -rP
+
+# the oldest versions that pyproject.toml allows, in an environment of their own
+test-lowest: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --extra dev --editable .
+	.venv-lowest/bin/python -m pytest $(WORKERS) -m "not slow"
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -31,6 +31,7 @@ r_max = 10.0  # dimensionless, outer radius of the flow integral [1, 1e3]
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit import check
 from leptonfit.claims.december_2025 import load_claims
 from leptonfit.vortex import describe_energy, lay_out_flow, scan_outer_radius
 from leptonfit.workbook import figures, parameters, publish, store, tables
@@ -76,7 +77,7 @@ publish.figure(settings, "outer_radius", fig, scan=outer)
 
 # %%
 on_surface = abs(abs(flow.x) - 1) < 1e-9
-assert abs(flow.psi[len(flow.z) // 2, on_surface]).max() < 1e-9, "the surface is not a streamline"
+check(abs(flow.psi[len(flow.z) // 2, on_surface]).max() < 1e-9, "the surface is not a streamline")
 
 # %% [markdown]
 # ## The way through

@@ -55,7 +55,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from leptonfit import (
-    Effort, SetOptions, WarmStart, assess_profile, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve,
+    Effort, SetOptions, WarmStart, assess_profile, check, jacobian_spectrum, scan_profile, scan_sigma_ladder, solve,
 )
 from leptonfit.claims.december_2025 import load_claims, recompute_scan
 from leptonfit.vortex import (
@@ -177,14 +177,14 @@ print(f"{mark}: {proven}")
 
 # %%
 second = solve(problem, profile.x, fixed=("beta",), method="scipy")
-assert not (second.chi2 < profile.chi2_min * (1 - 1e-6) - 1e-6).any(), "SciPy found a lower minimum"
-assert not (np.diff(ladder.chi2_min, axis=0) > 1e-9 * ladder.chi2_min[:-1]).any(), "χ²_min rose along the ladder"
+check(not (second.chi2 < profile.chi2_min * (1 - 1e-6) - 1e-6).any(), "SciPy found a lower minimum")
+check(not (np.diff(ladder.chi2_min, axis=0) > 1e-9 * ladder.chi2_min[:-1]).any(), "χ²_min rose along the ladder")
 
 # %%
 for piece in certified.pieces if certified else ():
     within = (grid >= piece.beta_low) & (grid <= piece.beta_high)
-    assert not (profile.chi2_min[within] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound"
-    assert piece.status != "zero" or (profile.chi2_min[within] < 1e-6).all(), "an exact solution was not found"
+    check(not (profile.chi2_min[within] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound")
+    check(piece.status != "zero" or (profile.chi2_min[within] < 1e-6).all(), "an exact solution was not found")
 
 # %% [markdown]
 # ## χ²_min against β

@@ -44,7 +44,7 @@ budget = "quick"  # effort; never changes the grid [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import Effort, SetOptions, assess_profile, restrict, scan_map, scan_profile
+from leptonfit import Effort, SetOptions, assess_profile, check, restrict, scan_map, scan_profile
 from leptonfit.claims.december_2025 import load_claims
 from leptonfit.vortex import BOUNDS, VortexModel, describe_c_mu, feasible_c_mu, load_measurements, solution_manifold
 from leptonfit.workbook import figures, parameters, publish, store, tables
@@ -108,9 +108,9 @@ calibrated = assess_profile(held, scan_profile(held, "c_mu", effort=effort))
 
 # %%
 exact = profile.chi2_min < 1e-6
-assert (exact <= feasible.is_feasible).all(), "the profile fits exactly where no C_μ is feasible"
-assert (fitted >= feasible.joint[:, 0] * (1 - 1e-6))[exact].all(), "a fitted C_μ lies below the feasible interval"
-assert (fitted <= feasible.joint[:, 1] * (1 + 1e-6))[exact].all(), "a fitted C_μ lies above the feasible interval"
+check((exact <= feasible.is_feasible).all(), "the profile fits exactly where no C_μ is feasible")
+check((fitted >= feasible.joint[:, 0] * (1 - 1e-6))[exact].all(), "a fitted C_μ lies below the feasible interval")
+check((fitted <= feasible.joint[:, 1] * (1 + 1e-6))[exact].all(), "a fitted C_μ lies above the feasible interval")
 
 # %% [markdown]
 # ## C_μ against β

@@ -42,7 +42,9 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import LEVELS, Effort, assess_profile, describe_bounds, jacobian_spectrum, null_directions, scan_profile
+from leptonfit import (
+    LEVELS, Effort, assess_profile, check, describe_bounds, jacobian_spectrum, null_directions, scan_profile,
+)
 from leptonfit.claims.december_2025 import compare_variants, load_claims, profile_every_parameter, run_degeneracy_checks
 from leptonfit.vortex import (
     BOUNDS, CERTIFIABLE, VortexModel, certify_scan, describe_certificate, edge_at_corners, find_edges,
@@ -274,9 +276,9 @@ tables.show(edges) if len(roots) else print("Exact solutions neither begin nor e
 # %%
 for piece in certified.pieces if certified else ():
     inside = (grid >= piece.beta_low) & (grid <= piece.beta_high)
-    assert not (profile.chi2_min[inside] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound"
-    assert piece.status != "zero" or (profile.chi2_min[inside] < 1e-6).all(), "an exact solution was not found"
-assert all(check.trusted.all() for check in checks if "frozen" not in check.name), "a check is not trusted"
+    check(not (profile.chi2_min[inside] < piece.chi2_bound).any(), "a computed χ² lies below its proven bound")
+    check(piece.status != "zero" or (profile.chi2_min[inside] < 1e-6).all(), "an exact solution was not found")
+check(all(one.trusted.all() for one in checks if "frozen" not in one.name), "a check is not trusted")
 
 # %% [markdown]
 # ## Where the reference comes from

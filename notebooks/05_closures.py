@@ -42,7 +42,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import NOMINAL, Effort, count_cores
+from leptonfit import NOMINAL, Effort, check, count_cores
 from leptonfit.claims.december_2025 import load_claims
 from leptonfit.vortex import (
     AXES, CURRENTS, REPORT_BOUNDS, Choice, ComplexStepClosure, VortexModel, build_choice, compare_choice,
@@ -230,8 +230,8 @@ tables.show(model_error)
 # ## Checks
 
 # %%
-assert all(one.is_confirmed for one in compared if one.verdict_code != "unreliable"), "a set is not confirmed"
-assert covered.n_failed == 0, "some toys did not converge"
+check(all(one.is_confirmed for one in compared if one.verdict_code != "unreliable"), "a set is not confirmed")
+check(covered.n_failed == 0, "some toys did not converge")
 
 # %% [markdown]
 # ## Verdict

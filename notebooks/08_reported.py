@@ -34,7 +34,7 @@ budget = "quick"  # effort; explicit values win [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import CHI2_FLOOR, Effort
+from leptonfit import CHI2_FLOOR, Effort, check
 from leptonfit.claims.december_2025 import (
     audit_report, converge_report, describe_findings, load_claims, load_recorded, recompute_scan,
 )
@@ -168,9 +168,9 @@ for row in audit:
 for name in ("tight", "loose"):
     for run in (here, *recorded):
         lowest = getattr(run.report, name)[0].chi2
-        assert (getattr(converged, name).chi2_min <= lowest + 1e-6).all(), "the report's optimiser found a lower χ²"
+        check((getattr(converged, name).chi2_min <= lowest + 1e-6).all(), "the report's optimiser found a lower χ²")
 excess = here.report.tight[-1].chi2 - converged.tight.chi2_min
-assert np.median(excess) < 1e-4, "the analytic gradient does not help"
+check(np.median(excess) < 1e-4, "the analytic gradient does not help")
 
 # %% [markdown]
 # ## Verdict

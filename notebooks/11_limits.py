@@ -31,6 +31,7 @@ include_disputed = False  # count limits whose theory was refuted
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit import check
 from leptonfit.neutrino import FLAVOUR_CLASSES, combine_published, describe_published, load_published
 from leptonfit.workbook import figures, parameters, publish, store, tables
 
@@ -118,8 +119,9 @@ tables.show(tables.from_records(found.classes.keys(), columns))
 # ## Checks
 
 # %%
-assert all(meta.n == len(set(found.used[name])) for name, meta in found.classes.items()), "a limit counts twice"
-assert len({name for names in found.used.values() for name in names}) == sum(map(len, found.used.values()))
+check(all(meta.n == len(set(found.used[name])) for name, meta in found.classes.items()), "a limit counts twice")
+used = [name for names in found.used.values() for name in names]
+check(len(set(used)) == len(used), "a limit is used for two flavour classes")
 
 # %% [markdown]
 # ## Verdict

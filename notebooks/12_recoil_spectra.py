@@ -45,7 +45,7 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import CONSTRUCTIONS, count_cores
+from leptonfit import CONSTRUCTIONS, check, count_cores
 from leptonfit.neutrino import (
     FLAVOUR_CLASSES, MU_UNIT, RESPONSE, SPECTRA, Choices, analyse_all, compare_published, compare_spectrum,
     describe_limits, list_fluxes, load_likelihood, load_response, quench_lindhard, to_moment, vary_choices,
@@ -296,8 +296,8 @@ tables.show(limit_coverage)
 # ## Checks
 
 # %%
-assert all(np.isfinite(one.delta_chi2).all() and one.delta_chi2.min() > -1e-6 for one in found), "a lower minimum"
-assert all((one.limits.observed["cls"] >= one.limits.observed["q_tilde"]).all() for one in found), "CLs below q̃"
+check(all(np.isfinite(one.delta_chi2).all() and one.delta_chi2.min() > -1e-6 for one in found), "a lower minimum")
+check(all((one.limits.observed["cls"] >= one.limits.observed["q_tilde"]).all() for one in found), "CLs below q̃")
 
 # %% [markdown]
 # ## Verdict

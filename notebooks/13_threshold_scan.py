@@ -41,7 +41,7 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import count_cores
+from leptonfit import check, count_cores
 from leptonfit.claims.nu838 import load_report
 from leptonfit.neutrino import (
     ALL, FLAVOUR_CLASSES, Choices, ScanSettings, calibrate_quenching, calibrate_scale, compare_sets, compare_spreads,
@@ -253,8 +253,8 @@ for one in scans:
     nested = np.minimum.outer(one.sigma, one.sigma) / np.maximum.outer(one.sigma, one.sigma)
     apart = ~np.eye(len(nested), dtype=bool)
     off = abs(one.toy_correlation - nested)[apart].mean()
-    assert off < 0.1, f"{one.title}: toys are not correlated as nested data are"
-    assert (np.diff(one.sigma) > -1e-9 * one.sigma[:-1]).all(), f"{one.title}: fewer bins measure better"
+    check(off < 0.1, f"{one.title}: toys are not correlated as nested data are")
+    check((np.diff(one.sigma) > -1e-9 * one.sigma[:-1]).all(), f"{one.title}: fewer bins measure better")
 
 # %% [markdown]
 # ## Verdict

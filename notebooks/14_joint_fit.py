@@ -35,7 +35,7 @@ budget = "quick"  # effort [quick | full]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from leptonfit import count_cores
+from leptonfit import check, count_cores
 from leptonfit.claims.nu838 import (
     BASELINE, PRIOR_DOMINATED, choose_ranges, compare_models, describe_comparison, falsify, gather_conditions,
     load_covariates, load_report, relate_thresholds, vary,
@@ -247,7 +247,7 @@ tables.show(relations)
 # ## Checks
 
 # %%
-assert all(one.eft.fit.penalised <= one.baseline.fit.penalised + 0.1 for one in found), "the larger model fits worse"
+check(all(one.eft.fit.penalised <= one.baseline.fit.penalised + 0.1 for one in found), "the larger model fits worse")
 doubtful = [f"{one.selection} {name}" for one in found for name, model in (("EFT", one.eft), ("baseline", one.baseline))
             if not model.posterior.has_converged]
 print("Ensembles that have not converged, where nested sampling's draws are used:", ", ".join(doubtful) or "none")

@@ -28,6 +28,7 @@ seed = 838  # seed of the toys behind what is read [0, 9223372036854775807]
 # %%
 import matplotlib.pyplot as plt
 
+from leptonfit import check
 from leptonfit.claims.nu838 import (
     add_points, audit_report, describe_scorecard, judge_results, load_report, rank_differences, score_models,
 )
@@ -138,9 +139,9 @@ tables.show(tables.tabulate_relations(joint_fit["related"]))
 # ## Checks
 
 # %%
-assert len(audit) > 20, "audit rows are missing"
+check(len(audit) > 20, "audit rows are missing")
 names = [one.name for one in claims]
-assert len(set(names)) == len(names) > 20, "results are missing or judged twice"
+check(len(set(names)) == len(names) > 20, "results are missing or judged twice")
 
 # %% [markdown]
 # ## Verdict

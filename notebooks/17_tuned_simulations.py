@@ -29,6 +29,7 @@ simulations = "all"  # simulated data sets [gemma | texono | conus | borexino | 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit import check
 from leptonfit.neutrino import describe_tuning, draw_counts, load_experiment, measure_tuning
 from leptonfit.workbook import figures, parameters, store, tables
 
@@ -83,7 +84,7 @@ tables.show(wrong)
 for slug in settings.simulations:
     experiment = load_experiment(slug)
     for name, counts in draw_counts(experiment).items():
-        assert np.array_equal(experiment.columns[name], counts), f"{slug}: {name} is not what the model draws"
+        check(np.array_equal(experiment.columns[name], counts), f"{slug}: {name} is not what the model draws")
 
 # %% [markdown]
 # ## Verdict

@@ -38,6 +38,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 
+from leptonfit import check
 from leptonfit.neutrino import (
     SPECTRA, Choices, bound_alone, bound_components, describe_moments, fit_charges, fit_moments, flavour_shares,
     flavour_state, load_experiment, load_mixing, load_published, load_sources, load_states, majorana_form, mean_shares,
@@ -249,7 +250,7 @@ if "all solar, Majorana" in fits and "pion" in groups:
         chi2 = np.sum(one.signals.expand(corners)[0] ** 2, axis=-1)
         change = np.abs(chi2 - chi2[0]).max()
         print(f"{one.experiment.title}: χ² changes by at most {change:.1g} within the limits from the sun")
-        assert change < 0.01, "phases matter in the joint fit"
+        check(change < 0.01, "phases matter in the joint fit")
 
 # %% [markdown]
 # ## Charge and charge radius
@@ -300,9 +301,9 @@ tables.show(charges)
 # %%
 electrons = {f"solar {name}": flavour_shares(mixing, state)[0] for name, state in solar.items()}
 differences = [abs(electrons[name] - weak_survival[name]) for name in electrons]
-assert max(differences) < 0.06, "weak scattering has another mixing"
-assert all(fit.p_value > 2.7e-3 for fit in fits.values()), "a model is rejected, and its limits mean nothing"
-assert all((fit.profiled > 0.999 * fit.alone).all() for fit in fits.values()), "profiling others made a limit stronger"
+check(max(differences) < 0.06, "weak scattering has another mixing")
+check(all(fit.p_value > 2.7e-3 for fit in fits.values()), "a model is rejected, and its limits mean nothing")
+check(all((fit.profiled > 0.999 * fit.alone).all() for fit in fits.values()), "profiling others made a limit stronger")
 
 # %% [markdown]
 # ## Verdict

@@ -276,9 +276,9 @@ tables.show(shown)
 # ## Checks
 
 # %%
-assert measured_long.verdicts["b"].code == "identified", "long data determine b"
-assert measured_short.verdicts["b"].code != "identified", "short data do not determine b"
-assert (shown["verdict"] == shown["right verdict"]).all(), "a verdict of the gallery is wrong"
+leptonfit.check(measured_long.verdicts["b"].code == "identified", "long data do not determine b")
+leptonfit.check(measured_short.verdicts["b"].code != "identified", "short data determine b")
+leptonfit.check((shown["verdict"] == shown["right verdict"]).all(), "a verdict of the gallery is wrong")
 
 # %% [markdown]
 # ## Verdict

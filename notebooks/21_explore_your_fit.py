@@ -84,7 +84,7 @@ for value, chi2 in zip(profile.grid[[0, -1]], profile.chi2_min[[0, -1]], strict=
     explorer.put(**{settings.profiled: float(value)})
     moved = explorer.chi2
     explorer.refit()
-    assert moved >= explorer.chi2 > chi2 - 1e-6 * (1 + chi2), "the point lies below the profile"
+    leptonfit.check(moved >= explorer.chi2 > chi2 - 1e-6 * (1 + chi2), "the point lies below the profile")
 explorer.fit()
 
 # %%

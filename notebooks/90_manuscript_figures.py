@@ -28,6 +28,7 @@ budget = "quick"  # effort of the notebooks read [quick | full]
 # %%
 import matplotlib.pyplot as plt
 
+from leptonfit import check
 from leptonfit.workbook import figures, manuscript, parameters, run, store, tables
 
 needs = (
@@ -82,9 +83,9 @@ tables.show(numbers)
 
 # %%
 for suffix in ("png", "json"):
-    assert found.keys() <= manuscript.find_published(suffix).keys(), "a figure is not there whole"
-assert numbers["macro"].is_unique, "a macro is defined twice"
-assert (numbers["value"] != "").all(), "a macro is empty"
+    check(found.keys() <= manuscript.find_published(suffix).keys(), "a figure is not there whole")
+check(numbers["macro"].is_unique, "a macro is defined twice")
+check((numbers["value"] != "").all(), "a macro is empty")
 
 # %% [markdown]
 # ## Verdict

@@ -89,6 +89,18 @@ def test_a_notebook_imports_from_at_most_four_modules_of_the_library(path):
     assert len([module for module in modules if module.split(".")[0] == "leptonfit"]) <= 4
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_the_checks_of_a_notebook_do_not_depend_on_how_python_runs(path):
+    """`python -O` and PYTHONOPTIMIZE take every `assert` away."""
+    assert not [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+
+
+def test_a_check_stops_under_every_setting_of_python():
+    code = "import leptonfit; leptonfit.check(1 < 2, 'right'); leptonfit.check(1 > 2, 'the order is wrong')"
+    said = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False).stderr
+    assert said.splitlines()[-1].endswith("CheckError: the order is wrong")
+
+
 def tracked_files():
     listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False)
     if listed.returncode:

@@ -1,6 +1,7 @@
 """Every data file has a schema, and what is against it is refused in one line."""
 
 import json
+import shutil
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -84,3 +85,30 @@ def test_check_finds_what_a_schema_cannot_say(edited, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main()
     assert "atom.Xe holds 56 electrons: must be 54" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{digest}  ../outside.csv", "names ../outside.csv: must name a file in this folder"),
+        ("{digest}  {folder}/outside.csv", "must name a file in this folder"),
+        ("{digest}  closures.toml", "names closures.toml again: must name each file once"),
+        ("{digest}", "must be a SHA-256 digest, two spaces and a file name"),
+    ],
+)
+def test_a_list_of_checksums_names_files_of_its_folder_once(root, tmp_path, line, said):
+    shutil.copytree(root / "data", tmp_path / "data")
+    with (tmp_path / "data" / "SHA256SUMS").open("a") as sums:
+        sums.write(line.format(digest="0" * 64, folder=tmp_path) + "\n")
+    with pytest.raises(InputError) as refused:
+        check_folder(tmp_path / "data")
+    assert str(refused.value).endswith(said)
+
+
+def test_a_link_out_of_the_data_folder_is_not_read(root, tmp_path):
+    shutil.copytree(root / "data", tmp_path / "data")
+    (tmp_path / "secret.csv").write_text("x\n1\n")
+    (tmp_path / "data" / "more.csv").symlink_to(tmp_path / "secret.csv")
+    for read in (check_folder, datafiles.compute_checksums, lambda folder: datafiles.read_csv("more.csv", data=folder)):
+        with pytest.raises(InputError, match=r"data file more\.csv: must lie in|must be in"):
+            read(tmp_path / "data")

@@ -1,5 +1,6 @@
 from .inference.active_bounds import describe_bounds as describe_bounds
 from .inference.binned import BinnedModel as BinnedModel
+from .inference.checks import check as check
 from .inference.constructions import CONSTRUCTIONS as CONSTRUCTIONS
 from .inference.contour import scan_map as scan_map
 from .inference.conversions import from_curve_fit as from_curve_fit

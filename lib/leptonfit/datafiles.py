@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sys
 import textwrap
 import tomllib
@@ -38,7 +39,14 @@ def find_root(start: Path) -> Path:
     return next(filter(is_workbook, places), start)
 
 
-ROOT = find_root(Path.cwd())
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted; the command line refuses to work there
+        return Path(os.environ.get("PWD", "/"))
+
+
+ROOT = find_root(_working_folder())
 """Root folder of the workbook in use."""
 _SCHEMAS = Path(__file__).parent / "schemas"
 _COMMON = "common.json"
@@ -56,6 +64,25 @@ class InputError(ValueError):
     """Invalid input, reported in one line that names the input, its value and what is allowed."""
 
 
+class DamagedError(ValueError):
+    """A stored file is not what was written; the message is one line with its path."""
+
+
+def describe_fault(error: OSError | DamagedError) -> str:
+    """Describe in one line what could not be read or written, and why."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+
+
+def check_working_folder() -> None:
+    """Check that the working folder exists; raises InputError if it was deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the working folder was deleted: change to one that exists") from None
+
+
 def data_folder() -> Path:
     """Data folder in use: the environment variable LEPTONFIT_DATA if set, else `data` in the workbook."""
     return Path(os.environ.get("LEPTONFIT_DATA") or ROOT / "data")
@@ -67,16 +94,28 @@ def read_checksums(folder: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        If the list is missing, or a line is not a digest and a file name.
+        If the list is missing, a line is not a digest and a file name, or a file is named twice or lies outside.
     """
     if not (folder / SUMS).is_file():
         raise InputError(f"data = {folder}: must be a folder with a {SUMS} file (leptonfit check --write makes one)")
     lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    entries = [line.split(maxsplit=1) for line in lines]
-    for number, entry in enumerate(entries, start=1):
-        if len(entry) != 2 or len(entry[0]) != 64:
-            raise InputError(f"{folder / SUMS}: line {number} must be a SHA-256 digest and a file name")
-    return {name: digest for digest, name in entries}
+    listed: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        digest, _, name = line.partition("  ")
+        if not re.fullmatch("[0-9a-f]{64}", digest) or not name:
+            raise InputError(f"{folder / SUMS}: line {number} must be a SHA-256 digest, two spaces and a file name")
+        if name in listed:
+            raise InputError(f"{folder / SUMS}: line {number} names {name} again: must name each file once")
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{folder / SUMS}: line {number} names {name}: must name a file in this folder")
+        listed[name] = digest
+    return listed
+
+
+def _check_inside(folder: Path, name: str) -> None:
+    """Refuse a data file that is a link out of its folder."""
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"data file {name}: must lie in {folder}, and is a link out of it")
 
 
 def check_folder(folder: Path) -> None:
@@ -104,6 +143,7 @@ def read_checked(name: str, *, data: Path | None = None) -> bytes:
     listed = read_checksums(folder).get(name)
     if listed is None or not (folder / name).is_file():
         raise InputError(f"data file {name}: must be in {folder} and listed in its {SUMS}")
+    _check_inside(folder, name)
     content = (folder / name).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != listed:
@@ -250,4 +290,6 @@ def _show(value: object) -> str:
 def compute_checksums(folder: Path) -> dict[str, str]:
     """SHA-256 digests of the files in a folder, sorted by name, without hidden files and the list of checksums."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS and not p.name.startswith("."))
+    for path in files:
+        _check_inside(folder, path.relative_to(folder).as_posix())
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}

@@ -74,6 +74,8 @@ def test_a_line_is_read(declare, line, expected):
         ("x: int = 2.5", "x = 2.5: must be an integer"),
         ("x = 3\nx = 4", "x: is declared twice"),
         ("values = 3", "values: must be another name"),
+        ("x = " + 5000 * "-" + "1", "the parameters cell is nested too deeply"),
+        ("x = " + 20000 * "-" + "1", "the parameters cell is nested too deeply"),
         ("x = (1", "line 5 in the parameters cell: '(' was never closed"),
         ("x = 3  # a, b=c [0, 1]", "x: its comment must hold no '='"),
         ("x = 3  # length [m]", "x: [m]: must be [low, high] of a number or [a | b]"),

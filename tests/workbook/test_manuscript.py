@@ -45,7 +45,7 @@ def test_what_the_notebooks_publish_is_committed_and_nothing_else():
 def settings(tmp_path, monkeypatch):
     monkeypatch.setenv(store.REPORT_VARIABLE, str(tmp_path))
     monkeypatch.setattr(plt, "show", lambda: None)
-    with plt.style.context([str(figures.STYLE)]):
+    with plt.style.context(figures.STYLE):
         yield Settings("00_start_here", {"r_max": 10.0}, time.monotonic())
     plt.close("all")
 

@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
 import pandas as pd
 import pytest
 
-from leptonfit.workbook import notebook_page, page, store
+from leptonfit.workbook import notebook_page, page, records, store
 
 HOSTILE = "<script>alert(1)</script> and <b>bold</b> & more"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -115,6 +116,7 @@ def write_result(folder, name, **changed):
         "provenance": origin,
         **changed,
     }
+    document["provenance"]["content_checksum"] = store.content_checksum(document)
     (folder / "results" / f"{name}.json").write_text(json.dumps(document))
 
 
@@ -173,6 +175,9 @@ def report(tmp_path):
     (sweep / "comparison.png").write_bytes(base64.b64decode(PNG))
     for notebook in folder.glob("**/[0-9]*.ipynb"):
         notebook_page.write_notebook(notebook, notebook.with_suffix(".html"))
+        place, name = notebook.parent, notebook.stem
+        fingerprint = "x" if (place / "results" / f"{name}.json").is_file() else None
+        records.write_record(records.record_path(place, name), fingerprint, records.list_outputs(place, name))
     page.write_index(sweep / "1 & <b>", tmp_path)
     page.write_comparison(sweep)
     page.write_index(folder, tmp_path)
@@ -296,6 +301,28 @@ def test_the_sweep_is_in_the_index_and_leads_there_and_back(report):
     assert "latest, at the sweep’s value 1 & <b>" in value.text
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("01_hostile.ipynb", b""),
+        ("01_hostile.html", b"cut"),
+        ("results/01_hostile.json", b"{}"),
+        ("results/01_hostile.limits.shown.csv", b"\xff"),
+        ("results/.01_hostile.inputs", b"[1"),
+        ("02_failed.ipynb", b"\0"),
+        ("sweep/comparison.csv", b""),
+        ("sweep/comparison.png", b"x"),
+    ],
+)
+def test_a_damaged_file_is_named_and_what_it_says_is_not_shown(report, tmp_path, name, content):
+    (report / name).write_bytes(content)
+    page.write_index(report, tmp_path)
+    said = Page(report / "index.html").text
+    assert f"{Path(name).name}: not as" in said
+    assert "It does not." in said  # the verdict of a notebook whose files are whole
+    assert Page(report / "index.html").heard["td"].count("damaged") == (not name.startswith("sweep"))
+
+
 def test_an_empty_report_says_so(tmp_path):
     page.write_index(tmp_path, tmp_path)
     assert "No notebook has finished" in check(tmp_path / "index.html").text
@@ -361,6 +388,13 @@ def test_a_page_is_printed_again_only_if_it_or_its_pdf_changed(report, tmp_path,
         assert page.write_pdf(report).endswith("report.pdf")
         assert len(log.read_text().splitlines()) == 1
         assert pdf.read_text() == "pdf\n"
+
+
+def test_what_a_killed_print_left_goes_with_the_next(report, tmp_path, monkeypatch):
+    (report / ".pdf-left" / "profile").mkdir(parents=True)
+    put_on_path(tmp_path / "bin", monkeypatch, "exit 3")
+    page.write_pdf(report)
+    assert [path.name for path in report.iterdir() if "pdf" in path.name] == []
 
 
 @pytest.mark.skipif(not any(map(shutil.which, page.BROWSERS)), reason="no Chromium")

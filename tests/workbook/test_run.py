@@ -2,8 +2,13 @@
 
 import json
 import multiprocessing
+import os
 import re
+import select
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,7 +18,7 @@ import pytest
 
 from leptonfit.datafiles import InputError, compute_checksums
 from leptonfit.inference.parallel import own_core
-from leptonfit.workbook import cli, page, pairs, run, schedule, store, sweep
+from leptonfit.workbook import cli, page, pairs, records, run, schedule, store, sweep
 from leptonfit.workbook.execution import execute_notebook
 
 NOTEBOOK = """# %% [markdown]
@@ -54,6 +59,12 @@ def execute_here(name, parameters, output, *, root):
             exec(cell.source, namespace)
             if "parameters" in cell.metadata.get("tags", ()):
                 namespace.update(parameters)
+
+
+def fail_at_the_end(name, *given, **options):
+    """As `execute_here`, with a failure after the results are saved."""
+    execute_here(name, *given, **options)
+    return "cell 9 failed: ValueError: too late"
 
 
 @pytest.fixture
@@ -110,6 +121,86 @@ def test_upstream_runs_first_results_are_reused_and_changes_are_noticed(small):
     (small / "reports/latest/results/22_makes.json").write_text("{}")  # a damaged result is not a finished one
     _, said = go(small, "22_makes")
     assert "22_makes" in ran(said)
+
+
+def test_a_result_that_was_changed_or_not_finished_is_made_again_where_another_notebook_reads_it(small):
+    results = small / "reports/latest/results"
+    go(small, "21_needs")
+    path = results / "22_makes.json"
+    path.write_text(path.read_text().replace('"value": 7', '"value": 700'))
+    _, said = go(small, "21_needs")
+    assert ran(said) == ["22_makes"]
+    assert value(small, "21_needs") == 8
+
+    (results / ".22_makes.inputs").unlink()  # as after a kill between saving and the end
+    _, said = go(small, "21_needs")
+    assert ran(said) == ["22_makes"]
+
+
+def test_what_a_notebook_saved_before_it_failed_is_no_result(small, monkeypatch):
+    monkeypatch.setattr(run, "execute_notebook", fail_at_the_end)
+    finished, said = go(small, "22_makes")
+    report = small / "reports/latest"
+    assert not finished
+    assert not (report / "results/22_makes.json").exists()
+    assert "value is" not in (report / "index.html").read_text()
+    assert "22_makes did not finish" in (report / "index.html").read_text()
+    _, said = go(small, "21_needs")
+    assert ran(said) == ["22_makes"]
+    assert "21_needs: not run, it needs 22_makes" in said
+
+
+def test_a_result_whose_source_failed_since_is_marked_and_no_value_of_a_sweep(small, monkeypatch):
+    requests = sweep.check_sweep(["21_needs"], ["seed=1,2"], root=small)[1]
+    assert sweep.execute_sweep("seed", requests, jobs=1) == []
+    assert sweep.compare("seed", requests)["21_needs"].tolist() == ["identified", "identified"]
+    monkeypatch.setattr(run, "execute_notebook", fail_at_the_end)
+    folder = requests["1"].folder
+    go(small, "22_makes", fresh=True, assignments=["seed=1"], place="sweep/1")
+    warning = "22_makes, which this reads, has no result any more: run both again."
+    assert warning in (folder / "index.html").read_text()
+    assert sweep.compare("seed", requests)["21_needs"].tolist() == ["did not finish", "identified"]
+
+
+def test_a_damaged_result_of_a_sweep_is_named_before_anything_runs(small):
+    requests = sweep.check_sweep(["22_makes"], ["seed=1,2"], root=small)[1]
+    assert sweep.execute_sweep("seed", requests, jobs=1) == []
+    damaged = small / "reports/latest/sweep/2/results/22_makes.json"
+    damaged.write_text("")
+    with pytest.raises(InputError, match=f"{damaged} is not what was written"):
+        run.check_request(["21_needs"], root=small)
+
+    shutil.move(damaged.parents[1], small / "elsewhere")
+    damaged.parents[1].symlink_to(small / "elsewhere")
+    with pytest.raises(InputError, match=f"{damaged} is a link out of"):
+        run.check_request(["21_needs"], root=small)
+
+
+@pytest.mark.parametrize("value", ["../../other", "/tmp", "..", ".", "a" * 201])
+def test_a_swept_value_that_is_no_name_of_a_folder_is_refused(small, value):
+    (small / "notebooks" / "23_text.py").write_text('# %% tags=["parameters"]\nlabel = "x"  # text\n')
+    with pytest.raises(InputError, match="must have no '/' and at most 200 letters, as the name of its folder"):
+        sweep.check_sweep(["text"], [f"label=ok,{value}"], root=small)
+
+
+def test_links_are_not_followed_out_of_reports(small, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "kept").write_text("mine")
+    reports = small / "reports" / "latest"
+    reports.mkdir(parents=True)
+    for link in (reports / "results", reports / ".cores", reports / "sweep"):
+        link.symlink_to(outside)
+        with pytest.raises(InputError, match="is a link: must stay inside"):
+            run.check_request(["20_alone"], root=small, place="sweep/1" if link.name == "sweep" else "")
+        link.unlink()
+    for name in (".lock", "20_alone.ipynb", ".20_alone.ipynb", "index.html"):
+        (reports / name).symlink_to(outside / "kept")
+    with pytest.raises(OSError, match="symbolic link"):
+        go(small, "20_alone")
+    (reports / ".lock").unlink()
+    assert go(small, "20_alone")[0]
+    assert (outside / "kept").read_text() == "mine"
+    assert [path.name for path in outside.iterdir()] == ["kept"]
 
 
 @pytest.mark.slow
@@ -483,7 +574,9 @@ def test_results_of_another_schema_do_not_break_the_page(small):
     go(small, "20_alone")
     result = small / "reports" / "latest" / "results" / "20_alone.json"
     result.write_text(json.dumps({"schema_version": 1}))
-    page.write_index(result.parents[1], small)
+    folder = result.parents[1]
+    records.write_record(records.record_path(folder, "20_alone"), "x", records.list_outputs(folder, "20_alone"))
+    page.write_index(folder, small)
     assert "20_alone did not finish" in (result.parents[1] / "index.html").read_text()
 
 
@@ -518,4 +611,59 @@ def test_a_notebook_whose_kernel_died_goes_on_unless_it_is_run_afresh(fresh, don
     assert run.execute(request) == []
     assert log.read_text() == done
     assert store.load("20_alone", request.folder)["results"]["value"] == [0, 1, 4, 9, 16]
-    assert not list(request.folder.glob("results/.*.tasks"))
+    assert not [path for path in (small / ".unfinished").rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("kernel")
+def test_settings_of_the_user_change_nothing_in_a_report(small, tmp_path_factory, monkeypatch):
+    home = tmp_path_factory.mktemp("home")
+    files = {
+        ".ipython/profile_default/startup/a.py": "raise SystemExit",
+        ".ipython/profile_default/ipython_kernel_config.py": "c.InlineBackend.figure_formats = ['svg']",
+        ".config/matplotlib/matplotlibrc": "lines.linewidth: 17\nbackend: agg\n",
+        ".local/share/jupyter/kernels/python3/kernel.json": '{"argv": ["false"], "display_name": "", "language": "R"}',
+        "modules/numpy.py": "raise ImportError('not NumPy')",
+    }
+    for name, content in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(content)
+    (small / "notebooks/matplotlibrc").write_text("lines.linewidth: 18\n")
+    for name, said in {
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / ".ipython"),
+        "MPLCONFIGDIR": str(home / ".config/matplotlib"),
+        "MATPLOTLIBRC": str(home / ".config/matplotlib/matplotlibrc"),
+        "JUPYTER_PATH": str(home / ".local/share/jupyter"),
+        "PYTHONPATH": str(home / "modules"),
+        "PYTHONSTARTUP": str(home / ".ipython/profile_default/startup/a.py"),
+        "MPLBACKEND": "agg",
+        "PYTHONOPTIMIZE": "2",
+        "LC_ALL": "C",
+    }.items():
+        monkeypatch.setenv(name, said)
+    write(small, "20_alone", "from leptonfit.workbook import figures\nfigures.use_style()\nvalue = [__debug__]")
+    with (small / "notebooks/20_alone.py").open("a") as file:
+        file.write('\n# %%\nassert plt.rcParams["lines.linewidth"] == 1.3\n')
+    assert go(small, "20_alone")[1][-1].startswith("report:")
+    assert value(small, "20_alone") == [True]
+    assert "<figure><img" in (small / "reports/latest/index.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["run", "alone"], ["sweep", "alone", "-p", "seed=1,2"]])
+def test_an_interrupt_is_one_line_and_leaves_no_result(small, command):
+    write(
+        small, "20_alone", "open('begun', 'w').write('x' * seed)\nimport threading; threading.Event().wait()\nvalue = 1"
+    )
+    os.mkfifo(small / "notebooks" / "begun")
+    begun = os.open(small / "notebooks" / "begun", os.O_RDONLY | os.O_NONBLOCK)
+    program = [sys.executable, "-c", "from leptonfit.workbook.cli import main; main()", *command]
+    options = {"cwd": small, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, start_new_session=True, **options) as started:
+        assert select.select([begun], [], [], 300)[0], "no notebook began"
+        os.killpg(started.pid, signal.SIGINT)
+        _, errors = started.communicate()
+    os.close(begun)
+    assert (started.returncode, errors) == (130, "\nleptonfit: interrupted\n")
+    assert not list((small / "reports").rglob("20_alone.*"))

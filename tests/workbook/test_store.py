@@ -1,10 +1,14 @@
+import errno
 import json
+import os
+import subprocess
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from leptonfit.datafiles import DamagedError
 from leptonfit.inference.intervals import EndResult, IntervalSet
 from leptonfit.vortex.choices import Choice
 from leptonfit.workbook import store
@@ -57,7 +61,7 @@ def test_what_is_saved_comes_back_with_its_provenance(settings):
         (lambda d: d["results"]["choice"].update(frame="moon"), "frame = 'moon'"),
         (lambda d: d.pop("verdict"), "its keys must be schema_version, parameters,"),
         (lambda d: d.update(more=1), "its keys must be"),
-        (lambda d: d.update(schema_version=2), "has schema_version = 2: must be 3; run 02_profile_scan again"),
+        (lambda d: d.update(schema_version=2), "has schema_version = 2: must be 4; run 02_profile_scan again"),
         (lambda d: d.pop("schema_version"), "its keys must be"),
     ],
 )
@@ -66,13 +70,21 @@ def test_a_file_that_is_not_what_was_written_is_refused_by_name(settings, change
     path = store.save(settings, results=results, verdict="", verdict_code="identified")
     document = json.loads(path.read_text())
     change(document)
+    document["provenance"]["content_checksum"] = store.content_checksum(document)  # the file is not only damaged
     path.write_text(json.dumps(document))
     with pytest.raises(ValueError, match=message) as refused:
         store.load("02_profile_scan")
     assert str(path) in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 3, "parameters"', "\x00"])
+def test_a_changed_number_is_noticed(settings):
+    path = store.save(settings, results={"x": 1.25}, verdict="", verdict_code="identified")
+    path.write_text(path.read_text().replace("1.25", "1.26"))
+    with pytest.raises(DamagedError, match="its content differs from its checksum"):
+        store.load("02_profile_scan")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 4, "parameters"', "\x00", "[" * 100_000])
 def test_a_file_that_is_no_document_is_refused_by_name(settings, text):
     path = store.save(settings, results={}, verdict="", verdict_code="identified")
     path.write_text(text)
@@ -108,6 +120,7 @@ def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tm
     old = saved("sweep/old", closure="lab_linear")
     document = json.loads(old.read_text())
     document["provenance"]["library_checksum"] = "another"
+    document["provenance"]["content_checksum"] = store.content_checksum(document)
     old.write_text(json.dumps(document))
     saved("sweep/older", closure="lab_quartic").write_text('{"schema_version": 1}')
     found = store.find_variants("02_profile_scan", "closure", tmp_path)
@@ -119,3 +132,34 @@ def test_variants_differ_in_one_parameter_only_and_come_from_the_same_library(tm
 def test_loading_what_was_never_run_says_how_to_run_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"leptonfit run 02_profile_scan"):
         store.load("02_profile_scan", tmp_path)
+
+
+def test_the_commit_is_that_of_the_checkout_and_of_no_repository_around_it(tmp_path, settings, monkeypatch):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *words], capture_output=True, check=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "around")
+    inside = tmp_path / "checkout"
+    inside.mkdir()
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    assert len(store.provenance(settings)["git_commit"]) == 40
+    monkeypatch.setattr(store, "ROOT", inside)
+    assert store.provenance(settings)["git_commit"] is None
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    found = store.provenance(settings)
+    assert (found["git_commit"], found["git_dirty"]) == (None, None)
+
+
+def test_a_full_disk_is_named_with_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    monkeypatch.setattr(os, "chmod", full)
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        store.write_whole(path, "new")
+    assert failed.value.filename == str(path)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.json", "old")]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +15,8 @@ from typing import Any
 
 import click
 
-from leptonfit.datafiles import ROOT, SUMS, InputError, check_folder
-from leptonfit.workbook import parameters
+from leptonfit.datafiles import ROOT, SUMS, DamagedError, InputError, check_folder, check_working_folder, describe_fault
+from leptonfit.workbook import parameters, progress
 from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.execution import ONE_THREAD
 
@@ -63,7 +66,7 @@ def _on_cluster(scheduler: str | None) -> Iterator[None]:
     from leptonfit.inference.parallel import ClusterError, use_cluster
 
     try:
-        with use_cluster(scheduler, warn=lambda line: click.echo(f"leptonfit: {line}", err=True)):
+        with use_cluster(scheduler, warn=lambda line: progress.say(f"leptonfit: {line}", err=True)):
             yield
     except ClusterError as error:
         raise InputError(str(error)) from None
@@ -82,13 +85,13 @@ def run_command(
     scheduler: str | None,
 ) -> None:
     """Execute notebooks (all, or those NAMED) into reports/TAG and write its index.html."""
-    from leptonfit.workbook import page, progress, run
+    from leptonfit.workbook import page, run
 
     _require_workbook()
     request = run.check_request(names, assignments, tag=tag, jobs=jobs, budget=budget, fresh=fresh, data=data)
     with _on_cluster(scheduler):
         errors = run.execute(request, progress.say)
-    click.echo(page.write_pdf(request.folder))
+    progress.say(page.write_pdf(request.folder))
     _fail_on(errors)
 
 
@@ -105,7 +108,7 @@ def sweep_command(
     scheduler: str | None,
 ) -> None:
     """Run NAMES at each value of one parameter (-p name=1,2,3), into reports/TAG/sweep/VALUE, and compare them."""
-    from leptonfit.workbook import page, progress, sweep
+    from leptonfit.workbook import page, sweep
 
     _require_workbook()
     if scheduler is not None and jobs is not None:
@@ -115,7 +118,7 @@ def sweep_command(
     )
     with _on_cluster(scheduler):
         errors = sweep.execute_sweep(parameter, requests, jobs=jobs, say=progress.say)
-    click.echo(page.write_pdf(ROOT / "reports" / tag))
+    progress.say(page.write_pdf(ROOT / "reports" / tag))
     _fail_on(errors)
 
 
@@ -124,7 +127,7 @@ def list_command() -> None:
     """List the notebooks with parameters, defaults, allowed values and the notebooks they need."""
     _require_workbook()
     for line in describe_notebooks():
-        click.echo(line)
+        progress.say(line)
 
 
 def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
@@ -172,7 +175,7 @@ def check_command(data: Path | None, write: bool) -> None:
         for name in SETS:
             load_measurements(name, data=folder)
     _fail_on(pairs.compare_pairs())
-    click.echo(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
+    progress.say(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
 
 
 @cli.command("simulate")
@@ -187,7 +190,7 @@ def simulate_command(data: Path | None) -> None:
     for name, text in simulate_all(data=folder).items():
         is_same = (folder / name).read_text(encoding="utf-8") == text
         store.write_whole(folder / name, text)
-        click.echo(f"{name}: {'as it was' if is_same else 'changed'}")
+        progress.say(f"{name}: {'as it was' if is_same else 'changed'}")
     store.write_checksums(folder)
 
 
@@ -198,19 +201,19 @@ def notebooks_command(names: tuple[str, ...]) -> None:
     from leptonfit.workbook import pairs
 
     _require_workbook()
-    _fail_on(pairs.write_pairs(click.echo, names))
+    _fail_on(pairs.write_pairs(progress.say, names))
 
 
 @cli.command("figures")
 @click.option("--record", is_flag=True, help="First re-enact the report here and freeze it in data/, with versions.")
 def figures_command(record: bool) -> None:
     """Write the manuscript's figures (PDF, PNG and their JSON), numbers.tex and tables into figures/."""
-    from leptonfit.workbook import manuscript, progress, recording
+    from leptonfit.workbook import manuscript, recording
 
     _require_workbook()
     if record:
         _require_checkout("data/reported_2025.toml")
-        recording.record_reenactment(click.echo)
+        recording.record_reenactment(progress.say)
     _fail_on(manuscript.write_all(progress.say))
 
 
@@ -249,8 +252,8 @@ def fit_command(data: Path, model: str, bounds: str, level: float, out: Path | N
         answer = assess(problem, level=level)
     except ValueError as error:  # no start has a finite χ², or the model fails inside its bounds
         raise InputError(str(error)) from None
-    click.echo(answer)
-    click.echo(f"page: {answer.save(out or Path('reports') / data.stem)}")
+    progress.say(answer)
+    progress.say(f"page: {answer.save(out or Path('reports') / data.stem)}")
 
 
 @cli.command("new")
@@ -262,7 +265,7 @@ def new_command(name: str, data: Path, model: str, bounds: str, **columns: Any) 
     """Write a notebook NAME that fits a FUNCTION to a CSV file, in a workbook; where there is none, make one here."""
     from leptonfit.workbook import own_fit, own_notebook
 
-    own_notebook.write_notebook(name, own_fit.read_source(data, model, bounds, **columns), click.echo)
+    own_notebook.write_notebook(name, own_fit.read_source(data, model, bounds, **columns), progress.say)
 
 
 @cli.command("bench")
@@ -276,25 +279,52 @@ def bench_command() -> None:
 def _fail_on(errors: list[str]) -> None:
     """Print the errors and exit with code 1 if there are any."""
     for line in errors:
-        click.echo(f"leptonfit: {line}", err=True)
+        progress.say(f"leptonfit: {line}", err=True)
     if errors:
         raise click.exceptions.Exit(1)
 
 
 def main() -> None:
-    """Entry point. Refused input gives one line on stderr and exit code 2; a failing notebook gives exit code 1."""
-    try:
-        code = cli.main(standalone_mode=False)
-    except (InputError, click.ClickException) as error:
-        message = str(error)
-        if isinstance(error, click.ClickException):
-            message = f"{error.format_message()} (leptonfit --help, leptonfit COMMAND --help)"
-        click.echo(f"leptonfit: {' '.join(message.split())}", err=True)
-        code = 2
-    except PermissionError as error:
-        click.echo(f"leptonfit: {error.filename}: cannot be written: {error.strerror}", err=True)
-        code = 2
-    except click.Abort:
-        click.echo("leptonfit: interrupted", err=True)
-        os._exit(130)  # exit at once: kernels end with their parent, and no file is half written
+    """Entry point; what goes wrong is one line on stderr.
+
+    The exit code is 2 for refused input, before anything is written; 1 if a notebook fails, or a file cannot be read or
+    written; 130 after an interrupt.
+    """
+    # Python cleans up the semaphores of processes that were killed, and need not warn of them
+    warned = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*filter(None, [warned]), "ignore:resource_tracker"])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is cleaned up as after an interrupt
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may have no Greek letters
+    code, message = _run_command()
+    if message:
+        progress.say(f"leptonfit: {' '.join(message.split())}", err=True)
+    if message and code != 2:
+        _leave_at_once(code)
     sys.exit(code)
+
+
+def _leave_at_once(code: int) -> None:
+    """End without waiting for notebooks that run: their kernels end with this process, and no file is half written."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(code)
+
+
+def _run_command() -> tuple[int, str]:
+    """Run the command that was given, and return its exit code and message."""
+    try:
+        check_working_folder()
+        code = cli.main(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.ClickException as error:
+        return 2, f"{error.format_message()} (leptonfit --help, leptonfit COMMAND --help)"
+    except InputError as error:
+        return 2, str(error)
+    except (OSError, DamagedError) as error:
+        return 1, describe_fault(error)
+    except click.Abort:
+        return 130, "interrupted"
+    return code or 0, ""

@@ -222,6 +222,8 @@ def read_notebook(name: str, root: Path = ROOT) -> Notebook:
         raise InputError(f"{name}: line {error.lineno} in the parameters cell: {error.msg}") from None
     except ValueError as error:
         raise InputError(f"{name}: {' '.join(str(error).split())}") from None
+    except (MemoryError, RecursionError):  # of Python's parser
+        raise InputError(f"{name}: the parameters cell is nested too deeply") from None
     for needed in notebook.needs:
         if not (folder / f"{needed}.py").is_file():
             raise InputError(f"{name}: needs {needed}, and there is no notebooks/{needed}.py")

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from leptonfit.datafiles import ROOT
 from leptonfit.workbook.declarations import Value
 
 CELL_TIMEOUT = 1800
 """Seconds after which the execution of a cell is stopped."""
+logging.getLogger("papermill").addHandler(logging.NullHandler())  # its errors are in the line that is returned
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment variables of kernels, unless already set: on small matrices, threads of BLAS only wait for each other."""
+
+_ARGUMENTS = (
+    "--IPKernelApp.log_level=ERROR",  # hides a warning about local TCP at each start
+    "--InlineBackend.figure_formats={'png'}",  # a configuration of the whole machine may say otherwise
+)
+_OF_THE_USER = ("PYTHON", "MPL", "MATPLOTLIB")
+"""First letters of environment variables by which a user sets what Python and Matplotlib do."""
+
+
+def _make_kernel_manager(settings: Path) -> Any:
+    """Class that starts kernels with the Python and the library of this process, whatever the user has configured.
+
+    Parameters
+    ----------
+    settings : Path
+        Empty folder, in which IPython finds no configuration.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    environment = {
+        **{name: os.environ.get(name, one) for name, one in ONE_THREAD.items()},
+        **{name: "" for name in os.environ if name.startswith(_OF_THE_USER) and name != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # the library may not be installed
+        "PYTHONUTF8": "1",
+        "IPYTHONDIR": str(settings),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+
+    class OwnKernelManager(AsyncKernelManager):
+        kernel_spec = KernelSpec(argv=command, env=environment, language="python", name="python3")
+
+    return OwnKernelManager
 
 
 def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *, root: Path = ROOT) -> str | None:
@@ -26,7 +65,6 @@ def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *
     import nbformat
     import papermill
 
-    os.environ.update({**ONE_THREAD, **os.environ})  # kernels inherit it
     source = jupytext.read(root / "notebooks" / f"{name}.py")
 
     def keep_pictures() -> None:  # a widget needs its kernel, so only its picture is kept
@@ -39,19 +77,21 @@ def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *
 
     for attempt in (1, 2):
         try:
-            papermill.execute_notebook(
-                source,
-                str(output),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                language="python",
-                resources={"metadata": {"path": str(root / "notebooks")}},  # cwd would change that of all threads
-                progress_bar=False,
-                record_timing=False,
-                execution_timeout=CELL_TIMEOUT,
-                shutdown_kernel="immediate",
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # hides a warning about local TCP at each start
-            )
+            with tempfile.TemporaryDirectory(prefix="leptonfit-", ignore_cleanup_errors=True) as settings:
+                papermill.execute_notebook(
+                    source,
+                    str(output),
+                    parameters=dict(parameters),
+                    kernel_name="python3",
+                    language="python",
+                    resources={"metadata": {"path": str(root / "notebooks")}},  # cwd would change that of all threads
+                    progress_bar=False,
+                    record_timing=False,
+                    execution_timeout=CELL_TIMEOUT,
+                    shutdown_kernel="immediate",
+                    kernel_manager_class=_make_kernel_manager(Path(settings)),
+                    extra_arguments=[*_ARGUMENTS],
+                )
         except papermill.PapermillExecutionError as error:
             keep_pictures()
             said = ": ".join([error.ename, *str(error.evalue).splitlines()[:1]])  # an error may have no message

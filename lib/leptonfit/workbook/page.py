@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import pandas as pd
 
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import format_chi2
-from leptonfit.workbook import store
+from leptonfit.workbook import records, store
 from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_title, render_markdown, templates
 from leptonfit.workbook.parameters import read_all, upstream
 
@@ -70,7 +72,11 @@ CLAIMED = {
 _TITLES = {"set_95": "95 % set of β"}
 _NUMBERS = ["beta_low", "beta_high", "scan_low", "scan_high", "largest_chi2_min", "c_mu_low", "c_mu_high"]
 """Columns of a comparison that its page does not show as numbers, but as text in other columns."""
+_SWEEP_RECORD = ".comparison.inputs"
+"""Record of the files of a comparison, in the sweep's folder."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_PRINTING = ".pdf-"
+"""First letters of the folder in which a browser works while it prints."""
 _PRINT = (
     "--headless",
     "--no-sandbox",
@@ -128,22 +134,22 @@ def write_index(folder: Path, root: Path = ROOT, *, unfinished: Collection[str] 
         )
     )
     index = folder / "index.html"
-    if not index.is_file() or index.read_text(encoding="utf-8") != content:
+    if not index.is_file() or index.read_bytes() != content.encode():
         (folder / PDF).unlink(missing_ok=True)
         store.write_whole(index, content)
 
 
 def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
-    """Return the page's data on a notebook; a notebook that has not finished has only a name."""
+    """Return the page's data on a notebook; a notebook that is not as it was recorded has only a name."""
     path = folder / f"{name}.ipynb"
-    card: dict[str, Any] = {"name": name, "title": name, "question": "", "result": None, "html": ""}
-    if not path.is_file():
-        return card
+    card: dict[str, Any] = {"name": name, "title": name, "question": "", "result": None, "html": "", "damaged": ()}
+    record = records.read_notebook_record(folder, name)
+    if record is None or record.changed or not path.is_file():
+        return card | {"damaged": record.changed if record else ()}
     notebook = nbformat.read(path, as_version=4)
     title, question = read_title(notebook)
     card |= {"title": title or name, "question": render_markdown(question), "html": f"{name}.html"}
-    found = folder / "results" / f"{name}.json"
-    result = store.read(found) if found.is_file() else None
+    result = store.read(folder / "results" / f"{name}.json") if record.is_finished else None
     if not result or result["schema_version"] != store.SCHEMA_VERSION:  # none, or from another version of leptonfit
         return card
     figure, drawn = _key_figure(notebook)
@@ -158,6 +164,7 @@ def _read_card(folder: Path, name: str, root: Path) -> dict[str, Any]:
         "parameters": _describe_parameters(name, result["parameters"], root),
         "result": result,
         "newer": _newer(name, result["provenance"]["finished"], folder, root),
+        "lost": records.list_unfinished(folder, upstream(name, root)),
     }
 
 
@@ -191,8 +198,13 @@ def _tabulate_origin(origin: Mapping[str, Any]) -> dict[str, str]:
 
 def _newer(name: str, finished: str, folder: Path, root: Path) -> list[str]:
     """Return the notebooks that this one reads and that were run again after it."""
-    paths = {other: folder / "results" / f"{other}.json" for other in sorted(upstream(name, root))}
-    return [o for o, path in paths.items() if path.is_file() and store.read(path)["provenance"]["finished"] > finished]
+    needed = upstream(name, root)
+    found = {
+        other: store.read(folder / "results" / f"{other}.json")
+        for other in sorted(needed - {*records.list_unfinished(folder, needed)})
+    }
+    current = {other: read for other, read in found.items() if read["schema_version"] == store.SCHEMA_VERSION}
+    return [other for other, read in current.items() if read["provenance"]["finished"] > finished]
 
 
 def _key_figure(notebook: nbformat.NotebookNode) -> tuple[str | None, str]:
@@ -206,16 +218,18 @@ def _key_figure(notebook: nbformat.NotebookNode) -> tuple[str | None, str]:
 
 
 def write_comparison(folder: Path) -> None:
-    """Write `index.html` of a sweep from its `comparison.csv` and `comparison.png`."""
+    """Write `index.html` of a sweep from its `comparison.csv` and `comparison.png`, and record these two files."""
+    records.write_record(folder / _SWEEP_RECORD, "", _list_comparison(folder))
     sweep = _read_sweep(folder)
     store.write_whole(folder / "index.html", templates().get_template("comparison.html.j2").render(sweep=sweep))
 
 
 def _read_sweep(folder: Path) -> dict[str, Any] | None:
     """Return the page's data on a sweep; None if no sweep has finished."""
-    paths = [folder / "comparison.csv", folder / "comparison.png"]
-    if not all(path.is_file() for path in paths):
-        return None
+    paths = _list_comparison(folder)
+    record = records.read_record(folder / _SWEEP_RECORD, paths)
+    if record is None or record.changed:
+        return {"damaged": record.changed} if record else None
     parameter = pd.read_csv(paths[0], nrows=0).columns[0]
     table = pd.read_csv(paths[0], dtype={parameter: str}, keep_default_na=False, na_values=[""])
     shown = pd.DataFrame({"value": table[parameter]})
@@ -231,12 +245,17 @@ def _read_sweep(folder: Path) -> dict[str, Any] | None:
             "none" if math.isnan(low) else f"{low:.6g} to {high:.6g}" for low, high in ends
         ]
     return {
+        "damaged": (),
         "parameter": parameter,
         "figure": base64.b64encode(paths[1].read_bytes()).decode(),
         "columns": list(shown.columns),
         "rows": shown.values.tolist(),
         "linked": [value for value in table[parameter] if (folder / value / "index.html").is_file()],
     }
+
+
+def _list_comparison(folder: Path) -> list[Path]:
+    return [folder / "comparison.csv", folder / "comparison.png"]
 
 
 def write_pdf(folder: Path) -> str:
@@ -246,26 +265,41 @@ def write_pdf(folder: Path) -> str:
     """
     index, pdf, record = folder / "index.html", folder / PDF, folder / ".printed"
     made_of = hashlib.sha256(index.read_bytes() + " ".join(_PRINT).encode()).hexdigest()
-    if record.is_file() and pdf.is_file() and record.read_text() == _describe_print(made_of, pdf):
+    if record.is_file() and pdf.is_file() and record.read_bytes() == _describe_print(made_of, pdf).encode():
         return f"PDF: {os.path.relpath(pdf)}, as it was"
     pdf.unlink(missing_ok=True)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pdf-", ignore_cleanup_errors=True) as place:
+    for left in folder.glob(f"{_PRINTING}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_PRINTING, ignore_cleanup_errors=True) as place:
         printed = Path(place) / PDF
         profile = f"--user-data-dir={place}/profile"
         command = [browser, *_PRINT, profile, f"--print-to-pdf={printed}", index.resolve().as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            code, errors = _run_alone(command)
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"no {PDF}: {' '.join(str(error).split())}"
-        if done.returncode or not printed.is_file():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return f"no {PDF}: {browser} ended with {done.returncode}: {said}"
+        if code or not printed.is_file():
+            said = (errors.strip().splitlines() or ["it said nothing"])[-1]
+            return f"no {PDF}: {browser} ended with {code}: {said}"
         os.replace(printed, pdf)
     store.write_whole(record, _describe_print(made_of, pdf))
     return f"PDF: {os.path.relpath(pdf)}"
+
+
+def _run_alone(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command for at most two minutes, then end all its processes; return its exit code and standard error."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=120)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, errors
 
 
 def _describe_print(made_of: str, pdf: Path) -> str:

@@ -6,16 +6,31 @@ import contextlib
 import multiprocessing
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 
 import click
 from tqdm import tqdm
 
+_HIDDEN = {"Cc", "Cf", "Zl", "Zp"}
+"""Unicode categories of characters that command a terminal or change the order of what it shows."""
 
-def say(line: str) -> None:
-    """Print a line on stdout, above the bars."""
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print a text on stdout or stderr, above the bars, as `printable` gives it."""
     with tqdm.external_write_mode():
-        click.echo(line)
+        try:
+            click.echo(printable(str(text)), err=err)
+        except BrokenPipeError:  # the reader wants no more
+            raise
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "stderr" if err else "stdout") from None
+
+
+def printable(text: str) -> str:
+    r"""Text in which each control character is written as its escape, such as `\x1b`; line ends and tabs are kept."""
+    hidden = {c for c in text if unicodedata.category(c) in _HIDDEN} - {"\n", "\t"}
+    return text.translate({ord(c): c.encode("unicode_escape").decode() for c in hidden})
 
 
 @contextlib.contextmanager
@@ -37,7 +52,7 @@ def show_bar(name: str, expected: float | None) -> Iterator[None]:
             while not ended.is_set():
                 elapsed = time.monotonic() - began
                 bar.n = min(elapsed, expected or 0.0)
-                bar.set_description_str(f"{name}: {describe_time(elapsed, expected)}")
+                bar.set_description_str(f"{printable(name)}: {describe_time(elapsed, expected)}")
                 ended.wait(1)
 
         ticker = threading.Thread(target=tick, daemon=True)

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from leptonfit.claims.nu838.report_838 import load_covariates
-from leptonfit.datafiles import ROOT, InputError, check_folder, data_folder
+from leptonfit.datafiles import ROOT, DamagedError, InputError, check_folder, data_folder, describe_fault
 from leptonfit.inference.parallel import count_cores, own_core, share_cores, use_core
 from leptonfit.neutrino.experiments import load_all
 from leptonfit.neutrino.sheets import load_published
-from leptonfit.workbook import notebook_page, page, progress, schedule, store
+from leptonfit.workbook import notebook_page, page, progress, records, schedule, store
 from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
@@ -155,6 +155,7 @@ def check_request(
     folder = (data or root / "data").resolve()
     check_folder(folder)
     request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)
+    _refuse_links(request)
     missing = _missing_upstream(request)
     faults = find_faults((*notebooks, *missing), root)
     if faults.keys() >= {*notebooks}:
@@ -175,27 +176,45 @@ def check_request(
         if find_declarations(name, runnable, root):
             load(data=folder)
     with _environment(request):
-        for notebook in notebooks:
-            if notebook in faults:
-                continue
-            settings = Settings(notebook, request.parameters(notebook), 0.0)
-            for other in sorted(upstream(notebook, root) - {*notebooks, *missing}):
-                try:
-                    store.load(other, request.folder, like=settings)
-                except ValueError as error:
-                    said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
-                    raise InputError(said) from None
+        for notebook in (name for name in notebooks if name not in faults):
+            _check_upstream(request, notebook, {*notebooks, *missing})
     return request
 
 
+def _check_upstream(request: Request, notebook: str, run: Collection[str]) -> None:
+    """Refuse stored results that a notebook reads and cannot use; those of notebooks that `run` first are not read."""
+    settings = Settings(notebook, request.parameters(notebook), 0.0)
+    for other in sorted(upstream(notebook, request.root)):
+        try:
+            if other not in run:
+                store.load(other, request.folder, like=settings)
+            for path in store.find_results(other, request.folder)[1:]:  # of a sweep
+                store.read(path)
+        except DamagedError as error:
+            raise InputError(f"{notebook} reads {other}, and {error}: delete it, or run its sweep again") from None
+        except ValueError as error:
+            said = f"{notebook} reads {other}, and {error}: run both, or use another --tag"
+            raise InputError(said) from None
+
+
+def _refuse_links(request: Request) -> None:
+    """Refuse a report folder of which a part is a link that leads out of `reports`."""
+    reports = request.root / "reports"
+    parts = [folder / part for folder in (request.folder, request.folder.parent) for part in ("results", ".cores")]
+    for folder in (request.folder, *parts):
+        if not folder.resolve().is_relative_to(reports.resolve()):
+            raise InputError(f"--tag {request.tag}: {folder} is a link: must stay inside {reports}")
+
+
 def _missing_upstream(request: Request) -> list[str]:
+    """Return the notebooks that are read and not requested, and have no finished results as they were written."""
     missing: list[str] = []
     todo = list(request.notebooks)
     while todo:
-        for name in sorted(upstream(todo.pop(), request.root) - {*request.notebooks, *missing}):
-            if not (request.folder / "results" / f"{name}.json").is_file():
-                missing.append(name)
-                todo.append(name)
+        needed = upstream(todo.pop(), request.root) - {*request.notebooks, *missing}
+        unfinished = records.list_unfinished(request.folder, needed)
+        missing += unfinished
+        todo += unfinished
     return missing
 
 
@@ -306,18 +325,21 @@ class _Run:
     def _bring_up_to_date(self, name: str) -> str | None:
         """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
         with use_core(own_core(), goes_first=True):
-            fingerprint = _fingerprint(self.request, name, self.parameters[name], self.origin)
-            record = self.folder / "results" / f".{name}.inputs"
-            is_same = record.is_file() and record.read_text() == _record(fingerprint, self.folder, name)
-            if is_same and not self.request.fresh:
-                self.unfinished.discard(name)
-                self.say(f"{name}: up to date")
-                return None
-            if self.request.fresh:
-                store.forget_tasks(name, self.folder)
-            error = self._run_notebook(name)
-            if not error:
-                store.write_whole(record, _record(fingerprint, self.folder, name))
+            try:
+                fingerprint = _fingerprint(self.request, name, self.parameters[name], self.origin)
+                record = records.read_notebook_record(self.folder, name)
+                is_same = record is not None and record.is_finished and record.fingerprint == fingerprint
+                if is_same and not self.request.fresh:
+                    self.unfinished.discard(name)
+                    self.say(f"{name}: up to date")
+                    return None
+                if self.request.fresh:
+                    store.forget_tasks(name, self.folder)
+                error = self._run_notebook(name)
+                path, outputs = records.record_path(self.folder, name), records.list_outputs(self.folder, name)
+                records.write_record(path, None if error else fingerprint, outputs)
+            except (OSError, DamagedError) as fault:
+                error = f"{name}: {describe_fault(fault)}"
             with _PAGE:
                 self.unfinished.discard(name)
                 self.write_page()
@@ -330,21 +352,25 @@ class _Run:
         last = f"; the last run took {progress.write_time(expected)}" if expected else ""
         self.say(f"{name}: running{last}")
         with _PAGE:  # delete all files of the old run, and write the page without them
-            old = [*self.folder.glob(f"results/.{name}.inputs"), *_list_outputs(self.folder, name)]
-            for path in old:
-                path.unlink()
+            old = [records.record_path(self.folder, name), *records.list_outputs(self.folder, name)]
+            is_new = not any(path.exists() for path in old)
+            for path in (*old, partial):  # never write through a link
+                path.unlink(missing_ok=True)
             partial.touch()
-            if old:
+            if not is_new:
                 self.write_page()
         with progress.show_bar(name, expected):
             error = execute_notebook(name, self.parameters[name], partial, root=self.request.root)
+        result = self.folder / "results" / f"{name}.json"
+        is_saved = result.is_file()
         with _PAGE:
+            for path in records.list_outputs(self.folder / "results", name) if error else ():
+                path.unlink()  # what a failed notebook saved is not a result
             os.replace(partial, pages[0])
             notebook_page.write_notebook(*pages)
         if error:
             return f"{name}: {error}; the partial notebook is {self.relative(pages[0])}"
-        result = self.folder / "results" / f"{name}.json"
-        if not result.is_file():
+        if not is_saved:
             return f"{name}: finished without saving results to {self.relative(result)}"
         seconds = time.monotonic() - began
         with _PAGE:
@@ -369,7 +395,7 @@ def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value], o
         "origin": origin,
         "data": str(request.data),
         "upstream": {
-            str(path): {k: store.read(path)[k] for k in ("parameters", "results", "verdict")}
+            str(path): {k: store.read(path).get(k) for k in ("parameters", "results", "verdict")}
             for other in sorted(upstream(name, request.root))
             for path in store.find_results(other, request.folder)
         },
@@ -377,21 +403,11 @@ def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value], o
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _list_outputs(folder: Path, name: str) -> list[Path]:
-    """Return what a notebook left: its results, what it published, and its pages."""
-    return sorted([*folder.glob(f"{name}.*"), *folder.glob(f"results/{name}.*")])
-
-
-def _record(fingerprint: str, folder: Path, name: str) -> str:
-    """Return the record of a finished notebook: the digests of its input and of its outputs."""
-    outputs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in _list_outputs(folder, name)}
-    return json.dumps([fingerprint, outputs])
-
-
 @contextlib.contextmanager
 def only_run(folder: Path, tag: str) -> Iterator[None]:
     """Lock the folder of a tag; the lock is released when the process ends, even after a crash."""
-    with open(folder / ".lock", "w") as lock:
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
+    with open(handle, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -47,5 +47,10 @@ def record_seconds(folder: Path, name: str, parameters: Mapping[str, Value], sec
 
 
 def _read(folder: Path) -> dict:
-    path = folder / _RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Read the times that were recorded; what is damaged counts as not recorded, since times only order the work."""
+    try:
+        found = json.loads((folder / _RECORD).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {name: one for name, one in entries if isinstance(one, dict) and isinstance(one.get("seconds"), int | float)}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from leptonfit.datafiles import ROOT, SUMS, compute_checksums, data_folder
+from leptonfit.datafiles import ROOT, SUMS, DamagedError, compute_checksums, data_folder
 from leptonfit.inference.finished import versions
 from leptonfit.inference.parallel import FINISHED, describe_cluster
 from leptonfit.inference.result import decode, encode
@@ -26,7 +26,7 @@ from leptonfit.workbook.formats import format_table
 if TYPE_CHECKING:
     from leptonfit.workbook.parameters import Settings
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEYS = ("schema_version", "parameters", "results", "verdict", "verdict_code", "mark", "provenance")
 """What a file of results holds."""
 MARKS = ("proven", "numerical", "simulated", "recorded")
@@ -90,6 +90,7 @@ def save(
         "mark": mark,
         "provenance": provenance(settings),
     }
+    document["provenance"]["content_checksum"] = content_checksum(document)
     content = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     for name, table in (tables or {}).items():
         if len(table.columns):  # else nothing was tabulated
@@ -116,7 +117,10 @@ def forget_tasks(notebook: str, folder: Path) -> None:
 
 
 def _tasks_folder(notebook: str, folder: Path) -> Path:
-    return folder.resolve() / "results" / f".{notebook}.tasks"
+    """Folder beside `reports`: finished tasks are pickles, and a report of somebody else must hold none that are read."""
+    place = folder.resolve()
+    reports = next((parent for parent in place.parents if parent.name == "reports"), place.parent)
+    return reports.parent / ".unfinished" / place.relative_to(reports) / notebook
 
 
 def load(notebook: str, folder: Path | None = None, *, like: Settings | None = None) -> dict[str, Any]:
@@ -136,8 +140,10 @@ def load(notebook: str, folder: Path | None = None, *, like: Settings | None = N
     ------
     FileNotFoundError
         If the notebook has no results there.
+    DamagedError
+        If the file is not what `save` wrote.
     ValueError
-        If the file is not what `save` wrote, or if the results do not agree with `like`.
+        If it has another `schema_version`, or if the results do not agree with `like`.
     """
     path = (folder or report_folder()) / "results" / f"{notebook}.json"
     if not path.is_file():
@@ -158,17 +164,30 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If it is not such a file.
+    DamagedError
+        If it is not such a file, or its content is not that of its checksum.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not what was written: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is not what was written: {error}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None or (version == SCHEMA_VERSION and set(document) != set(KEYS)):
-        raise ValueError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
+        raise DamagedError(f"{path} is not what was written: its keys must be {', '.join(KEYS)}")
+    if version == SCHEMA_VERSION and not _has_its_checksum(document):
+        raise DamagedError(f"{path} is not what was written: its content differs from its checksum")
     return dict(document)
+
+
+def content_checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 digest of a document of `KEYS`, without the entry in its provenance that holds this digest."""
+    origin = {name: value for name, value in document["provenance"].items() if name != "content_checksum"}
+    return hashlib.sha256(json.dumps({**document, "provenance": origin}).encode()).hexdigest()
+
+
+def _has_its_checksum(document: Mapping[str, Any]) -> bool:
+    origin = document["provenance"]
+    return isinstance(origin, dict) and origin.get("content_checksum") == content_checksum(document)
 
 
 def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -176,14 +195,24 @@ def _restore(document: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         return {**document, "results": decode(document["results"])}
     except KeyError as error:
-        raise ValueError(f"{path} is not what was written: the field {error} is missing") from None
+        raise DamagedError(f"{path} is not what was written: the field {error} is missing") from None
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not what was written: {error}") from None
+        raise DamagedError(f"{path} is not what was written: {error}") from None
 
 
 def find_results(notebook: str, folder: Path) -> list[Path]:
-    """Files with a notebook's results in a report folder: its own, and those of its sweep."""
-    return [folder / "results" / f"{notebook}.json", *sorted(folder.glob(f"{SWEEP}/*/results/{notebook}.json"))]
+    """Files with a notebook's results in a report folder: its own, and those of its sweep.
+
+    Raises
+    ------
+    DamagedError
+        If the results of a value of the sweep are a link that leads out of the report folder.
+    """
+    swept = sorted(folder.glob(f"{SWEEP}/*/results/{notebook}.json"))
+    for path in swept:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise DamagedError(f"{path} is a link out of {folder}")
+    return [folder / "results" / f"{notebook}.json", *swept]
 
 
 def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -217,15 +246,18 @@ def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # it names the temporary file, or none
 
 
 def provenance(settings: Settings) -> dict[str, Any]:
@@ -280,9 +312,12 @@ def write_checksums(folder: Path) -> None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of git in the checkout; None where there is no git or no repository."""
+    """Output of git in the checkout; None where there is no git or ROOT itself is not the top of a repository."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(ROOT.resolve().parent)
+    command = ["git", "-C", str(ROOT.resolve()), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -15,8 +15,11 @@ from leptonfit.datafiles import ROOT, InputError
 from leptonfit.inference.parallel import count_cores, describe_cluster, map_ordered, share_cores
 from leptonfit.inference.profile import ProfileResult
 from leptonfit.vortex.c_mu import CMuResult
-from leptonfit.workbook import figures, page, run, store, tables
-from leptonfit.workbook.parameters import find_declarations, find_notebook
+from leptonfit.workbook import figures, page, records, run, store, tables
+from leptonfit.workbook.parameters import find_declarations, find_notebook, upstream
+
+_LONGEST = 200
+"""Bytes in a value of a swept parameter, which names a folder."""
 
 
 def check_sweep(
@@ -59,6 +62,10 @@ def check_sweep(
     others = [text for text in assignments if text is not several[0]]
     requests: dict[str, run.Request] = {}
     for value in values:
+        if "/" in value or value in (".", "..") or len(value.encode(errors="replace")) > _LONGEST:
+            raise InputError(
+                f"{name} = {value[:80]}: must have no '/' and at most {_LONGEST} letters, as the name of its folder"
+            )
         request = run.check_request(
             names, [*others, f"{name}={value}"], jobs=jobs, root=root, place=f"{store.SWEEP}/{value}", **options
         )
@@ -103,7 +110,7 @@ def execute_sweep(
 
 def _write_comparison(folder: Path, parameter: str, table: pd.DataFrame) -> None:
     store.write_whole(folder / "comparison.csv", table.to_csv(index=False))
-    with plt.style.context([str(figures.STYLE)]):
+    with plt.style.context(figures.STYLE):
         figure = plt.figure(figsize=(6.8, 1.4 + 0.5 * len(table)))
         figures.plot_comparison(figure.subplots(1, 2, sharey=True), table, parameter)
         figure.savefig(folder / "comparison.png", metadata={"Software": None})
@@ -130,7 +137,7 @@ def compare(parameter: str, requests: dict[str, run.Request]) -> pd.DataFrame:
     for value, request in requests.items():
         row: dict[str, Any] = {parameter: value}
         for notebook in request.notebooks:
-            if not (request.folder / "results" / f"{notebook}.json").is_file():
+            if records.list_unfinished(request.folder, {notebook, *upstream(notebook, request.root)}):
                 row[notebook] = "did not finish"
                 continue
             document = store.load(notebook, request.folder)

@@ -35,7 +35,7 @@ def plot_answer(problem: LeastSquaresProblem, result: AssessmentResult) -> Figur
     shows_data = isinstance(problem, ModelProblem) and np.ndim(problem.data.x) == 1
     n_rows = -(-len(result.profiles) // _COLUMNS)
     heights = [1.3] * shows_data + [1.0] * n_rows
-    with plt.style.context([str(STYLE)]):
+    with plt.style.context(STYLE):
         figure = plt.figure(figsize=(9.0, 2.6 * sum(heights)), layout="constrained")
         grid = figure.add_gridspec(len(heights), _COLUMNS, height_ratios=heights)
         if isinstance(problem, ModelProblem) and shows_data:

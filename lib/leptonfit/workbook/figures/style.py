@@ -11,7 +11,8 @@ BLUE, RED, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#6
 """Colours that colour-blind readers can distinguish (Okabe and Ito); shape or text carries the same information."""
 
 
-STYLE = Path(__file__).parents[1] / "leptonfit.mplstyle"
+STYLE = ("default", str(Path(__file__).parents[1] / "leptonfit.mplstyle"))
+"""Styles for `matplotlib.pyplot.style`: Matplotlib's defaults come first, so that no file of the user's matters."""
 
 
 def use_style() -> None:
