@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from leptonfit.claims.december_2025.recorded import load_recorded
 from leptonfit.claims.december_2025.reported import load_claims
 from leptonfit.claims.nu838.report_838 import load_covariates, load_report
@@ -19,10 +21,22 @@ from leptonfit.vortex.measurements import SETS, load_measurements
 
 
 def _load_with_all_nuisances(slug: str, *, data: Path) -> Likelihood:
-    """Likelihood of a data set with its optional nuisance parameters, whose names are checked when they are used."""
+    """Likelihood of a data set with its optional nuisance parameters, whose names are checked when they are used.
+
+    Raises
+    ------
+    InputError
+        If the data file is not valid, or its numbers have no spectrum.
+    """
     experiment = load_experiment(slug, data=data)
     names = tuple(name for part in (experiment, *experiment.parts) for name in part.declared)
-    return load_likelihood(slug, choices=Choices(nuisances=tuple(dict.fromkeys(names))), data=data)
+    try:
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            return load_likelihood(slug, choices=Choices(nuisances=tuple(dict.fromkeys(names))), data=data)
+    except InputError:
+        raise
+    except (ArithmeticError, ValueError) as error:
+        raise InputError(f"data file neutrino/{slug}.toml: its numbers must have a spectrum: {error}") from error
 
 
 LOADERS: dict[str, tuple[Callable[..., object], ...]] = {
