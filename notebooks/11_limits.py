@@ -89,12 +89,12 @@ spread = tables.from_records(found.classes, {
     "estimator": "estimator",
     "middle (1e-11 μ_B)": (lambda name, meta: 10**meta.mean, "{:.3g}"),
     "its 95 % interval": (lambda name, meta: 10**meta.interval, "{:.3g} to {:.3g}"),
-    "spread τ (dex)": (lambda name, meta: np.sqrt(meta.tau2), "{:.3f}"),
-    "its 95 % interval (dex)": (lambda name, meta: np.sqrt(meta.tau2_interval), "{:.3f} to {:.3f}"),
+    "spread τ (dex)": ("spread", "{:.3f}", "not estimated"),
+    "its 95 % interval (dex)": (lambda name, meta: np.sqrt(meta.tau2_interval), "{:.3f} to {:.3f}", "not estimated"),
     "Q": ("q", "{:.1f}"),
     "p if there were no spread": ("p_value", "{:.2g}"),
     "I²": ("i2", tables.percent(".0f")),
-    "a further experiment, 95 % (1e-11 μ_B)": (lambda name, meta: 10**meta.prediction, "{:.2g} to {:.2g}"),
+    "a further experiment, 95 % (1e-11 μ_B)": (lambda name, meta: 10**meta.prediction, "{:.2g} to {:.2g}", "none"),
 })
 tables.show(spread)
 
@@ -110,7 +110,7 @@ publish.figure(settings, "published_limits", fig, limits=limits.to_dict("list"),
 others = {name: combine_published(limits, sigma_log10=settings.sigma_log10_mu, estimator=name,
                                   include_disputed=settings.include_disputed) for name in ("REML", "PM", "DL")}
 columns = {"effective moment of": FLAVOUR_CLASSES.get} | {
-    f"τ (dex), {estimator}": (lambda name, one=one: np.sqrt(one.classes[name].tau2), "{:.3f}")
+    f"τ (dex), {estimator}": (lambda name, one=one: one.classes[name].spread, "{:.3f}")
     for estimator, one in others.items()
 }
 tables.show(tables.from_records(found.classes.keys(), columns))
@@ -136,7 +136,7 @@ print(sentence)
 
 # %%
 for name, meta in found.classes.items():
-    publish.numbers(settings, form=".2f", **{f"spread{name.title().replace('_', '')}Dex": meta.tau2**0.5})
+    publish.numbers(settings, form=".2f", **{f"spread{name.title().replace('_', '')}Dex": meta.spread})
 
 # %%
 csv = {"published": listed, "meta": spread}

@@ -106,11 +106,12 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def edited(root, tmp_path):
-    """A copy of the data folder in which a file of `neutrino/` has been changed, its checksums written anew."""
+    """A copy of the data folder in which a file of `neutrino/` is changed, its checksums written anew; calls add up."""
 
     def edit(name, old, new):
         folder = tmp_path / "data"
-        shutil.copytree(root / "data", folder, dirs_exist_ok=True)
+        if not folder.is_dir():
+            shutil.copytree(root / "data", folder)
         path = folder / "neutrino" / name
         text = path.read_text()
         assert old in text

@@ -7,9 +7,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from leptonfit import datafiles
-from leptonfit.datafiles import InputError, check_folder
+from leptonfit.datafiles import InputError, check_folder, find_faults
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
 from leptonfit.workbook import cli
+from leptonfit.workbook.data_check import check_file
+from leptonfit.workbook.run import check_request
 
 SCHEMAS = sorted((datafiles.ROOT / "lib/leptonfit/schemas").rglob("*.json"))
 
@@ -22,7 +24,7 @@ def test_schemas_are_json_schemas(path):
 def test_every_data_file_has_a_schema(monkeypatch):
     checked = []
     monkeypatch.setattr(datafiles, "_VALID", set())
-    monkeypatch.setattr(datafiles, "check_schema", lambda name, content: checked.append(name))
+    monkeypatch.setattr(datafiles, "_compare_schema", lambda name, content: checked.append(name) or [])
     check_folder(datafiles.ROOT / "data")
     listed = datafiles.read_checksums(datafiles.ROOT / "data")
     assert sorted(checked) == sorted(name for name in listed if not name.startswith("own/"))
@@ -41,8 +43,22 @@ def test_flavour_classes_are_those_of_the_schema():
             "reported_2025.toml",
             "n_beta = 41",
             "n_beta = 41.5",
-            "tight.n_beta = 41.5: must be a whole number, 1 or more",
+            "tight.n_beta = 41.5: must be a whole number from 2 to 1001",
         ),
+        ("reported_2025.toml", "n_beta = 41", "n_beta = 1e9", "n_beta = 1000000000.0: must be a whole number from 2"),
+        ("reported_2025.toml", "beta_box = [2.5, 3.5]", "beta_box = [3.5, 2.5]", "beta_box = [3.5, 2.5]: must ascend"),
+        ("reported_2025.toml", "{tight[source]}", "{tight.source}", "must be {name} or {name:.3g}"),
+        ("reported_2025.toml", "[statements.offset]", "[statements.onset]", "statements.offset is missing"),
+        ("report_838.toml", 'unit = "mu_B"', 'unit = "1"', "parameter.mu0.unit = 1: must be mu_B"),
+        ("report_838.toml", "[1.0, 30.0]", "[30.0, 1.0]", "threshold_kevee = [30.0, 1.0]: must ascend"),
+        ("reenacted_2025.json", '"seconds": {"tight"', '"second": {"tight"', "[0].seconds is missing"),
+        ("reenacted_2025.json", '"beta": [2.85, ', '"beta": [', "'beta': 40, 'chi2': 41"),
+        ("reenacted_2025.json", '"setup": ', '"setup": "", "setup": ', "setup is given twice"),
+        ("neutrino/covariates_838.toml", "[0.0, 0.99,", "[nan, 0.99,", "lz_ws2022[0] = nan: must be"),
+        ("neutrino/xenonnt_release.toml", "[0.15, 0.0]", "[0.01, 0.0]", "energy 0.01 after 0.05: must ascend"),
+        ("examples/decay_long.csv", "0.5455,4.4359", "0.0000,6.0051", "row 2 is the same as row 1: rows must differ"),
+        ("examples/decay_long.csv", "6.0000,1.0267,0.15\n", "6.0000,1.0267,0.1", "must end with a new line"),
+        ("neutrino/pandax4t_run1.toml", "[nuisances.slope]", "[nuisances.slop]", "nuisances.slop: not known for"),
         ("reported_2025.toml", "chi2_best = 683.0", "chi2_bast = 683.0", "multi_start.chi2_best is missing"),
         ("reported_2025.toml", 'mark = "proven"', 'mark = "true"', "mark = true: must be one of arithmetic, numerical"),
         (
@@ -64,19 +80,32 @@ def test_flavour_classes_are_those_of_the_schema():
         ("neutrino/published_limits.csv", "name,experiment", 'name,"experiment', "must be CSV with a head"),
     ],
 )
-def test_what_is_against_a_schema_is_refused_by_check(edited, monkeypatch, capsys, name, old, new, said):
-    check_folder(datafiles.ROOT / "data")  # that the same name was valid before does not matter
+def test_what_is_not_valid_is_refused_in_one_line(edited, name, old, new, said):
+    assert not find_faults(name, data=datafiles.ROOT / "data")  # that the same name was valid before does not matter
     folder = edited(f"../{name}", old, new)
-    with pytest.raises(InputError) as refused:
-        check_folder(folder)
-    assert str(refused.value).startswith(f"data file {name}: ")
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    first, *_ = check_file(name, folder)
+    assert first.startswith("data file ")
+    assert said in first
+    assert first.isprintable()
+
+
+def test_every_fault_is_a_line_of_check_and_stops_a_run(edited, monkeypatch, capsys):
+    """What a schema allows and a loader refuses is found as well."""
+    edited("targets.toml", "n_outer = 26", "n_outer = 28")
+    edited("../charged_leptons.toml", "value = 3477.228", "value = 1776.86")
+    folder = edited("../closures.toml", "[[block]]", "[[blocks]]")
     monkeypatch.setattr("sys.argv", ["leptonfit", "check", "--data", str(folder)])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
     assert stopped.value.code == 2
-    assert said in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[2:] for line in lines] == [
+        ["report_2025.m_tau = 1776.86", "must be a number from 3470 to 3485"],
+        ["blocks", "must be one of block"],
+        ["atom.Xe holds 56 electrons", "must be 54"],
+    ]
+    with pytest.raises(InputError, match=r"m_tau = 1776.86: must be .* \(2 more: leptonfit check --data"):
+        check_request(data=folder)
 
 
 def test_check_finds_what_a_schema_cannot_say(edited, monkeypatch, capsys):

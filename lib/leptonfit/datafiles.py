@@ -16,7 +16,7 @@ import re
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,9 +126,26 @@ def check_folder(folder: Path) -> None:
     InputError
         For the first file that is missing, unlisted, changed or not valid.
     """
-    for name in sorted(read_checksums(folder).keys() | compute_checksums(folder).keys()):
-        read = _READERS.get(Path(name).suffix) if _find_schema(name).is_file() else None
-        (read or read_checked)(name, data=folder)
+    for name in list_files(folder):
+        for fault in find_faults(name, data=folder):
+            raise InputError(fault)
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names of the files in a folder and of those that its SHA256SUMS lists, sorted."""
+    return sorted(read_checksums(folder).keys() | compute_checksums(folder).keys())
+
+
+def find_faults(name: str, *, data: Path) -> list[str]:
+    """Faults of one data file, each in a line: it is not as listed, cannot be read, or entries are not allowed."""
+    try:
+        file = read_checked(name, data=data)
+        parse = _PARSERS.get(Path(name).suffix)
+        if parse is None or not _find_schema(name).is_file() or (name, hashlib.sha256(file).digest()) in _VALID:
+            return []
+        return list(_compare_schema(name, _parse(name, file, parse)))
+    except InputError as error:
+        return [str(error)]
 
 
 def read_checked(name: str, *, data: Path | None = None) -> bytes:
@@ -159,53 +176,74 @@ def read_toml(name: str, *, data: Path | None = None) -> dict[str, Any]:
     InputError
         If the file is not what SHA256SUMS says, not TOML, or against its schema; the message names file and entry.
     """
-    file = read_checked(name, data=data)
-    try:
-        tables = tomllib.loads(file.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {name}: must be TOML: {error}") from None
-    _check_once(name, file, tables)
+    tables: dict[str, Any] = _read(name, data)
     return tables
 
 
 def read_json(name: str, *, data: Path | None = None) -> Any:
-    """Content of a JSON file; raises as `read_toml`."""
-    file = read_checked(name, data=data)
-    try:
-        content = json.loads(file)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"data file {name}: must be JSON: {error}") from None
-    _check_once(name, file, content)
-    return content
+    """Content of a JSON file; raises as `read_toml`, and if a table has the same key twice."""
+    return _read(name, data)
 
 
 def read_csv(name: str, *, data: Path | None = None) -> dict[str, list[Any]]:
     """Columns of a CSV file, of numbers and texts; raises as `read_toml`, and if a row is not as long as the head."""
+    columns: dict[str, list[Any]] = _read(name, data)
+    return columns
+
+
+def _read(name: str, data: Path | None) -> Any:
     file = read_checked(name, data=data)
+    content = _parse(name, file, _PARSERS[Path(name).suffix])
+    _check_once(name, file, content)
+    return content
+
+
+def _parse(name: str, file: bytes, parse: Callable[[str], Any]) -> Any:
+    """Content of a file of text, as `parse` reads it."""
     try:
-        head, *rows = csv.reader(io.StringIO(file.decode(), newline=""), strict=True)
-    except (csv.Error, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"data file {name}: must be CSV with a head: {error}") from None
+        return parse(file.decode())
+    except InputError as error:
+        raise InputError(f"data file {name}: {error}") from None
+    except (ValueError, csv.Error, RecursionError) as error:
+        kind = Path(name).suffix[1:].upper() + " with a head" * name.endswith(".csv")
+        raise InputError(f"data file {name}: must be {kind}: {' '.join(str(error).split())}") from None
+
+
+def _parse_json(text: str) -> Any:
+    def refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"{key} is given twice")
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=refuse_twice)
+
+
+def _parse_csv(text: str) -> dict[str, list[Any]]:
+    head, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     if len(set(head)) < len(head):
-        raise InputError(f"data file {name}: columns = {', '.join(head)}: must have different names")
+        raise InputError(f"columns = {', '.join(head)}: must have different names")
     for i, row in enumerate(rows, start=1):
         if len(row) != len(head):
-            raise InputError(f"data file {name}: row {i} has {len(row)} entries: must have {len(head)}, as the head")
-    columns = {column: [_read_entry(row[k]) for row in rows] for k, column in enumerate(head)}
-    _check_once(name, file, columns)
-    return columns
+            raise InputError(f"row {i} has {len(row)} entries: must have {len(head)}, as the head")
+        if row in rows[: i - 1]:
+            raise InputError(f"row {i} is the same as row {rows.index(row) + 1}: rows must differ")
+    if not text.endswith("\n"):
+        raise InputError(f"row {len(rows)} = {rows[-1] if rows else head}: must end with a new line; the file is cut")
+    return {column: [_read_entry(row[k]) for row in rows] for k, column in enumerate(head)}
 
 
 def _read_entry(text: str) -> Any:
     """Return the number that a text says, else the text."""
-    if "_" not in text:  # Python reads 1_0 as 10
+    if "_" not in text and text.isascii():  # Python reads 1_0 as 10, and digits of other scripts
         for kind in (int, float):
             with contextlib.suppress(ValueError):
                 return kind(text)
     return text
 
 
-_READERS: dict[str, Callable[..., Any]] = {".toml": read_toml, ".csv": read_csv, ".json": read_json}
+_PARSERS: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".csv": _parse_csv, ".json": _parse_json}
 
 
 _VALID: set[tuple[str, bytes]] = set()
@@ -231,8 +269,14 @@ def check_schema(name: str, content: Any) -> None:
     InputError
         For the first entry that is missing, unknown or not allowed.
     """
+    for fault in _compare_schema(name, content):
+        raise InputError(fault)
+
+
+def _compare_schema(name: str, content: Any) -> Iterator[str]:
+    """Line for each entry of a data file that its schema does not allow."""
     for error in _validator(_find_schema(name)).iter_errors(content):
-        raise InputError(f"data file {name}: {_describe(error, is_table=name.endswith('.csv'))}")
+        yield f"data file {name}: {_describe(error, is_table=name.endswith('.csv'))}"
 
 
 def _find_schema(name: str) -> Path:
@@ -249,8 +293,11 @@ def _validator(path: Path) -> Validator:
     def is_number(_: object, value: object) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
+    def is_whole(_: object, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
     common = Resource.from_contents(json.loads((_SCHEMAS / _COMMON).read_text(encoding="utf-8")))
-    checker = Draft202012Validator.TYPE_CHECKER.redefine("number", is_number)
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many({"number": is_number, "integer": is_whole})
     strict = extend(Draft202012Validator, type_checker=checker)
     return strict(
         json.loads(path.read_text(encoding="utf-8")), registry=Registry().with_resource(_COMMON, common).crawl()
@@ -258,7 +305,12 @@ def _validator(path: Path) -> Validator:
 
 
 def _describe(error: ValidationError, *, is_table: bool) -> str:
-    """One line on an entry: its name, its value and what is allowed."""
+    """One line on an entry: its name, its value and what is allowed; control characters are shown as �."""
+    line = _describe_entry(error, is_table=is_table)
+    return "".join(one if one.isprintable() else "�" for one in line)
+
+
+def _describe_entry(error: ValidationError, *, is_table: bool) -> str:
     keys = [key for key in error.absolute_path if key != "value"]
     if is_table:
         place = " in row ".join(str(key if isinstance(key, str) else key + 1) for key in keys)

@@ -10,13 +10,12 @@ from leptonfit.neutrino.experiments import (
     SIMULATED,
     SPECTRA,
     check_independent,
-    load_all,
     load_experiment,
     load_response,
 )
 from leptonfit.neutrino.joint import join
 from leptonfit.neutrino.likelihood import load_likelihood
-from leptonfit.neutrino.sheets import load_published
+from leptonfit.neutrino.sheets import load_fluxes, load_published
 
 
 def test_marks_say_what_was_measured():
@@ -142,6 +141,7 @@ def test_observed_spectra_have_their_published_totals():
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,-4,", "counts in row 1 = -4: must be a count, 0 or more"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,4.5,", "counts in row 1 = 4.5: must be a count, 0 or more"),
         ("xenonnt.csv", "\n1,2,4,", "\n1,2,,", "counts in row 1 = nothing: must be a count, 0 or more"),
+        ("coherent_csi.csv", "56,60,1,6,76,72,0.0082403,0.20327\n", "", "25 rows: must be blocks of 13 rows"),
         ("xenonnt.csv", "\n2,3,", "\n1.5,3,", "bin 2 from 1.5 to 3 overlaps 1 to 2: bins must follow one another"),
         ("xenonnt.csv", "\n2,3,", "\n2.5,3,", "bin 2 from 2.5 to 3 leaves a gap to 1 to 2"),
         ("xenonnt.csv", "\n1,2,", "\n2,1,", "bin 1 from 2 to 1: must have low < high"),
@@ -206,11 +206,18 @@ def test_observed_spectra_have_their_published_totals():
 )
 def test_bad_data_are_refused_in_one_line(edited, name, old, new, said):
     folder = edited(name, old, new)
-    read = load_published if name.startswith("published") else load_all
     with pytest.raises(InputError) as refused:
-        read(data=folder)
+        _load_all(folder)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def _load_all(data):
+    load_published(data=data)
+    load_fluxes(data=data)
+    load_response(data=data)
+    for slug in ALL_SPECTRA:
+        load_experiment(slug, data=data)
 
 
 def test_an_unknown_slug_is_refused():

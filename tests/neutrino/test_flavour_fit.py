@@ -115,6 +115,7 @@ def test_what_is_said_of_limits(xenon, coherent):
     verdict = replace(xenon.verdicts["|Λ_1|"], code="open_above")
     opened = replace(xenon, verdicts=xenon.verdicts | {"|Λ_1|": verdict})
     assert ff.describe_moments({"XENONnT": opened})[0] == "moments_open"
+    assert ff.describe_moments({}, ["XENONnT"]) == ("no_data", "No data set was fitted. Not fitted: XENONnT.")
     assert sentence.endswith("so that no phase of a moment is determined.")
     assert ff.describe_moments({"XENONnT": xenon}, ["XENON1T SR1"])[1].endswith(" Not fitted: XENON1T SR1.")
 

@@ -196,6 +196,26 @@ def test_limits_that_agree_are_said_to(root):
     )
 
 
+@pytest.mark.parametrize("kept", [[0], [8], []])
+def test_limits_that_are_not_compared_do_not_agree(kept):
+    """One limit, one that is disputed, and none."""
+    table = load_published().iloc[kept]
+    code, sentence = describe_published(combine_published(table, sigma_log10=0.079), table)
+    assert code == "no_comparison"
+    assert sentence.startswith("No flavour class has two limits to compare.")
+
+
+def test_without_an_estimate_of_the_spread_none_is_stated():
+    table = load_published()
+    found = combine_published(table, sigma_log10=0.079, estimator="FE")
+    for meta in found.classes.values():
+        assert np.isnan([meta.spread, *meta.tau2_interval, *meta.prediction]).all()
+    code, sentence = describe_published(found, table)
+    assert code == "limits_differ"
+    assert "no spread estimated" in sentence
+    assert "dex" not in sentence
+
+
 def test_limits_of_other_kinds_are_not_combined():
     """At another confidence, by a reanalysis, or from stars whatever its kind and confidence."""
     table = load_published()

@@ -151,6 +151,10 @@ def test_the_sentence_counts_and_names(determined, report):
         "The single change that restricts β most is stream quartic, which leaves 45 % of the scan in ln β; none" in said
     )
     single = replace(determined, choice=replace(Choice(), moment="spin_half"))
+    code, said = describe_comparison([replace(report, verdict_code="unreliable")], 0.05, 50.0, reference=3.0)
+    assert code == "unreliable"
+    assert said.endswith("1 are unreliable. Nothing can be said on β.")
+    assert describe_boxes({}) == describe_boxes({10.0: determined}) == ""
     assert "none determines β" not in describe_comparison([report, single], 0.05, 50.0, reference=3.0)[1]
     shown = select_shown([report, determined, replace(quartic, choice=replace(quartic.choice, bounds="wide"))])
     assert shown == [report, determined]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from string import Formatter
 from typing import Any
 
+from leptonfit.datafiles import InputError
 from leptonfit.inference.result import Result
 
 
@@ -78,6 +81,48 @@ class Claim(Result):
     def stands(self) -> bool:
         """Whether the verdict is "stands"."""
         return self.verdict == Verdict.STANDS
+
+
+_FIELD, _FORM = re.compile(r"\w+(\[\w+\])*", re.ASCII), re.compile(r"[-+,.%\da-z]*", re.ASCII)
+
+
+def check_sentences(name: str, content: Any) -> None:
+    """Check that every text of a data file can be filled in by `state_claim`: its braces name values.
+
+    Raises
+    ------
+    InputError
+        For the first text that cannot.
+    """
+    if isinstance(content, str):
+        try:
+            fields = [(field, form or "") for _, field, form, _ in Formatter().parse(content) if field is not None]
+        except ValueError as error:
+            raise InputError(f"data file {name}: text {content!r}: {error}") from None
+        for field, form in fields:
+            if not (_FIELD.fullmatch(field) and _FORM.fullmatch(form)):
+                raise InputError(
+                    f"data file {name}: text {content!r}: {{{field}:{form}}} must be {{name}} or {{name:.3g}}"
+                )
+    elif isinstance(content, dict | list):
+        for one in content.values() if isinstance(content, dict) else content:
+            check_sentences(name, one)
+
+
+def check_ranges(name: str, content: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Check that the pairs of numbers with these keys, wherever they are in a data file, ascend.
+
+    Raises
+    ------
+    InputError
+        For the first pair that does not.
+    """
+    for key, one in content.items():
+        if key in keys and not one[0] < one[1]:
+            raise InputError(f"data file {name}: {key} = {one}: must ascend")
+        for part in one if isinstance(one, list) else [one]:
+            if isinstance(part, dict):
+                check_ranges(name, part, keys)
 
 
 def state_claim(report: Mapping[str, Any], entry: Mapping[str, Any], numbers: Numbers) -> Claim:

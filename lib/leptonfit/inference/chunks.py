@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_count
+
 if TYPE_CHECKING:
     from leptonfit.inference.problem import LeastSquaresProblem
 
@@ -68,10 +70,9 @@ def split_toys(n_toys: int, numbers: int, seed: np.random.SeedSequence) -> list[
     Raises
     ------
     ValueError
-        If there are no toys, or one toy alone exceeds the limit of memory.
+        If `n_toys` is not from 1 to `arguments.MOST`, or one toy alone exceeds the limit of memory.
     """
-    if n_toys < 1:
-        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
+    n_toys = read_count("n_toys", n_toys)
     parts = split_rows(min(n_toys, TOYS), numbers, f"one toy of {numbers} numbers")
     size = parts[0].stop
     sizes = [min(size, n_toys - first) for first in range(0, n_toys, size)]

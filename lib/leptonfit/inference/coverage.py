@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import norm
 
+from leptonfit.inference.arguments import read_array, read_count, read_seed
 from leptonfit.inference.chunks import split_points
 from leptonfit.inference.intervals import LEVELS
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
@@ -95,9 +96,8 @@ def run_toys(
     ValueError
         If `n_toys` is below 1, the truth lies outside the bounds, or one toy alone needs too much memory.
     """
-    if n_toys < 1:
-        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
-    rng = np.random.default_rng(seed)
+    n_toys, rng = read_count("n_toys", n_toys), np.random.default_rng(read_seed(seed))
+    truth = read_array("truth", truth, (problem.n_par,))
     moved = _move_data(problem)
     held = tuple(moved.names[problem.n_par :])
     fixed = held, (parameter, *held)

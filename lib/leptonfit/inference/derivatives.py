@@ -35,8 +35,11 @@ def check_functions(problem: LeastSquaresProblem) -> None:
 
     Raises
     ------
+    TypeError
+        If the values are no real numbers.
     ValueError
-        With the shape, or with the residual, the parameter, the given derivative and the numerical one.
+        If a function changes its argument or has another shape; or with the residual, the parameter, the given
+        derivative and the numerical one.
     """
     points = check_points(problem)
     with np.errstate(all="ignore"):
@@ -87,12 +90,18 @@ def _check_shapes(problem: LeastSquaresProblem, points: np.ndarray) -> None:
 
 
 def _call(name: str, function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    kept = x.copy()
     try:
-        return np.asarray(function(x))
+        found = np.asarray(function(x))
     except (IndexError, ValueError, TypeError) as error:
         raise ValueError(
             f"{name} of x of shape {x.shape} failed: {error}; it must take (..., {x.shape[-1]})"
         ) from error
+    if not np.array_equal(x, kept):
+        raise ValueError(f"{name} of x = {kept.tolist()}: changes x to {x.tolist()}; must leave its argument as it is")
+    if found.dtype.kind not in "iuf":
+        raise TypeError(f"{name} of type {found.dtype}: must be real numbers")
+    return found
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import chi2
 
+from leptonfit.inference.arguments import make_seed
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.limit_coverage import draw_toys
@@ -85,7 +86,7 @@ def assess_goodness(
         return GoodnessResult(statistic, dof, float(chi2.sf(statistic, dof)), False, 0)
     if n_toys < 1:
         raise ValueError(f"n_toys = {n_toys}: must be at least 1, as a bin expects fewer than {LEAST_EXPECTED:g}")
-    chunks = split_toys(n_toys, model.n_bins + len(fit.pulls), np.random.SeedSequence(seed))
+    chunks = split_toys(n_toys, model.n_bins + len(fit.pulls), make_seed(seed))
     found = map_ordered(partial(_fit_toys, model=model, theta=float(fit.theta), pulls=fit.pulls, used=used), chunks)
     values, lost = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if len(lost) > _MOST_FAILED * n_toys:

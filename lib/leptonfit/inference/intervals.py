@@ -12,10 +12,11 @@ from scipy.stats import chi2 as chi2_distribution
 from scipy.stats import f as f_distribution
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
+from leptonfit.inference.arguments import read_confidences
 from leptonfit.inference.result import Result, encode
 
 
-def find_levels(confidence: Sequence[float], sigma_degrees: int | None = None) -> dict[str, float]:
+def find_levels(confidence: Sequence[float] | float, sigma_degrees: int | None = None) -> dict[str, float]:
     """Δχ² of one parameter for each confidence level: {"0.95": 3.841} for (0.95,).
 
     Where σ was estimated with ν = `sigma_degrees` degrees of freedom, the quantile of F(1, ν) replaces that of χ².
@@ -23,12 +24,11 @@ def find_levels(confidence: Sequence[float], sigma_degrees: int | None = None) -
     Raises
     ------
     ValueError
-        If no level is given, or a level is not between 0 and 1.
+        If no level is given, or one is not between 0 and 1.
     """
-    if not len(confidence) or not all(0 < value < 1 for value in confidence):
-        raise ValueError(f"levels = {list(confidence)}: must be confidences between 0 and 1, such as 0.95")
+    levels = read_confidences("levels", confidence)
     law = chi2_distribution(1) if sigma_degrees is None else f_distribution(1, sigma_degrees)
-    return {f"{value:g}": float(law.ppf(value)) for value in sorted(confidence)}
+    return {f"{value:g}": float(law.ppf(value)) for value in sorted(levels)}
 
 
 LEVELS = find_levels((0.68, 0.95))

@@ -111,6 +111,8 @@ def levenberg_marquardt(
         linear = residuals + np.matvec(jacobian, step)
         predicted = chi2 - np.vecdot(linear, linear)
         (bent,) = ((trial_chi2 >= chi2 - _GOOD_GAIN * predicted) & np.isfinite(trial_chi2)).nonzero()
+        if len(bent):
+            trial_residuals = trial_residuals.copy()  # the array may be one that the user's function keeps
         plain = step[bent]
         longest_allowed = _LONGEST_CORRECTION**2 * ((plain * scale[bent]) ** 2).sum(axis=-1)
         for _ in range(_CORRECTIONS):

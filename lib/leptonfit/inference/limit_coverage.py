@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import binomtest
 
+from leptonfit.inference.arguments import make_seed, read_confidences, read_number
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.constructions import CONSTRUCTIONS
@@ -48,7 +49,7 @@ def cover_limits(
     data: np.ndarray,
     theta: float,
     *,
-    confidence: Sequence[float] = (0.90, 0.95),
+    confidence: Sequence[float] | float = (0.90, 0.95),
     n_toys: int,
     seed: int,
 ) -> LimitCoverageResult:
@@ -61,19 +62,20 @@ def cover_limits(
     model : BinnedModel
     data : ndarray (n_bins,)
     theta : float
-    confidence : sequence of float
+    confidence : float or sequence of float
     n_toys, seed : int
 
     Raises
     ------
     ValueError
-        If one toy alone needs more memory than a chunk may have.
+        If `n_toys`, the seed or a confidence is not allowed, or one toy alone needs more memory than a chunk may have.
     RuntimeError
         If a fit does not converge.
     """
-    levels = np.array(confidence, dtype=float)
+    levels = read_confidences("confidence", confidence, above=0.5)
+    theta = read_number("theta", theta)
     pulls = model.fit(data, theta=theta).pulls
-    chunks = split_toys(n_toys, model.n_bins + len(pulls), np.random.SeedSequence(seed))
+    chunks = split_toys(n_toys, model.n_bins + len(pulls), make_seed(seed))
     found = map_ordered(partial(_cover_chunk, model=model, theta=theta, pulls=pulls, levels=levels), chunks)
     n_covered = {key: np.sum([each[key] for each in found], axis=0) for key in CONSTRUCTIONS}
     return LimitCoverageResult(theta, levels, n_covered, n_toys)

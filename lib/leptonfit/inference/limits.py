@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, poisson
 
+from leptonfit.inference.arguments import read_confidences
 from leptonfit.inference.binned import BinnedModel, scale_information
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.counts import find_single_counts
@@ -75,7 +76,7 @@ def find_limits(
     model: BinnedModel,
     data: np.ndarray,
     *,
-    confidence: Sequence[float] = (0.90, 0.95),
+    confidence: Sequence[float] | float = (0.90, 0.95),
     asimov_pulls: np.ndarray | float = 0.0,
     used: np.ndarray | None = None,
 ) -> LimitsResult:
@@ -85,7 +86,7 @@ def find_limits(
     ----------
     model : BinnedModel
     data : ndarray (..., n_bins)
-    confidence : sequence of float
+    confidence : float or sequence of float
     asimov_pulls : ndarray (n_nuisances,), optional
         Nuisances of the Asimov data and of their auxiliary measurements. By default they are nominal, so that the
         expected limits do not depend on the counts. With those fitted at θ = 0 the asymptotic formulas are pyhf's.
@@ -100,9 +101,7 @@ def find_limits(
     RuntimeError
         If a fit or a root does not converge.
     """
-    levels = np.array(confidence, dtype=float)
-    if not ((levels > 0.5) & (levels < 1)).all():
-        raise ValueError(f"confidence = {levels.tolist()}: must be above 0.5 and below 1")
+    levels = read_confidences("confidence", confidence, above=0.5)
     used = np.ones(model.n_bins, dtype=bool) if used is None else np.asarray(used)
     model.check_data(data, used)
     batch = np.broadcast_shapes(np.shape(data)[:-1], used.shape[:-1])

@@ -33,7 +33,7 @@ class MetaResult(Result):
     Attributes
     ----------
     estimator : str
-        Estimator of τ²; "FE" (fixed effect) sets τ² to zero.
+        Estimator of τ²; "FE" (fixed effect) assumes τ² = 0 and estimates no spread.
     n : int
     mean, error : float
         Combined value and its standard error, 1/√Σw (Wald).
@@ -48,14 +48,14 @@ class MetaResult(Result):
     tau2 : float
         Variance between the estimates, τ².
     tau2_interval : ndarray (2,)
-        Interval of τ² at `level`, by inversion of Q(τ²) (W. Viechtbauer, Stat. Med. 26, 37 (2007)).
+        Interval of τ² at `level`, by inversion of Q(τ²) (W. Viechtbauer, Stat. Med. 26, 37 (2007)); nan for "FE".
     q, p_value : float
         Cochran's Q and its tail probability if τ² = 0.
     i2 : float
         Fraction of the scatter that is not sampling error: (Q − (n − 1))/Q, or 0 if that is negative.
     prediction : ndarray (2,)
         Interval at `level` for a further estimate without error: mean ± t_(n−2) √(τ² + error²) (J. P. T. Higgins et
-        al., J. R. Stat. Soc. A 172, 137 (2009)); nan for fewer than three estimates.
+        al., J. R. Stat. Soc. A 172, 137 (2009)); nan for fewer than three estimates, and for "FE".
     level : float
     """
 
@@ -73,6 +73,11 @@ class MetaResult(Result):
     i2: float
     prediction: np.ndarray
     level: float
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation τ between the estimates, in their unit; nan for "FE", which does not estimate it."""
+        return math.nan if self.estimator == "FE" else math.sqrt(self.tau2)
 
 
 def combine_estimates(
@@ -116,9 +121,12 @@ def combine_estimates(
     error = 1 / math.sqrt(weights.sum())
     knapp_hartung = error * math.sqrt(_scatter(y, v, tau2) / (n - 1))
     goals = chi2.ppf([(1 + level) / 2, (1 - level) / 2], n - 1)
-    ends = np.array([_fall_to(partial(_exceed, y, v, float(goal)), v.min()) for goal in goals])
+    is_fixed = estimator == "FE"
+    ends = np.full(2, np.nan)
+    if not is_fixed:
+        ends[:] = [_fall_to(partial(_exceed, y, v, float(goal)), v.min()) for goal in goals]
     tail, sides = (1 - level) / 2, np.array([-1, 1])
-    reach = student.isf(tail, n - 2) * math.hypot(math.sqrt(tau2), error) if n > 2 else math.nan
+    reach = student.isf(tail, n - 2) * math.hypot(math.sqrt(tau2), error) if n > 2 and not is_fixed else math.nan
     centre = zero + unit * mean
     return MetaResult(
         estimator=estimator,

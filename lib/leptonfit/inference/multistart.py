@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_count, read_seed
 from leptonfit.inference.chunks import find_chi2
 from leptonfit.inference.logarithms import solve
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -33,11 +34,23 @@ class Effort:
         Seed of the starts; the same seed gives the same result.
     ranges : mapping, optional
         Ranges in which the starts of a parameter are drawn instead of its bounds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the number, the seed or a range is not allowed.
     """
 
     n_starts: int
     seed: int
     ranges: Mapping[str, tuple[float, float]] | None = None
+
+    def __post_init__(self) -> None:
+        read_count("n_starts", self.n_starts, lowest=0)
+        read_seed(self.seed)
+        for name, ends in (self.ranges or {}).items():
+            if np.shape(ends) != (2,):
+                raise ValueError(f"ranges[{name!r}] = {ends!r}: must be (low, high)")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import xlogy
 from scipy.stats import norm
 
+from leptonfit.inference.arguments import make_seed, read_confidences, read_count
 from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedFitResult, BinnedModel
 from leptonfit.inference.chunks import split_toys
@@ -79,7 +80,7 @@ def run_feldman_cousins(
     model: BinnedModel,
     data: np.ndarray,
     *,
-    confidence: Sequence[float] = (0.90, 0.95),
+    confidence: Sequence[float] | float = (0.90, 0.95),
     n_toys: int,
     seed: int,
     jobs: int = 1,
@@ -93,7 +94,7 @@ def run_feldman_cousins(
     ----------
     model : BinnedModel
     data : ndarray (n_bins,)
-    confidence : sequence of float
+    confidence : float or sequence of float
     n_toys : int
         Number of toys at each of eleven or more θ around the limit, and at one θ near the limit of each confidence.
     seed, jobs : int
@@ -102,13 +103,12 @@ def run_feldman_cousins(
     Raises
     ------
     ValueError
-        If `n_toys` is below 1, or one toy alone needs more memory than a chunk may have.
+        If `n_toys`, the seed or a confidence is not allowed, or one toy alone needs more memory than a chunk may have.
     RuntimeError
         If more than 1 % of the fits of toys fail.
     """
-    if n_toys < 1:
-        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
-    levels, seeds = np.array(confidence, dtype=float), np.random.SeedSequence(seed)
+    n_toys, seeds = read_count("n_toys", n_toys), make_seed(seed)
+    levels = read_confidences("confidence", confidence, above=0.5)
     observed = _Observed(model, np.asarray(data, dtype=float))
     rank, numbers = partial(_rank_toys, model=model), model.n_bins + len(model.nuisances)
     theta, statistic, toys = np.empty(0), np.empty(0), np.empty((0, n_toys))

@@ -21,6 +21,8 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from leptonfit.inference.arguments import make_seed, read_count
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -232,8 +234,7 @@ def map_ordered(
         If `jobs` < 1. An exception raised by `function` is raised here.
     """
     tasks = list(items)
-    if jobs < 1:
-        raise ValueError(f"jobs = {jobs}: must be at least 1")
+    jobs = read_count("jobs", jobs)
     values: list[Value] = []
     with contextlib.ExitStack() as stack:
         kept = None
@@ -341,4 +342,4 @@ def _call(function: Callable[[Item], Value], tasks: list[Item]) -> list[Value]:
 
 def spawn_seeds(seed: int, n_tasks: int) -> list[np.random.SeedSequence]:
     """Independent seeds, one for each task, so that random numbers do not depend on the process that runs the task."""
-    return np.random.SeedSequence(seed).spawn(n_tasks)
+    return make_seed(seed).spawn(n_tasks)

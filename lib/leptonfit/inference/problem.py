@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_number
 from leptonfit.inference.derivatives import check_functions, check_points
 from leptonfit.inference.norms import norms
 
@@ -58,6 +60,12 @@ class Parameter:
     label: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name = {self.name!r}: must be text")
+        for field in ("start", "lower", "upper"):
+            value = getattr(self, field)
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise TypeError(f"{self.name}: {field} = {value!r}: must be a number")
         if self.scale not in ("linear", "log"):
             raise ValueError(f"{self.name}: scale = {self.scale!r}: must be 'linear' or 'log'")
         if self.scale == "log":
@@ -164,7 +172,7 @@ class LeastSquaresProblem:
     Raises
     ------
     ValueError
-        If two parameters share a name.
+        If two parameters, or two residuals, share a name.
     """
 
     parameters: tuple[Parameter, ...]
@@ -178,8 +186,15 @@ class LeastSquaresProblem:
     search: Search = USUAL
 
     def __post_init__(self) -> None:
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f"parameter names {self.names} must differ from one another")
+        for parameter in self.parameters:
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"parameters: {parameter!r}: must be a Parameter")
+        for said, names in (("parameter", self.names), ("residual", self.residual_names)):
+            if isinstance(names, str) or len(set(names)) < len(names):
+                raise ValueError(f"{said} names {names} must be a tuple, and differ from one another")
+        for name in ("residuals", "jacobian"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} = {getattr(self, name)!r}: must be a function")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -329,7 +344,7 @@ def restrict(
     Raises
     ------
     ValueError
-        If there is no parameter or residual of a given name.
+        If there is no parameter or residual of a given name, or a value is not finite and inside the bounds.
     """
     fixed, residuals = fixed or {}, problem.residual_names if residuals is None else tuple(residuals)
     for name in residuals:
@@ -339,7 +354,8 @@ def restrict(
     free = problem.free_indices(tuple(fixed))
     whole = problem.start.copy()
     for name, value in fixed.items():
-        whole[problem.index(name)] = value
+        low, high = problem.box(name)
+        whole[problem.index(name)] = read_number(name, value, low=low, high=high)
 
     p_value = problem.p_value
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leptonfit.inference.active_bounds import ActiveBoundResult
+from leptonfit.inference.arguments import read_array, read_confidences, read_count
 from leptonfit.inference.intervals import EndResult, IntervalSet, find_levels
 from leptonfit.inference.multistart import Effort
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -147,18 +148,27 @@ class SetOptions:
 
     Parameters
     ----------
-    levels : sequence of float
+    levels : float or sequence of float
         Confidence levels.
     release : bool
         True to release the search bounds that are active at an end or at the best fit, which takes several times as
         long. If False, such ends are left open in `released_set`.
     n_grid : int
-        Number of values of a default grid.
+        Number of values of a default grid, from 2 to 100001.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a level or the number is not allowed.
     """
 
-    levels: Sequence[float] = (0.68, 0.95)
+    levels: Sequence[float] | float = (0.68, 0.95)
     release: bool = True
     n_grid: int = 41
+
+    def __post_init__(self) -> None:
+        read_confidences("levels", self.levels)
+        read_count("n_grid", self.n_grid, lowest=2, highest=100_001)
 
 
 _EFFORT, _SETS = Effort(n_starts=16, seed=1), SetOptions()
@@ -204,14 +214,14 @@ def scan_profile(
     """
     problem.check()
     rises = find_levels(sets.levels, problem.sigma_degrees)
-    column, asked = problem.index(name), np.asarray(references, dtype=float)
+    column, asked = problem.index(name), read_array("references", np.asarray(references, dtype=float), (None,))
     low, high = float(problem.lower[column]), float(problem.upper[column])
     warm = grid.x if isinstance(grid, WarmStart) else None
     if effort.n_starts < (1 if warm is None else 0):
         raise ValueError(f"n_starts = {effort.n_starts}: must be at least 1, or 0 where warm solutions are given")
     if grid is not None:
-        grid = np.asarray(grid.grid if isinstance(grid, WarmStart) else grid, dtype=float)
-    if grid is not None and (grid.ndim != 1 or len(grid) < 2 or not (np.diff(grid) > 0).all()):
+        grid = read_array(f"grid of {name}", grid.grid if isinstance(grid, WarmStart) else grid, (None,))
+    if grid is not None and (len(grid) < 2 or not (np.diff(grid) > 0).all()):
         raise ValueError(f"grid of {name}: must be at least two ascending values")
     for value in (*(() if grid is None else grid), *asked):
         if not low <= value <= high:

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_array, read_count
 from leptonfit.inference.blocks import FEWEST
 from leptonfit.inference.chunks import split_points
 from leptonfit.inference.parallel import is_on_cluster, map_ordered
@@ -87,7 +88,10 @@ def solve(
     """
     split_points(problem, 1)  # refuses a problem that is too large before it is evaluated
     problem.check()
-    x0 = np.asarray(x0, dtype=float)
+    x0 = read_array("x0", x0)
+    read_count("max_iter", max_iter, lowest=0)
+    if isinstance(fixed, str):
+        raise TypeError(f"fixed = {fixed!r}: must be a tuple of names, such as ({fixed!r},)")
     if x0.shape[-1:] != (problem.n_par,):
         raise ValueError(f"starts of shape {x0.shape}: the last axis must have {problem.n_par} parameters")
     outside = ~((x0 >= problem.lower) & (x0 <= problem.upper))

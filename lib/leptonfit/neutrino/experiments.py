@@ -425,6 +425,8 @@ def _check_bins(path: str, columns: pd.DataFrame) -> None:
     block = columns[np.cumsum(new) == 1]
     _check_block(path, block)
     size = len(block)
+    if len(columns) % size:
+        raise InputError(f"data file {path}: {len(columns)} rows: must be blocks of {size} rows")
     for name in ("low", "high"):
         expected = np.resize(block[name], len(columns))
         for i in np.flatnonzero((columns[name] != expected) | (new != (np.arange(len(columns)) % size == 0))):
@@ -480,15 +482,3 @@ def load_response(*, data: Path | None = None) -> ResponsePoints:
     return ResponsePoints(
         tables["title"], tables["mark"], _values(tables), {str(name): columns[name].to_numpy() for name in columns}
     )
-
-
-def load_all(*, data: Path | None = None) -> tuple[dict[str, Experiment], ResponsePoints]:
-    """All data sets by slug, and the calibration points; fluxes and published limits are checked as well.
-
-    Raises
-    ------
-    InputError
-        For the first entry that is not valid.
-    """
-    load_fluxes(data=data)
-    return {slug: load_experiment(slug, data=data) for slug in ALL_SPECTRA}, load_response(data=data)

@@ -205,8 +205,12 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
 def describe_moments(fits: Mapping[str, MomentFitResult], left_out: Sequence[str] = ()) -> tuple[str, str]:
     """Verdict code and sentences on fits by the name of their data; `left_out` are titles of data sets not fitted.
 
-    The code is `moments_bounded` if every set of a squared moment is closed from above, else `moments_open`.
+    The code is `no_data` without fits, `moments_bounded` if every set of a squared moment is closed from above, else
+    `moments_open`.
     """
+    note = f" Not fitted: {', '.join(left_out)}." if left_out else ""
+    if not fits:
+        return "no_data", f"No data set was fitted.{note}"
     parts, is_open, excludes = [], False, []
     for name, fit in fits.items():
         limits = ", ".join(
@@ -225,7 +229,6 @@ def describe_moments(fits: Mapping[str, MomentFitResult], left_out: Sequence[str
     head = (
         "Some moments stay open. " if is_open else "Every moment is bounded at 90 %, whatever the other squares are. "
     )
-    note = f" Not fitted: {', '.join(left_out)}." if left_out else ""
     return ("moments_open" if is_open else "moments_bounded"), f"{head}{' '.join(parts)} {zero}{note}"
 
 

@@ -17,6 +17,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import chi2
 
+from leptonfit.inference.arguments import make_seed, read_count
 from leptonfit.inference.binned import BinnedModel, stack_models
 from leptonfit.inference.chunks import split_toys
 from leptonfit.inference.goodness import is_lawful
@@ -190,8 +191,7 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
     RuntimeError
         If more than 1 % of the fits of the data sets do not converge.
     """
-    if n_toys < 1:
-        raise ValueError(f"n_toys = {n_toys}: must be at least 1")
+    n_toys, seeds = read_count("n_toys", n_toys), make_seed(seed)
     _check(likelihoods)
     models = [one.model for one in likelihoods]
     both = _stack(likelihoods)
@@ -199,7 +199,7 @@ def join(likelihoods: Sequence[Likelihood], *, confidence: Sequence[float], n_to
     found = _compare(both, models, data, np.zeros(len(both.nuisances)))
     best = both.fit(data)
     compare = partial(_compare_toys, both=both, models=models, theta=float(best.theta), pulls=best.pulls)
-    chunks = split_toys(n_toys, both.n_bins + len(both.nuisances), np.random.SeedSequence(seed))
+    chunks = split_toys(n_toys, both.n_bins + len(both.nuisances), seeds)
     toys = np.concatenate(map_ordered(compare, chunks))
     dof = len(models) - 1
     return JointResult(

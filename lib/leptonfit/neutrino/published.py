@@ -92,26 +92,38 @@ def combine_published(
 
 
 def describe_published(found: PublishedResult, table: pd.DataFrame) -> tuple[str, str]:
-    """Verdict code and sentence; the code is `limits_differ` if Q has p < 0.05 in some class, else `limits_agree`."""
+    """Verdict code and sentence on the differences between published limits.
+
+    The code is `no_comparison` if no class has two limits to compare, `limits_differ` if Q has p < 0.05 in some class,
+    else `limits_agree`.
+    """
     limits = table.set_index("name")["limit"]
     parts = []
     for name, meta in found.classes.items():
         these = limits.loc[list(found.used[name])]
-        low, high = np.sqrt(meta.tau2_interval)
+        spread = "no spread estimated"
+        if not math.isnan(meta.spread):
+            low, high = np.sqrt(meta.tau2_interval)
+            spread = f"spread {meta.spread:.2f} dex ({low:.2f} to {high:.2f}) beyond a sampling scatter of "
+            spread += f"{found.sigma_log10:g} dex"
         parts.append(
             f"{FLAVOUR_CLASSES[name]}: {meta.n} experiments from {these.min():g}e-11 to {these.max():g}e-11 μ_B, "
-            f"spread {math.sqrt(meta.tau2):.2f} dex ({low:.2f} to {high:.2f}) beyond a sampling scatter of "
-            f"{found.sigma_log10:g} dex"
+            f"{spread}"
         )
-    differ = any(meta.p_value < 0.05 for meta in found.classes.values())
-    said = (
-        "Published limits of a flavour class differ by more than sampling scatter. This is expected, because "
-        "sensitivities differ, and is no contradiction between experiments. "
-        if differ
-        else "Published limits differ by no more than sampling within any flavour class. "
-    )
+    if not found.classes:
+        code, said = "no_comparison", "No flavour class has two limits to compare"
+    elif any(meta.p_value < 0.05 for meta in found.classes.values()):
+        code, said = (
+            "limits_differ",
+            (
+                "Published limits of a flavour class differ by more than sampling scatter. This is expected, because "
+                "sensitivities differ, and is no contradiction between experiments. "
+            ),
+        )
+    else:
+        code, said = "limits_agree", "Published limits differ by no more than sampling within any flavour class. "
     single = ", ".join(FLAVOUR_CLASSES[name] for name in found.alone)
     more = f" A single experiment, not combined: {single}." if single else ""
     others = "; ".join(f"{reason} {', '.join(names)}" for reason, names in found.left_out.items())
     more += f" Not combined either: {others}." if others else ""
-    return ("limits_differ" if differ else "limits_agree"), f"{said}{'; '.join(parts)}.{more}"
+    return code, f"{said}{'; '.join(parts)}.{more}"

@@ -72,7 +72,7 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
     ------
     InputError
         If an entry is not valid, energies do not ascend, tables differ in length, a solar model does not have all
-        branches, or fractions do not add up to 1.
+        branches, or fractions do not add up to 1, or the integral of a spectrum is not 1.
     """
     path = "neutrino/flux.toml"
     tables = read_toml(path, data=data)
@@ -93,6 +93,10 @@ def load_fluxes(*, data: Path | None = None) -> dict[str, Any]:
             raise InputError(f"data file {path}: solar.model.{name}: branch {branch} must be in it and in solar.branch")
     if len(capture["endpoints"]) != len(capture["per_fission"]):
         raise InputError(f"data file {path}: reactor.capture: must have an endpoint for each number per fission")
+    for name, one in branches.items():
+        area = np.trapezoid(one["density"]["value"], one["energy"]["value"]) if "density" in one else 1.0
+        if not math.isclose(area, 1, rel_tol=0.01):
+            raise InputError(f"data file {path}: integral of solar.branch.{name}.density = {area:.6g}: must be 1")
     total = sum(one["fraction"]["value"] for one in isotopes.values())
     if not math.isclose(total, 1, rel_tol=1e-6):
         raise InputError(f"data file {path}: sum of reactor.isotope fractions = {total:.6g}: must be 1")
@@ -129,3 +133,18 @@ def load_targets(*, data: Path | None = None) -> dict[str, Any]:
             raise InputError(f"data file {path}: atom.{name} holds {held} electrons: must be {atom['n_protons']}")
         check_ascending(path, f"atom.{name}.rrpa", [energy for energy, _ in atom.get("rrpa", {"value": []})["value"]])
     return atoms
+
+
+def load_release(*, data: Path | None = None) -> dict[str, Any]:
+    """Events and curves in `xenonnt_release.toml`: `events`, keV, and `background` and `efficiency` by energy.
+
+    Raises
+    ------
+    InputError
+        If an entry is not valid, or the energies of a curve do not ascend.
+    """
+    path = "neutrino/xenonnt_release.toml"
+    tables = read_toml(path, data=data)
+    for name in ("background", "efficiency"):
+        check_ascending(path, name, [energy for energy, _ in tables[name]["value"]])
+    return tables

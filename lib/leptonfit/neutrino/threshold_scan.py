@@ -382,4 +382,4 @@ def describe_agreement(agreement: Mapping[str, AgreementResult]) -> str:
 
 
 def _dex(meta: MetaResult) -> float:
-    return math.sqrt(meta.tau2) / math.log(10)
+    return meta.spread / math.log(10)

@@ -147,7 +147,8 @@ def describe_comparison(
     Returns
     -------
     str, str
-        "determined" if some closure that fits determines β, else "not_determined"; and the sentence.
+        "determined" if some closure that fits determines β, "unreliable" if every closure is, else "not_determined";
+        and the sentence.
     """
     reliable = [one for one in compared if one.verdict_code != "unreliable"]
     kinds = [set(one.choice.changed.items()) for one in compared if one.determines]
@@ -158,6 +159,8 @@ def describe_comparison(
         f"Of {len(compared)} closures, {len(fits)} fit at some β, {n_rejected} are rejected within the bounds given, "
         f"and {len(compared) - len(reliable)} are unreliable. "
     )
+    if not reliable:
+        return "unreliable", f"{said}Nothing can be said on β."
     if determined:
         ends = np.concatenate([one.released_set.intervals for one in determined])
         shared = dict(sorted(set.intersection(*kinds)))
@@ -184,8 +187,10 @@ def describe_boxes(boxes: Mapping[float, ComparedResult]) -> str:
     Parameters
     ----------
     boxes : mapping
-        Results of the same closure by r_max, ascending.
+        Results of the same closure by r_max, ascending; without two of them there is no sentence.
     """
+    if len(boxes) < 2:
+        return ""
     if not all(one.determines for one in boxes.values()):
         return "β is not determined at every neighbouring r_max." if any(o.determines for o in boxes.values()) else ""
     sets = {outer: one.released_set.intervals[0] for outer, one in boxes.items()}

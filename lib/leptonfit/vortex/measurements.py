@@ -60,11 +60,14 @@ def load_measurements(name: str, *, data: Path | None = None) -> Measurements:
     table = tables[name]
     sigma = np.array([table[quantity]["uncertainty"] for quantity in QUANTITIES])
     correlation = np.eye(len(QUANTITIES))
+    place = f"data file charged_leptons.toml: {name}.correlations"
     for first, second, coefficient in table["correlations"]:
-        if first == second:
-            raise InputError(f"data file charged_leptons.toml: correlation of {first} with itself")
         i, j = QUANTITIES.index(first), QUANTITIES.index(second)
+        if correlation[i, j]:
+            raise InputError(f"{place} of {first} and {second}: must be two different quantities, once")
         correlation[i, j] = correlation[j, i] = coefficient
+    if not (np.linalg.eigvalsh(correlation) > 0).all():
+        raise InputError(f"{place} = {table['correlations']}: must be possible together (positive definite)")
     return Measurements(
         name=name,
         title=table["title"],

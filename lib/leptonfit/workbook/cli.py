@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from leptonfit.datafiles import ROOT, SUMS, DamagedError, InputError, check_folder, check_working_folder, describe_fault
+from leptonfit.datafiles import ROOT, SUMS, DamagedError, InputError, check_working_folder, describe_fault
 from leptonfit.workbook import parameters, progress
 from leptonfit.workbook.declarations import read_notebook
 from leptonfit.workbook.execution import ONE_THREAD
@@ -157,10 +157,8 @@ def describe_notebooks(root: Path = ROOT) -> Iterator[str]:
 @click.option("--write", is_flag=True, help=f"Write the folder's {SUMS} first.")
 def check_command(data: Path | None, write: bool) -> None:
     """Check that notebook pairs agree, and that data files match their checksums and are valid."""
-    from leptonfit.neutrino.experiments import load_all
-    from leptonfit.vortex.choices import load_choices
-    from leptonfit.vortex.measurements import SETS, load_measurements
     from leptonfit.workbook import pairs, store
+    from leptonfit.workbook.data_check import find_data_faults
 
     _require_workbook()
     folder = data or ROOT / "data"
@@ -168,12 +166,7 @@ def check_command(data: Path | None, write: bool) -> None:
         raise InputError(f"--data {folder}: must be a folder")
     if write:
         store.write_checksums(folder)
-    check_folder(folder)
-    if (ROOT / "data" / "closures.toml").is_file():  # else a workbook of one's own
-        load_all(data=folder)
-        load_choices(data=folder)
-        for name in SETS:
-            load_measurements(name, data=folder)
+    _fail_on(find_data_faults(folder), code=2)
     _fail_on(pairs.compare_pairs())
     progress.say(f"{len(parameters.notebook_names())} pairs agree; data files are valid, and what {SUMS} says")
 
@@ -276,12 +269,12 @@ def bench_command() -> None:
     subprocess.run([sys.executable, str(script)], env={**os.environ, **ONE_THREAD}, check=True)
 
 
-def _fail_on(errors: list[str]) -> None:
-    """Print the errors and exit with code 1 if there are any."""
+def _fail_on(errors: list[str], code: int = 1) -> None:
+    """Print the errors and exit with the code if there are any."""
     for line in errors:
         progress.say(f"leptonfit: {line}", err=True)
     if errors:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(code)
 
 
 def main() -> None:

@@ -17,12 +17,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from leptonfit.claims.nu838.report_838 import load_covariates
-from leptonfit.datafiles import ROOT, DamagedError, InputError, check_folder, data_folder, describe_fault
+from leptonfit.datafiles import ROOT, DamagedError, InputError, data_folder, describe_fault
 from leptonfit.inference.parallel import count_cores, own_core, share_cores, use_core
-from leptonfit.neutrino.experiments import load_all
-from leptonfit.neutrino.sheets import load_published
 from leptonfit.workbook import notebook_page, page, progress, records, schedule, store
+from leptonfit.workbook.data_check import check_data
 from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
@@ -37,12 +35,6 @@ from leptonfit.workbook.parameters import (
     upstream,
 )
 
-DATA_OF: dict[str, Callable[..., object]] = {
-    "datasets": load_all,
-    "include_disputed": load_published,
-    "priors": load_covariates,
-}
-"""Function that loads the data belonging to a parameter, called as a check before anything is written."""
 _PAGE = threading.Lock()
 """Lock held while the page, or a file from which it is made, is written."""
 
@@ -153,7 +145,7 @@ def check_request(
             raise InputError(f"budget = {budget}: must be one of {', '.join(BUDGETS)}")
         overrides.setdefault("budget", budget)
     folder = (data or root / "data").resolve()
-    check_folder(folder)
+    check_data(folder)
     request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)
     _refuse_links(request)
     missing = _missing_upstream(request)
@@ -172,9 +164,6 @@ def check_request(
             overrides[name] = next(iter(values.values()))
     for notebook in runnable:
         read_notebook(notebook, root).check(request.read(notebook))
-    for name, load in DATA_OF.items():
-        if find_declarations(name, runnable, root):
-            load(data=folder)
     with _environment(request):
         for notebook in (name for name in notebooks if name not in faults):
             _check_upstream(request, notebook, {*notebooks, *missing})

@@ -105,13 +105,13 @@ def save(
 
 
 def keep_tasks(notebook: str) -> None:
-    """Keep the finished tasks of a notebook beside its results, for the data in use."""
+    """Keep the finished tasks of a notebook from now on, for the data in use."""
     data = hashlib.sha256(json.dumps(compute_checksums(data_folder())).encode()).hexdigest()[:16]
     os.environ[FINISHED] = str(_tasks_folder(notebook, report_folder()) / data)
 
 
 def forget_tasks(notebook: str, folder: Path) -> None:
-    """Delete the finished tasks that a notebook has kept in a report folder."""
+    """Delete the finished tasks that a notebook has kept for a report folder."""
     if (tasks := _tasks_folder(notebook, folder)).is_dir():
         shutil.rmtree(tasks)
 

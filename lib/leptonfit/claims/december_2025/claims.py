@@ -122,7 +122,7 @@ def answer_options(
             "n_fit": sum(one.fits for one in found),
             "n_determined": n_determined,
             "case": "each",
-            "verdict": STANDING[bool(n_determined)],
+            "verdict": STANDING[bool(n_determined) if any(one.verdict_code != "unreliable" for one in found) else None],
             "mark": "numerical",
         }
         if both and not n_determined:

@@ -16,7 +16,7 @@ import numpy as np
 from leptonfit.claims.claim import Claim, Verdict
 from leptonfit.claims.december_2025.degeneracy import DegeneracyResult, run_degeneracy_checks
 from leptonfit.claims.december_2025.reenactment import SETTINGS, ReenactedReportResult, build_reported
-from leptonfit.datafiles import read_json
+from leptonfit.datafiles import InputError, read_json
 from leptonfit.inference.multistart import CHI2_FLOOR, Effort, MultistartResult, run_multistart
 from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
 from leptonfit.inference.result import Result
@@ -153,7 +153,15 @@ def load_recorded(claims: Mapping[str, Any], *, data: Path | None = None) -> tup
     InputError
         If the file is not valid.
     """
-    runs = (RecordedRunResult.from_dict(run) for run in read_json(RECORDED, data=data))
+    runs = [RecordedRunResult.from_dict(run) for run in read_json(RECORDED, data=data)]
+    for i, run in enumerate(runs):
+        if run.name in {other.name for other in runs[:i]}:
+            raise InputError(f"data file {RECORDED}: run {run.name}: must be there once")
+        report = run.report
+        for scan in (*report.tight, *report.loose, report.multi_start, *report.checks):
+            sizes = {key: value.size for key, value in vars(scan).items() if isinstance(value, np.ndarray)}
+            if len(set(sizes.values())) > 1:
+                raise InputError(f"data file {RECORDED}: numbers of {run.name}: {sizes}: must be the same")
     return tuple(run for run in runs if run.setup == digest_setup(claims))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from leptonfit.claims.claim import check_ranges, check_sentences
 from leptonfit.datafiles import read_toml
 from leptonfit.inference.multistart import CHI2_FLOOR, Effort
 from leptonfit.inference.problem import LeastSquaresProblem
@@ -28,7 +29,11 @@ def load_claims(*, data: Path | None = None) -> dict[str, Any]:
     InputError
         If the file is not valid.
     """
-    return read_toml("reported_2025.toml", data=data)
+    name = "reported_2025.toml"
+    claims = read_toml(name, data=data)
+    check_sentences(name, claims)
+    check_ranges(name, claims, ("beta_box", "beta_spread", "beta_start", "beta_range", "joint", "interval"))
+    return claims
 
 
 @dataclass(frozen=True)

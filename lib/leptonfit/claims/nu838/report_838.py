@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.claims.claim import check_ranges, check_sentences
 from leptonfit.datafiles import read_toml
 from leptonfit.neutrino.experiments import SPECTRA
 
@@ -21,7 +22,11 @@ def load_report(*, data: Path | None = None) -> dict[str, Any]:
     InputError
         If the file is not valid.
     """
-    return read_toml("report_838.toml", data=data)
+    name = "report_838.toml"
+    report = read_toml(name, data=data)
+    check_sentences(name, report)
+    check_ranges(name, report, ("prior", "threshold_kevee"))
+    return report
 
 
 def load_covariates(*, data: Path | None = None) -> dict[str, np.ndarray]:
