@@ -131,7 +131,7 @@ def _report(count):
     )
 
 
-@pytest.mark.parametrize("n", [2, pytest.param(200, marks=pytest.mark.fuzz)])
+@pytest.mark.parametrize("n", [2, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.fuzz])])
 def test_numbers_and_units_that_are_none_are_refused(root, tmp_path, n):
     """A line left out, a smaller number or another text can be valid; this is counted."""
     folder = tmp_path / "data"

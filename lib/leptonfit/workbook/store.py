@@ -117,7 +117,7 @@ def forget_tasks(notebook: str, folder: Path) -> None:
 
 
 def _tasks_folder(notebook: str, folder: Path) -> Path:
-    """Folder beside `reports`: finished tasks are pickles, and a report of somebody else must hold none that are read."""
+    """Folder beside `reports`: tasks are kept as pickles, and none may be read from a report of somebody else."""
     place = folder.resolve()
     reports = next((parent for parent in place.parents if parent.name == "reports"), place.parent)
     return reports.parent / ".unfinished" / place.relative_to(reports) / notebook
