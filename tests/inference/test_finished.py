@@ -78,6 +78,7 @@ def test_nothing_is_taken_from_another_state(what, kept, tmp_path, monkeypatch):
     draw_six(kept, seed=4 if what == "seed" else 3)
     assert CALLS == [0, 1, 2, 3, 4, 5]
     sys.modules.pop("own_module", None)
+    finished._SEEN.pop("own_module", None)
     finished._describe_here.cache_clear()
 
 
@@ -93,6 +94,21 @@ def test_what_cannot_be_compared_is_not_kept(tmp_path):
     with keep_finished(tmp_path):
         assert map_ordered(lambda task: lock.locked(), range(3)) == [False] * 3
         assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_kept_or_taken_where_a_module_is_no_longer_what_its_file_says(kept, tmp_path, monkeypatch):
+    path = tmp_path / "changed_module.py"
+    path.write_text("a = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("changed_module")
+    with pytest.raises(KeyboardInterrupt):
+        draw_six(kept, done=lambda n, of: cut(n, 2))
+    path.write_text("a = 2")
+    CALLS.clear()
+    draw_six(kept)
+    assert CALLS == [0, 1, 2, 3, 4, 5]
+    del sys.modules["changed_module"]
+    del finished._SEEN["changed_module"]
 
 
 def test_short_work_leaves_no_file(tmp_path, monkeypatch):

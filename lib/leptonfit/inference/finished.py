@@ -41,6 +41,7 @@ def keep_finished(folder: str | Path) -> Iterator[None]:
     folder : str or Path
         Made when it is needed.
     """
+    digest_modules()
     before = os.environ.get(FINISHED)
     os.environ[FINISHED] = str(Path(folder).resolve())
     try:
@@ -54,7 +55,9 @@ def keep_finished(folder: str | Path) -> Iterator[None]:
 
 
 def find_kept(function: Callable[[Any], Any], tasks: list[Any]) -> Kept | None:
-    """Finished tasks of one call of `map_ordered`, in the folder in use; None if the tasks cannot be pickled.
+    """Finished tasks of one call of `map_ordered`, in the folder in use.
+
+    None if the tasks cannot be pickled, or a module of the user has changed since it was imported.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def find_kept(function: Callable[[Any], Any], tasks: list[Any]) -> Kept | None:
     """
     try:
         return Kept(Path(os.environ[FINISHED]) / _digest((function, tasks)))
-    except (pickle.PicklingError, TypeError, AttributeError):  # as for a lock, and for what holds one
+    except (pickle.PicklingError, TypeError, AttributeError):  # for example of a lock
         return None
 
 
@@ -133,8 +136,11 @@ def _digest(what: object) -> str:
         def write(self, content: Any) -> None:
             self.hash.update(content)
 
+    modules = digest_modules()
+    if changed := [name for name, digest in modules.items() if _SEEN[name] != digest]:
+        raise pickle.PicklingError(f"{changed[0]} may not be what its file says")
     found = Hash()
-    Pickler(found).dump((what, _describe_here(), _digest_modules()))
+    Pickler(found).dump((what, _describe_here(), modules))
     return found.hash.hexdigest()[:16]
 
 
@@ -151,13 +157,18 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def _digest_modules() -> dict[str, str]:
-    """Digests of the files of the user's modules, by name."""
+def digest_modules() -> dict[str, str]:
+    """Digests of the files of the user's modules, by name; call it early, since a file may change after its import."""
     installed = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     digests = {}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         is_own = file.endswith(".py") and not file.startswith(installed)
-        if is_own and name.partition(".")[0] not in ("__main__", "leptonfit"):
+        if is_own and name.partition(".")[0] not in ("__main__", "leptonfit") and Path(file).is_file():
             digests[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            _SEEN.setdefault(name, digests[name])
     return digests
+
+
+_SEEN: dict[str, str] = {}
+"""Digests of the user's modules when this process first looked at them, by name."""

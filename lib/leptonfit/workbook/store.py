@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, DamagedError, compute_checksums, data_folder
-from leptonfit.inference.finished import versions
+from leptonfit.inference.finished import digest_modules, versions
 from leptonfit.inference.parallel import FINISHED, describe_cluster
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.formats import format_table
@@ -107,6 +107,7 @@ def save(
 def keep_tasks(notebook: str) -> None:
     """Keep the finished tasks of a notebook from now on, for the data in use."""
     data = hashlib.sha256(json.dumps(compute_checksums(data_folder())).encode()).hexdigest()[:16]
+    digest_modules()
     os.environ[FINISHED] = str(_tasks_folder(notebook, report_folder()) / data)
 
 
