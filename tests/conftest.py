@@ -57,7 +57,7 @@ class Executed:
         with open(self.folder / f"{notebook}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not failure.is_file():
-                options = ["--nbval-lax", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+                options = ["--nbval-lax", "-q", "-p", "no:cacheprovider", "-o", "addopts=-p leptonfit.workbook"]
                 done = subprocess.run(
                     [sys.executable, "-m", "pytest", *options, ROOT / "notebooks" / f"{notebook}.ipynb"],
                     cwd=ROOT,

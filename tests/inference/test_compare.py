@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from leptonfit.inference.compare import bootstrap_ks, run_ensemble, run_nested
+from leptonfit.inference.compare import bootstrap_ks, run_ensemble, run_nested, split_r_hat
 
 
 @pytest.mark.parametrize("offset", [0.0, -976412116.0, 1e9])
@@ -41,6 +41,8 @@ def test_what_a_likelihood_leaves_free_is_drawn_as_wide_as_its_prior():
     found = [run_nested(log_likelihood, lambda u: u, 12, n_live=50, seed=seed) for seed in range(6)]
     mean = np.mean([one.log_evidence for one in found])
     assert abs(mean - np.log(0.375)) < 2 * found[0].error / np.sqrt(len(found))
+    centres = np.mean([one.samples.mean(axis=0) for one in found], axis=0)
+    np.testing.assert_allclose(centres[1:4], 0.5, atol=0.25 * sigma)
     width = np.mean([one.samples.std(axis=0) for one in found], axis=0)
     np.testing.assert_allclose(width[4:11] * np.sqrt(12), 1, atol=0.04)
     np.testing.assert_allclose(width[1:4] / sigma, 1, atol=0.08)
@@ -87,6 +89,16 @@ def test_too_few_steps_are_refused_and_walkers_that_never_moved_have_not_converg
     assert np.isfinite(found.r_hat).all()
     assert found.effective_size.tolist() == [0, 0], "a walker never moved"
     assert not found.has_converged
+
+
+def test_an_ensemble_says_when_it_has_not_converged():
+    rng = np.random.default_rng(0)
+    short = run_ensemble(
+        lambda x: -0.5 * np.sum(x**2, axis=-1), rng.normal(size=(200, 2)), n_walkers=8, n_steps=20, seed=1
+    )
+    assert not short.has_converged
+    apart = np.concatenate([rng.normal(0, 1, (100, 4, 1)), rng.normal(8, 1, (100, 4, 1))], axis=1)
+    assert split_r_hat(apart)[0] > 2
 
 
 def test_bootstrap_counts_toys_at_least_as_far_from_a_gaussian():

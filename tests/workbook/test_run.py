@@ -218,10 +218,10 @@ def test_what_a_notebook_publishes_is_kept_and_goes_with_it(small):
     assert not path.exists()
 
 
-@pytest.mark.usefixtures("kernel")
-def test_parameters_reach_the_notebooks_and_a_change_runs_again(small):
+def test_parameters_reach_the_notebooks_and_a_change_runs_again(small, monkeypatch):
     go(small, "20_alone")
     assert value(small, "20_alone") == 10
+    monkeypatch.setattr(run, "execute_notebook", execute_notebook)
     _, said = go(small, "20_alone", assignments=["seed=4"])
     assert "20_alone" in ran(said)
     assert value(small, "20_alone") == 40

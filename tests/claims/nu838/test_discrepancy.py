@@ -21,7 +21,7 @@ from leptonfit.claims.nu838.model_comparison import (
     select_sets,
 )
 from leptonfit.claims.nu838.report_838 import COVARIATES, load_covariates, load_report
-from leptonfit.inference.compare import EvidenceResult, aic, bic, bootstrap_ks, run_ensemble, run_nested, split_r_hat
+from leptonfit.inference.compare import EvidenceResult, aic, bic, bootstrap_ks
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.neutrino import joint as joint_module
 from leptonfit.neutrino.experiments import SPECTRA
@@ -33,7 +33,7 @@ from leptonfit.workbook.tables.discrepancy import tabulate_falsification
 
 pytestmark = pytest.mark.slow
 
-N_TOYS = 400
+N_TOYS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def likelihoods():
 
 @pytest.fixture(scope="module")
 def scans():
-    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, N_TOYS), seed=838)
+    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, N_TOYS), seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -163,31 +163,6 @@ def test_the_best_fit_is_found_again_from_elsewhere(conditions, ranges):
     assert first.slope < 1e-3
     eft = fit_model(DiscrepancyModel(conditions, True, ranges), n_starts=4, seed=1)
     assert eft.penalised < first.penalised + 0.1
-
-
-def test_nested_sampling_gives_the_evidence_of_a_conjugate_gaussian():
-    """Data from N(μ, 0.3²) with μ from N(0, 1): a Gaussian of covariance 0.09 I + 1."""
-    y = np.array([0.3, 0.5, 0.1, 0.7])
-    exact = multivariate_normal.logpdf(y, np.zeros(4), 0.09 * np.eye(4) + 1)
-    found = run_nested(lambda x: norm.logpdf(y, x, 0.3).sum(axis=1), norm.ppf, 1, n_live=400, seed=3)
-    assert abs(found.log_evidence - exact) < 3 * found.error
-    assert found.error < 0.15
-    mean = y.sum() / 0.09 / (1 + 4 / 0.09)
-    assert found.samples.mean() == pytest.approx(mean, abs=0.03)
-
-
-def test_ensemble_finds_a_gaussian_and_says_when_it_has_not():
-    rng = np.random.default_rng(0)
-    draws = rng.normal(size=(200, 2))
-    found = run_ensemble(
-        lambda x: -0.5 * np.sum((x / [1.0, 3.0]) ** 2, axis=-1), draws, n_walkers=32, n_steps=2000, seed=1
-    )
-    assert found.has_converged
-    np.testing.assert_allclose(found.samples.std(axis=0), [1, 3], rtol=0.08)
-    again = run_ensemble(lambda x: -0.5 * np.sum(x**2, axis=-1), draws, n_walkers=8, n_steps=20, seed=1)
-    assert not again.has_converged
-    apart = np.concatenate([rng.normal(0, 1, (100, 4, 1)), rng.normal(8, 1, (100, 4, 1))], axis=1)
-    assert split_r_hat(apart)[0] > 2
 
 
 def test_criteria_and_bootstrap():
@@ -449,15 +424,34 @@ def test_parameters_at_which_a_factor_is_negative_are_refused(values, conditions
     assert model.log_likelihood(x[1]) == -np.inf
 
 
+def fit_few(model, *, n_starts, seed, start):
+    """As `fit_model`, from fewer starts."""
+    return fit_model(model, n_starts=n_starts // 4, seed=seed, start=np.atleast_2d(start)[:4])
+
+
+def compare(conditions, ranges):
+    """Models on these conditions by fewer starts and shorter chains than a notebook makes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_comparison, "fit_model", fit_few)
+        patch.setattr(model_comparison, "_FEWEST_STEPS", 100)
+        (found,) = compare_models({"simulated": conditions}, ranges, n_live=60, sampler="emcee", seed=5)
+    return found
+
+
 @pytest.fixture(scope="module")
-def compared(conditions, ranges):
+def three(conditions):
+    """Conditions of three experiments of different kinds."""
+    return select_sets(conditions, [3, 5, 7])
+
+
+@pytest.fixture(scope="module")
+def compared(three, ranges):
     """Models on data drawn from the baseline: a shared offset and a small random effect."""
-    base = DiscrepancyModel(conditions, False, ranges)
+    base = DiscrepancyModel(three, False, ranges)
     truth = np.array([0.0, 0, 0, 0, 0, 0, 0, 0.05])
     rng = np.random.default_rng(11)
-    drawn = replace(conditions, log_ratio=rng.multivariate_normal(base.predict(truth), base.covariance(truth)))
-    (found,) = compare_models({"simulated": drawn}, ranges, n_live=100, sampler="emcee", seed=5)
-    return drawn, found
+    drawn = replace(three, log_ratio=rng.multivariate_normal(base.predict(truth), base.covariance(truth)))
+    return drawn, compare(drawn, ranges)
 
 
 def test_data_from_the_baseline_prefer_the_baseline(compared):
@@ -472,11 +466,6 @@ def test_data_from_the_baseline_prefer_the_baseline(compared):
     assert again.eft.prior_dominated == found.eft.prior_dominated
 
 
-@pytest.fixture(scope="module")
-def counted():
-    return scan_all(SPECTRA, ScanSettings((0.9,), "cls", 8, 1000), seed=5)
-
-
 def draw_ratios(scan, likelihood, theta, n_toys, rng):
     """Log ratios (n_toys, n) of limits from counts drawn with θ, as conditions have them."""
     model = likelihood.model
@@ -489,9 +478,9 @@ def draw_ratios(scan, likelihood, theta, n_toys, rng):
     return np.log(limit / at_zero) / 2 - scan.toy_mean
 
 
-def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(counted, likelihoods):
+def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(scans, likelihoods):
     """Drawn as counts, not as limits: χ² of each data set by the χ² law, in the mean and in its tail."""
-    for one in counted:
+    for one in scans:
         y = draw_ratios(one, likelihoods[one.slug], 0.0, 400, np.random.default_rng(6))
         values, n = np.einsum("ti,ij,tj->t", y, np.linalg.inv(one.toy_covariance), y), len(one.threshold)
         assert values.mean() / n == pytest.approx(1, abs=0.12), one.slug
@@ -499,7 +488,8 @@ def test_simulated_counts_without_a_moment_fit_the_covariance_of_their_toys(coun
         assert np.quantile(values, 0.95) / chi2.ppf(0.95, n) == pytest.approx(1, abs=0.25), one.slug
 
 
-def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, ranges):
+def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, ranges, monkeypatch):
+    monkeypatch.setattr(falsification, "fit_model", fit_few)
     drawn, found = compared
     covariances = {slug: 0.04 * np.eye(np.sum(drawn.owner == i)) for i, slug in enumerate(drawn.slugs)}
     report = load_report()
@@ -507,7 +497,7 @@ def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, range
     assert ended.delta_chi2 > -0.5
     assert ended.delta_aic == pytest.approx(ended.delta_chi2 - 10)
     assert ended.first_rule
-    strict = {**report, "report": {**report["report"], "falsification_deterioration_percent": -99.0}}
+    strict = {**report, "report": {**report["report"], "falsification_deterioration_percent": -1e6}}
     assert not falsify(drawn, ranges, found, covariances, strict, seed=1).first_rule
     related = relate_thresholds(drawn, ranges, found)
     assert set(related.k_thr_x_bend) == set(drawn.slugs)
@@ -516,12 +506,13 @@ def test_data_from_the_baseline_falsify_the_eft_by_its_own_rules(compared, range
     assert related.rho_recon_sd[1] == pytest.approx(related.rho_recon_sd[0] * np.sqrt(1 - related.scale_rho_recon**2))
 
 
-def test_large_terms_put_in_are_preferred_and_measured(conditions, ranges):
-    eft = DiscrepancyModel(conditions, True, ranges)
+def test_large_terms_put_in_are_preferred_and_measured(three, ranges):
+    eft = DiscrepancyModel(three, True, ranges)
     truth = point(eft, tau=0.03, eta_Damp=0.45, alpha_thr=0.6, mu0=4e-11, x_bend=5.0)
     rng = np.random.default_rng(4)
-    drawn = replace(conditions, log_ratio=rng.multivariate_normal(eft.predict(truth), eft.covariance(truth)))
-    (found,) = compare_models({"simulated": drawn}, ranges, n_live=50, sampler="emcee", seed=5)
+    found = compare(
+        replace(three, log_ratio=rng.multivariate_normal(eft.predict(truth), eft.covariance(truth))), ranges
+    )
     assert found.log_bayes_factor[0] > 5
     j = EFT.index("mu0")
     assert abs(found.eft.mean[j] - 4e-11) < 4 * found.eft.sd[j]
@@ -541,21 +532,37 @@ def test_metrics_are_those_of_the_fit(compared, ranges):
     assert metrics.ks_p > 0.01
 
 
-def test_a_covariate_changed_changes_the_evidence_as_a_run_of_its_own_finds(compared, ranges):
+def test_a_covariate_changed_changes_the_evidence_as_draws_of_the_prior_find(compared, ranges):
     drawn, found = compared
-    as_they_are, *changed, wide = vary({"simulated": drawn}, ranges, [found], n_live=50, seed=1, jobs=2)["simulated"]
+    eft = replace(found.eft, evidence=replace(found.eft.evidence, samples=found.eft.posterior.samples))
+    several = vary({"simulated": drawn}, ranges, [replace(found, eft=eft)], n_live=50, seed=1)["simulated"]
+    as_they_are, *changed, wide = several
     assert as_they_are.delta_aic == pytest.approx(as_they_are.delta_chi2 + 24)
     assert as_they_are.log_bayes_factor == found.log_bayes_factor[0]
-    assert {one.name for one in changed} >= {"G_src turned round", "xi halved"}
-    assert all(one.error < 2 for one in changed)
     assert wide.delta_chi2 <= as_they_are.delta_chi2 + 0.5
-    covariates = drawn.covariates.copy()
-    covariates[:, COVARIATES.index("z")] /= 2
-    model = DiscrepancyModel(replace(drawn, covariates=covariates), True, ranges)
-    anew = run_nested(model.log_likelihood, model.transform, len(EFT), n_live=50, seed=2)
-    (halved,) = (one for one in changed if one.name == "z halved")
-    bayes = anew.log_evidence - found.baseline.evidence.log_evidence
-    assert abs(halved.log_bayes_factor - bayes) < 3 * np.hypot(halved.error, anew.error)
+    model = DiscrepancyModel(drawn, True, ranges)
+    data, middle = drawn.log_ratio[None], model.transform(np.full((1, 20), 0.5))
+
+    def weigh_prior(model):
+        return weigh(model, data, middle, np.random.default_rng(2))[0][0]
+
+    before = weigh_prior(model)
+    by_name = {one.name: one for one in changed}
+    for name, change in (("G_src turned round", lambda g: g.max() + g.min() - g), ("z halved", lambda z: z / 2)):
+        one, covariates = by_name[name], drawn.covariates.copy()
+        column = covariates[:, COVARIATES.index(name.split()[0])]
+        column[:] = change(column)
+        bayes = weigh_prior(replace(model, conditions=replace(drawn, covariates=covariates))) - before
+        away = one.log_bayes_factor - as_they_are.log_bayes_factor - bayes
+        if name == "z halved":  # sampled anew: few draws are left
+            assert np.isnan(one.n_effective)
+            assert abs(away) < 3 * np.hypot(one.error, as_they_are.error)
+        else:
+            assert one.n_effective > 200
+            assert abs(away) < 0.15
+    bayes = weigh_prior(replace(model, ranges=choose_ranges(load_report(), "wide"))) - before
+    away = wide.log_bayes_factor - as_they_are.log_bayes_factor - bayes
+    assert abs(away) < 3 * np.hypot(wide.error, as_they_are.error)
 
 
 N_DRAWS, N_REPEATS = 300_000, 200
@@ -575,8 +582,8 @@ def weigh(model, data, truths, rng, names=()):
     total, squares = np.zeros((2, len(data), 1))
     below, first_moment, second_moment = np.zeros((3, len(data), len(columns)))
     reference = model.log_likelihood(truths[0])
-    for _ in range(N_DRAWS // 20_000):
-        cube = rng.uniform(size=(20_000, len(model.names)))
+    for _ in range(N_DRAWS // 4_000):
+        cube = rng.uniform(size=(4_000, len(model.names)))
         x = model.transform(cube)
         white = np.broadcast_to(model.predict(x), (len(x), c.n)) @ c.whitener.T
         variance = model.shared_variance(x)
@@ -596,17 +603,18 @@ def weigh(model, data, truths, rng, names=()):
         cube, x = cube[:, columns], x[:, columns]
         first_moment += w @ cube
         second_moment += w @ cube**2
-        below += [w_t @ (x < truth) for w_t, truth in zip(w, truths[:, columns], strict=True)]
+        for below_t, w_t, truth in zip(below, w, truths[:, columns], strict=True):
+            heavy = w_t > 1e-9 * w_t.max()
+            below_t += w_t[heavy] @ (x[heavy] < truth)
     log_evidence = np.log(total[:, 0] / N_DRAWS) + reference
     width = np.sqrt(second_moment / total - (first_moment / total) ** 2) * np.sqrt(12)
     return log_evidence, (total**2 / squares)[:, 0], below / total, width
 
 
 @pytest.fixture(scope="module")
-def repeated(conditions, ranges):
+def repeated(three, ranges):
     """Two hundred data sets of three experiments from either model, truths drawn from its prior."""
-    some = select_sets(conditions, [3, 5, 7])
-    models = {is_eft: DiscrepancyModel(some, is_eft, ranges) for is_eft in (True, False)}
+    models = {is_eft: DiscrepancyModel(three, is_eft, ranges) for is_eft in (True, False)}
     rng, found = np.random.default_rng(17), {}
     for is_eft, model in models.items():
         truths = model.transform(rng.uniform(size=(N_REPEATS, len(model.names))))
@@ -651,21 +659,20 @@ def test_data_prefer_the_model_they_are_from(repeated):
     assert np.mean(bayes[True] > 0) > 0.7
 
 
-def test_both_samplers_agree_with_draws_of_the_prior(repeated, ranges):
-    models, found = repeated
-    drawn = replace(models[True].conditions, log_ratio=found[False][1][0])
-    (one,) = compare_models({"simulated": drawn}, ranges, n_live=60, sampler="emcee", seed=5)
+def test_both_samplers_agree_with_draws_of_the_prior(compared, ranges):
+    drawn, one = compared
     for is_eft, result in ((True, one.eft), (False, one.baseline)):
-        truth = models[is_eft].transform(np.full((1, len(models[is_eft].names)), 0.5))
+        model = DiscrepancyModel(drawn, is_eft, ranges)
+        truth = model.transform(np.full((1, len(model.names)), 0.5))
         log_evidence, effective, below, width = weigh(
-            models[is_eft], drawn.log_ratio[None], truth, np.random.default_rng(2), models[is_eft].names
+            model, drawn.log_ratio[None], truth, np.random.default_rng(2), model.names
         )
         assert effective[0] > 300
         assert abs(result.evidence.log_evidence - log_evidence[0]) < 4 * np.hypot(
             result.evidence.error, effective[0] ** -0.5
         )
         assert result.drawn_by == ("emcee" if is_eft else "quadrature")
-        cube = norm.cdf(models[is_eft].untransform(result.samples))
+        cube = norm.cdf(model.untransform(result.samples))
         np.testing.assert_allclose(cube.std(axis=0) * np.sqrt(12), width[0], atol=0.1)
         np.testing.assert_allclose((cube < 0.5).mean(axis=0), below[0], atol=0.1)
 
@@ -689,11 +696,11 @@ def test_offset_is_recovered_as_often_as_it_should(conditions, ranges):
 
 
 @pytest.mark.slow
-def test_a_moment_put_into_counts_is_covered(counted, likelihoods, ranges):
+def test_a_moment_put_into_counts_is_covered(scans, likelihoods, ranges):
     """Two hundred toys of counts with 2e-11 μ_B. With nothing else free its intervals hold it at their rate; the priors
     of offset, pulls and random effect, of which these counts have none, make them wider than they need be."""
-    some = [one for one in counted if one.slug in ("lz_ws2022", "pandax4t_run1", "xenonnt")]
-    conditions = gather_conditions(some, likelihoods, load_covariates(), n_toys=1000)
+    some = [one for one in scans if one.slug in ("lz_ws2022", "pandax4t_run1", "xenonnt")]
+    conditions = gather_conditions(some, likelihoods, load_covariates(), n_toys=N_TOYS)
     rng = np.random.default_rng(23)
     data = np.concatenate([draw_ratios(one, likelihoods[one.slug], 4.0, 200, rng) for one in some], axis=1)
     covered = {}
