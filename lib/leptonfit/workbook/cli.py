@@ -284,8 +284,8 @@ def main() -> None:
     written; 130 after an interrupt.
     """
     # Python cleans up the semaphores of processes that were killed, and need not warn of them
-    warned = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join([*filter(None, [warned]), "ignore:resource_tracker"])
+    warned = os.environ.get("PYTHONWARNINGS", "").split(",")
+    os.environ["PYTHONWARNINGS"] = ",".join(dict.fromkeys([*filter(None, warned), "ignore:resource_tracker"]))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is cleaned up as after an interrupt
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
