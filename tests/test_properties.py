@@ -174,7 +174,7 @@ def combinations_do_not_depend_on_units_or_order(seed, unit, zero, estimator):
     np.testing.assert_allclose(other.prediction, unit * (plain.prediction + zero), rtol=1e-6, atol=1e-6 * unit)
 
 
-NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+NUMBERS = st.one_of(st.sampled_from([np.inf, -np.inf, np.nan]), st.floats())
 LOWS = st.floats(allow_nan=False).filter(lambda low: low < np.inf)
 
 
@@ -209,5 +209,6 @@ def a_parameter_given_as_text_is_read_as_it_was(value):
 def test_property(name, is_long):
     check, quick = PROPERTIES[name]
     n = MANY if is_long else quick
-    hypothesis.settings(max_examples=n, derandomize=True, deadline=None, database=None)(check)()
+    phases = [hypothesis.Phase.generate]  # an example that fails is named by its seed; a smaller one takes too long
+    hypothesis.settings(max_examples=n, derandomize=True, deadline=None, database=None, phases=phases)(check)()
     print(f"{name}: {n} examples")
