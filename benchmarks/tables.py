@@ -3,7 +3,7 @@
 import itertools
 from datetime import date
 
-BEGIN, END = "<!-- written by make bench -->", "<!-- end of what make bench writes -->"
+WRITER = "make bench"
 FASTER = {
     "own fits": "a verdict takes a profile with many starts at each point, and the search behind bounds",
     "public sets": "its steps are made for batches of starts, so that a single start pays NumPy's overhead alone",
@@ -180,16 +180,17 @@ def say(value, units):
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.2g} {unit}"
 
 
-def replace(readme, text):
-    """README with the text between its two markers replaced.
+def replace(page, text, writer=WRITER):
+    """Page with the text between the two markers of a writer replaced.
 
     Raises
     ------
     ValueError
         If a marker is missing.
     """
-    before, found, rest = readme.partition(BEGIN)
-    _, also_found, after = rest.partition(END)
+    begin, end = f"<!-- written by {writer} -->", f"<!-- end of what {writer} writes -->"
+    before, found, rest = page.partition(begin)
+    _, also_found, after = rest.partition(end)
     if not found or not also_found:
-        raise ValueError(f"README.md: must hold the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+        raise ValueError(f"the page must hold the lines {begin!r} and {end!r}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
