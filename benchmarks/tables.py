@@ -3,6 +3,7 @@
 import itertools
 from datetime import date
 
+WRITER = "make bench"
 FASTER = {
     "own fits": "a verdict takes a profile with many starts at each point, and the search behind bounds",
     "public sets": "its steps are made for batches of starts, so that a single start pays NumPy's overhead alone",
@@ -179,17 +180,17 @@ def say(value, units):
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.2g} {unit}"
 
 
-def replace(page, text, by="make bench"):
-    """Page with the text between the two markers of a command replaced.
+def replace(page, text, writer=WRITER):
+    """Page with the text between the two markers of a writer replaced.
 
     Raises
     ------
     ValueError
         If a marker is missing.
     """
-    begin, end = f"<!-- written by {by} -->", f"<!-- end of what {by} writes -->"
+    begin, end = f"<!-- written by {writer} -->", f"<!-- end of what {writer} writes -->"
     before, found, rest = page.partition(begin)
     _, also_found, after = rest.partition(end)
     if not found or not also_found:
-        raise ValueError(f"page: must hold the lines {begin!r} and {end!r}")
+        raise ValueError(f"the page must hold the lines {begin!r} and {end!r}")
     return f"{before}{begin}\n{text}\n{end}{after}"

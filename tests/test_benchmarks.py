@@ -1,10 +1,12 @@
 """The bench: our verdicts are those known from closed forms, the peers' rows run, and README shows the stored run."""
 
 import copy
+import cProfile
 import json
 from pathlib import Path
 
 import comparison
+import explorers
 import growth
 import limits
 import numpy as np
@@ -203,3 +205,13 @@ def test_pyhf_is_given_the_same_counts():
     assert model.nuisances == ("background", "pp", "beryllium_7")
     expected = peer.expected_actualdata([values[name] for name in peer.config.par_names])
     np.testing.assert_allclose(expected, model.expected(theta, pulls), rtol=1e-12)
+
+
+def test_the_page_of_performance_takes_the_times_of_the_explorers():
+    profiler = cProfile.Profile()
+    profiler.runcall(FITS["decay, long"].model, np.ones(3), 1.0, 1.0, 1.0)
+    text = explorers.render([("profile", "beta", 20.4, 40.6)], profiler)
+    assert "| profile | `beta` | 20 ms | 41 ms |" in text
+    assert "of `benchmarks.own_fit` | 0 |" in text
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert text in tables.replace(page, text, explorers.WRITER)

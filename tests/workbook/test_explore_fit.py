@@ -111,7 +111,7 @@ def test_what_is_drawn_onto_a_frame_is_what_is_drawn_anew(explorer):
     for state in ({"b": 0.85}, {"b": 3.0}, {"c": -3.0}, {DATA: "short"}, {PROFILED: "a"}):
         explorer.put(**state)
         updated = pixels(explorer)
-        explorer._frame = None
+        explorer._layers = {}
         explorer.draw()
         assert (pixels(explorer) == updated).all(), state
     explorer.put(**{DATA: "long", PROFILED: "b"})

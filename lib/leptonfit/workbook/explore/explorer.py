@@ -106,7 +106,7 @@ class Explorer(widgets.VBox):
         self._refining: asyncio.TimerHandle | None = None
         self._worked_on: Drawing | None = None
         self._so_far: tuple[Drawing | None, tuple[np.ndarray, ...]] = None, ()
-        self._layers: dict[tuple[Any, ...], tuple[Any, np.ndarray]] = {}  # by artists: their look and their pixels
+        self._layers: dict[Any, tuple[Any, np.ndarray]] = {}  # look and pixels of each part of the frame
         self._frame: Any
         self._began, self._quiet = 0.0, False
         self.remark = ""
@@ -354,36 +354,33 @@ class Explorer(widgets.VBox):
         )
 
     def _paint(self) -> None:
-        """Draw the moving artists and animated legends onto a stored frame.
+        """Draw the moving artists onto a stored frame.
 
-        The frame holds patches, spines, axes with their ticks, and the other legends, each in a layer of its own. Only
-        layers whose artists change are drawn again. What is dark in any layer is dark in the frame.
+        The frame holds patches, spines, axes with their ticks, and legends, each in a layer of its own. Only layers
+        that change are drawn again. What is dark in any layer is dark in the frame.
         """
         if not self._layers:
             self._canvas.draw()  # places axes of a fixed aspect
         moving: list[Any] = []
-        looks: dict[tuple[Any, ...], Any] = {
-            tuple(artist for ax in self.figure.axes if ax.axison for artist in (ax.patch, *ax.spines.values())): None
-        }
+        fixed = [artist for ax in self.figure.axes if ax.axison for artist in (ax.patch, *ax.spines.values())]
+        parts: dict[Any, tuple[Any, list[Any]]] = {None: (None, fixed)}  # look and artists of each layer
         for ax in self.figure.axes:
             artists = [*ax.images, *ax.patches, *ax.collections, *ax.lines, *ax.texts]
             moving += sorted(artists, key=lambda artist: artist.zorder)
             if ax.axison:
-                looks[(ax.xaxis,)] = *ax.get_xlim(), ax.get_xlabel()
-                looks[(ax.yaxis,)] = *ax.get_ylim(), ax.get_ylabel()
+                parts[ax.xaxis] = (*ax.get_xlim(), ax.get_xlabel()), [ax.xaxis]
+                parts[ax.yaxis] = (*ax.get_ylim(), ax.get_ylabel()), [ax.yaxis]
             legend = ax.get_legend()
-            if legend and legend.get_animated():
-                moving.append(legend)
-            elif legend:
+            if legend:
                 texts = [text.get_text() for text in (legend.get_title(), *legend.get_texts())]
                 lines = [(line.get_linewidth(), line.get_markerfacecolor()) for line in legend.get_lines()]
-                looks[(legend,)] = texts, lines
-        if {artists: look for artists, (look, _) in self._layers.items()} != looks:
+                parts[ax] = (texts, lines), [legend]
+        if {key: look for key, (look, _) in self._layers.items()} != {key: look for key, (look, _) in parts.items()}:
             self._layers = {
-                artists: self._layers[artists]
-                if artists in self._layers and self._layers[artists][0] == look
+                key: self._layers[key]
+                if key in self._layers and self._layers[key][0] == look
                 else (look, self._draw_layer(artists))
-                for artists, look in looks.items()
+                for key, (look, artists) in parts.items()
             }
             frame = functools.reduce(np.minimum, (layer for _, layer in self._layers.values()))
             np.asarray(self._canvas.buffer_rgba())[...] = frame
@@ -392,7 +389,7 @@ class Explorer(widgets.VBox):
         for artist in moving:
             artist.axes.draw_artist(artist)
 
-    def _draw_layer(self, artists: tuple[Any, ...]) -> np.ndarray:
+    def _draw_layer(self, artists: list[Any]) -> np.ndarray:
         """Pixels (height, width, 4) of artists alone, on the colour of the figure."""
         renderer = self._canvas.get_renderer()
         renderer.clear()

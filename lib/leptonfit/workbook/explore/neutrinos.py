@@ -176,7 +176,7 @@ class NeutrinoExplorer(Explorer):
         self.say("computing", f"{self._likelihood.experiment.title}: the limits are being computed.")
 
     def _list_limits(self, title: str) -> None:
-        self._right.legend(title=title, title_fontsize=8, **_ABOVE).set_animated(True)
+        self._right.legend(title=title, title_fontsize=8, **_ABOVE)
 
     @property
     def _likelihood(self) -> Likelihood:
@@ -231,7 +231,7 @@ class NeutrinoExplorer(Explorer):
     def _update_spectrum(self, mu: float) -> None:
         compared = compare_spectrum(self._likelihood, [mu**2])
         self._panels.update(compared)
-        self._top.legend(**_ABOVE).set_animated(True)
+        self._top.legend(**_ABOVE)
         shown = compared.edges  # without the bins left out, where bins have numbers instead of energies
         cut = shown[0 if compared.unit == "bin" else self.controls["threshold"].value - 1]
         for span in self._left_out:
