@@ -122,7 +122,7 @@ def test_check_finds_what_a_schema_cannot_say(edited, monkeypatch, capsys):
         ("{digest}  ../outside.csv", "names ../outside.csv: must name a file in this folder"),
         ("{digest}  {folder}/outside.csv", "must name a file in this folder"),
         ("{digest}  closures.toml", "names closures.toml again: must name each file once"),
-        ("{digest}", "must be a SHA-256 digest, two spaces and a file name"),
+        ("{digest}", "must be a SHA-256 digest and a file name, with two spaces between"),
     ],
 )
 def test_a_list_of_checksums_names_files_of_its_folder_once(root, tmp_path, line, said):

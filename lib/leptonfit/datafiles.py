@@ -103,7 +103,9 @@ def read_checksums(folder: Path) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         digest, _, name = line.partition("  ")
         if not re.fullmatch("[0-9a-f]{64}", digest) or not name:
-            raise InputError(f"{folder / SUMS}: line {number} must be a SHA-256 digest, two spaces and a file name")
+            raise InputError(
+                f"{folder / SUMS}: line {number} must be a SHA-256 digest and a file name, with two spaces between"
+            )
         if name in listed:
             raise InputError(f"{folder / SUMS}: line {number} names {name} again: must name each file once")
         if Path(name).is_absolute() or ".." in Path(name).parts:

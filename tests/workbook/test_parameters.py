@@ -190,7 +190,7 @@ REFUSED = [
     (["--tag", ".."], "--tag ..: must be 1 to 100 letters"),
     (["--tag", ""], "--tag : must be 1 to 100 letters"),
     (["--data", "nowhere"], "nowhere: must be a folder with a SHA256SUMS file"),
-    (["--colour", "red"], "No such option '--colour'"),
+    (["--colour", "red"], "No such option"),
     (["02_profile"], f"notebook 02_profile: must be one of {', '.join(NOTEBOOKS)}"),
 ]
 
