@@ -37,7 +37,7 @@ more_nuisances = "none"  # optional nuisances, where a data set has them [none |
 mu_nu = 2e-11  # μ_B, effective moment drawn beside the data [0, 1e-6]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limit that the verdict quotes [cls | fc | q_tilde | pinned]
-n_toys = None  # count, toy experiments at each truth {quick: 1000, full: 100000} [1, 10000000]
+n_toys = None  # count, toy experiments at each truth {quick: 1000, full: 100000} [1, 1000000]
 seed = 838  # seed of the toys [0, 9223372036854775807]
 budget = "quick"  # effort [quick | full]
 

@@ -33,7 +33,7 @@ more_nuisances = "none"  # optional nuisances, where a data set has them [none |
 n_thresholds = 12  # count, largest number of thresholds of each data set [4, 1000]
 confidence_levels = "0.90, 0.95"  # confidence of the upper limits [0.55, 0.999, …]
 limit_method = "cls"  # construction of the limits [cls | fc | pinned]
-n_toys = None  # count, toy experiments of each data set {quick: 1000, full: 100000} [100, 10000000]
+n_toys = None  # count, toy experiments of each data set {quick: 1000, full: 100000} [100, 1000000]
 seed = 838  # seed of the toys [0, 9223372036854775807]
 budget = "quick"  # effort [quick | full]
 

@@ -14,7 +14,7 @@ from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.declarations import Declaration
 from leptonfit.workbook.parameters import parse_assignment
 
-hypothesis = pytest.importorskip("hypothesis")
+import hypothesis
 st = pytest.importorskip("hypothesis.strategies")
 
 PROPERTIES = {}

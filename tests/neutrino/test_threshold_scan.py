@@ -138,6 +138,15 @@ def test_spreads_are_those_of_three_limits_by_hand():
     assert found.excess.q == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("limit", [0.0, np.inf])
+def test_a_limit_without_a_logarithm_is_left_out_of_the_spread(limit):
+    """A construction that excludes every moment, or none, has a limit of 0 or infinity."""
+    several = [made("A"), made("B", limit=2.0), made("C", limit=limit)]
+    found = compare_spreads(several)["solar"]
+    assert found.titles == ("A", "B")
+    assert found.limits.tau2 == pytest.approx(compare_spreads(several[:2])["solar"].limits.tau2)
+
+
 def test_k_thr_is_the_slope_of_the_expected_curve(xenon):
     away = xenon.energy - xenon.energy[0]
     line = replace(xenon, expected=2 * np.exp(0.1 * away)[:, None], curve=fit_curve(xenon.energy, 0.1 * away, seed=0))

@@ -141,7 +141,7 @@ def test_plain_papermill_with_a_new_sigma(notebook, root, few_closures):
     ("given", "message"),
     [
         (["sigma_m_model", "-1"], "sigma_m_model = -1: must be a number from 1e-12 to 1000"),
-        (["n_beta", "2.5"], "n_beta = 2.5: must be an integer from 2 to 10001"),
+        (["n_beta", "2.5"], "n_beta = 2.5: must be an integer from 2 to 1001"),
         (["beta_min", "4"], "beta_min = 4: must satisfy beta_min < beta_max, with beta_max = 3.25"),
         (["sigma_model", "1e-5"], "sigma_model = 1e-05: unknown parameter, the nearest is sigma_m_model"),
     ],

@@ -93,6 +93,14 @@ class ThresholdScanResult(Result):
     curve: CurveResult | None
 
     @property
+    def is_comparable(self) -> bool:
+        """True if the limit at the lowest threshold, and those of its toys, have logarithms: none is 0 or infinite."""
+        if not len(self.threshold):
+            return False
+        parts = self.limit[0, 0], self.expected[0, 0], self.toy_sd[0], np.exp(self.log_ratio[0] - self.toy_mean[0])
+        return all(0 < one < np.inf for one in parts)
+
+    @property
     def toy_sd(self) -> np.ndarray:
         """Standard deviation (n,) of the log ratio in the toys."""
         return np.sqrt(np.diag(self.toy_covariance))
@@ -182,8 +190,8 @@ def scan_thresholds(
         signal_above=np.array([likelihood.spectrum.magnetic[above].sum() for above in used[:, : experiment.n_bins]]),
         log_ratio=compare(found.theta_hat),
         toy_mean=log_ratio.mean(axis=0),
-        toy_covariance=np.cov(log_ratio.T),
-        toy_correlation=np.corrcoef(fitted_theta.T),
+        toy_covariance=np.atleast_2d(np.cov(log_ratio.T)),
+        toy_correlation=np.atleast_2d(np.corrcoef(fitted_theta.T)),
         curve=curve,
     )
 
@@ -230,7 +238,11 @@ class SpreadResult(Result):
 
 
 def compare_spreads(scans: Sequence[ThresholdScanResult]) -> dict[str, SpreadResult]:
-    """Spread of each flavour class with at least two data sets, and of all classes together under `all`."""
+    """Spread of each flavour class with at least two data sets, and of all classes together under `all`.
+
+    Data sets whose limit has no logarithm are left out (see `ThresholdScanResult.is_comparable`).
+    """
+    scans = [one for one in scans if one.is_comparable]
     groups = {name: [one for one in scans if one.flavour_class == name] for name in FLAVOUR_CLASSES}
     groups[ALL] = list(scans)
     return {name: _spread(several) for name, several in groups.items() if len(several) > 1}

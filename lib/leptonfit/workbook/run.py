@@ -20,7 +20,6 @@ from typing import Any
 from leptonfit.datafiles import ROOT, DamagedError, InputError, data_folder, describe_fault
 from leptonfit.inference.parallel import count_cores, own_core, share_cores, use_core
 from leptonfit.workbook import notebook_page, page, progress, records, schedule, store
-from leptonfit.workbook.data_check import check_data
 from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
 from leptonfit.workbook.execution import execute_notebook
 from leptonfit.workbook.parameters import (
@@ -144,6 +143,8 @@ def check_request(
         if budget not in BUDGETS:
             raise InputError(f"budget = {budget}: must be one of {', '.join(BUDGETS)}")
         overrides.setdefault("budget", budget)
+    from leptonfit.workbook.data_check import check_data  # here, because it loads the models
+
     folder = (data or root / "data").resolve()
     check_data(folder)
     request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)

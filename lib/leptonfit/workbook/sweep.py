@@ -34,7 +34,7 @@ def check_sweep(
     assignments : sequence of str
         `name=value`, one of them `name=value,value,…`.
     jobs : int, optional
-        Number of values run at the same time; the number of cores if not given.
+        Number of values run at the same time; the number of cores if not given, which is also the most.
     **options
         As for `run.check_request`.
 
@@ -89,7 +89,7 @@ def execute_sweep(
     InputError
         If another sweep is using the tag.
     """
-    jobs = count_cores() if jobs is None else jobs
+    jobs = min(count_cores(), count_cores() if jobs is None else jobs)  # more processes only share the cores
     first = next(iter(requests.values()))
     folder = first.root / "reports" / first.tag / store.SWEEP
     folder.mkdir(parents=True, exist_ok=True)
