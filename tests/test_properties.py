@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -13,9 +15,6 @@ from leptonfit.inference.meta import ESTIMATORS, combine_estimates
 from leptonfit.inference.result import decode, encode
 from leptonfit.workbook.declarations import Declaration
 from leptonfit.workbook.parameters import parse_assignment
-
-import hypothesis
-st = pytest.importorskip("hypothesis.strategies")
 
 PROPERTIES = {}
 QUICK, SLOW_QUICK, MANY = 8, 3, 300
