@@ -287,7 +287,7 @@ def test_any_level(build, level):
 
 @pytest.mark.parametrize("level", [95, 0, 1, -0.5])
 def test_refuses_a_level_that_is_no_confidence(build, level):
-    with pytest.raises(ValueError, match="must be confidences between 0 and 1"):
+    with pytest.raises(ValueError, match=r"levels = \[.*\]: must be above 0 and below 1"):
         scan(line(build), "t", -1, 1, 9, sets=SetOptions(levels=(level,)))
 
 
@@ -544,9 +544,16 @@ def test_a_reference_outside_the_scan_can_hold_the_lowest_chi2(build):
 # Refusals
 
 
-@pytest.mark.parametrize("grid", [[2.0, 1.0], [0.0, 1.0, 1.0], [1.0], [], [[0.0, 1.0]], [0.0, np.nan]])
-def test_refuses_a_grid_that_does_not_ascend(build, grid):
-    with pytest.raises(ValueError, match="grid of t: must be at least two ascending values"):
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        *((grid, ": must be at least two ascending values") for grid in ([2.0, 1.0], [0.0, 1.0, 1.0], [1.0], [])),
+        ([[0.0, 1.0]], r" of shape \(1, 2\): must be \(n,\)"),
+        ([0.0, np.nan], r"\[1\] = nan: must be finite"),
+    ],
+)
+def test_refuses_a_grid_that_does_not_ascend(build, grid, said):
+    with pytest.raises(ValueError, match=f"grid of t{said}"):
         scan_profile(line(build), "t", np.array(grid), effort=Effort(2, 1))
 
 

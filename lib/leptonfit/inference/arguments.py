@@ -92,8 +92,10 @@ def read_confidences(name: str, value: Any, *, above: float = 0.0) -> np.ndarray
     return np.array(several, dtype=float)
 
 
-def read_array(name: str, value: Any, shape: Sequence[int | None] | None = None) -> np.ndarray:
-    """Array of finite real numbers.
+def read_array(
+    name: str, value: Any, shape: Sequence[int | None] | None = None, *, is_finite: bool = True
+) -> np.ndarray:
+    """Array of real numbers.
 
     Parameters
     ----------
@@ -101,13 +103,15 @@ def read_array(name: str, value: Any, shape: Sequence[int | None] | None = None)
     value : array_like
     shape : sequence of int or None, optional
         Shape that the array must have; None stands for any length.
+    is_finite : bool
+        True to refuse numbers that are not finite.
 
     Raises
     ------
     TypeError
         If an entry is no real number.
     ValueError
-        If the shape is another one, or a number is not finite.
+        If the shape is another one, or a number is not finite although it must be.
     """
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
@@ -117,7 +121,7 @@ def read_array(name: str, value: Any, shape: Sequence[int | None] | None = None)
         said = ", ".join("n" if n is None else str(n) for n in wanted)
         raise ValueError(f"{name} of shape {array.shape}: must be ({said}{',' if len(wanted) == 1 else ''})")
     bad = ~np.isfinite(array)
-    if bad.any():
+    if is_finite and bad.any():
         where = tuple(int(one) for one in np.argwhere(bad)[0])
         raise ValueError(f"{name}[{', '.join(map(str, where))}] = {array[where]:g}: must be finite")
     return array.astype(float)

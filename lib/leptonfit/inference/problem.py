@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -190,8 +191,11 @@ class LeastSquaresProblem:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"parameters: {parameter!r}: must be a Parameter")
         for said, names in (("parameter", self.names), ("residual", self.residual_names)):
-            if isinstance(names, str) or len(set(names)) < len(names):
-                raise ValueError(f"{said} names {names} must be a tuple, and differ from one another")
+            if isinstance(names, str):
+                raise TypeError(f"{said} names {names!r}: must be a tuple")
+            repeated = [name for name, n in Counter(names).items() if n > 1]
+            if repeated:
+                raise ValueError(f"{said} name {repeated[0]!r} stands twice: names must differ")
         for name in ("residuals", "jacobian"):
             if not callable(getattr(self, name)):
                 raise TypeError(f"{name} = {getattr(self, name)!r}: must be a function")

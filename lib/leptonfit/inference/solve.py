@@ -88,7 +88,7 @@ def solve(
     """
     split_points(problem, 1)  # refuses a problem that is too large before it is evaluated
     problem.check()
-    x0 = read_array("x0", x0)
+    x0 = read_array("x0", x0, is_finite=False)  # ln 0 is a start on a logarithmic scale
     read_count("max_iter", max_iter, lowest=0)
     if isinstance(fixed, str):
         raise TypeError(f"fixed = {fixed!r}: must be a tuple of names, such as ({fixed!r},)")

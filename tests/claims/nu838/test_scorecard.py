@@ -125,7 +125,7 @@ def test_points_and_ranks():
 @pytest.mark.parametrize(
     ("new", "said"),
     [
-        ("xenonnt = [1.0]", r"covariates_838.toml: xenonnt = \[1.0\]: must be 6 numbers, G_src"),
+        ("xenonnt = [1.0]", r"covariates_838.toml: xenonnt = \[1.0\]: must be 6 numbers from -10 to 10, G_src"),
         ("xenonnt = [1.0, nan, 0.02, 0.49, 0.56, 0.04]", r"xenonnt\[1\] = nan: must be a number"),
         ("spare = [1.0, 0.80, 0.02, 0.49, 0.56, 0.04]", "xenonnt is missing"),
     ],
