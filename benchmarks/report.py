@@ -66,7 +66,7 @@ def render(seconds, profiler, n_closures):
         *(f"| `{name}` | {value:.0f} s |" for name, value in seconds.items() if value >= SHORTEST),
         f"| {len(short)} others | {min(short):.0f} to {max(short):.0f} s each |",
         "",
-        f"Where the {total:.0f} s of one core for {n_closures} closures of `05_closures` go, with the profiler's own time:",
+        f"Where the {total:.0f} s of one core for {n_closures} closures of `05_closures` go, with the profiler's:",
         "",
         "| function | calls | in it alone |",
         "|---|---|---|",
