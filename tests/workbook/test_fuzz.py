@@ -248,7 +248,6 @@ def reported(tmp_path, root, monkeypatch):
     write(tmp_path, "20_alone", f"value = 10 * settings.seed; {publish}")
     write(tmp_path, "21_needs", 'needs = ("22_makes",)\nvalue = store.load("22_makes")["results"]["value"] + 1')
     write(tmp_path, "22_makes", f"value = 7; {publish}")
-    monkeypatch.setattr(run, "DATA_OF", {})
     assert run.execute(run.check_request(root=tmp_path)) == []
     name, requests = sweep.check_sweep(["22_makes"], ["seed=1,2"], root=tmp_path)
     assert sweep.execute_sweep(name, requests, jobs=1) == []
