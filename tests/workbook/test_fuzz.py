@@ -14,7 +14,7 @@ import pytest
 from tests.workbook.test_run import execute_here, write
 
 from leptonfit.datafiles import ROOT
-from leptonfit.workbook import answer, cli, manuscript, own_notebook, page, pairs, run, store, sweep
+from leptonfit.workbook import answer, cli, data_check, manuscript, own_notebook, page, pairs, run, store, sweep
 from leptonfit.workbook.declarations import read_notebook
 
 ODD = [
@@ -241,6 +241,7 @@ def reported(tmp_path, root, monkeypatch):
     origin = store.origin()
     monkeypatch.setattr(store, "origin", lambda: origin)  # it takes a tenth of a second
     monkeypatch.setattr(run, "execute_notebook", execute_here)
+    monkeypatch.setattr(data_check, "check_data", lambda folder: None)  # the data files have attacks of their own
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "data").mkdir()
     store.write_checksums(tmp_path / "data")

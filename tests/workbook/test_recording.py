@@ -25,7 +25,7 @@ def of_this_machine(monkeypatch):
         return RECORDED[0].report
 
     monkeypatch.setattr(recording, "reenact_report", note)
-    own = replace(RECORDED[0], kernel=store.blas_kernel(), versions=versions())
+    own = replace(RECORDED[0], kernel=store.kernels(), versions=versions())
     return (replace(RECORDED[0], kernel="another"), own), seeds
 
 
@@ -43,7 +43,7 @@ def test_what_has_no_recording_is_re_enacted(of_this_machine, change):
     seed = SEED + (change == "seed")
     found = recording.find_run_here(CLAIMS, [own], seed=seed, seconds={"tight": 2.0})
     assert seeds == [seed]
-    assert (found.kernel, found.seconds) == (store.blas_kernel(), {"tight": 2.0})
+    assert (found.kernel, found.seconds) == (store.kernels(), {"tight": 2.0})
 
 
 @pytest.mark.slow

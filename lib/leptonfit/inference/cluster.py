@@ -173,6 +173,7 @@ def write_description() -> Callable[[], dict[str, str]]:
             for path in sorted(package.rglob("*.py")):
                 digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
             known["_sources"] = digest.hexdigest()[:12]
+        instructions = numpy.show_config("dicts")["SIMD Extensions"]
         libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
         return {
             "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {known['_sources']})",
@@ -180,6 +181,7 @@ def write_description() -> Callable[[], dict[str, str]]:
             "numpy": numpy.__version__,
             "scipy": scipy.__version__,
             "BLAS kernel": " and ".join(sorted({str(found.get("architecture")) for found in libraries})),
+            "NumPy's instructions": " ".join([*instructions["baseline"], *instructions["found"]]),
         }
 
     return describe

@@ -48,7 +48,7 @@ def reenact_here(
     return RecordedRunResult(
         recorded=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=store.machine(),
-        kernel=store.blas_kernel(),
+        kernel=store.kernels(),
         versions=versions(),
         setup=digest_setup(claims),
         report=reenact_report(load_measurements("report_2025"), claims, seed=seed, say=say),
@@ -73,7 +73,7 @@ def find_run_here(
     """
     drawn = np.sort(draw_beta(claims["multi_start"], seed=seed))
     for run in recorded:
-        is_here = run.versions["scipy"] == versions()["scipy"] and run.kernel == store.blas_kernel()
+        is_here = run.versions["scipy"] == versions()["scipy"] and run.kernel == store.kernels()
         if is_here and np.array_equal(np.sort(run.report.multi_start.beta_start), drawn):
             return run
     return reenact_here(claims, seed=seed, seconds=seconds)

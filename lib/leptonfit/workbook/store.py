@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import ROOT, SUMS, DamagedError, compute_checksums, data_folder
@@ -295,15 +296,17 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
 
 
-def blas_kernel() -> str:
-    """Kernels that the linear-algebra libraries under NumPy and SciPy chose for this processor."""
+def kernels() -> str:
+    """What decides the last digits of results here: kernels of linear algebra, and NumPy's instructions."""
     import scipy.linalg  # noqa: F401  # loads its library
     import threadpoolctl
 
     libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
-    return " and ".join(
-        sorted({f"{found['internal_api']} {found.get('architecture', '')}".strip() for found in libraries})
-    )
+    names = sorted({f"{found['internal_api']} {found.get('architecture', '')}".strip() for found in libraries})
+    instructions = np.show_config("dicts")["SIMD Extensions"]
+    used = [*instructions["baseline"], *instructions["found"]]
+    level = next((one for one in reversed(used) if one.startswith("X86_V")), "".join(used[-1:]))
+    return f"{' and '.join(names)}, NumPy {level}".strip()
 
 
 def write_checksums(folder: Path) -> None:
