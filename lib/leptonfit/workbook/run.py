@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from leptonfit.datafiles import ROOT, DamagedError, InputError, data_folder, describe_fault
+from leptonfit.datafiles import ROOT, DamagedError, InputError, data_folder, describe_fault, read_checksums
 from leptonfit.inference.parallel import count_cores, own_core, share_cores, use_core
 from leptonfit.workbook import notebook_page, page, progress, records, schedule, store
 from leptonfit.workbook.declarations import BUDGETS, Value, read_notebook
@@ -143,12 +143,9 @@ def check_request(
         if budget not in BUDGETS:
             raise InputError(f"budget = {budget}: must be one of {', '.join(BUDGETS)}")
         overrides.setdefault("budget", budget)
-    from leptonfit.workbook.data_check import check_data  # here, because it loads the models
-
-    folder = (data or root / "data").resolve()
-    check_data(folder)
-    request = Request(notebooks, overrides, tag, folder, jobs, fresh, root, place)
+    request = Request(notebooks, overrides, tag, (data or root / "data").resolve(), jobs, fresh, root, place)
     _refuse_links(request)
+    _check_data(request)
     missing = _missing_upstream(request)
     faults = find_faults((*notebooks, *missing), root)
     if faults.keys() >= {*notebooks}:
@@ -375,6 +372,21 @@ class _Run:
     def relative(self, path: Path) -> str:
         """Path below the root folder of the workbook, as text."""
         return path.relative_to(self.request.root).as_posix()
+
+
+def _check_data(request: Request) -> None:
+    """Check every data file, unless the same files were found valid before by the same version of the library."""
+    listed = read_checksums(request.data)
+    with _environment(request):
+        digest = hashlib.sha256(json.dumps([listed, store.origin()], sort_keys=True).encode()).hexdigest()
+    record = request.root / "reports" / ".valid_data"
+    if record.is_file() and not record.is_symlink() and record.read_text(errors="replace") == digest:
+        return
+    from leptonfit.workbook.data_check import check_data  # here, because it loads the models
+
+    check_data(request.data)
+    record.parent.mkdir(exist_ok=True)
+    store.write_whole(record, digest)
 
 
 def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value], origin: Mapping[str, Any]) -> str:
