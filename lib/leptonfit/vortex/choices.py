@@ -163,6 +163,9 @@ def build_choice(choice: Choice, model: VortexModel) -> LeastSquaresProblem:
         the report.
     """
     is_own = not isinstance(model.closure, str)
+    bounds = dict(limit_radius(BOUNDS[choice.bounds], model.r_max))
+    if choice.moment == "spin_half":
+        bounds["c_mu"] = (0.0, 2 * SPIN_HALF_C)  # C is held between them
     if is_own and {"frame", "shape", "current", "gradient"} & set(choice.changed):
         raise ValueError(
             f"{choice.name}: frame, shape, current and gradient must be the report's beside a closure of one's own"
@@ -173,7 +176,7 @@ def build_choice(choice: Choice, model: VortexModel) -> LeastSquaresProblem:
         gradient=GRADIENT if choice.gradient == "on" else 0.0,
         moment_map="mass_scaled" if choice.moment in ("mass_scaled", "spin_half") else "universal",
         moment_factor=model.moment_factor if is_own else moment_factor(choice.current, shape=choice.shape),
-        bounds=limit_radius(BOUNDS[choice.bounds], model.r_max),
+        bounds=bounds,
     ).problem
     held = {f"A_{lepton}": BOUNDS[choice.bounds]["A"][1] for lepton in LEPTONS if choice.amplitude == "saturated"}
     kept = problem.residual_names

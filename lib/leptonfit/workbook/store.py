@@ -306,7 +306,7 @@ def kernels() -> str:
     instructions = np.show_config("dicts")["SIMD Extensions"]
     used = [*instructions["baseline"], *instructions["found"]]
     level = next((one for one in reversed(used) if one.startswith("X86_V")), "".join(used[-1:]))
-    return f"{' and '.join(names)}, NumPy {level}".strip()
+    return f"{' and '.join(names)} {level}".strip()
 
 
 def write_checksums(folder: Path) -> None:

@@ -264,7 +264,7 @@ def plot_reenacted(
     left.set_ylabel(r"$\chi^2$ where it stopped (zero: $10^{-6}$)")
     left.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
     rows = [(scan.name, scan) for scan in scans] + [(run.name, run.report.tight[0]) for run in runs[1:]]
-    rows[0] = (f"as stated, {runs[0].name}", scans[0])
+    rows[0] = (f"as stated,\n{runs[0].name}", scans[0])
     for row, (name, scan) in enumerate(rows):
         at = scan.chi2.min()
         if at >= CHI2_FLOOR:
