@@ -199,7 +199,6 @@ publish.figure(settings, "profile_scan", fig, profile=profile, certificate=certi
 print(verdict.sentence)
 
 # %%
-# NBVAL_CHECK_OUTPUT
 kinds = {"as given": profile.identified_set, "released": profile.released_set}
 sets = tables.from_records([(level, kind, one) for kind, sets in kinds.items() for level, one in sets.items()], {
     "level": 0,

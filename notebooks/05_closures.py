@@ -241,7 +241,6 @@ code, sentence = describe_comparison(compared, *ends, reference=reference)
 sentence = f"{sentence} {describe_boxes(boxes)}".strip()
 
 # %%
-# NBVAL_CHECK_OUTPUT
 print(sentence)
 
 # %%

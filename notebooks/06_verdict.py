@@ -65,7 +65,6 @@ profiles = store.find_variants("02_profile_scan", "closure")
 claims = load_claims()
 
 # %%
-# NBVAL_CHECK_OUTPUT
 for document in (multi_start, profile, calibration, closures):
     print(f"{document['verdict_code']}: {document['verdict']}")
 
@@ -140,7 +139,6 @@ stands = tables.from_records(standing, {
 tables.show(stands)
 
 # %%
-# NBVAL_CHECK_OUTPUT
 for claim, names in standing.items():
     print(f"{claim}: {len(names)} of {len(compared)}")
 
