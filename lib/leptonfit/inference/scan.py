@@ -160,8 +160,10 @@ class Scan:
         A set needs χ² to a fraction of one unit; a rejection does not, and at χ² = 1e12 rounding leaves no such digits.
         """
         path = self.path
-        left = linear_decrease(self.problem, path.best_x)
-        is_minimum = path.best_converged or left <= RELATIVE_AGREEMENT * path.best_chi2
+        if not np.isfinite(path.best_chi2):
+            return False
+        left = 0.0 if path.best_converged else linear_decrease(self.problem, path.best_x)
+        is_minimum = left <= RELATIVE_AGREEMENT * path.best_chi2
         return is_minimum and assess_tension(self.problem, path.best_x, path.best_chi2).is_rejected
 
     @property

@@ -153,8 +153,9 @@ def linear_decrease(problem: LeastSquaresProblem, x: np.ndarray) -> float:
     enough to use it.
     """
     gradient = problem.residuals(x) @ problem.jacobian(x)
+    moves = gradient != 0
     distance = np.where(gradient > 0, x - problem.lower, problem.upper - x)
-    return float(2 * np.sum(np.abs(gradient) * distance, where=gradient != 0))
+    return float(2 * np.abs(gradient[moves]) @ distance[moves])
 
 
 def _offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
