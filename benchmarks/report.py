@@ -19,8 +19,8 @@ from leptonfit.datafiles import ROOT
 from leptonfit.vortex import VortexModel, compare_choice, load_choices, load_measurements
 
 WRITER = "benchmarks/report.py"
-SHORTEST, EACH, N_LINES = 5.0, 9, 12
-"""Seconds of a notebook that has a row of its own, step through the closures profiled, and lines of the profile."""
+EACH, N_LINES = 9, 12
+"""Step through the closures profiled, and lines of the profile."""
 
 
 def read_seconds():
@@ -53,7 +53,6 @@ def render(seconds, profiler, n_closures):
     n_closures : int
         Number of closures profiled.
     """
-    short = [value for value in seconds.values() if value < SHORTEST]
     found = pstats.Stats(profiler).stats
     total = sum(own for _, _, own, _, _ in found.values())
     longest = sorted(found.items(), key=lambda item: -item[1][2])[:N_LINES]
@@ -63,8 +62,7 @@ def render(seconds, profiler, n_closures):
         "",
         "| notebook | time |",
         "|---|---|",
-        *(f"| `{name}` | {value:.0f} s |" for name, value in seconds.items() if value >= SHORTEST),
-        f"| {len(short)} others | {min(short):.0f} to {max(short):.0f} s each |",
+        *(f"| `{name}` | {value:.0f} s |" for name, value in seconds.items()),
         "",
         f"Where the {total:.0f} s of one core for {n_closures} closures of `05_closures` go, with the profiler's:",
         "",

@@ -65,7 +65,8 @@ converged = converge_report(measured, claims, effort=effort)
 #
 # The tight scan as stated, and with other finite-difference steps, orders and starts: choices the report leaves open.
 # Then with its functional on finer grids, and with the analytic gradient, which only helps the optimiser. The same
-# SciPy, linear-algebra kernel and seed give the same run, so that a recorded run of these is read from `data/`.
+# SciPy, linear-algebra kernel, instructions of the processor and seed give the same run, so that a recorded run of
+# these is read from `data/`.
 
 # %%
 runs_in_data = load_recorded(claims)
@@ -97,8 +98,8 @@ tables.show(tables.from_records(here.report.tight, columns))
 # %% [markdown]
 # ## Re-enacted and recorded
 #
-# The same, frozen. The runs differ only in the versions of SciPy and NumPy, or in the kernel that the linear-algebra
-# library picks for a processor. (Where none is of the set-up in the data, the run made here stands in.)
+# The same, frozen. The runs differ only in the versions of SciPy and NumPy, or in what these use of a processor: the kernel
+# of linear algebra, and the instructions. (Where none is of the set-up in the data, the run made here stands in.)
 
 # %%
 recorded = runs_in_data or (here,)

@@ -168,21 +168,22 @@ def write_description() -> Callable[[], dict[str, str]]:
         import leptonfit
 
         known = vars(leptonfit)  # a process keeps the modules that it has imported, whatever happens to their files
-        if "_sources" not in known:
-            package, digest = Path(spec.origin).parent, hashlib.sha256()
-            for path in sorted(package.rglob("*.py")):
-                digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-            known["_sources"] = digest.hexdigest()[:12]
+        if "_description" in known:
+            return dict(known["_description"])
+        package, digest = Path(spec.origin).parent, hashlib.sha256()
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
         instructions = numpy.show_config("dicts")["SIMD Extensions"]
         libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
-        return {
-            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {known['_sources']})",
+        known["_description"] = {
+            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {digest.hexdigest()[:12]})",
             "python": platform.python_version(),
             "numpy": numpy.__version__,
             "scipy": scipy.__version__,
             "BLAS kernel": " and ".join(sorted({str(found.get("architecture")) for found in libraries})),
             "NumPy's instructions": " ".join([*instructions["baseline"], *instructions["found"]]),
         }
+        return dict(known["_description"])
 
     return describe
 

@@ -36,6 +36,8 @@ from leptonfit.workbook.parameters import (
 
 _PAGE = threading.Lock()
 """Lock held while the page, or a file from which it is made, is written."""
+_valid: set[str] = set()
+"""Digests of the data that this process has found valid (see `_describe_data`)."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,9 @@ def execute(request: Request, say: Callable[[str], None] = lambda line: None) ->
     """
     names = [*_missing_upstream(request), *request.notebooks]
     (request.folder / "results").mkdir(parents=True, exist_ok=True)
+    record, digest = _describe_data(request)
+    if digest in _valid:
+        store.write_whole(record, digest)
     cores = share_cores(request.folder / ".cores", count_cores())
     with only_run(request.folder, request.tag), _environment(request), cores:
         run = _Run(request, names, say)
@@ -376,17 +381,23 @@ class _Run:
 
 def _check_data(request: Request) -> None:
     """Check every data file, unless the same files were found valid before by the same version of the library."""
-    listed = read_checksums(request.data)
-    with _environment(request):
-        digest = hashlib.sha256(json.dumps([listed, store.origin()], sort_keys=True).encode()).hexdigest()
-    record = request.root / "reports" / ".valid_data"
-    if record.is_file() and not record.is_symlink() and record.read_text(errors="replace") == digest:
+    record, digest = _describe_data(request)
+    if digest in _valid or (
+        record.is_file() and not record.is_symlink() and record.read_text(errors="replace") == digest
+    ):
         return
     from leptonfit.workbook.data_check import check_data  # here, because it loads the models
 
     check_data(request.data)
-    record.parent.mkdir(exist_ok=True)
-    store.write_whole(record, digest)
+    _valid.add(digest)
+
+
+def _describe_data(request: Request) -> tuple[Path, str]:
+    """Return the file that names the data last found valid, and a digest of these data and of what checks them."""
+    listed = read_checksums(request.data)
+    with _environment(request):
+        digest = hashlib.sha256(json.dumps([listed, store.origin()], sort_keys=True).encode()).hexdigest()
+    return request.root / "reports" / ".valid_data", digest
 
 
 def _fingerprint(request: Request, name: str, parameters: Mapping[str, Value], origin: Mapping[str, Any]) -> str:

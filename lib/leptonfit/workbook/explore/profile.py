@@ -196,7 +196,7 @@ class ProfileExplorer(Explorer):
         return float(np.clip(self.controls["beta"].value, grid[0], grid[-1]))
 
     def _round_left(self) -> None:
-        self._left.set_ylim(*_widen(*self._left.get_ylim(), decades=1))
+        self._left.set_ylim(*_round_out(*self._left.get_ylim(), decades=1))
 
     @property
     def _current(self) -> _Found:
@@ -248,7 +248,7 @@ class ProfileExplorer(Explorer):
         self._band.set_data(feasible.beta[exact], low, high)
         self._fitted.set_data(grid, fitted)
         ends = np.append(low, high) if exact.any() else fitted[np.isfinite(fitted)]
-        self._right.set_ylim(*_widen(ends.min() / 1.1, ends.max() * 1.1, decades=0.1))
+        self._right.set_ylim(*_round_out(ends.min() / 1.1, ends.max() * 1.1, decades=0.1))
 
     def _update_vortices(self, x: dict[str, float]) -> None:
         for number, (lepton, disc, lines, text) in enumerate(self._vortices):
@@ -259,7 +259,7 @@ class ProfileExplorer(Explorer):
             text.set_text(f"{SYMBOLS[lepton]}: R = {radius:.4g}\nU = {velocity:.4g}, A = {amplitude:.4g}")
 
 
-def _widen(low: float, high: float, *, decades: float) -> tuple[float, float]:
+def _round_out(low: float, high: float, *, decades: float) -> tuple[float, float]:
     """Range of a logarithmic axis in whole steps, so that its ticks are seldom drawn again."""
     first, last = np.floor(np.log10(low) / decades), np.ceil(np.log10(high) / decades)
     return float(10 ** (decades * first)), float(10 ** (decades * last))

@@ -247,7 +247,7 @@ def plot_claims(
 def plot_reenacted(
     axes: Sequence[Axes], runs: Sequence[RecordedRunResult], converged: ProfileResult, claims: Mapping[str, Any]
 ) -> Sequence[Axes]:
-    """Tight scan: claimed, re-enacted and converged; and the minimum of every setting and of every other run."""
+    """Tight scan: claimed, re-enacted, converged; and its minimum in each setting of the first run, and in each run."""
     left, right = axes
     claim, scans = claims["tight"], runs[0].report.tight
     for row, scan in enumerate(scans):
@@ -263,8 +263,7 @@ def plot_reenacted(
     left.set_xlabel(r"$\beta$ (dimensionless)")
     left.set_ylabel(r"$\chi^2$ where it stopped (zero: $10^{-6}$)")
     left.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, borderaxespad=0)
-    rows = [(scan.name, scan) for scan in scans] + [(run.name, run.report.tight[0]) for run in runs[1:]]
-    rows[0] = (f"as stated,\n{runs[0].name}", scans[0])
+    rows = [(scan.name, scan) for scan in scans] + [(run.name, run.report.tight[0]) for run in runs]
     for row, (name, scan) in enumerate(rows):
         at = scan.chi2.min()
         if at >= CHI2_FLOOR:
