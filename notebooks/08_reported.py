@@ -98,8 +98,9 @@ tables.show(tables.from_records(here.report.tight, columns))
 # %% [markdown]
 # ## Re-enacted and recorded
 #
-# The same, frozen. The runs differ only in the versions of SciPy and NumPy, or in what these use of a processor: the kernel
-# of linear algebra, and the instructions. (Where none is of the set-up in the data, the run made here stands in.)
+# The same, frozen. The runs differ only in the versions of SciPy and NumPy, or in what these use of a processor:
+# the kernel of linear algebra, and the instructions. (Where none is of the set-up in the data, the run made here
+# stands in.)
 
 # %%
 recorded = runs_in_data or (here,)

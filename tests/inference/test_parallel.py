@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leptonfit.inference import parallel
 from leptonfit.inference.parallel import map_ordered, own_core, share_cores, spawn_seeds, use_core
 
 TASKS = """
@@ -57,6 +58,7 @@ def tasks(tmp_path, monkeypatch):
     """Functions of a module that other processes can import."""
     (tmp_path / "parallel_tasks.py").write_text(TASKS)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(parallel, "count_cores", lambda: 2)  # also on a machine with one core
     import parallel_tasks
 
     return parallel_tasks
@@ -66,6 +68,17 @@ def test_order_is_kept_whatever_finishes_first(tasks):
     tasks_done, processes = zip(*map_ordered(tasks.slow_when_first, range(9), jobs=2), strict=True)
     assert tasks_done == tuple(range(9))
     assert os.getpid() not in processes
+
+
+def test_no_more_processes_than_cores(tasks, monkeypatch):
+    monkeypatch.setattr(parallel, "count_cores", lambda: 1)
+    assert {process for _, process in map_ordered(tasks.slow_when_first, range(3), jobs=50)} == {os.getpid()}
+    started = []
+    monkeypatch.setattr(parallel, "count_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", lambda jobs, *_, **__: started.append(jobs) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        map_ordered(tasks.slow_when_first, range(60), jobs=50)
+    assert started == [2]
 
 
 def test_one_job_stays_in_this_process(tasks):

@@ -220,7 +220,7 @@ def map_ordered(
         Function defined in a module (not in a notebook cell), because other processes must be able to import it.
     items : iterable
     jobs : int
-        Number of processes; with 1 the work is done in this process.
+        Number of processes, at most one for each core; with 1 the work is done in this process.
     done : callable, optional
         Called with the number of items finished (in order) and the number of all items.
 
@@ -278,7 +278,7 @@ def _compute(
         if sent is not None:
             yield from cluster.map_batches(cluster.connect(os.environ[_SCHEDULER]), sent, tasks)
             return
-    jobs = 1 if _in_worker.get() else min(jobs, len(tasks))
+    jobs = 1 if _in_worker.get() else min(jobs, len(tasks), count_cores())  # more processes only share the cores
     if jobs <= 1:
         for position, task in enumerate(tasks):
             yield position, [function(task)]

@@ -237,6 +237,8 @@ def execute(request: Request, say: Callable[[str], None] = lambda line: None) ->
         say(f"page: {run.relative(run.index)}, written again after each notebook")
         if not run.index.is_file():
             run.write_page()
+        if expected := run.describe_costs():
+            say(expected)
         try:
             run.run_all()
         finally:
@@ -314,11 +316,35 @@ class _Run:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # do not wait for running notebooks after an interrupt
 
+    def describe_costs(self) -> str | None:
+        """Describe in one line what the notebooks that are not up to date will take; None if that is little."""
+        costs: dict[str, schedule.Cost | None] = {}
+        for name in TopologicalSorter(self.graph).static_order():
+            if name in self.parameters and (self.graph[name] & costs.keys() or not self._is_up_to_date(name)):
+                declared = read_notebook(name, self.request.root).parameters
+                counts = {one for one in self.parameters[name] if declared[one].unit == "count"}
+                reports = self.request.root / "reports"
+                costs[name] = schedule.estimate_cost(reports, name, self.parameters[name], counts)
+        return schedule.describe_costs(costs, self.graph, min(self.request.jobs, count_cores()))
+
+    def _is_up_to_date(self, name: str) -> bool:
+        """Whether the outputs of a notebook belong to its input, so that it is not run again."""
+        try:
+            record = records.read_notebook_record(self.folder, name)
+            if record is None or not record.is_finished or self.request.fresh:
+                return False
+            return record.fingerprint == self._fingerprint(name)
+        except (OSError, DamagedError):  # which its run will name
+            return False
+
+    def _fingerprint(self, name: str) -> str:
+        return _fingerprint(self.request, name, self.parameters[name], self.origin)
+
     def _bring_up_to_date(self, name: str) -> str | None:
         """Run one notebook unless its outputs belong to the same input; return the error in one line, or None."""
         with use_core(own_core(), goes_first=True):
             try:
-                fingerprint = _fingerprint(self.request, name, self.parameters[name], self.origin)
+                fingerprint = self._fingerprint(name)
                 record = records.read_notebook_record(self.folder, name)
                 is_same = record is not None and record.is_finished and record.fingerprint == fingerprint
                 if is_same and not self.request.fresh:
@@ -365,9 +391,11 @@ class _Run:
         if not is_saved:
             return f"{name}: finished without saving results to {self.relative(result)}"
         seconds = time.monotonic() - began
+        saved = store.read(result)
         with _PAGE:
-            schedule.record_seconds(self.folder, name, self.parameters[name], seconds)
-        self.say(f"{name}: finished in {seconds:.1f} s: {store.read(result)['verdict']}")
+            memory = saved["provenance"]["memory"]
+            schedule.record_cost(self.folder, name, self.parameters[name], seconds, memory)
+        self.say(f"{name}: finished in {seconds:.1f} s: {saved['verdict']}")
         return None
 
     def write_page(self) -> None:

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -274,6 +275,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
         "seed": settings.values.get("seed"),
         "seconds": round(time.monotonic() - settings.started, 3),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "memory": measure_memory(),
         "machine": machine(),
         "cluster": describe_cluster(),
     }
@@ -289,6 +291,14 @@ def origin() -> dict[str, Any]:
 
 def _is_current(document: Mapping[str, Any]) -> bool:
     return {name: document["provenance"].get(name) for name in origin()} == origin()
+
+
+def measure_memory() -> int:
+    """Largest memory in bytes that this process, and the largest of the processes it has started, have taken."""
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def machine() -> str:
