@@ -3,6 +3,8 @@
 import copy
 import cProfile
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import comparison
@@ -208,6 +210,12 @@ def test_pyhf_is_given_the_same_counts():
     np.testing.assert_allclose(expected, model.expected(theta, pulls), rtol=1e-12)
 
 
+def test_the_time_of_a_command_is_that_until_it_has_ended():
+    assert report.time_command([sys.executable, "-c", "import time; time.sleep(0.2)"]) > 0.2
+    with pytest.raises(subprocess.CalledProcessError):
+        report.time_command([sys.executable, "-c", "1 / 0"])
+
+
 def test_the_page_of_performance_takes_the_times_of_the_explorers():
     profiler = cProfile.Profile()
     profiler.runcall(FITS["decay, long"].model, np.ones(3), 1.0, 1.0, 1.0)
@@ -221,8 +229,11 @@ def test_the_page_of_performance_takes_the_times_of_the_explorers():
 def test_the_page_of_performance_takes_the_times_of_the_notebooks():
     profiler = cProfile.Profile()
     profiler.runcall(FITS["decay, long"].model, np.ones(3), 1.0, 1.0, 1.0)
-    text = report.render({"05_closures": 60.2, "02_profile_scan": 4.0, "00_start_here": 3.0}, profiler, 5)
+    times = dict.fromkeys(report.AIMS, 2.96)
+    text = report.render(times, {"05_closures": 60.2, "02_profile_scan": 4.0, "00_start_here": 3.0}, profiler, 5)
+    assert "| run with nothing to do | 3.0 s | 3.0 s | met |" in text
+    assert "| `leptonfit list` | 3.0 s | 0.4 s | missed |" in text
     assert "| `05_closures` | 60 s |\n| `02_profile_scan` | 4 s |" in text
-    assert "67 s of\n3 notebooks" in text
+    assert "67 s of 3 notebooks" in text
     page = (ROOT / "docs" / "performance.md").read_text()
     assert text in tables.replace(page, text, report.WRITER)
