@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from leptonfit.inference.limits import find_limits
 from leptonfit.neutrino import data_limits
+from leptonfit.neutrino.experiments import SPECTRA
 from leptonfit.neutrino.likelihood import compare_spectrum, load_likelihood
 from leptonfit.workbook import tables
 
@@ -51,3 +53,17 @@ def test_approximations_that_hold_are_not_marked():
     assert all(found.limits.is_valid.values())
     assert "†" not in tables.format_table(tables.tabulate_data_limits([found])).to_string()
     assert not found.goodness.is_by_toys
+
+
+@pytest.mark.parametrize(
+    ("slug", "empty_bins"),
+    [*((slug, slice(-3, None)) for slug in SPECTRA), *(("borexino_phase2", slice(n)) for n in (4, 5, 50))],
+)
+def test_bins_without_a_count_at_either_end_leave_a_limit(slug, empty_bins):
+    """Without the first bins of Borexino, other components imitate a signal of 1e4 σ, of which few digits remain."""
+    likelihood = load_likelihood(slug)
+    counts = likelihood.data.astype(float)
+    counts[empty_bins] = 0
+    found = find_limits(likelihood.model, counts, confidence=0.9)
+    assert found.observed["cls"][0] > 0
+    assert found.delta_chi2[0] > max(found.theta_hat, 0)

@@ -25,6 +25,8 @@ _CHUNK = 200_000
 """Number of elements in the largest array of one chunk of a batch, so that the array stays in the processor's cache."""
 _DAMPING, _DAMPED, _GIVE_UP = 1e-9, 1e-4, 1e12
 """Smallest damping, smallest damping after a failed step, and the damping at which a fit gives up."""
+_STALLED = 1e4
+"""Damping at which a converged fit ends: so short a step changes −2 ln L by less than its rounding error."""
 _ROUNDING = 1e-13
 _AIM = KKT_TOLERANCE * 1e-3
 """Stop Newton's iteration at this KKT residual. The last steps are cheap, and root finding on a profile needs them."""
@@ -247,10 +249,10 @@ class FitBatch:
                 tilt = np.abs(here.gradient) / np.where(here.lengths > 0, here.lengths, np.inf)
                 kkt = tilt.max(axis=-1, initial=0.0) / 2 / np.sqrt(size)
                 going = (k == 0) | (kkt > _AIM) | (gap > _GAP_AIM * size) | self.shifted
-                going &= (self.damped < _GIVE_UP) & (k < MAX_STEPS - 1)
+                is_minimum = (kkt <= KKT_TOLERANCE) & (gap <= _GAP * size) & ~self.shifted
+                going &= (self.damped < np.where(is_minimum, _STALLED, _GIVE_UP)) & (k < MAX_STEPS - 1)
                 if not going.all():
                     ended = ~going
-                    is_minimum = (kkt <= KKT_TOLERANCE) & (gap <= _GAP * size) & ~self.shifted
                     found.put(self.rows[ended], self._take(ended, here, is_minimum))
                     if not going.any():
                         break
@@ -369,7 +371,8 @@ class FitBatch:
         aim, downhill = np.zeros(len(self.x)), -here.gradient
         if self.has_edge:  # the function to minimise is −2 ln L − aim Σ ln(expectation)
             share = np.where(self.damped > _CALM, 1.0, _CENTRING)
-            aim = share * gap / np.maximum(self.empty.sum(axis=-1), 1)
+            lowest = _GAP_AIM / 2 * np.maximum(1.0, self.value)
+            aim = np.maximum(share * gap, lowest) / np.maximum(self.empty.sum(axis=-1), 1)
             inner = np.where(self.empty, self.price - aim[:, None] / self.expected, 0.0)
             downhill -= np.matvec(here.slopes, inner - here.second * self.offset)
         downhill = np.where(here.lengths == 0, 0.0, downhill)

@@ -17,8 +17,11 @@ from leptonfit.inference.binned import BinnedFitResult, BinnedModel
 
 _SMALLEST = 1e-3
 """Distance in σ: if θ is already excluded there, the limit is 0."""
-_DOUBLINGS = 14
-"""Number of doublings of the search range, starting at 2 σ. If θ is still allowed beyond 1e4 σ, there is no limit."""
+_DOUBLINGS = 12
+"""Number of doublings of the search range, starting at 2 σ. If θ is still allowed beyond 8e3 σ, there is no limit.
+
+Farther away the expectation is what is left of numbers that cancel each other, and has too few digits for a fit.
+"""
 
 
 class ProfileLikelihood:

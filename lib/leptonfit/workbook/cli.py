@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import multiprocessing
@@ -287,6 +288,8 @@ def main() -> None:
     warned = os.environ.get("PYTHONWARNINGS", "").split(",")
     os.environ["PYTHONWARNINGS"] = ",".join(dict.fromkeys([*filter(None, warned), "ignore:resource_tracker"]))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is open is cleaned up as after an interrupt
+    for each in (signal.SIGINT, signal.SIGTERM):  # while Python ends, neither changes the exit code of the command
+        atexit.register(signal.signal, each, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may have no Greek letters
@@ -318,6 +321,6 @@ def _run_command() -> tuple[int, str]:
         return 2, str(error)
     except (OSError, DamagedError) as error:
         return 1, describe_fault(error)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return 130, "interrupted"
     return code or 0, ""

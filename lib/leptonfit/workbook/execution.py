@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,36 @@ _OF_THE_USER = ("PYTHON", "MPL", "MATPLOTLIB")
 """First letters of environment variables by which a user sets what Python and Matplotlib do."""
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a temporary folder, and delete those of processes that were killed before they could delete them.
+
+    Such a folder is recognised by a file in it that no process has locked: a lock ends with its process.
+    """
+    import fcntl  # not on Windows, where no notebook is executed
+
+    prefix = "leptonfit-"
+    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*/lock"):
+        with contextlib.suppress(OSError):  # it is in use, or has just been deleted
+            if path.parent.lstat().st_uid == os.getuid():
+                with open(path, "a") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with open(folder / "new", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.replace(folder / "new", folder / "lock")  # it is never there without being locked
+            yield folder
+
+
 def _make_kernel_manager(settings: Path) -> Any:
     """Class that starts kernels with the Python and the library of this process, whatever the user has configured.
 
     Parameters
     ----------
     settings : Path
-        Empty folder, in which IPython finds no configuration.
+        Folder for the files of the kernel, in which IPython finds no configuration.
     """
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -51,6 +76,7 @@ def _make_kernel_manager(settings: Path) -> Any:
 
     class OwnKernelManager(AsyncKernelManager):
         kernel_spec = KernelSpec(argv=command, env=environment, language="python", name="python3")
+        connection_file = str(settings / "connection.json")
 
     return OwnKernelManager
 
@@ -77,7 +103,7 @@ def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *
 
     for attempt in (1, 2):
         try:
-            with tempfile.TemporaryDirectory(prefix="leptonfit-", ignore_cleanup_errors=True) as settings:
+            with temporary_folder() as settings:
                 papermill.execute_notebook(
                     source,
                     str(output),
@@ -89,7 +115,7 @@ def execute_notebook(name: str, parameters: Mapping[str, Value], output: Path, *
                     record_timing=False,
                     execution_timeout=CELL_TIMEOUT,
                     shutdown_kernel="immediate",
-                    kernel_manager_class=_make_kernel_manager(Path(settings)),
+                    kernel_manager_class=_make_kernel_manager(settings),
                     extra_arguments=[*_ARGUMENTS],
                 )
         except papermill.PapermillExecutionError as error:

@@ -78,22 +78,29 @@ def write_all(say: Callable[[str], None]) -> list[str]:
     -------
     list of str
         What went wrong, a line a notebook; then nothing is written.
+
+    Raises
+    ------
+    InputError
+        If another run is using the tag.
     """
     names = find_sources()
     request = run.check_request([*names, *({NOTEBOOK} & {*notebook_names()})], tag=TAG)
     if errors := run.execute(request, say):
         return errors
     target = ROOT / "figures"
-    for name, figure in read_figures(request.folder).items():
-        store.write_whole(target / f"{name}.json", json.dumps(figure, ensure_ascii=False, indent=1) + "\n")
-        say(f"figures/{name}: .pdf, .png, .json")
-    for name, (_, path) in find_published("tex", request.folder).items():
-        store.write_whole(target / f"{name}.csv", path.with_suffix(".csv").read_bytes())
-        say(f"figures/{name}: .csv, .tex")
-    for suffix in ("pdf", "png", "tex"):
-        for name, (_, path) in find_published(suffix, request.folder).items():
-            store.write_whole(target / f"{name}.{suffix}", path.read_bytes())
-    if macros := write_macros(read_numbers(request.folder)):
-        store.write_whole(target / "numbers.tex", macros)
-        say("figures/numbers.tex")
+    with run.only_run(request.folder, TAG):
+        for name, figure in read_figures(request.folder).items():
+            store.write_whole(target / f"{name}.json", json.dumps(figure, ensure_ascii=False, indent=1) + "\n")
+            say(f"figures/{name}: .pdf, .png, .json")
+        for name, (_, path) in find_published("tex", request.folder).items():
+            store.write_whole(target / f"{name}.csv", path.with_suffix(".csv").read_bytes())
+            say(f"figures/{name}: .csv, .tex")
+        for suffix in ("pdf", "png", "tex"):
+            for name, (_, path) in find_published(suffix, request.folder).items():
+                store.write_whole(target / f"{name}.{suffix}", path.read_bytes())
+        if macros := write_macros(read_numbers(request.folder)):
+            store.write_whole(target / "numbers.tex", macros)
+            say("figures/numbers.tex")
+        store.delete_unfinished(target)
     return []

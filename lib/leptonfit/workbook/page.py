@@ -24,6 +24,7 @@ import pandas as pd
 from leptonfit.datafiles import ROOT
 from leptonfit.inference.multistart import format_chi2
 from leptonfit.workbook import records, store
+from leptonfit.workbook.execution import temporary_folder
 from leptonfit.workbook.notebook_page import KEY_FIGURE, describe_figure, read_title, render_markdown, templates
 from leptonfit.workbook.parameters import read_all, upstream
 
@@ -273,12 +274,15 @@ def write_pdf(folder: Path) -> str:
         return f"no {PDF}: it takes one of {', '.join(BROWSERS)} on the PATH; install one and run this again"
     for left in folder.glob(f"{_PRINTING}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=_PRINTING, ignore_cleanup_errors=True) as place:
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=_PRINTING, ignore_cleanup_errors=True) as place,
+        temporary_folder() as scratch,
+    ):
         printed = Path(place) / PDF
         profile = f"--user-data-dir={place}/profile"
         command = [browser, *_PRINT, profile, f"--print-to-pdf={printed}", index.resolve().as_uri()]
         try:
-            code, errors = _run_alone(command)
+            code, errors = _run_alone(command, scratch)
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"no {PDF}: {' '.join(str(error).split())}"
         if code or not printed.is_file():
@@ -289,10 +293,19 @@ def write_pdf(folder: Path) -> str:
     return f"PDF: {os.path.relpath(pdf)}"
 
 
-def _run_alone(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command for at most two minutes, then end all its processes; return its exit code and standard error."""
+def _run_alone(command: Sequence[str], scratch: Path) -> tuple[int, str]:
+    """Run a command for at most two minutes, then end all its processes; return its exit code and standard error.
+
+    The command makes its temporary files in `scratch`.
+    """
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(scratch)},
+        start_new_session=True,
     ) as process:
         try:
             _, errors = process.communicate(timeout=120)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,7 +12,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from leptonfit.datafiles import ROOT
 from leptonfit.workbook import store
-from leptonfit.workbook.execution import execute_notebook
+from leptonfit.workbook.execution import execute_notebook, temporary_folder
 from leptonfit.workbook.parameters import find_faults, find_notebook, notebook_names, upstream
 
 _METADATA = {
@@ -76,12 +75,12 @@ def write_pairs(say: Callable[[str], None], names: Sequence[str] = (), root: Pat
     faults = find_faults(sorted(graph), root)
     errors = list(faults.values())
     graph = {name: needed for name, needed in graph.items() if name not in faults}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[store.REPORT_VARIABLE] = folder  # results of this run are discarded
+    with temporary_folder() as folder:
+        os.environ[store.REPORT_VARIABLE] = str(folder / "report")  # results of this run are discarded
         for name in TopologicalSorter(graph).static_order():
             if name in faults:
                 continue
-            output = Path(folder) / f"{name}.ipynb"
+            output = folder / f"{name}.ipynb"
             error = execute_notebook(name, {}, output, root=root)
             if error:
                 errors.append(f"{name}: {error}")

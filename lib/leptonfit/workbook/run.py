@@ -244,6 +244,8 @@ def execute(request: Request, say: Callable[[str], None] = lambda line: None) ->
         finally:
             with _PAGE:
                 page.write_index(request.folder, request.root)
+        for folder in (request.folder, request.folder / "results"):
+            store.delete_unfinished(folder)
     say(f"report: {run.relative(run.index)}")
     return list(run.errors.values())
 

@@ -246,11 +246,15 @@ def find_variants(notebook: str, parameter: str, folder: Path | None = None) -> 
     return found
 
 
+_NEW = ".new-"
+"""First letters of the name of a file while it is written."""
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_NEW)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -261,6 +265,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
             raise
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # it names the temporary file, or none
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Delete what `write_whole` has left in a folder when its process was killed; nothing else may write there now."""
+    for path in folder.glob(f"{_NEW}*"):
+        path.unlink()
 
 
 def provenance(settings: Settings) -> dict[str, Any]:

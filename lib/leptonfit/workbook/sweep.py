@@ -103,6 +103,7 @@ def execute_sweep(
                 say(f"{parameter} = {value}: {line}")
             errors += [f"{parameter} = {value}: {line}" for line in wrong]
         _write_comparison(folder, parameter, compare(parameter, requests))
+        store.delete_unfinished(folder)
     page.write_index(folder.parent, first.root)
     say(f"comparison: {(folder / 'index.html').relative_to(first.root).as_posix()}")
     return errors
