@@ -271,8 +271,8 @@ def test_experimental_errors_loosen_the_tau_most():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sigma_m_model": 0.0}, r"sigma_m_model = 0: must be positive and finite"),
-        ({"sigma_g_model": np.nan}, r"sigma_g_model = nan: must be positive and finite"),
+        ({"sigma_m_model": 0.0}, r"sigma_m_model = 0: must be above 0"),
+        ({"sigma_g_model": np.nan}, r"sigma_g_model = nan: must be finite"),
         ({"closure": "torus"}, r"closure = 'torus': must be one of stream, stream_quartic"),
         ({"moment_map": "own"}, r"moment_map = 'own': must be one of universal, mass_scaled"),
         ({"r_max": 0.5}, r"r_max = 0\.5: must be finite and at least 1, the largest R allowed"),

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 _WHOLE, _REAL = (int, np.integer), (int, float, np.integer, np.floating)
+_LONGEST = 60
+"""Characters of a refused value that are shown."""
+Kind = TypeVar("Kind")
 MOST = 10_000_000
 """Largest number of toys, starts or points of a grid."""
 
@@ -76,6 +79,38 @@ def read_number(name: str, value: Any, *, low: float = -math.inf, high: float = 
     return float(value)
 
 
+def read_choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Text that is one of `allowed`.
+
+    Raises
+    ------
+    ValueError
+        If it is another one.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} = {show(value)}: must be one of {', '.join(allowed)}")
+    return value
+
+
+def read_instance(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """Object of a class.
+
+    Raises
+    ------
+    TypeError
+        If it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} = {show(value)}: must be of type {kind.__name__}")
+    return value
+
+
+def show(value: Any) -> str:
+    """Start of the text of a value, in one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
 def read_confidences(name: str, value: Any, *, above: float = 0.0) -> np.ndarray:
     """Confidences (n,) as given, one or several: 0.9 is read as (0.9,).
 
@@ -93,9 +128,14 @@ def read_confidences(name: str, value: Any, *, above: float = 0.0) -> np.ndarray
 
 
 def read_array(
-    name: str, value: Any, shape: Sequence[int | None] | None = None, *, is_finite: bool = True
+    name: str,
+    value: Any,
+    shape: Sequence[int | None] | None = None,
+    *,
+    is_finite: bool = True,
+    is_complex: bool = False,
 ) -> np.ndarray:
-    """Array of real numbers.
+    """Array of numbers.
 
     Parameters
     ----------
@@ -105,17 +145,19 @@ def read_array(
         Shape that the array must have; None stands for any length.
     is_finite : bool
         True to refuse numbers that are not finite.
+    is_complex : bool
+        True to allow complex numbers.
 
     Raises
     ------
     TypeError
-        If an entry is no real number.
+        If an entry is no number, or a complex one that is not allowed.
     ValueError
         If the shape is another one, or a number is not finite although it must be.
     """
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} of type {array.dtype}: must be real numbers")
+    if array.dtype.kind not in ("iufc" if is_complex else "iuf"):
+        raise TypeError(f"{name} of type {array.dtype}: must be {'' if is_complex else 'real '}numbers")
     wanted = array.shape if shape is None else tuple(shape)
     if array.ndim != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, array.shape, strict=True)):
         said = ", ".join("n" if n is None else str(n) for n in wanted)
@@ -124,4 +166,4 @@ def read_array(
     if is_finite and bad.any():
         where = tuple(int(one) for one in np.argwhere(bad)[0])
         raise ValueError(f"{name}[{', '.join(map(str, where))}] = {array[where]:g}: must be finite")
-    return array.astype(float)
+    return array.astype(complex if is_complex else float)

@@ -18,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
+from leptonfit.inference.arguments import read_choice
 from leptonfit.inference.result import Result
 
 ESTIMATORS = ("REML", "PM", "DL", "FE")
@@ -155,8 +156,7 @@ def _check(y: np.ndarray, v: np.ndarray, estimator: str, level: float) -> None:
     ):
         if bad.any():
             raise ValueError(f"{name}[{bad.argmax()}] = {numbers[bad.argmax()]:g}: must be {allowed}")
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator = {estimator!r}: must be one of {', '.join(ESTIMATORS)}")
+    read_choice("estimator", estimator, ESTIMATORS)
     if not 0 < level < 1:
         raise ValueError(f"level = {level:g}: must be between 0 and 1, as 0.95 for 95 %")
 

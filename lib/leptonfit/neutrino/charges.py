@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_choice, read_instance, read_number, show
 from leptonfit.inference.assess import assess_problem
 from leptonfit.inference.identifiability import VerdictResult
 from leptonfit.inference.multistart import Effort
@@ -24,6 +25,7 @@ from leptonfit.inference.result import Result
 from leptonfit.inference.signals import combine_signals
 from leptonfit.neutrino import scattering
 from leptonfit.neutrino.experiments import Experiment
+from leptonfit.neutrino.flavour import FLAVOURS
 from leptonfit.neutrino.flavour_fit import LEVEL, load_signals
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.scattering import DALTON, ELECTRON_MASS
@@ -89,8 +91,16 @@ def fit_charges(
     ValueError
         If the kind is unknown.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(KINDS)}")
+    read_instance("experiment", experiment, Experiment)
+    read_choice("kind", kind, KINDS)
+    for name, value, most in (("unit", unit, 1.0), ("reach", reach, 1e9)):
+        if not read_number(name, value, high=most) > 0:
+            raise ValueError(f"{name} = {value:g}: must be above 0")
+    if isinstance(groups, str) or not isinstance(groups, Sequence) or not groups:
+        raise TypeError(f"groups = {show(groups)}: must be a sequence of one or more texts")
+    for group in groups:
+        for flavour in read_instance("groups", group, str).split(", "):
+            read_choice("groups", flavour, FLAVOURS)
     signals = [_make_signal(kind, group, order, unit) for group in groups for order in (1, 2)]
     one = load_signals(experiment, signals)
     symbol, symbol_unit = KINDS[kind]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_confidences, read_instance
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.goodness import GoodnessResult, assess_goodness
 from leptonfit.inference.limit_coverage import LimitCoverageResult, cover_limits
@@ -20,12 +21,12 @@ from leptonfit.inference.nuisances import NuisanceResult, rank_nuisances
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import (
-    ALL_SPECTRA,
     ATOMIC_RESPONSES,
     DEFAULT_CHOICES,
     SOLAR_FLUXES,
     Choices,
     load_experiment,
+    read_slugs,
 )
 from leptonfit.neutrino.flux import SOLAR_MODELS, Flux
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood, to_moment
@@ -206,9 +207,10 @@ def analyse_all(
 
     Each data set is a parallel task. The confidences are sorted in ascending order.
     """
-    chosen = [slug for slug in ALL_SPECTRA if slug in slugs]
-    task = partial(analyse, confidence=tuple(sorted(confidence)), n_toys=n_toys, seed=seed, choices=choices)
-    return map_ordered(task, chosen, jobs=jobs)
+    levels = tuple(sorted(read_confidences("confidence", confidence).tolist()))
+    read_instance("choices", choices, Choices)
+    task = partial(analyse, confidence=levels, n_toys=n_toys, seed=seed, choices=choices)
+    return map_ordered(task, read_slugs(slugs), jobs=jobs)
 
 
 @dataclass(frozen=True)
@@ -233,8 +235,9 @@ def vary_choices(slugs: Sequence[str], choices: Choices, *, confidence: float, j
     A solar model is replaced by each other model, an atomic response by the other response, and each optional nuisance
     parameter is added if it is not in use, or left out if it is.
     """
+    read_instance("choices", choices, Choices)
     task = partial(_vary, choices=choices, confidence=confidence)
-    return [one for several in map_ordered(task, slugs, jobs=jobs) for one in several]
+    return [one for several in map_ordered(task, read_slugs(slugs), jobs=jobs) for one in several]
 
 
 def _vary(slug: str, *, choices: Choices, confidence: float) -> list[ChangedLimit]:

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from leptonfit.datafiles import InputError, read_toml
+from leptonfit.inference.arguments import read_choice, read_count, read_instance, show
 from leptonfit.inference.result import Result
-from leptonfit.neutrino.flux import SOLAR_MODEL
+from leptonfit.neutrino.flux import SOLAR_MODEL, SOLAR_MODELS
 from leptonfit.neutrino.sheets import check_ascending, load_fluxes, load_published, load_targets, read_columns
 
 SPECTRA = (
@@ -75,6 +76,30 @@ class Choices(Result):
     solar_fluxes: str = SOLAR_FLUXES[0]
     atomic_response: str = ATOMIC_RESPONSES[0]
     nuisances: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        read_choice("solar_model", self.solar_model, SOLAR_MODELS)
+        read_choice("solar_fluxes", self.solar_fluxes, SOLAR_FLUXES)
+        read_choice("atomic_response", self.atomic_response, ATOMIC_RESPONSES)
+        for name in read_instance("nuisances", self.nuisances, tuple):
+            read_instance("nuisances", name, str)
+
+
+def read_slugs(slugs: Sequence[str]) -> list[str]:
+    """Names of data sets, in the order of the workbook.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no sequence of texts, there is none, or one is unknown.
+    """
+    if isinstance(slugs, str) or not isinstance(slugs, Sequence):
+        raise TypeError(f"slugs = {show(slugs)}: must be a sequence of names of data sets")
+    for slug in slugs:
+        read_choice("slugs", slug, ALL_SPECTRA)
+    if not slugs:
+        raise ValueError("slugs: must name at least one data set")
+    return [slug for slug in ALL_SPECTRA if slug in slugs]
 
 
 DEFAULT_CHOICES = Choices()
@@ -308,7 +333,7 @@ def load_experiment(
     InputError
         If the data file is not valid; one line names the file, the fault, the value and the allowed values.
     """
-    if slug not in ALL_SPECTRA:
+    if not isinstance(slug, str) or slug not in ALL_SPECTRA:
         raise InputError(f"data set {slug}: must be one of {', '.join(ALL_SPECTRA)}")
     path = f"neutrino/{slug}.toml"
     tables = read_toml(path, data=data)
@@ -467,6 +492,12 @@ class ResponsePoints:
     mark: str
     values: Mapping[str, float]
     columns: Mapping[str, np.ndarray]
+
+    def select(self, n_points: int | None) -> dict[str, np.ndarray]:
+        """Columns of the first points, at least two; of all points if `n_points` is None."""
+        if n_points is not None:
+            read_count("n_points", n_points, lowest=2)
+        return {name: column[:n_points] for name, column in self.columns.items()}
 
 
 def load_response(*, data: Path | None = None) -> ResponsePoints:

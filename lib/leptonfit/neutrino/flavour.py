@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from leptonfit.datafiles import InputError, read_toml
+from leptonfit.inference.arguments import read_array, read_choice, read_instance, read_number
 from leptonfit.neutrino.flux import Flux
 from leptonfit.neutrino.sheets import load_fluxes
 
@@ -112,6 +113,10 @@ def share_mass_states(mixing: Mixing, energy: np.ndarray | float, potential: flo
     52, 87 (2016), arXiv:1507.05287). Matter also changes θ₁₃, and the shares by up to 0.003; this and
     regeneration in the Earth are neglected. The states have lost their coherence on the way.
     """
+    read_instance("mixing", mixing, Mixing)
+    energy, potential = read_array("energy", energy), read_number("potential", potential, low=-1.0, high=1.0)
+    if (energy < 0).any():
+        raise ValueError(f"energy = {energy.min():g} MeV: must be 0 or more")
     cos2_13, cos_double = 1 - mixing.sin2_13, 1 - 2 * mixing.sin2_12
     beta = 2 * _EV * np.asarray(energy) * cos2_13 * potential / mixing.delta_m2_21
     cosine = (cos_double - beta) / np.hypot(cos_double - beta, math.sqrt(1 - cos_double**2))
@@ -136,24 +141,27 @@ def mean_shares(mixing: Mixing, flux: Flux) -> np.ndarray:
 
 def flavour_state(mixing: Mixing, flavour: str) -> np.ndarray:
     """Density matrix (3, 3) in the basis of mass states of neutrinos of one flavour, close to their source."""
-    amplitudes = mixing.matrix[FLAVOURS.index(flavour)].conj()
+    read_choice("flavour", flavour, FLAVOURS)
+    amplitudes = read_instance("mixing", mixing, Mixing).matrix[FLAVOURS.index(flavour)].conj()
     return np.outer(amplitudes, amplitudes.conj())
 
 
 def flavour_shares(mixing: Mixing, state: np.ndarray) -> np.ndarray:
     """Probabilities (..., 3) of e, μ and τ in a state (..., 3, 3)."""
-    found = np.einsum("ai,...ij,aj->...a", mixing.matrix, state, mixing.matrix.conj()).real
+    matrix, state = read_instance("mixing", mixing, Mixing).matrix, _read_matrix("state", state)
+    found = np.einsum("ai,...ij,aj->...a", matrix, state, matrix.conj()).real
     return np.maximum(found, 0.0)
 
 
 def majorana_form(state: np.ndarray) -> np.ndarray:
     """Form (..., 3, 3) of μ_eff² in Λ_1, Λ_2, Λ_3, for a state (..., 3, 3) in the basis of mass states."""
+    state = _read_matrix("state", state)
     return np.trace(state, axis1=-2, axis2=-1)[..., None, None] * np.eye(3) - state
 
 
 def dirac_form(state: np.ndarray) -> np.ndarray:
     """Form (9, 9) of μ_eff² in μ_11, μ_12, …, μ_33, the rows of the matrix of moments, for a state (3, 3)."""
-    return np.kron(np.eye(3), state.T)
+    return np.kron(np.eye(3), read_array("state", state, (3, 3), is_complex=True).T)
 
 
 def to_flavour_basis(mixing: Mixing, form: np.ndarray) -> np.ndarray:
@@ -161,11 +169,23 @@ def to_flavour_basis(mixing: Mixing, form: np.ndarray) -> np.ndarray:
 
     The antisymmetric matrices of moments are related by λ_mass = Uᵀ λ_flavour U, so that Λ_mass = det(U) U† Λ_flavour.
     """
-    return mixing.matrix @ form @ mixing.matrix.conj().T
+    matrix = read_instance("mixing", mixing, Mixing).matrix
+    return matrix @ _read_matrix("form", form) @ matrix.conj().T
+
+
+def _read_matrix(name: str, value: np.ndarray) -> np.ndarray:
+    """Hermitian matrices (..., 3, 3), or one."""
+    array = read_array(name, value, is_complex=True)
+    if array.shape[-2:] != (3, 3):
+        raise ValueError(f"{name} of shape {array.shape}: must be (..., 3, 3)")
+    return array
 
 
 def apply_form(form: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """μ_eff² (...) of moments (..., n) for a form (n, n), in the square of their unit."""
+    moments = read_array("moments", moments, is_complex=True)
+    n = moments.shape[-1] if moments.ndim else 0
+    form = read_array("form", form, (n, n), is_complex=True)
     return np.einsum("...i,ij,...j->...", moments.conj(), form, moments).real
 
 
@@ -185,6 +205,9 @@ def bound_components(form: np.ndarray, limit: float) -> tuple[np.ndarray, np.nda
     -------
     alone, profiled : ndarray (n,)
     """
+    form, limit = read_array("form", form, (None, None), is_complex=True), read_number("limit", limit, low=0.0)
+    if form.shape[0] != form.shape[1]:
+        raise ValueError(f"form of shape {form.shape}: must be square")
     values, vectors = np.linalg.eigh(form)
     is_null = values < _NULL * values.max()
     parts = np.abs(vectors) ** 2

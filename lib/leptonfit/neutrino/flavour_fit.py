@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2 as chi2_distribution
 
+from leptonfit.inference.arguments import read_choice, read_instance
 from leptonfit.inference.assess import CLOSED, assess_problem
 from leptonfit.inference.binned import BinnedModel, scale_information, stack_models
 from leptonfit.inference.identifiability import VerdictResult
@@ -145,6 +146,7 @@ def load_signals(experiment: Experiment, signals: Sequence[Signal], *, data: Pat
 
 def load_states(slug: str, mixing: Mixing, *, choices: Choices = DEFAULT_CHOICES, data: Path | None = None) -> StateSet:
     """Read a data set and compute the signal of each of its states."""
+    read_instance("mixing", mixing, Mixing)
     experiment = load_experiment(slug, choices=choices, data=data)
     found = _find_states(experiment.flux, mixing)
     signals = [replace(MOMENT, select=select) for _, select in found.values()]
@@ -168,8 +170,7 @@ def fit_moments(sets: Sequence[StateSet], basis: str, mixing: Mixing) -> MomentF
     ValueError
         If the basis is unknown.
     """
-    if basis not in BASES:
-        raise ValueError(f"basis = {basis!r}: must be one of {', '.join(BASES)}")
+    read_choice("basis", basis, BASES)
     weights = [one.weigh(basis, mixing) for one in sets]
     seen = np.flatnonzero(sum(one.sum(axis=0) for one in weights) > 0)
     weights = [one[:, seen] for one in weights]
@@ -263,6 +264,8 @@ def propagate_mixing(slug: str, basis: str, mixing: Mixing, *, choices: Choices 
     θ₁₂, θ₁₃ and Δm²₂₁, on which the shares of the mass states depend, are moved one by one by their standard error to
     both sides; half the differences are added in quadrature. The basis is `majorana` or `dirac`.
     """
+    read_choice("basis", basis, BASES)
+    read_instance("mixing", mixing, Mixing)
 
     def limits(mixing: Mixing) -> np.ndarray:
         found = bound_alone(load_states(slug, mixing, choices=choices), basis, mixing)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from leptonfit.datafiles import InputError
+from leptonfit.inference.arguments import read_array, read_instance
 from leptonfit.inference.binned import BinnedModel, stack_models
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.experiments import DEFAULT_CHOICES, Choices, Experiment
@@ -201,8 +202,10 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
     theta : sequence of float
         Values in (1e-11 μ_B)², in addition to 0. The expectation is nan for a θ that is not finite (no limit).
     """
+    read_instance("likelihood", likelihood, Likelihood)
+    signals = read_array("theta", theta, (None,), is_finite=False)
     experiment, model, n_bins = likelihood.experiment, likelihood.model, likelihood.experiment.n_bins
-    strengths = np.array([0.0, *theta])
+    strengths = np.array([0.0, *signals])
     known = np.isfinite(strengths)
     pulls = model.fit(likelihood.data, theta=strengths[known]).pulls
     edges, unit, fold = experiment.edges, experiment.unit, np.eye(n_bins)
@@ -235,4 +238,4 @@ def compare_spectrum(likelihood: Likelihood, theta: Sequence[float]) -> Compared
 
 def to_moment(theta: np.ndarray | float) -> np.ndarray:
     """Effective magnetic moment (...) in μ_B for θ (...) in (1e-11 μ_B)²; 0 where θ is negative."""
-    return MU_UNIT * np.sqrt(np.maximum(theta, 0.0))
+    return MU_UNIT * np.sqrt(np.maximum(read_array("theta", theta, is_finite=False), 0.0))

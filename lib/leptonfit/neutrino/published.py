@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from leptonfit.inference.arguments import read_instance, read_number
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.result import Result
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
@@ -73,6 +74,11 @@ def combine_published(
         One of `ESTIMATORS`.
     include_disputed : bool
     """
+    read_instance("table", table, pd.DataFrame)
+    sigma_log10 = read_number("sigma_log10", sigma_log10, high=1e3)
+    if not sigma_log10 > 0:
+        raise ValueError(f"sigma_log10 = {sigma_log10:g}: must be above 0")
+    read_instance("include_disputed", include_disputed, bool)
     is_in_stars = table["flavour_class"] == ASTROPHYSICAL
     is_reanalysis = ~is_in_stars & (table["kind"] == "reanalysis")
     is_other = ~is_in_stars & ~is_reanalysis & ~np.isclose(table["confidence"], CONFIDENCE)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy.special import gammaln, ndtr
 
+from leptonfit.inference.arguments import read_array, read_count, read_instance
 from leptonfit.inference.errors_in_variables import OrthogonalFitResult, fit_orthogonal
 from leptonfit.neutrino.experiments import ResponsePoints, width
 
@@ -23,6 +24,11 @@ def quench_lindhard(recoil: np.ndarray, n_protons: int, k: np.ndarray | float) -
     It is T k g/(1 + k g) with ε = 11.5 Z^(−7/3) T and g = 3 ε^0.15 + 0.7 ε^0.6 + ε (J. Lindhard et al., Mat. Fys. Medd.
     Dan. Vid. Selsk. 33, 10 (1963); J. D. Lewin and P. F. Smith, Astropart. Phys. 6, 87 (1996), eqs. 3.3 and 3.4).
     """
+    recoil, k = read_array("recoil", recoil), read_array("k", k)
+    read_count("n_protons", n_protons)
+    for name, value in (("recoil", recoil), ("k", k)):
+        if (value < 0).any():
+            raise ValueError(f"{name} = {value.min():g}: must be 0 or more")
     epsilon = 11.5 * n_protons ** (-7 / 3) * recoil
     kg = k * (3 * epsilon**0.15 + 0.7 * epsilon**0.6 + epsilon)
     return recoil * kg / (1 + kg)
@@ -78,7 +84,7 @@ def respond_photoelectrons(
 
 def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
     """Fit Lindhard's k to the first `n_points` calibration points (all by default), with errors in both variables."""
-    given = {name: column[:n_points] for name, column in points.columns.items()}
+    given = read_instance("points", points, ResponsePoints).select(n_points)
     return fit_orthogonal(
         lambda recoil, k: quench_lindhard(recoil, GERMANIUM, k[0]),
         given["recoil"],
@@ -91,7 +97,7 @@ def calibrate_quenching(points: ResponsePoints, n_points: int | None = None) -> 
 
 def calibrate_scale(points: ResponsePoints, n_points: int | None = None) -> OrthogonalFitResult:
     """Fit the energy scale (measured over true energy) to the first `n_points` calibration lines (all by default)."""
-    given = {name: column[:n_points] for name, column in points.columns.items()}
+    given = read_instance("points", points, ResponsePoints).select(n_points)
     return fit_orthogonal(
         lambda line, scale: scale[0] * line,
         given["line"],

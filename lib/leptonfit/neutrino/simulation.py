@@ -111,6 +111,8 @@ def measure_tuning(slug: str, *, data: Path | None = None) -> TuningResult:
         If the data files are not valid.
     """
     experiment = load_experiment(slug, data=data)
+    if experiment.mark != "simulated":
+        raise ValueError(f"slug = {slug}: must be a simulated data set, whose background was tuned")
     values = experiment.values
     half = {name: value / 2 if name.startswith("exposure") else value for name, value in values.items()}
     halved = replace(experiment, values=half)

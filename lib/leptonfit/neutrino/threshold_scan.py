@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_choice, read_confidences, read_count, read_instance
 from leptonfit.inference.chunks import split_rows
 from leptonfit.inference.constructions import CONSTRUCTIONS
 from leptonfit.inference.gaussian_process import CurveResult, fit_curve
@@ -23,7 +24,7 @@ from leptonfit.inference.limits import find_limits
 from leptonfit.inference.meta import MetaResult, combine_estimates
 from leptonfit.inference.parallel import map_ordered, spawn_seeds
 from leptonfit.inference.result import Booleans, Result
-from leptonfit.neutrino.experiments import ALL_SPECTRA, DEFAULT_CHOICES, Choices, check_independent
+from leptonfit.neutrino.experiments import ALL_SPECTRA, DEFAULT_CHOICES, Choices, check_independent, read_slugs
 from leptonfit.neutrino.joint import DISAGREE, AgreementResult
 from leptonfit.neutrino.likelihood import Likelihood, load_likelihood
 from leptonfit.neutrino.sheets import FLAVOUR_CLASSES
@@ -139,6 +140,13 @@ class ScanSettings:
     n_toys: int
     choices: Choices = DEFAULT_CHOICES
 
+    def __post_init__(self) -> None:
+        read_confidences("confidence", self.confidence)
+        read_choice("method", self.method, CONSTRUCTIONS)
+        read_count("n_thresholds", self.n_thresholds)
+        read_count("n_toys", self.n_toys)
+        read_instance("choices", self.choices, Choices)
+
 
 def scan_thresholds(
     likelihood: Likelihood, settings: ScanSettings, *, seed: int | np.random.SeedSequence
@@ -204,7 +212,8 @@ def scan_all(slugs: Sequence[str], settings: ScanSettings, *, seed: int, jobs: i
     InputError
         If data sets share events.
     """
-    check_independent([slug for slug in slugs if slug in ALL_SPECTRA])
+    slugs = read_slugs(slugs)
+    check_independent(slugs)
     seeds = zip(ALL_SPECTRA, spawn_seeds(seed, len(ALL_SPECTRA)), strict=True)
     tasks = [(slug, own) for slug, own in seeds if slug in slugs]
     return map_ordered(partial(_scan, settings=settings), tasks, jobs=jobs)

@@ -15,10 +15,13 @@ from functools import partial
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_array, read_choice, read_count, read_instance, read_number
 from leptonfit.inference.result import Booleans, Result
 from leptonfit.vortex.closures import Closure
 from leptonfit.vortex.model import LEPTONS, VortexModel
 
+_MOST = 1e9
+"""Largest β."""
 _POINTS, _ROUNDS, _KEPT, _GRID = 401, 6, 2.0, 401
 _STEP = 1e-6
 
@@ -53,9 +56,11 @@ def feasible_c_mu(model: VortexModel, beta: np.ndarray) -> CMuResult:
     ValueError
         If the moment map is not universal, or there is a gradient term, with which U need not grow with A.
     """
-    model.require_closed_form()
+    read_instance("model", model, VortexModel).require_closed_form()
     energy, limits, values = model.energy, model.limits, model.measurements.values
-    beta = np.asarray(beta, dtype=float)
+    beta = read_array("beta", beta, (None,))
+    if (beta < 0).any():
+        raise ValueError(f"beta = {beta.min():g}: must be 0 or more")
     own = []
     for lepton, mass, moment in zip(("e", "mu"), values[:2], values[3:], strict=True):
         q = moment_range(energy, mass, beta, *(limits[f"{kind}_{lepton}"] for kind in "RUA"))
@@ -78,6 +83,9 @@ def find_edges(model: VortexModel, low: float, high: float) -> np.ndarray:
     ValueError
         As for `feasible_c_mu`.
     """
+    low, high = read_number("low", low, low=0.0, high=_MOST), read_number("high", high, low=0.0, high=_MOST)
+    if not low < high:
+        raise ValueError(f"low = {low:g}, high = {high:g}: must ascend")
     grid = np.linspace(low, high, _GRID)
     feasible = feasible_c_mu(model, grid).is_feasible
     changes = np.flatnonzero(feasible[1:] != feasible[:-1])
@@ -120,7 +128,10 @@ def sigma_shift(model: VortexModel, edge: float) -> float:
     edge : float
         Edge from `find_edges`.
     """
-    values = model.measurements.values
+    values = read_instance("model", model, VortexModel).measurements.values
+    edge = read_number("edge", edge)
+    if not edge > 0:
+        raise ValueError(f"edge = {edge:g}: must be above 0")
 
     def margin(beta: float, y: np.ndarray) -> float:
         return _margin(replace(model, measurements=replace(model.measurements, values=y)), beta)
@@ -242,7 +253,10 @@ def solution_manifold(
     n_radius, n_amplitude : int
         Number of points along R and along A.
     """
-    model.require_closed_form()
+    read_instance("model", model, VortexModel).require_closed_form()
+    beta = read_number("beta", beta, low=0.0)
+    read_choice("lepton", lepton, LEPTONS)
+    n_radius, n_amplitude = read_count("n_radius", n_radius), read_count("n_amplitude", n_amplitude)
     energy, limits, values, row = model.energy, model.limits, model.measurements.values, LEPTONS.index(lepton)
     radius = np.linspace(*limits[f"R_{lepton}"], n_radius)
     amplitude = np.linspace(*limits[f"A_{lepton}"], n_amplitude)

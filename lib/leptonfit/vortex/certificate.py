@@ -149,8 +149,9 @@ def certify_scan(model: VortexModel, low: float, high: float) -> CertifiedScanRe
     ValueError
         As for `certify`.
     """
+    roots = find_edges(model, low, high)
     edges, cuts = [], {low, high}
-    for root in find_edges(model, low, high):
+    for root in roots:
         beside = [root * (1 - _BESIDE), root * (1 + _BESIDE)]
         if low < beside[0] and beside[1] < high:
             edges += [certify(model, end, end) for end in beside]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from leptonfit.datafiles import InputError, read_toml
+from leptonfit.inference.arguments import read_choice, read_instance
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter, extend, restrict
 from leptonfit.inference.result import Result
 from leptonfit.vortex.closures import SHAPES
@@ -73,8 +74,7 @@ class Choice(Result):
 
     def __post_init__(self) -> None:
         for axis, allowed in AXES.items():
-            if getattr(self, axis) not in allowed:
-                raise ValueError(f"{axis} = {getattr(self, axis)!r}: must be one of {', '.join(allowed)}")
+            read_choice(axis, getattr(self, axis), allowed)
         if self.gradient == "on" and self.shape == "gaussian":
             raise ValueError("gradient = 'on': must be off for the gaussian shape, which jumps at R")
 
@@ -137,6 +137,8 @@ def load_choices(*, data: Path | None = None) -> tuple[Choice, ...]:
 def limit_radius(bounds: Bounds, r_max: float) -> Bounds:
     """Bounds by parameter kind in which no R exceeds r_max."""
     low, high = bounds["R"]
+    if not r_max > low:
+        raise ValueError(f"r_max = {r_max}: must be above {low:g}, the smallest R allowed")
     return {**bounds, "R": (low, min(high, r_max))}
 
 
@@ -162,7 +164,8 @@ def build_choice(choice: Choice, model: VortexModel) -> LeastSquaresProblem:
         As for `VortexModel`, or if the closure is a constructor and frame, shape, current or gradient are not those of
         the report.
     """
-    is_own = not isinstance(model.closure, str)
+    read_instance("choice", choice, Choice)
+    is_own = not isinstance(read_instance("model", model, VortexModel).closure, str)
     bounds = dict(limit_radius(BOUNDS[choice.bounds], model.r_max))
     if choice.moment == "spin_half":
         bounds["c_mu"] = (0.0, 2 * SPIN_HALF_C)  # C is held between them

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_array, read_instance, read_number
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import EMPTY_SET, LEVELS, IntervalSet
 from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, Effort, run_multistart
@@ -220,6 +221,8 @@ def compare_choice(
         By default the name of the choice.
     """
     began = time.perf_counter()
+    read_instance("effort", effort, Effort)
+    reference, grid = read_number("reference", reference, low=0.0, high=1e9), read_array("grid", grid, (None,))
     problem = build_choice(choice, model)
     profile = scan_profile(problem, "beta", grid, effort=effort, references=(reference,))
     verdict = assess_profile(problem, profile, reference=reference)

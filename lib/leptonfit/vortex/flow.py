@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_array, read_count, read_number
 from leptonfit.inference.result import Result
 from leptonfit.vortex.closures import HillClosure
+
+_MOST, _FAR = 10_000, 1e9
+"""Largest number of points along an axis, and largest distance from the centre."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ def lay_out_flow(amplitude: float, *, r_max: float, extent: float = 2.0, n: int 
     n : int
         Number of points along each side of the picture.
     """
+    amplitude, r_max = read_number("amplitude", amplitude), read_number("r_max", r_max, low=1.0, high=_FAR)
+    extent, n = read_number("extent", extent, low=0.0, high=_FAR), read_count("n", n, lowest=2, highest=_MOST)
     axis = np.linspace(-extent, extent, n)
     x, z = np.meshgrid(axis, axis)
     r = np.maximum(np.hypot(x, z), 1e-12)
@@ -84,6 +90,9 @@ class OuterRadiusResult(Result):
 
 def scan_outer_radius(r_max: np.ndarray) -> OuterRadiusResult:
     """Evaluate the flow energy at each r_max (n,) ≥ 1 for three vortices: (R, A) = (0.1, 0.1), (1, 0.1), (1, 1)."""
+    r_max = read_array("r_max", r_max, (None,))
+    if (r_max < 1).any():
+        raise ValueError(f"r_max = {r_max.min():g}: must be 1 or more")
     radius, amplitude = np.array([0.1, 1.0, 1.0]), np.array([0.1, 0.1, 1.0])
     stream = np.array([HillClosure(r_max=float(outer)).flow(radius, amplitude) for outer in r_max]).T
     return OuterRadiusResult(r_max, radius, amplitude, stream, HillClosure(frame="lab").flow(radius, amplitude))

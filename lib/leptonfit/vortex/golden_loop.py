@@ -14,6 +14,7 @@ import numpy as np
 from scipy.constants import physical_constants
 from scipy.special import lambertw
 
+from leptonfit.inference.arguments import read_array, read_number
 from leptonfit.inference.result import Result
 
 ALPHA_INVERSE, ALPHA_INVERSE_SIGMA = (physical_constants["inverse fine-structure constant"][i] for i in (0, 2))
@@ -88,6 +89,10 @@ def solve_golden_loop(
     ValueError
         If there is no real root: 1/α − 1 < 2π²e.
     """
+    read_array("older_constants", older_constants, (2,))
+    read_array("wanted", wanted, (None,))
+    alpha_inverse = read_number("alpha_inverse", alpha_inverse)
+    alpha_inverse_sigma = read_number("alpha_inverse_sigma", alpha_inverse_sigma, low=0.0)
     k = (alpha_inverse - 1) / (2 * math.pi**2)
     if k < math.e:
         raise ValueError(f"alpha_inverse = {alpha_inverse:g}: must be at least {2 * math.pi**2 * math.e + 1:.6g}")

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_choice, read_instance, read_number
 from leptonfit.inference.problem import LeastSquaresProblem, Parameter
 from leptonfit.vortex.closures import CLOSURES, Closure
 from leptonfit.vortex.measurements import QUANTITIES, Measurements
@@ -67,9 +68,11 @@ class VortexModel:
 
     Raises
     ------
+    TypeError
+        If an attribute is of another type.
     ValueError
-        If a σ is not positive and finite; if the closure, the moment map or the name of a bound is unknown; if r_max is
-        below the largest R; or if the closure does not accept that r_max or gradient.
+        If a number is not finite, or a σ not above 0; if the closure, the moment map or the name of a bound is unknown;
+        if r_max is below the largest R; or if the closure does not accept that r_max or gradient.
     """
 
     measurements: Measurements
@@ -85,12 +88,15 @@ class VortexModel:
     bounds: Bounds = field(default_factory=lambda: REPORT_BOUNDS)
 
     def __post_init__(self) -> None:
-        if isinstance(self.closure, str) and self.closure not in CLOSURES:
-            raise ValueError(f"closure = {self.closure!r}: must be one of {', '.join(CLOSURES)}")
-        if self.moment_map not in MOMENT_MAPS:
-            raise ValueError(f"moment_map = {self.moment_map!r}: must be one of {', '.join(MOMENT_MAPS)}")
-        if not np.isfinite(self.moment_factor):
-            raise ValueError(f"moment_factor = {self.moment_factor:g}: must be finite")
+        read_instance("measurements", self.measurements, Measurements)
+        read_instance("include_sigma_exp", self.include_sigma_exp, bool)
+        if not callable(self.closure):
+            read_choice("closure", self.closure, CLOSURES)
+        read_choice("moment_map", self.moment_map, MOMENT_MAPS)
+        for name in ("sigma_m_model", "sigma_g_model", "gradient", "moment_factor"):
+            read_number(name, getattr(self, name))
+        if not self._is_lab:
+            read_number("r_max", self.r_max)
         if not self.r_max > 0:
             raise ValueError(f"r_max = {self.r_max:g}: must be above 0")
         make = CLOSURES[self.closure] if isinstance(self.closure, str) else self.closure
@@ -100,8 +106,8 @@ class VortexModel:
         if not (largest <= self.r_max < np.inf or self._is_lab):
             raise ValueError(f"r_max = {self.r_max:g}: must be finite and at least {largest:g}, the largest R allowed")
         for name in ("sigma_m_model", "sigma_g_model"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} = {getattr(self, name):g}: must be positive and finite")
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} = {getattr(self, name):g}: must be above 0")
         _ = self.energy  # a closure refuses an r_max or a gradient that it does not accept
 
     def require_closed_form(self) -> None:

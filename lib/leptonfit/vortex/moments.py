@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from leptonfit.inference.arguments import read_choice
 from leptonfit.vortex.closures import NODES, SHAPES, WEIGHTS
 
 _DENSITIES: dict[str, Callable[[str], np.ndarray]] = {
@@ -43,8 +44,7 @@ def moment_factor(current: str, *, shape: str = "parabolic") -> float:
     ValueError
         If the current is unknown.
     """
-    if current not in CURRENTS:
-        raise ValueError(f"current = {current!r}: must be one of {', '.join(CURRENTS)}")
+    read_choice("current", current, CURRENTS)
     charge, rotation = current.split("_")
     return _average(charge, shape, NODES * _ROTATIONS[rotation](NODES)) / 3  # ½ ⟨sin²θ⟩ = ⅓
 
@@ -63,12 +63,12 @@ def rms_factor(weight: str, *, shape: str = "parabolic") -> float:
     ValueError
         If the weight is unknown.
     """
-    if weight not in ("deficit", "squared"):
-        raise ValueError(f"weight = {weight!r}: must be one of deficit, squared")
+    read_choice("weight", weight, ("deficit", "squared"))
     return math.sqrt(_average(weight, shape, NODES**2))
 
 
 def _average(weight: str, shape: str, values: np.ndarray) -> float:
     """Weighted mean over the sphere of values given at the quadrature nodes."""
+    read_choice("shape", shape, SHAPES)
     share = WEIGHTS * NODES**2 * _DENSITIES[weight](shape)
     return float(np.sum(share * values) / np.sum(share))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
+from leptonfit.inference.arguments import read_array, read_instance
 from leptonfit.inference.multistart import CHI2_FLOOR, Effort, draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
 from leptonfit.inference.result import Result
@@ -95,7 +96,9 @@ def estimate_sigma_model(
     effort : Effort
         Fresh starts at each factor, in addition to starts from the minima of neighbouring factors.
     """
-    rng = np.random.default_rng(effort.seed)
+    read_instance("model", model, VortexModel)
+    rng = np.random.default_rng(read_instance("effort", effort, Effort).seed)
+    beta_range = tuple(read_array("beta_range", beta_range, (2,)))
     sigma_m_model, sigma_g_model = model.sigma_m_model, model.sigma_g_model
     known: dict[float, tuple[float, np.ndarray]] = {}
     n_measured = sum(name.startswith(("m_", "g_")) for name in build(model).residual_names)
