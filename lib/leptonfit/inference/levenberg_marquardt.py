@@ -40,8 +40,8 @@ _CORRECTIONS = 3
 _LONGEST_CORRECTION = 0.75
 _MEMORY = 0.5
 _LEAST_DAMPING = 1e-15
-_WATCHED, _SLOW = 16, 0.9
-"""Steps between two looks at the progress, and the ratio of the two values of χ² above which it is slow."""
+_WATCHED, _SLOW = {False: 16, True: 32}, 0.9
+"""Steps between two looks at the progress, without curvature and with it, and the ratio of χ² that is slow progress."""
 _MAX_DAMPING = 1e16
 
 
@@ -74,8 +74,8 @@ def levenberg_marquardt(
     x : ndarray (n_starts, n_par)
     n_iter : ndarray (n_starts,) of int
     finished : ndarray (n_starts,) of bool
-        True if no further step of this kind lowers χ² by more than rounding. False after `max_iter` steps and, without
-        curvature, where 16 steps have lowered χ² by less than a tenth.
+        True if no further step of this kind lowers χ² by more than rounding. False after `max_iter` steps, and where 16
+        steps (32 with curvature) have lowered χ² by less than a tenth.
     """
     final, n_iter, finished = x, np.zeros(len(x), dtype=int), np.ones(len(x), dtype=bool)
     lower, upper = problem.lower[free], problem.upper[free]
@@ -161,7 +161,7 @@ def levenberg_marquardt(
         done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, columns]) | (damping > _MAX_DAMPING)
         final[start] = x
         finished[start] = done
-        if not use_curvature and (n_steps + 1) % _WATCHED == 0:
+        if (n_steps + 1) % _WATCHED[use_curvature] == 0:
             done = done | (chi2 > _SLOW * earlier[start])
             earlier[start] = chi2
         if done.any():
