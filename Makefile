@@ -7,7 +7,7 @@ WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 # compiled modules are kept: the tests start a hundred processes that import them
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: report test test-quick test-slow test-lowest lab notebooks figures screenshots bench lint lock
+.PHONY: report test test-quick test-slow test-lowest lab notebooks figures screenshots bench mutants lint lock
 .DELETE_ON_ERROR:
 
 report: $(READY)
@@ -44,6 +44,10 @@ screenshots: $(READY)
 
 bench: $(READY)
 	$(BIN)/leptonfit bench
+
+# faults put into the library one by one: do the tests notice them? It needs pip install -e '.[mutation]'
+mutants: $(READY)
+	$(BIN)/python benchmarks/mutants.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
