@@ -7,7 +7,7 @@ WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 # compiled modules are kept: the tests start a hundred processes that import them
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: report test test-quick test-slow test-lowest lab notebooks figures screenshots bench lint lock
+.PHONY: report test test-quick test-slow test-lowest lab notebooks figures screenshots bench mutants lint lock
 .DELETE_ON_ERROR:
 
 report: $(READY)
@@ -17,7 +17,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(WORKERS)
 
 test-quick: $(READY)
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not fuzz"
 
 # thousands of random inputs, with their counts
 test-slow: $(READY)
@@ -28,7 +28,7 @@ test-lowest: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --extra dev --editable .
-	.venv-lowest/bin/python -m pytest $(WORKERS) -m "not slow"
+	.venv-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not fuzz"
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb --ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -44,6 +44,10 @@ screenshots: $(READY)
 
 bench: $(READY)
 	$(BIN)/leptonfit bench
+
+# faults put into the library one by one: do the tests notice them? It needs pip install -e '.[mutation]'
+mutants: $(READY)
+	$(BIN)/python benchmarks/mutants.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -66,6 +66,7 @@ from leptonfit.workbook import figures, parameters, publish, store, tables
 constraints = (
     "beta_min < beta_max",
     "n_beta * 1e-9 * beta_max < beta_max - beta_min",
+    "n_beta * n_starts <= 200000",
     "r_max == 10 or closure != 'reported'",
     "r_max >= 10 or bounds == 'report' or closure in ('lab', 'lab_quartic', 'lab_gaussian', 'lab_linear')",
 )

@@ -51,7 +51,11 @@ from leptonfit.vortex import (
 )
 from leptonfit.workbook import figures, parameters, publish, store, tables, toys
 
-constraints = ("beta_from < beta_to", "n_beta * 1e-9 * beta_to < beta_to - beta_from")
+constraints = (
+    "beta_from < beta_to",
+    "n_beta * 1e-9 * beta_to < beta_to - beta_from",
+    "n_beta * n_starts <= 200000",
+)
 settings = parameters.read_settings("05_closures", globals())
 effort = Effort(settings.n_starts, settings.seed)
 ends = settings.beta_from, settings.beta_to

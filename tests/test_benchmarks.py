@@ -5,12 +5,14 @@ import cProfile
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import comparison
 import explorers
 import growth
 import limits
+import mutants
 import numpy as np
 import own_fit
 import pytest
@@ -237,3 +239,31 @@ def test_the_page_of_performance_takes_the_times_of_the_notebooks():
     assert "67 s of 3 notebooks" in text
     page = (ROOT / "docs" / "performance.md").read_text()
     assert text in tables.replace(page, text, report.WRITER)
+
+
+def test_mutants_change_code_that_runs_and_the_same_seed_draws_the_same(tmp_path):
+    pytest.importorskip("cosmic_ray")
+    for name in mutants.FOLDERS:
+        (tmp_path / "lib/leptonfit" / name).mkdir(parents=True)
+    source = 'def f(x: list[3] | None) -> dict[4] | None:\n    """1 + 2."""\n    return (x +\n        5)\n'
+    (tmp_path / "lib/leptonfit/vortex/one.py").write_text(source)
+    drawn, n_places = mutants.draw(tmp_path, 9, seed=1)
+    assert n_places == 2  # the sum and the 5
+    assert mutants.draw(tmp_path, 9, seed=1)[0] == drawn
+    for known, changed in drawn:
+        assert (known["file"], known["function"]) == ("lib/leptonfit/vortex/one.py", "f")
+        assert known["before"] != known["after"]
+        assert changed.startswith(source[: source.index("(x +")])
+    assert mutants.find_lines(source, 4) == range(3, 5)
+    assert mutants.find_lines(source, 1) == range(2, 5)
+    assert not mutants.find_lines("K = 1\n" + source, 1)
+
+
+def test_the_page_of_mutants_shows_the_stored_run():
+    record = json.loads(mutants.RECORD.read_text())
+    text = mutants.render(record, tomllib.loads(mutants.REASONS.read_text())["survivor"])
+    page = (ROOT / "docs" / "mutants.md").read_text()
+    assert tables.replace(page, text, mutants.WRITER) == page
+    assert "Not explained" not in text
+    everything = mutants.render(record, [])
+    assert everything.count("Not explained") == sum(row["outcome"] not in mutants.NOTICED for row in record["mutants"])

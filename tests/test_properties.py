@@ -33,7 +33,7 @@ def holds(quick=QUICK, **examples):
     """Add a property, a function of random arguments, with its number of examples in `make test`."""
 
     def add(check):
-        PROPERTIES[check.__name__] = hypothesis.given(**examples)(check), quick
+        PROPERTIES[check.__name__] = check, examples, quick
         return check
 
     return add
@@ -206,8 +206,9 @@ def a_parameter_given_as_text_is_read_as_it_was(value):
 @pytest.mark.parametrize("is_long", [False, pytest.param(True, marks=pytest.mark.fuzz)])
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_property(name, is_long):
-    check, quick = PROPERTIES[name]
+    check, examples, quick = PROPERTIES[name]
     n = MANY if is_long else quick
     phases = [hypothesis.Phase.generate]  # an example that fails is named by its seed; a smaller one takes too long
-    hypothesis.settings(max_examples=n, derandomize=True, deadline=None, database=None, phases=phases)(check)()
+    settings = hypothesis.settings(max_examples=n, derandomize=True, deadline=None, database=None, phases=phases)
+    settings(hypothesis.given(**examples)(check))()
     print(f"{name}: {n} examples")

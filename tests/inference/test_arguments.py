@@ -82,6 +82,7 @@ BAD_LEVELS = [
     (True, "must be one number or several"),
     (None, "must be one number or several"),
     ([95], "below 1"),
+    ([-0.1], "must be above"),
 ]
 FACES = {
     "n_toys": [
@@ -166,6 +167,10 @@ def test_counts_seeds_and_confidences_are_refused_by_every_face(name, bad, said)
 def test_what_is_not_allowed_is_named_with_its_value(call, said):
     with pytest.raises((TypeError, ValueError), match=said):
         call()
+
+
+def test_zero_is_a_seed():
+    assert Effort(n_starts=1, seed=0).seed == 0
 
 
 def test_one_confidence_is_read_as_several():

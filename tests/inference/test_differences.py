@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from leptonfit.inference.differences import differentiate
+from leptonfit.inference.differences import complex_steps, differentiate
 
 
 @pytest.mark.parametrize("step", [1e-3, 0.1, 1.0, 10.0])
@@ -17,6 +17,11 @@ def test_the_step_hardly_matters(step):
 @pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
 def test_units_do_not_matter(unit):
     assert_allclose(differentiate(lambda x: np.exp(x / unit), unit, 0.1 * unit), np.e / unit, rtol=1e-11)
+
+
+@pytest.mark.parametrize("unit", [1e-40, 1.0, 1e40])
+def test_complex_steps_do_not_depend_on_the_unit(unit):
+    assert_allclose(complex_steps(lambda x: 1 / x[..., 0], np.array([2 * unit])), -0.25 / unit**2, rtol=1e-14)
 
 
 def test_limits_are_respected():

@@ -73,6 +73,7 @@ def test_an_amount_that_is_not_seen_is_bounded_from_above_only():
     problem = problem_from_model(decay, T, noise, 2e-5, {"a": LOG, "b": 0.7})
     verdict = assess_problem(problem, ["a"]).verdicts["a"]
     assert verdict.code == "open_below"
+    assert verdict.sentence.startswith("The data bound a from above only: ")
     assert verdict.interval[0] == 0.0
     slope = np.exp(-0.7 * T) / 2e-5
     middle = slope @ (noise / 2e-5) / (slope @ slope)  # of the parabola, below the bound: χ² is lowest there

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.stats import poisson
+from scipy.stats import chi2, poisson
 
 from leptonfit.inference.asymptotic import feldman_cousins
 from leptonfit.inference.binned import BinnedModel
 from leptonfit.inference.counts import poisson_feldman_cousins
 from leptonfit.inference.limit_coverage import cover_limits
-from leptonfit.inference.neyman import _Toys, run_feldman_cousins
+from leptonfit.inference.neyman import _last_crossings, _Toys, run_feldman_cousins
 
 
 def gaussian():
@@ -87,6 +87,25 @@ def test_toys_cover_what_one_count_covers_exactly():
         for i, level in enumerate((0.9, 0.95)):
             for method in ("fc", "cls", "q_tilde"):
                 assert found.interval(method, i, confidence=0.999)[1] >= level, method
+
+
+def test_the_error_of_a_critical_value_is_that_of_a_quantile():
+    """√(p(1 − p)/n) over the density of χ² with one degree of freedom, far from the limit θ = 0."""
+    found = run_feldman_cousins(gaussian(), np.array([9.0]), confidence=(0.9,), n_toys=4000, seed=1)
+    quantile = chi2.ppf(0.9, 1)
+    error = np.sqrt(0.9 * 0.1 / 4000) / chi2.pdf(quantile, 1)
+    far = found.theta > 6
+    np.testing.assert_allclose(found.critical[0, far], quantile, atol=5 * error)
+    assert np.mean(found.critical_error[0, far]) == pytest.approx(error, rel=0.2)
+
+
+def test_the_limit_is_the_last_of_several_crossings():
+    """A p-value that is high below 1, and again from 2 to 3."""
+    limit, width = _last_crossings(
+        lambda x: np.where((x < 1) | ((x > 2) & (x < 3)), 1.0, 0.0), np.linspace(0, 5, 11), np.array([0.1])
+    )
+    assert limit[0] == pytest.approx(3, abs=4 * width[0])
+    assert width[0] < 0.05
 
 
 def test_toys_must_be_asked_for():

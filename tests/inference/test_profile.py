@@ -652,3 +652,11 @@ def test_an_end_beyond_which_no_fit_converges_is_given_up_soon():
     )
     assert found["0.95"].reason_above == "scan_end"
     assert len(asked) < 60
+
+
+def test_a_profile_levels_out_where_its_rises_form_a_shrinking_series_below_the_level():
+    rises = 1 - 0.005 * 0.5 ** np.arange(3)
+    assert continuation._has_levelled(rises, 3.84, 0.0)
+    assert not continuation._has_levelled(rises, 0.99, 0.0)
+    assert not continuation._has_levelled(np.array([0.1, 0.2, 0.3]), 3.84, 0.0)
+    assert not continuation._has_levelled(np.array([0.1, 0.5, 0.7]), 3.84, 0.0)

@@ -9,6 +9,7 @@ from leptonfit.neutrino.experiments import (
     MEASURED,
     SIMULATED,
     SPECTRA,
+    Choices,
     check_independent,
     load_experiment,
     load_response,
@@ -235,3 +236,10 @@ def test_a_nuisance_that_does_nothing_is_refused(edited):
 def test_every_number_has_a_source(slug, root):
     text = (root / "data/neutrino" / f"{slug}.toml").read_text()
     assert text.count("source = ") == text.count("unit = ") - 1 == text.count("mark = ") - 1
+
+
+@pytest.mark.parametrize("slug", ["borexino", "borexino_phase2"])
+def test_fluxes_of_the_solar_model_replace_measured_ones(slug):
+    for fluxes, is_measured in (("measured", True), ("loose", True), ("model", False)):
+        experiment = load_experiment(slug, choices=Choices(solar_fluxes=fluxes))
+        assert ("branch_factors" in experiment.values) == is_measured

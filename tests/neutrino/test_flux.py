@@ -72,6 +72,7 @@ def test_boron_spectrum_is_normalised_in_its_table():
 
 def test_muon_decay_is_normalised_and_the_pion_line_is_where_kinematics_puts_it():
     line, anti, electron = pion_fluxes(1.0)
+    assert [one.flavours for one in (line, anti, electron)] == [{"nu_mu": 1}, {"nu_mu_bar": 1}, {"nu_e": 1}]
     assert line.line == pytest.approx(29.79, abs=0.01)
     assert anti.moments(np.array([1e-4]))[1, 0] ** -1 < electron.largest_energy == pytest.approx(52.83, abs=0.01)
     energy = np.array(30.0)

@@ -133,6 +133,7 @@ def test_spreads_are_those_of_three_limits_by_hand():
     assert found.cross == pytest.approx((1 / 0.08 * 1 + 1 / 0.2 * 3 + 1 / 0.2 * 2) / (1 / 0.08 + 2 / 0.2))
     assert found.cross_expected == pytest.approx((5 * 1 + 5 * 1) / (1 / 0.08 + 2 / 0.2))
     assert found.limits.mean == pytest.approx(np.log(2))
+    assert found.limits.q == pytest.approx(2 * np.log(2) ** 2 / 0.2**2)
     assert found.sensitivities.mean == pytest.approx(np.log(2) / 3, rel=1e-3)
     assert found.excess.mean == pytest.approx(0, abs=1e-12)
     assert found.excess.q == pytest.approx(0, abs=1e-12)

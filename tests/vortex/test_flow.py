@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from leptonfit.vortex.flow import describe_energy, lay_out_flow
+from leptonfit.vortex.closures import HillClosure
+from leptonfit.vortex.flow import describe_energy, lay_out_flow, scan_outer_radius
 
 
 def test_streamlines_are_those_of_the_velocities():
@@ -28,3 +29,11 @@ def test_energy_inside_by_quadrature():
     assert flow.energy[0] == pytest.approx(integrate.quad(shell, 0, 1)[0], rel=1e-10)
     assert "the integration volume sets the energy" in describe_energy(flow)
     assert "the box's" not in describe_energy(lay_out_flow(0.5, r_max=1.0 + 1e-9))
+
+
+def test_the_outer_radius_is_scanned_for_the_three_vortices_stated():
+    found = scan_outer_radius(np.array([1.0, 4.0]))
+    for row, (radius, amplitude) in enumerate([(0.1, 0.1), (1, 0.1), (1, 1)]):
+        stream = [HillClosure(r_max=outer).flow(radius, amplitude) for outer in (1.0, 4.0)]
+        assert found.stream[row] == pytest.approx(stream, rel=1e-12)
+        assert found.lab[row] == pytest.approx(HillClosure(frame="lab").flow(radius, amplitude), rel=1e-12)
