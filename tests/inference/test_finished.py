@@ -68,10 +68,8 @@ def test_nothing_is_taken_from_another_state(what, kept, tmp_path, monkeypatch):
     if what in ("sources", "version"):
         finished._describe_here.cache_clear()
     if what == "sources":
-        description = vars(leptonfit)["_description"]
-        monkeypatch.setitem(vars(leptonfit), "_description", description | {"leptonfit": "other sources"})
+        monkeypatch.setitem(vars(leptonfit), "_sources", "other")
     if what == "version":
-        monkeypatch.delitem(vars(leptonfit), "_description")
         monkeypatch.setattr(np, "__version__", "9.9")
     if what == "module":
         (tmp_path / "own_module.py").write_text("a = 1")

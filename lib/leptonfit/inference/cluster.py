@@ -168,22 +168,25 @@ def write_description() -> Callable[[], dict[str, str]]:
         import leptonfit
 
         known = vars(leptonfit)  # a process keeps the modules that it has imported, whatever happens to their files
-        if "_description" in known:
-            return dict(known["_description"])
-        package, digest = Path(spec.origin).parent, hashlib.sha256()
-        for path in sorted(package.rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-        instructions = numpy.show_config("dicts")["SIMD Extensions"]
-        libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
-        known["_description"] = {
-            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {digest.hexdigest()[:12]})",
+        if "_sources" not in known:
+            package, digest = Path(spec.origin).parent, hashlib.sha256()
+            for path in sorted(package.rglob("*.py")):
+                digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+            known["_sources"] = digest.hexdigest()[:12]
+        if "_kernels" not in known:  # looked up once: workers are asked for each batch
+            instructions = numpy.show_config("dicts")["SIMD Extensions"]
+            libraries = [found for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
+            known["_kernels"] = {
+                "BLAS kernel": " and ".join(sorted({str(found.get("architecture")) for found in libraries})),
+                "NumPy's instructions": " ".join([*instructions["baseline"], *instructions["found"]]),
+            }
+        return {
+            "leptonfit": f"{importlib.metadata.version('leptonfit')} (sources {known['_sources']})",
             "python": platform.python_version(),
             "numpy": numpy.__version__,
             "scipy": scipy.__version__,
-            "BLAS kernel": " and ".join(sorted({str(found.get("architecture")) for found in libraries})),
-            "NumPy's instructions": " ".join([*instructions["baseline"], *instructions["found"]]),
+            **known["_kernels"],
         }
-        return dict(known["_description"])
 
     return describe
 
