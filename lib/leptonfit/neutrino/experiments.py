@@ -86,19 +86,17 @@ class Choices(Result):
 
 
 def read_slugs(slugs: Sequence[str]) -> list[str]:
-    """Names of data sets, in the order of the workbook.
+    """Names of data sets that set limits, in the order of the workbook; `response`, which sets none, is left out.
 
     Raises
     ------
     TypeError, ValueError
-        If they are no sequence of texts, there is none, or one is unknown.
+        If they are no sequence of texts, or one is unknown.
     """
     if isinstance(slugs, str) or not isinstance(slugs, Sequence):
         raise TypeError(f"slugs = {show(slugs)}: must be a sequence of names of data sets")
     for slug in slugs:
-        read_choice("slugs", slug, ALL_SPECTRA)
-    if not slugs:
-        raise ValueError("slugs: must name at least one data set")
+        read_choice("slugs", slug, (*ALL_SPECTRA, RESPONSE))
     return [slug for slug in ALL_SPECTRA if slug in slugs]
 
 
