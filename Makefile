@@ -27,7 +27,7 @@ test-slow: $(READY)
 test-lowest: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
-	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --extra dev --editable .
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable ".[dev]"
 	.venv-lowest/bin/python -m pytest $(WORKERS) -m "not slow and not fuzz"
 
 lab: $(READY)

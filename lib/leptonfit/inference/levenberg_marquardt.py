@@ -7,9 +7,9 @@ units, the longest column so far of each parameter [3]_. In units of the present
 shrinks would be damped less and less and diverge. The damping follows the ratio of actual to predicted reduction [4]_.
 A step whose residuals deviate from the linear prediction is corrected for the deviation, several times [5]_. Without
 this, steps become very short along a curved valley, for example where a precise measurement fixes a product. A
-correction longer than most of its step is rejected, because the expansion behind it does not hold there. Starts that
-approach their minimum slowly in this way continue with the curvature of the residuals, which Gauss–Newton omits and
-large residuals need. It is estimated along each parameter from the change of the Jacobian (in the spirit of [6]_).
+correction longer than most of its step is rejected, because the expansion behind it does not hold there. Starts that do
+not converge in this way continue with the curvature of the residuals, which Gauss–Newton omits and large residuals
+need. It is estimated along each parameter from the change of the Jacobian (in the spirit of [6]_).
 
 .. [1] C. Kanzow, N. Yamashita, M. Fukushima, J. Comput. Appl. Math. 172, 375 (2004), doi:10.1016/j.cam.2004.02.013.
 .. [2] D. W. Marquardt, J. SIAM 11, 431 (1963), doi:10.1137/0111030.
@@ -40,8 +40,6 @@ _CORRECTIONS = 3
 _LONGEST_CORRECTION = 0.75
 _MEMORY = 0.5
 _LEAST_DAMPING = 1e-15
-_WATCHED, _SLOW = {False: 16, True: 32}, 0.9
-"""Steps between two looks at the progress, without curvature and with it, and the ratio of χ² that is slow progress."""
 _MAX_DAMPING = 1e16
 
 
@@ -74,8 +72,7 @@ def levenberg_marquardt(
     x : ndarray (n_starts, n_par)
     n_iter : ndarray (n_starts,) of int
     finished : ndarray (n_starts,) of bool
-        True if no further step of this kind lowers χ² by more than rounding. False after `max_iter` steps, and where 16
-        steps (32 with curvature) have lowered χ² by less than a tenth.
+        True if the start ended before `max_iter`: no further step of this kind lowers χ² by more than rounding.
     """
     final, n_iter, finished = x, np.zeros(len(x), dtype=int), np.ones(len(x), dtype=bool)
     lower, upper = problem.lower[free], problem.upper[free]
@@ -87,13 +84,11 @@ def levenberg_marquardt(
     running = np.isfinite(chi2) & np.isfinite(lengths).all(axis=-1)
     running &= ~is_rounding(np.sqrt(chi2), lengths, x[:, columns])
     start = np.flatnonzero(running)
-    finished[start] = False
     x, residuals, chi2, jacobian, lengths = (a[start] for a in (x, residuals, chi2, jacobian, lengths))
     gradient, longest = np.vecmat(residuals, jacobian), lengths.copy()
     curvature, memory = np.zeros_like(lengths), 1.0 if use_curvature else _MEMORY
     damping, growth = np.full(len(start), initial_damping), np.full(len(start), 2.0)
-    earlier = np.full(len(final), np.inf)
-    for n_steps in range(max_iter):
+    for _ in range(max_iter):
         if not len(start):
             break
         check_cancelled()
@@ -160,15 +155,12 @@ def levenberg_marquardt(
         longest = np.maximum(memory * longest, lengths)
         done = exhausted | is_rounding(np.sqrt(chi2), lengths, x[:, columns]) | (damping > _MAX_DAMPING)
         final[start] = x
-        finished[start] = done
-        if (n_steps + 1) % _WATCHED[use_curvature] == 0:
-            done = done | (chi2 > _SLOW * earlier[start])
-            earlier[start] = chi2
         if done.any():
             state = (start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth)
             start, x, residuals, chi2, jacobian, gradient, lengths, longest, curvature, damping, growth = (
                 a[~done] for a in state
             )
+    finished[start] = False
     return final, n_iter, finished
 
 

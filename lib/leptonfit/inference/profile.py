@@ -79,8 +79,7 @@ class ProfileResult(Result):
         Lowest χ² known: over the profile, the references, and a multi-start with the parameter free.
     best_x : ndarray (n_par,)
     best_converged : bool
-        True if the best point is a minimum: stationary, or χ² = 0, or, for a model that is rejected, a minimum to 1e-6
-        of χ². If not, nothing is decided.
+        True if the best point is a minimum: stationary, or χ² = 0. If not, nothing is decided.
     is_flat : bool
         True if χ² is the same at every point of the grid, to rounding: it then has no minimum.
     levels : dict of float
@@ -278,7 +277,6 @@ def _report(scan: Scan, grid: np.ndarray, asked: np.ndarray, *, release: bool) -
     problem, path = scan.problem, scan.path
     held_by, n_solved = scan.best_held_by, path.n_solved
     behind_it, released = None, scan.sets
-    path.best_converged = path.best_converged or scan.is_rejected
     if release and scan.is_rejected:
         x, lowest, converged, boxes = refit_released(problem, path.best_x, scan.options)
         if boxes:

@@ -15,9 +15,8 @@ from leptonfit.inference.active_bounds import ActiveBoundResult, conditional_sig
 from leptonfit.inference.continuation import WARM, ProfilePath, chi2_noise, significant_drop
 from leptonfit.inference.intervals import EndResult, IntervalSet, Nodes, find_identified_sets
 from leptonfit.inference.logarithms import solve
-from leptonfit.inference.multistart import RELATIVE_AGREEMENT, draw_starts
+from leptonfit.inference.multistart import draw_starts
 from leptonfit.inference.problem import LeastSquaresProblem
-from leptonfit.inference.stationarity import linear_decrease
 from leptonfit.inference.tension import assess_tension
 
 _COARSE = 9
@@ -155,16 +154,9 @@ class Scan:
 
     @property
     def is_rejected(self) -> bool:
-        """True if the model is rejected at the lowest χ² known, and this is a minimum to 1e-6 of χ².
-
-        A set needs χ² to a fraction of one unit; a rejection does not, and at χ² = 1e12 rounding leaves no such digits.
-        """
+        """True if the model is rejected at the lowest χ² known."""
         path = self.path
-        if not np.isfinite(path.best_chi2):
-            return False
-        left = 0.0 if path.best_converged else linear_decrease(self.problem, path.best_x)
-        is_minimum = left <= RELATIVE_AGREEMENT * path.best_chi2
-        return is_minimum and assess_tension(self.problem, path.best_x, path.best_chi2).is_rejected
+        return path.best_converged and assess_tension(self.problem, path.best_x, path.best_chi2).is_rejected
 
     @property
     def best_held_by(self) -> tuple[ActiveBoundResult, ...]:

@@ -145,19 +145,6 @@ def relative_offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarra
     return np.concatenate([_offset(problem, x[part], free) for part in split_points(problem, len(x))])
 
 
-def linear_decrease(problem: LeastSquaresProblem, x: np.ndarray) -> float:
-    """Largest decrease of χ² from the point x (n_par,) to first order in a step that stays inside the bounds.
-
-    2 Σ_j |g_j| d_j with g = Jᵀr and d_j the distance to the bound in the direction of descent. The columns of J may be
-    so nearly linear combinations of one another that the relative offset is large although no step in the box is long
-    enough to use it.
-    """
-    gradient = problem.residuals(x) @ problem.jacobian(x)
-    moves = gradient != 0
-    distance = np.where(gradient > 0, x - problem.lower, problem.upper - x)
-    return float(2 * np.abs(gradient[moves]) @ distance[moves])
-
-
 def _offset(problem: LeastSquaresProblem, x: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Relative offset of the points of one chunk."""
     residuals, jacobian = problem.residuals(x), problem.jacobian(x)[..., free]

@@ -14,7 +14,7 @@ import numpy as np
 from leptonfit.inference.arguments import read_array, read_instance, read_number
 from leptonfit.inference.identifiability import assess_profile, jacobian_spectrum
 from leptonfit.inference.intervals import EMPTY_SET, LEVELS, IntervalSet
-from leptonfit.inference.multistart import CHI2_FLOOR, RELATIVE_AGREEMENT, Effort, run_multistart
+from leptonfit.inference.multistart import CHI2_FLOOR, Effort, run_multistart
 from leptonfit.inference.parallel import map_ordered
 from leptonfit.inference.problem import LeastSquaresProblem, restrict
 from leptonfit.inference.profile import ProfileResult, SetOptions, scan_profile
@@ -105,10 +105,9 @@ class ComparedResult(Result):
         """Whether the fresh starts agree with the 95 % set at every β checked and find no lower χ²."""
         margin = _AGREEMENT[0] + _AGREEMENT[1] * self.best_chi2
         excess = self.multistart_chi2 - self.best_chi2
-        if self.verdict_code == "rejected":  # no set is quoted, and a lower χ² matters only where the model might fit
-            return bool((excess >= -RELATIVE_AGREEMENT * self.best_chi2).all())
         right = np.where(self.is_inside, excess <= LEVELS["0.95"] + margin, excess > LEVELS["0.95"] - margin)
-        return bool(right.all() and (excess >= -margin).all())
+        is_quoted = self.verdict_code != "rejected"
+        return bool((right.all() or not is_quoted) and (excess >= -margin).all())
 
     @property
     def fits(self) -> bool:
