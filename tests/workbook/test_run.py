@@ -545,7 +545,8 @@ def test_notebooks_start_in_the_order_of_the_work_after_them(small):
     assert ran(said) == ["22_makes", "21_needs", "20_alone"]
     assert "21_needs: running; the last run took 1 min 39 s" in said
     [expected] = [line for line in said if line.startswith("expected")]
-    assert re.fullmatch(r"expected: about 1 min (39|4\d) s, 1\.0 GiB of memory, as in the last run", expected)
+    memory = r"[\d.]+ GiB of memory"  # at least that of this process, in which the stub executes notebooks
+    assert re.fullmatch(rf"expected: about 1 min (39|4\d) s, {memory}, as in the last run", expected)
     schedule.record_cost(small / "reports/latest", "21_needs", {"seed": 1}, 99.0, 2**30)
     _, said = go(small, jobs=1)
     assert not any(line.startswith("expected") for line in said)  # all are up to date
