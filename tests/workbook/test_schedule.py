@@ -69,9 +69,14 @@ def test_what_a_long_run_will_take_is_described_in_one_line():
 
 def test_a_damaged_record_of_costs_counts_as_none(tmp_path):
     (tmp_path / "latest").mkdir()
-    for text in ("", "[1]", '{"01_a": 3}', '{"01_a": {"seconds": 3}}', '{"01_a": {"seconds": "3", "memory": 1}}'):
+    whole = '{"01_a": {"seconds": %s, "memory": 1, "parameters": {"n_toys": %s}}}'
+    damaged = ("", "[1]", '{"01_a": 3}', '{"01_a": {"seconds": 3}}', *(whole % (x, 9) for x in ('"3"', "NaN", "-1")))
+    for text in damaged:
         (tmp_path / "latest" / ".seconds.json").write_text(text)
-        assert schedule.estimate_cost(tmp_path, "01_a", {}, set()) is None
+        assert schedule.estimate_cost(tmp_path, "01_a", {"n_toys": 9}, {"n_toys"}) is None
+    for count in ('"9"', "0", "null", "-9"):
+        (tmp_path / "latest" / ".seconds.json").write_text(whole % (3, count))
+        assert schedule.estimate_cost(tmp_path, "01_a", {"n_toys": 9}, {"n_toys"}) == schedule.Cost(3, 1, False)
 
 
 def test_the_notebook_of_the_first_verdict_needs_no_other():

@@ -174,7 +174,7 @@ def to_flavour_basis(mixing: Mixing, form: np.ndarray) -> np.ndarray:
 
 
 def _read_matrix(name: str, value: np.ndarray) -> np.ndarray:
-    """Hermitian matrices (..., 3, 3), or one."""
+    """Complex matrices (..., 3, 3)."""
     array = read_array(name, value, is_complex=True)
     if array.shape[-2:] != (3, 3):
         raise ValueError(f"{name} of shape {array.shape}: must be (..., 3, 3)")

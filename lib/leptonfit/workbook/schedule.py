@@ -85,7 +85,7 @@ def estimate_cost(reports: Path, name: str, parameters: Mapping[str, Value], cou
     def compare(entry: Mapping[str, Any]) -> tuple[int, float]:
         old = entry["parameters"]
         others = {one for one in parameters if one not in counts and one != "budget"}
-        ratios = [max(1.0, parameters[one] / old[one]) for one in counts if old.get(one)]
+        ratios = [max(1.0, parameters[one] / old[one]) for one in counts if _is_number(old.get(one)) and old[one]]
         return sum(old.get(one) != parameters[one] for one in others), math.prod(ratios)
 
     if not known:
@@ -139,5 +139,9 @@ def _read(folder: Path) -> dict:
 
 
 def _is_entry(one: Mapping[str, Any]) -> bool:
-    numbers = [one.get("seconds"), one.get("memory")]
-    return isinstance(one.get("parameters"), dict) and all(isinstance(value, int | float) for value in numbers)
+    return isinstance(one.get("parameters"), dict) and _is_number(one.get("seconds")) and _is_number(one.get("memory"))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite number, 0 or more."""
+    return isinstance(value, int | float) and 0 <= value < math.inf
